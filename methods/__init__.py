@@ -1,0 +1,1 @@
+"""How a decoupled network learns."""

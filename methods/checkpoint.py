@@ -1,0 +1,57 @@
+"""A run's state on disk: whole or not at all, whatever kills the process."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from spaces.errors import UserError
+
+SECONDS_BETWEEN = 30.0  # a save costs milliseconds to a second; what a crash costs is at most this
+
+
+class Checkpoint:
+    """One file that is replaced as a whole. `described` names the run; a file of another run is refused.
+
+    With `path` None nothing is ever saved.
+    """
+
+    def __init__(self, path: Path | None, described: str) -> None:
+        self.path, self.described = path, described
+        self._saved = time.monotonic()
+
+    def load(self, device: torch.device) -> dict[str, Any] | None:
+        """The saved state with its tensors on `device`; None where there is none."""
+        if self.path is None or not self.path.exists():
+            return None
+        try:
+            saved = torch.load(self.path, map_location=device, weights_only=True)
+            described = saved.pop("described")
+        except (RuntimeError, EOFError, KeyError, AttributeError, ValueError, pickle.UnpicklingError) as error:
+            raise UserError(
+                f"the checkpoint {self.path} cannot be read ({type(error).__name__}); remove it to begin anew") from None
+        if described != self.described:
+            raise UserError(f"the checkpoint {self.path} is of another run ({described}); remove it or choose another folder")
+        return saved
+
+    def due(self, *, force: bool) -> bool:
+        """Whether it is time to save."""
+        return self.path is not None and (force or time.monotonic() - self._saved > SECONDS_BETWEEN)
+
+    def save(self, state: dict[str, Any]) -> None:
+        """Replace the file; until the new one is on disk the old one stays."""
+        if self.path is None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        part = self.path.with_suffix(".part")
+        with open(part, "wb") as file:
+            torch.save(state | {"described": self.described}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, self.path)
+        self._saved = time.monotonic()

@@ -1,0 +1,61 @@
+"""Optimizers and learning-rate schedules by name; the one place where an optimizer is made."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import nn
+
+from spaces.component import Table
+from spaces.errors import UserError
+
+Schedule = Callable[[float], float]  # progress in 0..1 -> factor of the learning rate
+
+
+def sgd(parameters: Iterable[nn.Parameter], lr: float, weight_decay: float, *, momentum: float = 0.9,
+        nesterov: bool = False) -> torch.optim.Optimizer:
+    """Stochastic gradient descent with momentum."""
+    return torch.optim.SGD(parameters, lr, momentum, weight_decay=weight_decay, nesterov=nesterov, fused=True)
+
+
+def adam(parameters: Iterable[nn.Parameter], lr: float, weight_decay: float, *, beta1: float = 0.9,
+         beta2: float = 0.999) -> torch.optim.Optimizer:
+    """Adam; weight decay enters the gradient."""
+    return torch.optim.Adam(parameters, lr, (beta1, beta2), weight_decay=weight_decay, fused=True)
+
+
+def cosine(*, warmup: float = 0.0, final: float = 0.01) -> Schedule:
+    """Linear warm-up over the share `warmup` of training, then a half cosine down to `final` times the learning rate."""
+    _check_share("warmup", warmup)
+
+    def factor(progress: float) -> float:
+        if progress < warmup:
+            return progress / warmup
+        falling = (progress - warmup) / (1 - warmup)
+        return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * falling))
+
+    return factor
+
+
+def multistep(*, milestones: tuple[float, ...] = (0.5, 0.75), gamma: float = 0.1, warmup: float = 0.0) -> Schedule:
+    """Times `gamma` at each milestone, given as a share of training; linear warm-up before."""
+    _check_share("warmup", warmup)
+    for milestone in milestones:
+        _check_share("milestone", milestone)
+
+    def factor(progress: float) -> float:
+        drops = sum(progress >= milestone for milestone in milestones)
+        return gamma**drops * (progress / warmup if progress < warmup else 1.0)
+
+    return factor
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 <= value < 1:
+        raise UserError(f"{name} is a share of training in [0, 1), but {value} came; 0.1 means the first tenth")
+
+
+OPTIMIZERS: Table[torch.optim.Optimizer] = Table("optimizer", {"sgd": sgd, "adam": adam})
+SCHEDULES: Table[Schedule] = Table("schedule", {"cosine": cosine, "multistep": multistep})

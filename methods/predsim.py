@@ -1,0 +1,59 @@
+"""Prediction and similarity-matching losses (Nøkland and Eidnes 2019)."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import torch
+from torch.nn import functional as F
+
+from methods.method import Carry, Method
+from spaces.decoupling import Decoupling
+from spaces.network import DecoupledNet
+
+
+class PredSim(Method):
+    """Per block (1 - similarity) CE(head(h), y) + similarity MSE(S(conv(h)), S(onehot y)); similarity is the paper's beta.
+
+    The final classifier has plain CE, unscaled, as in SEDONA's comparison (sedona.md 2.2): the original's factor
+    1 - beta there relies on Adam's scale invariance and would starve SGD. No label smoothing unless asked for, as in
+    both codes. Every cut gets the `predsim` head, whatever head the decoupling names.
+    """
+
+    default_head = "predsim"
+
+    def __init__(self, net: DecoupledNet, *, label_smoothing: float = 0.0, similarity: float = 0.99) -> None:
+        super().__init__(net, label_smoothing=label_smoothing)
+        self.similarity = similarity
+
+    @classmethod
+    def adapt(cls, decoupling: Decoupling) -> Decoupling:
+        """The same cuts, each with the predsim head."""
+        return Decoupling(decoupling.cuts, (cls.default_head,) * len(decoupling.cuts))
+
+    def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
+        """h_k = block_k(h_{k-1}) and its local loss; the last stage has the classifier's cross-entropy alone."""
+        h = self.net.blocks[k](carry)
+        head = self.net.heads[k]
+        logits = head(h)
+        prediction = self.cross_entropy(logits, y)
+        if k == self.num_stages - 1:
+            return h, prediction
+        target = similarity_matrix(F.one_hot(y, logits.shape[-1]).to(torch.float32))
+        matching = F.mse_loss(similarity_matrix(head.similarity(h)), target)  # type: ignore[operator]
+        return h, (1 - self.similarity) * prediction + self.similarity * matching
+
+
+def similarity_matrix(h: torch.Tensor) -> torch.Tensor:
+    """S of the paper, (N, N) in [-1, 1]: cosines between samples, each centred over its own features.
+
+    An activation (N, C, H, W) is first reduced to the standard deviation over space of each channel, (N, C). In
+    float32 also under autocast, since it is a difference of nearly equal numbers.
+    """
+    has_autocast = torch.amp.is_autocast_available(h.device.type)
+    with torch.autocast(h.device.type, enabled=False) if has_autocast else nullcontext():
+        v = h.float()
+        if v.dim() == 4:
+            v = (v.flatten(2).var(dim=2, correction=0) + 1e-8).sqrt()
+        v = F.normalize(v - v.mean(dim=1, keepdim=True), dim=1)
+        return (v @ v.T).clamp(-1, 1)

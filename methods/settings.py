@@ -1,0 +1,51 @@
+"""Everything that says how a run trains, beside its method, its network and its data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from methods.optimization import OPTIMIZERS, SCHEDULES
+from spaces.errors import UserError, unknown
+
+Precision = Literal["fp32", "bf16", "fp16"]
+Compile = Literal["no", "default", "reduce-overhead"]
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How long and how a run trains. Components are stored with all their defaults filled in.
+
+    iterations        optimizer steps of each stage
+    batch_size        images a step; an incomplete last batch of an epoch is dropped
+    lr                learning rate before the schedule's factor
+    weight_decay      L2 weight decay
+    optimizer         sgd(momentum=0.9) or adam(beta1=0.9); one instance a stage
+    schedule          cosine(warmup=0.1) or multistep(milestones=[0.5,0.75]); follows iterations, not epochs
+    precision         fp32, or autocast to bf16, or to fp16 with loss scaling
+    checkpoint_units  keep only the units' inputs for the backward pass and compute the rest again
+    compile           compile each stage with torch.compile; reduce-overhead adds CUDA graphs
+    """
+
+    iterations: int = 1000
+    batch_size: int = 128
+    lr: float = 0.1
+    weight_decay: float = 1e-4
+    optimizer: str = "sgd"
+    schedule: str = "cosine"
+    precision: Precision = "fp32"
+    checkpoint_units: bool = False
+    compile: Compile = "no"
+
+    def __post_init__(self) -> None:
+        for name, lowest in (("iterations", 1), ("batch_size", 2)):
+            if getattr(self, name) < lowest:
+                raise UserError(f"{name} is a whole number from {lowest} on, but {getattr(self, name)} came")
+        if not self.lr > 0 or not self.weight_decay >= 0:
+            raise UserError(f"lr is above 0 and weight_decay not below, but {self.lr} and {self.weight_decay} came")
+        for name, choices in (("precision", get_args(Precision)), ("compile", get_args(Compile))):
+            if getattr(self, name) not in choices:
+                raise unknown(name, getattr(self, name), choices)
+        object.__setattr__(self, "optimizer", str(OPTIMIZERS.resolve(self.optimizer)))
+        object.__setattr__(self, "schedule", str(SCHEDULES.resolve(self.schedule)))
+        SCHEDULES.build(self.schedule)  # refuses values that do not hold

@@ -1,0 +1,236 @@
+"""The one training loop: a stage at a time, backward before the next stage begins, one optimizer a stage."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any, Protocol
+
+import torch
+from torch.nn import functional as F
+
+from methods.checkpoint import Checkpoint
+from methods.method import Method
+from methods.optimization import OPTIMIZERS, SCHEDULES
+from methods.settings import Precision, TrainingSettings
+
+Batch = tuple[torch.Tensor, torch.Tensor]  # x (N, *input_shape) float32 on the training device, y (N,) int64
+CUDA_READ_INTERVAL = 50  # iterations between two looks at the losses on a GPU, each of which waits for it
+
+
+class TrainBatches(Protocol):
+    """What the loop trains on. A batch is a function of (seed, iteration) alone, so there is no state to save."""
+
+    num_batches: int  # an epoch's
+
+    def batch(self, seed: int, iteration: int) -> Batch: ...
+
+
+class Diverged(Exception):
+    """A local loss was not finite; says which stage at which iteration."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run stands: losses (K,) of `iteration`, and the validation error where it has just been measured."""
+
+    iteration: int
+    iterations: int
+    losses: tuple[float, ...]
+    validation_error: float | None = None
+
+
+@dataclass
+class Best:
+    """The weights with the lowest validation error so far; the earlier of equals."""
+
+    error: float = math.inf
+    loss: float = math.inf
+    iteration: int = 0
+    weights: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run: `method` holds the best weights by validation error (a share in 0..1), never by test error."""
+
+    method: Method
+    validation_error: float
+    validation_loss: float
+    best_iteration: int
+    train_loss: float
+    step_seconds: float
+
+
+def train(method: Method, batches: TrainBatches, validation: Callable[[], Iterator[Batch]], settings: TrainingSettings, *,
+          seed: int, device: torch.device, checkpoint: Path | None = None,
+          report: Callable[[Progress], None] = lambda progress: None) -> Trained:
+    """Train every stage of `method` for `settings.iterations`; validate after each epoch and at the end.
+
+    Randomness inside a stage (dropout) is seeded by (seed, iteration, stage), so that a run continues from
+    `checkpoint` to the bit after any interruption and a stage computes the same wherever it runs.
+    Raises Diverged when a loss is not finite.
+    """
+    trainer = Trainer(method, settings, seed=seed, device=device)
+    clock = _Clock(interval=CUDA_READ_INTERVAL if device.type == "cuda" else 1)
+    best, start, losses = Best(), 0, (math.nan,) * method.num_stages
+    store = Checkpoint(checkpoint, described=f"{settings} seed={seed}")
+    if (saved := store.load(device)) is not None:
+        start, losses, best = saved["iteration"], tuple(saved["losses"]), Best(**saved["best"])
+        clock.seconds = saved["seconds"]
+        trainer.load_state_dict(saved["trainer"])
+    for iteration in range(start, settings.iterations):
+        x, y = batches.batch(seed, iteration)
+        clock.add(trainer.step(x, y, iteration))
+        done = iteration + 1
+        epoch_ends = done % batches.num_batches == 0 or done == settings.iterations
+        if epoch_ends or clock.due:
+            losses = clock.read(done)
+            report(Progress(done, settings.iterations, losses))
+        if epoch_ends:
+            error, loss = error_and_loss(method, validation(), settings.precision)
+            if error < best.error:
+                weights = {name: tensor.detach().clone() for name, tensor in method.state_dict().items()}
+                best = Best(error, loss, done, weights)
+            report(Progress(done, settings.iterations, losses, error))
+            clock.restart()
+        if store.due(force=epoch_ends):
+            store.save({"iteration": done, "losses": losses, "seconds": clock.seconds, "best": vars(best),
+                        "trainer": trainer.state_dict()})
+            clock.restart()
+    if best.weights:
+        method.load_state_dict(best.weights)
+    return Trained(method, best.error, best.loss, best.iteration, sum(losses) / len(losses), clock.step_seconds)
+
+
+class Trainer:
+    """The optimizers, the schedule and the precision of one run; `step` is one iteration of every stage."""
+
+    def __init__(self, method: Method, settings: TrainingSettings, *, seed: int, device: torch.device) -> None:
+        self.method = method.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.method.train()
+        self.settings, self.seed, self.device = settings, seed, device
+        self.schedule = SCHEDULES.build(settings.schedule)
+        self.optimizers = [
+            OPTIMIZERS.build(settings.optimizer, method.stage_parameters(k), settings.lr, settings.weight_decay)
+            for k in range(method.num_stages)
+        ]
+        self.scalers = [torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16") for _ in self.optimizers]
+        if settings.compile != "no":
+            for module in (*method.net.blocks, *method.net.heads):
+                module.compile(mode=settings.compile)
+
+    def step(self, x: torch.Tensor, y: torch.Tensor, iteration: int) -> list[torch.Tensor]:
+        """Train each stage on the batch, in order; the K losses stay on the device."""
+        losses = []
+        carry = self.method.start(x, y)
+        for k in range(self.method.num_stages):
+            carry, loss = self.stage_step(k, carry, y, iteration)
+            losses.append(loss)
+        return losses
+
+    def stage_step(self, k: int, carry: Any, y: torch.Tensor, iteration: int) -> tuple[Any, torch.Tensor]:
+        """Forward, backward and update of stage k alone: its carry for the next stage, and its detached loss.
+
+        The carry was computed before the update, so the stages may as well run side by side, each on its own device.
+        """
+        optimizer, scaler = self.optimizers[k], self.scalers[k]
+        for group in optimizer.param_groups:
+            group["lr"] = self.settings.lr * self.schedule((iteration + 1) / self.settings.iterations)
+        torch.manual_seed(stage_seed(self.seed, iteration, k))
+        with autocast(self.device, self.settings.precision):
+            carry, loss = self.method.isolated_stage(k, carry, y)
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        optimizer.zero_grad(set_to_none=True)
+        return carry, loss.detach()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that changes in training."""
+        return {
+            "method": self.method.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "scalers": [scaler.state_dict() for scaler in self.scalers],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        self.method.load_state_dict(state["method"])
+        for part in ("optimizers", "scalers"):
+            for own, saved in zip(getattr(self, part), state[part], strict=True):
+                own.load_state_dict(saved)
+
+
+def stage_seed(seed: int, iteration: int, k: int) -> int:
+    """A seed of its own for every stage of every iteration of every run."""
+    return ((seed * 1_000_003 + iteration) * 4_099 + k) % 2**63
+
+
+def autocast(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
+    """The precision of a forward pass."""
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
+
+
+@torch.no_grad()
+def error_and_loss(method: Method, batches: Iterator[Batch], precision: Precision) -> tuple[float, float]:
+    """The share of wrong answers and the mean cross-entropy (no smoothing) of the whole network, in evaluation mode.
+
+    The sums stay on the device until the end.
+    """
+    training, count, sums = method.training, 0, torch.zeros(())
+    method.eval()
+    for x, y in batches:
+        with autocast(x.device, precision):
+            logits = method(x).float()
+        wrong = (logits.argmax(1) != y).sum()
+        sums = sums.to(x.device) + torch.stack([wrong, F.cross_entropy(logits, y, reduction="sum")]).double()
+        count += len(y)
+    method.train(training)
+    wrong_share, loss = (sums / count).tolist()
+    return wrong_share, loss
+
+
+class _Clock:
+    """Losses that wait on the device, and seconds a step, looked at every `interval` iterations."""
+
+    def __init__(self, interval: int) -> None:
+        self.interval = interval
+        self._waiting: list[torch.Tensor] = []
+        self.seconds: list[float] = []
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin an interval after something that is not a training step."""
+        self._started = time.perf_counter()
+
+    def add(self, losses: list[torch.Tensor]) -> None:
+        self._waiting.append(torch.stack([loss.float() for loss in losses]))
+
+    @property
+    def due(self) -> bool:
+        return len(self._waiting) >= self.interval
+
+    def read(self, done: int) -> tuple[float, ...]:
+        """The last losses; raises Diverged at the first that is not finite among those since the last reading."""
+        rows = torch.stack(self._waiting).tolist()
+        self.seconds.append((time.perf_counter() - self._started) / len(rows))
+        self._waiting.clear()
+        self.restart()
+        for offset, row in enumerate(rows):
+            for k, loss in enumerate(row):
+                if not math.isfinite(loss):
+                    iteration = done - len(rows) + offset
+                    raise Diverged(f"the loss of stage {k} is {loss} at iteration {iteration}; try a smaller lr")
+        return tuple(rows[-1])
+
+    @property
+    def step_seconds(self) -> float:
+        """Median seconds an iteration."""
+        return median(self.seconds)

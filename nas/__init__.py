@@ -1,0 +1,1 @@
+"""How decouplings are searched, scored and recorded."""

@@ -1,0 +1,121 @@
+"""Several methods on several decouplings over several seeds, shared by all processes that run the same command."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from methods.settings import TrainingSettings
+from methods.table import METHODS
+from nas.claim import Claim
+from nas.evaluate import Evaluator
+from nas.problem import Problem, Report
+from nas.results import ResultsLog
+from spaces.decoupling import Decoupling
+from spaces.errors import UserError
+from spaces.splits import read_decoupling
+
+
+@dataclass(frozen=True)
+class Run:
+    """One evaluation that is wanted."""
+
+    evaluator: Evaluator
+    decoupling: Decoupling
+
+    @property
+    def row(self) -> dict[str, str] | None:
+        """Its row, once there is one."""
+        return self.evaluator.recorded(self.decoupling)
+
+
+def finish(runs: Iterable[Run], report: Report) -> None:
+    """Train what has no row yet. What another process is training is left to it, and waited for at the end."""
+    pending, done, total = list(runs), 0, 0
+    total = len(pending)
+    while pending:
+        for run in list(pending):
+            claim = Claim(run.evaluator.run_folder(run.decoupling))
+            if run.row is None and not claim.try_take():
+                continue
+            try:
+                if run.row is None:
+                    run.evaluator.run(run.decoupling)
+            finally:
+                claim.release()
+            pending.remove(run)
+            done += 1
+            report("runs", done, total)
+        if pending:
+            with Claim(pending[0].evaluator.run_folder(pending[0].decoupling)):
+                pass
+
+
+class Comparison:
+    """The runs of `methods` x `decouplings` x `seeds`, after choosing a learning rate and a schedule for each method.
+
+    `problem` gives everything else. A method gets each decoupling as it can use it (backprop: uncut), so rows that
+    would be the same are one row. Where `rates` or `schedules` name several, every pair is tried with the method's
+    first decoupling and first seed, and the lowest validation error decides, alike for all methods; these rows go to
+    `tuning_log` and never see the test split.
+    """
+
+    def __init__(self, problem: Problem, methods: Sequence[str], decouplings: Sequence[str], seeds: Sequence[int], *,
+                 log: ResultsLog, tuning_log: ResultsLog, rates: Sequence[float], schedules: Sequence[str], ensemble: int,
+                 report: Report, command: str) -> None:
+        self.problem, self.seeds, self.report, self.command = problem, seeds, report, command
+        self.log, self.tuning_log, self.ensemble = log, tuning_log, ensemble
+        self.grid = [replace(problem.settings, lr=lr, schedule=schedule) for lr in rates for schedule in schedules]
+        self.points = {method: self._points(method, decouplings) for method in map(str, map(METHODS.resolve, methods))}
+        most = max(point.num_blocks for points in self.points.values() for point in points)
+        if ensemble > most:
+            raise UserError(f"an ensemble sums the last heads of a network; {ensemble} came, but no run has more than {most}")
+
+    def run(self) -> list[dict[str, str]]:
+        """Finish every run; the rows, method by method."""
+        finish([run for method in self.points for run in self._tuning(method)], self.report)
+        runs = [run for method in self.points for run in self._runs(method)]
+        finish(runs, self.report)
+        return [row for run in runs if (row := run.row)]
+
+    def counts(self) -> tuple[int, int]:
+        """Of the runs wanted whose settings are decided: how many have their row already, and how many there are."""
+        decided = [run for method in self.points for run in (*self._tuning(method), *self._decided(method))]
+        return sum(run.row is not None for run in decided), len(decided)
+
+    def _points(self, method: str, decouplings: Sequence[str]) -> list[Decoupling]:
+        kind = METHODS[METHODS.resolve(method).name]
+        read = (read_decoupling(text, self.problem.space, kind.default_head) for text in decouplings)  # type: ignore[attr-defined]
+        return list(dict.fromkeys(kind.adapt(decoupling) for decoupling in read))  # type: ignore[attr-defined]
+
+    def _tuning(self, method: str) -> list[Run]:
+        if len(self.grid) == 1:
+            return []
+        return [
+            Run(self._evaluator(method, settings, self.seeds[0], tuning=True), self.points[method][0])
+            for settings in self.grid
+        ]
+
+    def _chosen(self, method: str) -> TrainingSettings:
+        def validation(run: Run) -> tuple[float, float]:
+            row = run.row
+            return (float(row["validation_error"]), float(row["validation_loss"] or math.inf)) if row else (math.inf, 0.0)
+
+        tuning = self._tuning(method)
+        return min(tuning, key=validation).evaluator.problem.settings if tuning else self.grid[0]
+
+    def _decided(self, method: str) -> list[Run]:
+        return self._runs(method) if all(run.row for run in self._tuning(method)) else []
+
+    def _runs(self, method: str) -> list[Run]:
+        chosen = self._chosen(method)
+        evaluators = [self._evaluator(method, chosen, seed, tuning=False) for seed in self.seeds]
+        return [Run(evaluator, point) for evaluator in evaluators for point in self.points[method]]
+
+    def _evaluator(self, method: str, settings: TrainingSettings, seed: int, *, tuning: bool) -> Evaluator:
+        problem = replace(self.problem, method=method, settings=settings, seed=seed)
+        if tuning:
+            return Evaluator(problem, self.tuning_log, self.report, command=self.command, test=False,
+                             labels={"strategy": "tune"})
+        return Evaluator(problem, self.log, self.report, command=self.command, test=True, ensemble=self.ensemble)

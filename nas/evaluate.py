@@ -1,0 +1,145 @@
+"""One evaluation: train a decoupling, score it, and make the row that says everything about it."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterator, Mapping
+from functools import cached_property, partial
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from methods.method import Method
+from methods.training import Batch, Diverged, Progress, Trained, error_and_loss, train
+from nas.claim import Claim
+from nas.images import Batches, eval_batches
+from nas.problem import Cell, Problem, Report, Score
+from nas.profile import cost, timed
+from nas.provenance import device_name, provenance
+from nas.results import ResultsLog
+from spaces.decoupling import Decoupling
+
+EVAL_BATCH_SIZE = 512
+
+
+class Evaluator:
+    """`evaluator(decoupling)` reads the score from `log`, or trains and appends a row.
+
+    `labels` are further columns that tell rows apart, such as the strategy of a search. With `test` the test split is
+    read, once, after training; `ensemble` > 1 adds the error of the sum of the last heads' log-probabilities (SEDONA's
+    auxiliary-head ensemble, sedona.md 1).
+    """
+
+    def __init__(self, problem: Problem, log: ResultsLog, report: Report, *, command: str, test: bool, ensemble: int = 1,
+                 labels: Mapping[str, Cell] | None = None) -> None:
+        self.problem, self.log, self.report = problem, log, report
+        self.command, self.test, self.ensemble = command, test, ensemble
+        self.labels = dict(labels or {})
+
+    @cached_property
+    def batches(self) -> Batches:
+        """The training batches."""
+        return Batches(self.problem.images, self.problem.settings.batch_size)
+
+    def key(self, decoupling: Decoupling) -> dict[str, Cell]:
+        """The cells that make two rows the same evaluation."""
+        ensemble = {"ensemble": self.ensemble} if self.test else {}
+        return {**self.labels, **self.problem.key(self.problem.adapt(decoupling)), **ensemble}
+
+    def recorded(self, decoupling: Decoupling) -> dict[str, str] | None:
+        """The row that is there already."""
+        return self.log.find(self.key(decoupling))
+
+    def __call__(self, decoupling: Decoupling) -> Score:
+        """The score, after waiting for another process that trains the same."""
+        with Claim(self.run_folder(decoupling)):
+            row = self.recorded(decoupling)
+            if row is None:
+                row = self.run(decoupling)
+        return Score(float(row["validation_error"]), float(row["validation_loss"] or math.nan), row["status"])
+
+    def run_folder(self, decoupling: Decoupling) -> Path:
+        """Where this evaluation keeps its checkpoint while it is unfinished."""
+        return self.problem.run_folder(self.key(decoupling))
+
+    def run(self, decoupling: Decoupling) -> dict[str, str]:
+        """Train, score, append; the caller holds the claim. The checkpoint goes once the row is on disk."""
+        problem, asked = self.problem, decoupling
+        decoupling = problem.adapt(asked)
+        folder = self.run_folder(asked)
+        row: dict[str, Cell] = {**self.key(asked), "space": str(problem.space.spec), "num_blocks": decoupling.num_blocks}
+        row |= self._costs(decoupling)
+        try:
+            trained = self._train(decoupling, folder)
+            row |= self._scores(trained)
+        except Diverged as diverged:
+            row |= {"status": f"diverged: {diverged}", "validation_error": 1.0, "validation_loss": None}
+        row |= {**provenance(), "device": device_name(problem.device), "threads": torch.get_num_threads(),
+                "command": self.command}
+        self.log.append(row)
+        shutil.rmtree(folder, ignore_errors=True)
+        recorded = self.recorded(asked)
+        assert recorded is not None, "a row that was appended is found"
+        return recorded
+
+    def _train(self, decoupling: Decoupling, folder: Path) -> Trained:
+        problem = self.problem
+        method = problem.build(decoupling)
+        what = f"{problem.method.partition('(')[0]} {decoupling} seed {problem.seed}"
+        validation = partial(eval_batches, problem.images, problem.images.validation, EVAL_BATCH_SIZE)
+        return train(method, self.batches, validation, problem.settings, seed=problem.seed, device=problem.device,
+                     checkpoint=folder / "checkpoint.pt", report=partial(_pass_on, self.report, what))
+
+    def _costs(self, decoupling: Decoupling) -> dict[str, Cell]:
+        """What the network costs: from shapes, and the bound on pipeline speed-up from seconds."""
+        problem, images = self.problem, self.problem.images
+        batch_size = problem.settings.batch_size
+        costs = cost(lambda: problem.build(decoupling), images.input_shape, images.num_classes, batch_size)
+        x, y = self.batches.batch(problem.seed, 0)
+        costs = timed(costs, problem.build(decoupling), problem.settings, x, y, device=problem.device)
+        return {
+            "params": costs.params, "head_params": costs.head_params, "macs": costs.macs, "head_macs": costs.head_macs,
+            "peak_activation_bytes": costs.peak_activation_bytes,
+            "pipeline_speedup_bound": costs.pipeline_speedup_bound,
+        }
+
+    def _scores(self, trained: Trained) -> dict[str, Cell]:
+        problem, images = self.problem, self.problem.images
+        row: dict[str, Cell] = {
+            "status": "ok",
+            "validation_error": trained.validation_error,
+            "validation_loss": trained.validation_loss,
+            "train_loss": trained.train_loss,
+            "best_iteration": trained.best_iteration,
+            "epochs": problem.settings.iterations / self.batches.num_batches,
+            "step_seconds": trained.step_seconds,
+        }
+        if self.test:
+            test = images.test()
+            read = partial(eval_batches, images, test, EVAL_BATCH_SIZE)
+            error, loss = error_and_loss(trained.method, read(), problem.settings.precision)
+            row |= {"test_error": error, "test_loss": loss}
+            if self.ensemble > 1:
+                row["ensemble_test_error"] = ensemble_error(trained.method, read(), self.ensemble)
+        return row
+
+
+@torch.no_grad()
+def ensemble_error(method: Method, batches: Iterator[Batch], num_exits: int) -> float:
+    """The share of wrong answers of the summed log-probabilities of the last `num_exits` exits; all where fewer."""
+    method.eval()
+    wrong = count = 0
+    for x, y in batches:
+        exits = list(method.exits(x))[-num_exits:]
+        votes = torch.stack([F.log_softmax(logits.float(), 1) for logits in exits]).sum(0)
+        wrong, count = wrong + int((votes.argmax(1) != y).sum()), count + len(y)
+    return wrong / count
+
+
+def _pass_on(report: Report, what: str, progress: Progress) -> None:
+    figures = {"loss": progress.losses[-1]}
+    if progress.validation_error is not None:
+        figures["validation_error"] = progress.validation_error
+    report(what, progress.iteration, progress.iterations, **figures)

@@ -1,0 +1,101 @@
+"""A problem: what is searched, how it learns, and on what."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from methods.method import Method
+from methods.settings import TrainingSettings
+from methods.table import METHODS
+from nas.images import Images
+from spaces.decoupling import Decoupling
+from spaces.space import SearchSpace
+
+Cell = str | int | float | bool | None
+
+
+class Report(Protocol):
+    """Told how far something is: `what` runs, `done` of `total` steps, and figures of the moment by name."""
+
+    def __call__(self, what: str, done: int, total: int, **figures: float) -> None: ...
+
+
+def silent(what: str, done: int, total: int, **figures: float) -> None:
+    """A report that nobody hears."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One space, one method and one task, with the settings that every evaluation shares.
+
+    `method` and `task` are written with all their settings. `results` is the folder of the CSV files, `runs` that of
+    unfinished runs.
+    """
+
+    space: SearchSpace
+    method: str
+    task: str
+    images: Images
+    settings: TrainingSettings
+    seed: int
+    device: torch.device
+    results: Path
+    runs: Path
+
+    def adapt(self, decoupling: Decoupling) -> Decoupling:
+        """The decoupling that the method trains when this one is asked for."""
+        method = METHODS[METHODS.resolve(self.method).name]
+        return method.adapt(decoupling)  # type: ignore[attr-defined]
+
+    def build(self, decoupling: Decoupling) -> Method:
+        """A freshly initialised method on its network; equal seeds give equal backbones for every decoupling."""
+        torch.manual_seed(self.seed)
+        net = self.space.build(decoupling, checkpoint_units=self.settings.checkpoint_units)
+        return METHODS.build(self.method, net)
+
+    def key(self, decoupling: Decoupling) -> dict[str, Cell]:
+        """Every setting that an evaluation depends on, resolved; what makes two evaluations the same."""
+        return {
+            "method": self.method,
+            "backbone": str(self.space.backbone),
+            "decoupling": str(decoupling),
+            "task": self.task,
+            "seed": self.seed,
+            **asdict(self.settings),
+        }
+
+    def run_folder(self, key: Mapping[str, Cell]) -> Path:
+        """Where the unfinished state of the run with this key lies."""
+        text = json.dumps(dict(key), sort_keys=True)
+        return self.runs / hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Score:
+    """What an evaluation found. Errors are shares in 0..1; `status` is `ok` or says how the run diverged."""
+
+    error: float
+    loss: float
+    status: str = "ok"
+
+
+Evaluate = Callable[[Decoupling], Score]
+
+
+class Strategy(Protocol):
+    """Decides which decouplings to evaluate.
+
+    `evaluate` looks a decoupling up in the results or trains it and appends a row; a strategy that is started again
+    with the same seed asks the same questions, so it goes on where it was.
+    """
+
+    def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Decoupling:
+        """The decoupling that the strategy recommends."""
+        ...

@@ -1,0 +1,139 @@
+"""What a decoupled network costs: parameters, MACs and activation bytes from its shapes, seconds from running it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from statistics import median
+
+import torch
+from torch import nn
+from torch.utils._pytree import tree_leaves
+from torch.utils.flop_counter import FlopCounterMode
+
+from methods.method import Method
+from methods.settings import TrainingSettings
+from methods.training import Trainer
+from spaces.activations import PeakMemory
+
+
+@dataclass(frozen=True)
+class BlockCost:
+    """One block with its head. MACs are of one image's forward pass; activation bytes are an image's peak in the stage's
+    training step; seconds are the median of a training step of the stage, None where nothing was run."""
+
+    units: int
+    params: int
+    head_params: int
+    macs: int
+    head_macs: int
+    activation_bytes: int
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A whole network. `peak_activation_bytes` is of one training step, a stage at a time, of a batch of `batch_size`."""
+
+    blocks: tuple[BlockCost, ...]
+    batch_size: int
+    peak_activation_bytes: int
+
+    @property
+    def params(self) -> int:
+        """Parameters of the network at inference."""
+        return sum(block.params for block in self.blocks) + self.blocks[-1].head_params
+
+    @property
+    def head_params(self) -> int:
+        """Parameters of the auxiliary heads, which only training needs."""
+        return sum(block.head_params for block in self.blocks[:-1])
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one image at inference."""
+        return sum(block.macs for block in self.blocks) + self.blocks[-1].head_macs
+
+    @property
+    def head_macs(self) -> int:
+        """Multiply-accumulates of one image in the auxiliary heads."""
+        return sum(block.head_macs for block in self.blocks[:-1])
+
+    @property
+    def shares(self) -> list[float]:
+        """Each block's share of a training step, by seconds where measured and by MACs where not."""
+        work = [block.seconds or block.macs + block.head_macs for block in self.blocks]
+        if any(block.seconds is None for block in self.blocks):
+            work = [block.macs + block.head_macs for block in self.blocks]
+        return [part / sum(work) for part in work]
+
+    @property
+    def pipeline_speedup_bound(self) -> float:
+        """Total over largest stage: what running the stages side by side can gain at most."""
+        return 1 / max(self.shares)
+
+
+def cost(build: Callable[[], Method], input_shape: tuple[int, ...], num_classes: int, batch_size: int) -> Cost:
+    """The cost of the method that `build` makes, from shapes alone; nothing is computed."""
+    with torch.device("meta"):
+        method = build()
+        x, y = torch.zeros(batch_size, *input_shape), torch.zeros(batch_size, dtype=torch.long)
+    method.train()
+    blocks, net, h = [], method.net, x[:2]
+    for k in range(method.num_stages):
+        macs, after = _macs(net.blocks[k], h)
+        head_macs, _ = _macs(net.heads[k], after)
+        units = len(list(net.blocks[k].children()))
+        blocks.append(BlockCost(units, _count(net.blocks[k]), _count(net.heads[k]), macs, head_macs, activation_bytes=0))
+        h = after.detach()
+    peaks = _peaks(method, x, y)
+    blocks = [replace(block, activation_bytes=peak // batch_size) for block, peak in zip(blocks, peaks, strict=True)]
+    return Cost(tuple(blocks), batch_size, max(peaks))
+
+
+def timed(cost_: Cost, method: Method, settings: TrainingSettings, x: torch.Tensor, y: torch.Tensor, *,
+          device: torch.device, repeats: int = 5) -> Cost:
+    """`cost_` with each stage's seconds: medians of `repeats` training steps after one to warm up. Trains `method`."""
+    trainer = Trainer(method, settings, seed=0, device=device)
+    seconds: list[list[float]] = [[] for _ in range(method.num_stages)]
+    for repeat in range(repeats + 1):
+        carry = method.start(x, y)
+        for k in range(method.num_stages):
+            _wait(device)
+            started = time.perf_counter()
+            carry, _ = trainer.stage_step(k, carry, y, repeat)
+            _wait(device)
+            seconds[k].append(time.perf_counter() - started)
+    blocks = [replace(block, seconds=median(row[1:])) for block, row in zip(cost_.blocks, seconds, strict=True)]
+    return replace(cost_, blocks=tuple(blocks))
+
+
+def _peaks(method: Method, x: torch.Tensor, y: torch.Tensor) -> list[int]:
+    """The peak bytes of each stage's training step, what the stage is given and the batch's images included."""
+    peaks, given = [], method.start(x, y)
+    for k in range(method.num_stages):
+        held = {t.untyped_storage() for t in (x, *tree_leaves(given)) if isinstance(t, torch.Tensor)}
+        with PeakMemory(leave_out=method.stage_parameters(k)) as memory:
+            given, loss = method.isolated_stage(k, given, y)
+            loss.backward()
+        del loss
+        peaks.append(memory.peak + sum(storage.nbytes() for storage in held))
+        method.zero_grad(set_to_none=True)
+    return peaks
+
+
+def _macs(module: nn.Module, x: torch.Tensor) -> tuple[int, torch.Tensor]:
+    """MACs of one image through `module`, and what comes out for all of x."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        result = module(x)
+    return counter.get_total_flops() // 2 // len(x), result
+
+
+def _count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,103 @@
+"""Optuna's samplers. The only file that imports optuna."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from typing import Any, Literal
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+
+from nas.problem import Evaluate, Problem, Report, Score
+from nas.strategies.random_search import best, checked_trials
+from spaces.decoupling import Decoupling
+from spaces.space import SearchSpace
+
+PATIENCE = 20  # replays in a row before a point that never came is asked for (nas_frameworks.md 12.3)
+
+SamplerName = Literal["tpe", "gp", "cmaes", "nsga2", "random"]
+
+
+class OptunaSearch:
+    """Ask-and-tell with one of Optuna's samplers until `trials` different decouplings were trained.
+
+    K blocks are encoded as positions and heads as flat choices (`SearchSpace.dimensions`). A point that came before is
+    replayed: its known score is told again and the budget is not charged. `cmaes` has no categories, so heads become
+    ordered integers for it. `population` is nsga2's; the others have none.
+    """
+
+    def __init__(self, *, sampler: SamplerName = "tpe", trials: int = 10, population: int = 10) -> None:
+        self.sampler, self.trials, self.population = sampler, checked_trials(trials), population
+
+    def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Decoupling:
+        """The decoupling with the lowest validation error; the earlier of equals."""
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study = optuna.create_study(direction="minimize", sampler=self._sampler(problem.seed))
+        space, distributions = problem.space, self._distributions(problem.space)
+        rng = random.Random(problem.seed)
+        scores: dict[Decoupling, Score] = {}
+        wanted, replays = min(self.trials, space.size), 0
+        while len(scores) < wanted:
+            if replays >= PATIENCE:
+                study.enqueue_trial(self._encoded(space, _unseen(space, scores, rng)))
+            trial = study.ask(distributions)
+            decoupling = space.decode(self._decoded(space, trial.params))
+            replays = replays + 1 if decoupling in scores else 0
+            if decoupling not in scores:
+                scores[decoupling] = evaluate(decoupling)
+                report("trials", len(scores), wanted, best_error=min(score.error for score in scores.values()))
+            study.tell(trial, scores[decoupling].error)
+        return best(scores)
+
+    def _sampler(self, seed: int) -> optuna.samplers.BaseSampler:
+        """Always constructed by name and settings, never Optuna's default, which changes with its version."""
+        samplers = {
+            "tpe": lambda: optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True),
+            "gp": lambda: optuna.samplers.GPSampler(seed=seed, deterministic_objective=False),
+            "cmaes": lambda: optuna.samplers.CmaEsSampler(seed=seed, with_margin=True),
+            "nsga2": lambda: optuna.samplers.NSGAIISampler(seed=seed, population_size=self.population),
+            "random": lambda: optuna.samplers.RandomSampler(seed=seed),
+        }
+        return samplers[self.sampler]()
+
+    def _distributions(self, space: SearchSpace) -> dict[str, BaseDistribution]:
+        distributions: dict[str, BaseDistribution] = {}
+        for name, choices in space.dimensions().items():
+            if len(choices) == 1:
+                continue
+            if isinstance(choices, range):
+                distributions[name] = IntDistribution(choices[0], choices[-1])
+            elif self.sampler == "cmaes":
+                distributions[name] = IntDistribution(0, len(choices) - 1)
+            else:
+                distributions[name] = CategoricalDistribution(choices)
+        return distributions
+
+    def _decoded(self, space: SearchSpace, params: dict[str, Any]) -> dict[str, int | str]:
+        """Optuna's parameters as a point of the space's dimensions."""
+        point: dict[str, int | str] = {}
+        for name, choices in space.dimensions().items():
+            value = params.get(name, choices[0])
+            ordinal = self.sampler == "cmaes" and not isinstance(choices, range) and name in params
+            point[name] = choices[value] if ordinal else value
+        return point
+
+    def _encoded(self, space: SearchSpace, decoupling: Decoupling) -> dict[str, Any]:
+        """The decoupling as Optuna's parameters."""
+        point, dimensions = space.encode(decoupling), space.dimensions()
+        params: dict[str, Any] = {}
+        for name, value in point.items():
+            choices = dimensions[name]
+            if len(choices) > 1:
+                ordinal = self.sampler == "cmaes" and not isinstance(choices, range)
+                params[name] = list(choices).index(value) if ordinal else value
+        return params
+
+
+def _unseen(space: SearchSpace, seen: dict[Decoupling, Score], rng: random.Random) -> Decoupling:
+    while (decoupling := space.sample(rng)) in seen:
+        pass
+    return decoupling

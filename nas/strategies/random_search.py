@@ -1,0 +1,59 @@
+"""Random search, and its exhaustive limit."""
+
+from __future__ import annotations
+
+import random
+
+from nas.problem import Evaluate, Problem, Report, Score
+from spaces.decoupling import Decoupling
+from spaces.errors import UserError
+
+
+class RandomSearch:
+    """Evaluates `trials` different decouplings, each uniform over those not yet drawn."""
+
+    def __init__(self, *, trials: int = 10) -> None:
+        self.trials = checked_trials(trials)
+
+    def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Decoupling:
+        """The decoupling with the lowest validation error; the earlier of equals."""
+        rng = random.Random(problem.seed)
+        scores: dict[Decoupling, Score] = {}
+        wanted = min(self.trials, problem.space.size)
+        while len(scores) < wanted:
+            decoupling = problem.space.sample(rng)
+            if decoupling not in scores:
+                scores[decoupling] = evaluate(decoupling)
+                report("trials", len(scores), wanted, best_error=min(score.error for score in scores.values()))
+        return best(scores)
+
+
+class Exhaustive:
+    """Evaluates every decoupling of the space; refused above `limit` of them."""
+
+    def __init__(self, *, limit: int = 2000) -> None:
+        self.limit = checked_trials(limit)
+
+    def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Decoupling:
+        """The decoupling with the lowest validation error; the earlier of equals."""
+        size = problem.space.size
+        if size > self.limit:
+            raise UserError(f"this space has {size} decouplings and exhaustive(limit={self.limit}) trains every one; "
+                            f"restrict num_blocks, gaps or heads, or raise the limit")
+        scores: dict[Decoupling, Score] = {}
+        for decoupling in problem.space.enumerate():
+            scores[decoupling] = evaluate(decoupling)
+            report("trials", len(scores), size, best_error=min(score.error for score in scores.values()))
+        return best(scores)
+
+
+def best(scores: dict[Decoupling, Score]) -> Decoupling:
+    """The decoupling with the lowest error; the earlier of equals."""
+    return min(scores, key=lambda decoupling: scores[decoupling].error)
+
+
+def checked_trials(trials: int) -> int:
+    """A budget of at least one training."""
+    if trials < 1:
+        raise UserError(f"a search trains at least one decoupling, but a budget of {trials} came")
+    return trials

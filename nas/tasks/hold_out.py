@@ -1,0 +1,71 @@
+"""From arrays to a task: the checks, the split into training and validation, the constants of the training split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from nas.images import Augmentation, Images, Split
+from spaces.errors import UserError
+
+
+def checked(images: np.ndarray, labels: np.ndarray, num_classes: int, source: str) -> Split:
+    """The arrays as a split: images uint8 (N, H, W) or (N, H, W, C) and labels (N,) in 0..num_classes - 1.
+
+    Anything else is a UserError that names `source`, where the arrays came from.
+    """
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or 0 in images.shape:
+        raise UserError(f"images are uint8 of shape (N, H, W) or (N, H, W, C), none of these 0, but {source} holds "
+                        f"{images.dtype} {images.shape}; convert them and save again")
+    if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
+        raise UserError(f"labels are whole numbers of shape ({len(images)},), one an image, but {source} holds "
+                        f"{labels.dtype} {labels.shape}; convert them and save again")
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise UserError(f"labels lie in 0..{num_classes - 1}, but those of {source} go from {labels.min()} to "
+                        f"{labels.max()}; number the classes from 0 and save again")
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).view(*images.shape[:3], -1)
+    return Split(pixels, torch.from_numpy(labels.astype(np.int64)))
+
+
+def hold_out(pool: Split, num_classes: int, read_test: Callable[[], Split], *, validation: float, split_seed: int,
+             augmentation: Augmentation) -> Images:
+    """Split `pool` by a permutation drawn from `split_seed`: its first part, the share `validation`, is held out.
+
+    The share is rounded to whole samples; the split is not stratified. A share that leaves a part empty, a negative
+    seed and an augmentation that does not fit the images are UserErrors.
+    """
+    num_validation = round(validation * len(pool)) if 0 < validation < 1 else 0
+    if not 1 <= num_validation < len(pool):
+        raise UserError(f"validation is a share between 0 and 1 that leaves a sample on both sides, but {validation} of "
+                        f"{len(pool)} samples came; try validation=0.1")
+    if split_seed < 0:
+        raise UserError(f"split_seed is a whole number from 0 on, but {split_seed} came")
+    _check_augmentation(augmentation, min(pool.images.shape[1:3]))
+    order = torch.from_numpy(np.random.default_rng(split_seed).permutation(len(pool)))
+    train, held_out = order[num_validation:], order[:num_validation]
+    images = pool.images[train]
+    mean, std = _mean_and_std(images)
+    return Images(Split(images, pool.labels[train]), Split(pool.images[held_out], pool.labels[held_out]), read_test,
+                  num_classes, mean, std, augmentation)
+
+
+def _check_augmentation(augmentation: Augmentation, side: int) -> None:
+    if not 0 <= augmentation.crop < side:
+        raise UserError(f"crop pads by 0..{side - 1} pixels where the shorter side has {side}, but {augmentation.crop} "
+                        "came; 0 crops nothing")
+    if not 0 <= augmentation.cutout <= side:
+        raise UserError(f"cutout is the side of a square in 0..{side} pixels where the shorter side has {side}, but "
+                        f"{augmentation.cutout} came; 0 cuts nothing out")
+
+
+def _mean_and_std(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Of uint8 (N, H, W, C) scaled to 0..1, one a channel, exact from counts; a constant channel is given std 1."""
+    values = torch.arange(256, dtype=torch.float64) / 255
+    mean, std = [], []
+    for channel in images.unbind(-1):
+        share = torch.bincount(channel.flatten(), minlength=256).double() / channel.numel()
+        mean.append(float(share @ values))
+        std.append(float(share @ (values - mean[-1]).square()) ** 0.5 or 1.0)
+    return tuple(mean), tuple(std)

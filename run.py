@@ -1,0 +1,392 @@
+"""Search where to cut a network and which heads to use; evaluate what was found. `python run.py --help` says more."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import sys
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, NoReturn
+
+import torch
+import yaml
+from tqdm import tqdm
+
+from methods.settings import TrainingSettings
+from methods.table import METHODS
+from methods.training import Diverged
+from nas.comparison import Comparison
+from nas.evaluate import Evaluator
+from nas.images import Batches
+from nas.problem import Problem
+from nas.profile import cost, timed
+from nas.report import cost_table, picture, summarise, summary_table, table
+from nas.results import ResultsLog
+from nas.strategies import STRATEGIES
+from nas.tasks import TASKS
+from spaces.backbones import BACKBONES
+from spaces.decoupling import Decoupling
+from spaces.errors import UserError, unknown
+from spaces.heads import HEADS
+from spaces.named import named_spaces, read_space
+from spaces.splits import SPLITS, read_decoupling
+
+INTERRUPTED = 130
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose errors are ours: one line, with the nearest real option."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; {self.prog} --help lists the options")
+
+
+def parser() -> Parser:
+    """The command line: four commands, and the options of each."""
+    top = Parser(prog="run.py", description=__doc__, allow_abbrev=False)
+    commands = top.add_subparsers(dest="command", required=True, metavar="search | evaluate | profile | list")
+
+    search = _command(commands, "search", "search a space with a strategy")
+    _problem_options(search, task="digits(validation=0.4)", space="small")
+    search.add_argument("--strategy", default="sedona", help="how to search; see `run.py list`")
+    search.add_argument("--method", default="dgl", help="the method that trains what is searched")
+    search.add_argument("--seed", type=int, default=0)
+    _training_options(search, epochs=20)
+
+    evaluate = _command(commands, "evaluate", "train decouplings with several methods and seeds, and compare")
+    _problem_options(evaluate, task="digits", space="small")
+    evaluate.add_argument("--decoupling", nargs="+", default=["even(3)"], metavar="D",
+                          help="'3:conv(depth=1) 5:linear', even(K), balanced(K), published(K) or uncut")
+    evaluate.add_argument("--methods", nargs="+", default=["dgl", "backprop"], metavar="M")
+    evaluate.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0..N-1")
+    evaluate.add_argument("--ensemble", type=int, default=1, metavar="M", help="also sum the last M heads at test time")
+    _training_options(evaluate, epochs=30, several=True)
+
+    profile = _command(commands, "profile", "what each block of a decoupling costs")
+    _problem_options(profile, task="digits", space="small")
+    profile.add_argument("--decoupling", default="even(3)", metavar="D", help="as in evaluate")
+    profile.add_argument("--method", default="dgl")
+    _training_options(profile, epochs=1)
+
+    _command(commands, "list", "what there is, with one line each")
+    return top
+
+
+def _command(commands: Any, name: str, text: str) -> Parser:
+    command = commands.add_parser(name, help=text, description=text, allow_abbrev=False,
+                                  formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    command.add_argument("--json", action="store_true", help="print the facts for programs, and no progress")
+    if name != "list":
+        command.add_argument("--config", type=Path, metavar="FILE", help="options from a YAML file; flags win")
+        command.add_argument("--print-config", action="store_true", help="print all options as such a file, and stop")
+    return command
+
+
+def _problem_options(command: Parser, *, task: str, space: str) -> None:
+    command.add_argument("--space", default=space, help="a built-in space, a YAML file or a dotted path")
+    command.add_argument("--task", default=task, help="the data; see `run.py list`")
+    command.add_argument("--data-dir", type=Path, default=Path(os.environ.get("NAS_DATA_DIR", "data")), metavar="DIR")
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    command.add_argument("--threads", type=int, default=1, help="CPU threads of this process")
+    if not command.prog.endswith("profile"):
+        command.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="where the CSV files lie")
+        command.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where unfinished runs lie")
+
+
+def _training_options(command: Parser, *, epochs: int, several: bool = False) -> None:
+    many: dict[str, Any] = {"nargs": "+"} if several else {}
+    rate, schedule = ([0.1], ["cosine"]) if several else (0.1, "cosine")
+    length = command.add_mutually_exclusive_group()
+    length.add_argument("--epochs", type=int, default=None, help=f"passes over the training split (default: {epochs})")
+    length.add_argument("--iterations", type=int, default=None, help="optimizer steps, instead of --epochs")
+    command.set_defaults(default_epochs=epochs)
+    command.add_argument("--batch-size", type=int, default=64)
+    tuned = "; of several the best on validation is taken, for each method" if several else ""
+    command.add_argument("--lr", type=float, default=rate, help=f"learning rate{tuned}", **many)
+    command.add_argument("--schedule", default=schedule, help=f"cosine(...) or multistep(...){tuned}", **many)
+    command.add_argument("--weight-decay", type=float, default=1e-4)
+    command.add_argument("--optimizer", default="sgd", help="sgd(...) or adam(...), one a stage")
+    command.add_argument("--precision", default="fp32", help="fp32, bf16 or fp16")
+    command.add_argument("--checkpoint-units", action="store_true", help="less memory, more computing")
+    command.add_argument("--compile", default="no", help="no, default or reduce-overhead (CUDA graphs)")
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """The options: defaults, then the configuration file, then the flags."""
+    known = parser()
+    options = _parse_known(known, argv)
+    if getattr(options, "config", None):
+        options = _parse_known(known, [argv[0], *_from_file(options.config, options), *argv[1:]])
+    return options
+
+
+def _parse_known(known: Parser, argv: list[str]) -> argparse.Namespace:
+    options, rest = known.parse_known_args(argv)
+    if rest:
+        flags = [name for command in known._subparsers._group_actions[0].choices[options.command]._actions  # type: ignore
+                 for name in command.option_strings]
+        raise unknown(f"option of {options.command}:", rest[0].partition("=")[0], flags)
+    return options
+
+
+def _from_file(path: Path, options: argparse.Namespace) -> list[str]:
+    """A configuration file's keys as flags."""
+    try:
+        keys = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"the configuration {path} cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(keys, dict):
+        raise UserError(f"a configuration holds options by name, as --print-config shows; {path} does not")
+    flags: list[str] = []
+    for key, value in keys.items():
+        if not hasattr(options, str(key)) or key in NOT_IN_CONFIG:
+            raise unknown(f"key of {path}:", str(key), settings_of(options))
+        flag = "--" + str(key).replace("_", "-")
+        if value is None or value is False:
+            continue
+        flags += [flag] if value is True else [flag, *map(str, value if isinstance(value, list) else [value])]
+    return flags
+
+
+NOT_IN_CONFIG = ("command", "config", "print_config", "json", "default_epochs")
+
+
+def settings_of(options: argparse.Namespace) -> dict[str, Any]:
+    """The options that a configuration file may hold."""
+    plain = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
+    return {key: value for key, value in plain.items() if key not in NOT_IN_CONFIG}
+
+
+def main(argv: list[str]) -> int:
+    """Run one command; the exit code."""
+    try:
+        options = parse(argv)
+        if getattr(options, "print_config", False):
+            print(yaml.safe_dump(settings_of(options), sort_keys=False), end="")
+            return 0
+        commands = {"search": run_search, "evaluate": run_evaluate, "profile": run_profile, "list": run_list}
+        commands[options.command](options)
+        return 0
+    except KeyboardInterrupt:
+        print(f"\ninterrupted; finished rows are kept, go on with: {command_line()}", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (UserError, Diverged) as error:
+        print(f"run.py: {error}", file=sys.stderr)
+    except torch.OutOfMemoryError:
+        print("run.py: the GPU's memory is full; try a smaller --batch-size, more blocks or --checkpoint-units", file=sys.stderr)
+    except OSError as error:
+        print(f"run.py: {error}; finished rows are kept, go on with: {command_line()}", file=sys.stderr)
+    return 2
+
+
+def run_search(options: argparse.Namespace) -> None:
+    """Search, and show what was found."""
+    progress = Bars(quiet=options.json)
+    problem = read_problem(options, options.method, options.seed, options.lr, options.schedule)
+    strategy = STRATEGIES.resolve(options.strategy)
+    check_searchable(problem)
+    log = ResultsLog(options.results / "search.csv")
+    evaluator = Evaluator(problem, log, progress, command=command_line(), test=False, labels={"strategy": str(strategy)})
+    say_where(problem, options)
+    before = len(log.rows())
+    with progress:
+        found = STRATEGIES.build(strategy).search(problem, evaluator, progress)
+    row = evaluator.recorded(found)
+    assert row is not None, "a strategy evaluates what it recommends"
+    new = len(log.rows()) - before
+    follow_up = next_command(options, found)
+    if options.json:
+        print(json.dumps({"decoupling": str(found), "row": row, "csv": str(log.path), "new_rows": new, "next": follow_up}))
+        return
+    print(picture(found, problem.space.num_units))
+    print(f"\nfound       {found}")
+    print(f"validation  {100 * float(row['validation_error']):.2f} % error, {row['status']}")
+    print(f"rows        {new} new in {log.path}" + ("" if new else " (all were there already)"))
+    print(f"next        {follow_up}")
+
+
+def run_evaluate(options: argparse.Namespace) -> None:
+    """Train and compare."""
+    if options.seeds < 1:
+        raise UserError(f"--seeds is how many seeds to run, from 1 on, but {options.seeds} came")
+    if options.ensemble < 1:
+        raise UserError(f"--ensemble is how many heads to sum, from 1 on, but {options.ensemble} came")
+    progress = Bars(quiet=options.json)
+    problem = read_problem(options, options.methods[0], 0, options.lr[0], options.schedule[0])
+    log, tuning_log = (ResultsLog(options.results / name) for name in ("evaluate.csv", "search.csv"))
+    comparison = Comparison(problem, options.methods, options.decoupling, range(options.seeds), log=log, tuning_log=tuning_log,
+                            rates=options.lr, schedules=options.schedule, ensemble=options.ensemble, report=progress,
+                            command=command_line())
+    say_where(problem, options)
+    there, wanted = comparison.counts()
+    if there and not options.json:
+        print(f"{there} of {wanted} runs are in {options.results} already and are not repeated", file=sys.stderr)
+    with progress:
+        rows = comparison.run()
+    summaries = summarise(rows)
+    if options.json:
+        print(json.dumps({"summary": [asdict(summary) for summary in summaries], "rows": rows, "csv": str(log.path)}))
+        return
+    print(summary_table(summaries))
+    if options.ensemble > 1:
+        print(f"\nsum of the last {options.ensemble} heads:")
+        print(summary_table(summarise(rows, "ensemble_test_error")))
+    print(f"\nrows in {log.path}")
+
+
+def run_profile(options: argparse.Namespace) -> None:
+    """Show what each block costs."""
+    problem = read_problem(options, options.method, 0, options.lr, options.schedule)
+    decoupling = adapted(problem, options.decoupling)
+    images, size = problem.images, problem.settings.batch_size
+    costs = cost(lambda: problem.build(decoupling), images.input_shape, images.num_classes, size)
+    x, y = Batches(images, size).batch(0, 0)
+    costs = timed(costs, problem.build(decoupling), problem.settings, x, y, device=problem.device)
+    if options.json:
+        facts = asdict(costs) | {name: getattr(costs, name) for name in ("params", "head_params", "macs", "head_macs",
+                                                                        "shares", "pipeline_speedup_bound")}
+        print(json.dumps(facts | {"decoupling": str(decoupling)}))
+        return
+    say_where(problem, options)
+    print(picture(decoupling, problem.space.num_units))
+    print()
+    print(cost_table(costs, decoupling))
+
+
+def run_list(options: argparse.Namespace) -> None:
+    """Show what there is."""
+    tables: dict[str, dict[str, str]] = {"spaces": named_spaces()}
+    for title, entries in (("backbones", BACKBONES), ("heads", HEADS), ("splits", SPLITS), ("methods", METHODS),
+                           ("strategies", STRATEGIES), ("tasks", TASKS)):
+        tables[title] = {str(_shown(entries, name)): entries.describe(name) for name in entries}
+    if options.json:
+        print(json.dumps(tables))
+        return
+    for title, rows in tables.items():
+        print(f"{title}\n{table(['name', 'what'], list(rows.items()))}\n")
+
+
+def _shown(entries: Any, name: str) -> str:
+    """A name with its settings and their defaults."""
+    settings = [key if parameter.default is parameter.empty else f"{key}={parameter.default}"
+                for key, parameter in entries.parameters(name).items()]
+    return f"{name}({', '.join(settings)})" if settings else name
+
+
+def read_problem(options: argparse.Namespace, method: str, seed: int, lr: float, schedule: str) -> Problem:
+    """Everything that a run needs, from the options."""
+    if options.threads < 1:
+        raise UserError(f"--threads is a number of threads from 1 on, but {options.threads} came")
+    torch.set_num_threads(options.threads)
+    device = read_device(options.device)
+    task = TASKS.resolve(options.task)
+    resolved_method = METHODS.resolve(method)
+    images = TASKS.build(task, options.data_dir).to(device)
+    space = read_space(options.space, images.input_shape, images.num_classes)
+    iterations = options.iterations
+    if iterations is None:
+        epochs = options.default_epochs if options.epochs is None else options.epochs
+        iterations = epochs * Batches(images, options.batch_size).num_batches
+    given = {field.name: getattr(options, field.name) for field in fields(TrainingSettings) if hasattr(options, field.name)}
+    settings = TrainingSettings(**given | {"iterations": iterations, "lr": lr, "schedule": schedule})
+    folders = (getattr(options, name, Path(name)) for name in ("results", "runs"))
+    return Problem(space, str(resolved_method), str(task), images, settings, seed, device, *folders)
+
+
+def read_device(text: str) -> torch.device:
+    """The device that the text names, checked to be there; on a GPU equal seeds are asked to give equal bits."""
+    name = ("cuda" if torch.cuda.is_available() else "cpu") if text == "auto" else text
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError):
+        raise UserError(f"--device is auto, cpu, cuda or cuda:N and must be on this machine, but {text!r} came") from None
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    return device
+
+
+def adapted(problem: Problem, text: str) -> Decoupling:
+    """The decoupling that the text names, as the problem's method trains it."""
+    default_head = METHODS[METHODS.resolve(problem.method).name].default_head  # type: ignore[attr-defined]
+    return problem.adapt(read_decoupling(text, problem.space, default_head))
+
+
+def check_searchable(problem: Problem) -> None:
+    """Refuse a search whose answer the method would ignore."""
+    point = next(decoupling for decoupling in problem.space.enumerate() if decoupling.cuts or problem.space.size == 1)
+    trained = problem.adapt(point)
+    if trained != point:
+        raise UserError(f"method {problem.method} trains '{trained}' when '{point}' is asked for, so this search would have "
+                        f"no effect; choose another method, or a space whose heads are the method's own")
+
+
+def next_command(options: argparse.Namespace, found: Decoupling) -> str:
+    """The evaluate line for what was found, next to the baselines."""
+    task = TASKS.resolve(options.task)
+    plain = [str(task.name)] if task.name != "arrays" else [options.task]
+    parts = ["python", "run.py", "evaluate", "--space", options.space, "--task", *plain, "--decoupling", str(found),
+             f"even({found.num_blocks})", "--methods", "dgl", "predsim", "backprop", "--seeds", "3"]
+    for name in ("data_dir", "results", "runs", "batch_size", "device", "threads"):
+        value = getattr(options, name)
+        if value != parser().parse_args(["evaluate"]).__dict__[name]:
+            parts += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(parts)
+
+
+def say_where(problem: Problem, options: argparse.Namespace) -> None:
+    """Say what the run computes with; a second process of the same command shares its work."""
+    if options.json:
+        return
+    threads = f", {options.threads} thread{'s' if options.threads > 1 else ''} a process" if problem.device.type == "cpu" else ""
+    sharing = "; start the same command again to share the work" if options.command == "evaluate" else ""
+    print(f"on {problem.device}{threads}, channels-last, {problem.settings.precision}{sharing}", file=sys.stderr)
+
+
+def command_line() -> str:
+    """The command as it was typed."""
+    return shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+class Bars:
+    """Progress bars on stderr: one for what runs, with its loss and the time left."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.quiet, self.what = quiet, ""
+        self.bar: Any = None
+
+    def __call__(self, what: str, done: int, total: int, **figures: float) -> None:
+        if self.quiet:
+            return
+        if self.bar is None or what != self.what or done < self.bar.n:
+            self.close()
+            self.bar = tqdm(total=total, initial=0, leave=False, dynamic_ncols=True, delay=0.2,
+                            mininterval=0.2 if sys.stderr.isatty() else 30)
+            self.bar.set_description(what if len(what) < 48 else what[:45] + "...", refresh=False)
+            self.what = what
+        self.bar.set_postfix({name: f"{value:.4g}" for name, value in figures.items()}, refresh=False)
+        self.bar.update(done - self.bar.n)
+
+    def close(self) -> None:
+        """End the bar that is shown."""
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+
+    def __enter__(self) -> Bars:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""What may be searched: backbones, heads, and the spaces made of them."""

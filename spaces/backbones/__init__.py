@@ -1,0 +1,17 @@
+"""The backbones by name."""
+
+from __future__ import annotations
+
+from spaces.backbone import Backbone
+from spaces.backbones.cifar_resnet import resnet32, resnet56, resnet110
+from spaces.backbones.resnet import resnet18, resnet34, resnet50, resnet101, resnet152
+from spaces.backbones.small import small
+from spaces.backbones.vgg import vgg11, vgg13, vgg16, vgg19
+from spaces.component import Table
+
+BACKBONES: Table[Backbone] = Table("backbone", {
+    "vgg11": vgg11, "vgg13": vgg13, "vgg16": vgg16, "vgg19": vgg19,
+    "resnet18": resnet18, "resnet34": resnet34, "resnet50": resnet50, "resnet101": resnet101, "resnet152": resnet152,
+    "resnet32": resnet32, "resnet56": resnet56, "resnet110": resnet110,
+    "small": small,
+})

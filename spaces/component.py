@@ -1,0 +1,199 @@
+"""Components by name: `name(setting=literal)` in the shell, in YAML and in CSV cells. Looked up, never executed."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import UnionType
+from typing import Any, Generic, TypeVar, Union, get_args, get_origin
+
+from spaces.errors import UserError, unknown
+
+T = TypeVar("T")
+Literal = Any  # None, bool, int, float, str, or a tuple of these
+
+
+@dataclass(frozen=True)
+class Component:
+    """A parsed `name(setting=literal)`. `Component.parse(str(c)) == c`; positional literals are named by `Table.resolve`."""
+
+    name: str
+    settings: tuple[tuple[str, Literal], ...] = ()
+    positional: tuple[Literal, ...] = field(default=())
+
+    @staticmethod
+    def parse(text: str) -> Component:
+        """Read the notation. A bare word as a value is a string (`optuna(sampler=gp)`); lists become tuples."""
+        head, bracket, rest = text.strip().partition("(")
+        if not head or not all(part.isidentifier() for part in head.replace(":", ".").split(".")):
+            raise UserError(f"a component is written name or name(setting=value, ...), but {text!r} came")
+        if not bracket:
+            return Component(head)
+        try:
+            call = ast.parse(f"_({rest}", mode="eval").body
+            if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+                raise SyntaxError
+        except SyntaxError:
+            raise UserError(f"a component is written name(setting=value, ...), but {text!r} does not parse") from None
+        if any(keyword.arg is None for keyword in call.keywords):
+            raise UserError(f"settings are written name=value; '**' has no place in {text!r}")
+        settings = tuple((str(keyword.arg), _literal(keyword.value, text)) for keyword in call.keywords)
+        return Component(head, settings, tuple(_literal(value, text) for value in call.args))
+
+    def __str__(self) -> str:
+        written = [_write(value) for value in self.positional] + [f"{k}={_write(v)}" for k, v in self.settings]
+        return f"{self.name}({','.join(written)})" if written else self.name
+
+
+def _literal(node: ast.expr, text: str) -> Literal:
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Call):  # a component inside a component, kept as its text
+        return str(Component.parse(ast.unparse(node)))
+    if isinstance(node, ast.List | ast.Tuple):
+        return tuple(_literal(element, text) for element in node.elts)
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        raise UserError(f"a setting is a number, a word, a quoted text or a list of these; see {text!r}") from None
+
+
+def _write(value: Literal) -> str:
+    if isinstance(value, str):
+        bare = value.isidentifier() and value not in ("None", "True", "False")
+        return value if bare else repr(value)
+    if isinstance(value, tuple):
+        return "[" + ",".join(_write(element) for element in value) + "]"
+    return repr(value)
+
+
+class Table(Generic[T], Mapping[str, Callable[..., T]]):
+    """The names of one kind of component and the factory behind each.
+
+    A factory takes what the framework knows as positional arguments and what a user sets as keyword-only ones:
+    `def conv(site, *, depth: int = 1)`. A name that is a dotted path (`package.module.name`) is imported instead of
+    looked up, so a user's own component needs no edit here.
+    """
+
+    def __init__(self, kind: str, entries: Mapping[str, Callable[..., T]]) -> None:
+        self.kind = kind
+        self._entries = dict(entries)
+
+    def __getitem__(self, name: str) -> Callable[..., T]:
+        if name in self._entries:
+            return self._entries[name]
+        if "." in name or ":" in name:
+            return _import(self.kind, name)
+        raise unknown(self.kind, name, self._entries)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def resolve(self, text: str | Component) -> Component:
+        """The component with every setting filled in and checked; an unknown setting or a wrong type is a UserError."""
+        component = Component.parse(text) if isinstance(text, str) else text
+        parameters = self.parameters(component.name)
+        given = self._named(component, parameters)
+        settings = []
+        for name, parameter in parameters.items():
+            if name in given:
+                value = _typed(given[name], parameter.annotation, f"{self.kind} {component.name}, setting {name}")
+            elif parameter.default is inspect.Parameter.empty:
+                raise UserError(f"{self.kind} {component.name} needs the setting {name}: {component.name}({name}=...)")
+            else:
+                value = tuple(parameter.default) if isinstance(parameter.default, list) else parameter.default
+            settings.append((name, value))
+        return Component(component.name, tuple(settings))
+
+    def build(self, text: str | Component, *context: Any) -> T:
+        """Call the factory with the framework's arguments and the resolved settings."""
+        component = self.resolve(text)
+        return self[component.name](*context, **dict(component.settings))
+
+    def describe(self, name: str) -> str:
+        """The first line of the factory's docstring."""
+        return (inspect.getdoc(self[name]) or "").partition("\n")[0]
+
+    def parameters(self, name: str) -> dict[str, inspect.Parameter]:
+        """The settings that a user may give, by name, with resolved annotations."""
+        factory = self[name]
+        target = factory.__init__ if inspect.isclass(factory) else inspect.unwrap(factory)
+        hints = typing.get_type_hints(target)
+        return {
+            key: parameter.replace(annotation=hints.get(key, Any))
+            for key, parameter in inspect.signature(target).parameters.items()
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+        }
+
+    def _named(self, component: Component, parameters: Mapping[str, inspect.Parameter]) -> dict[str, Literal]:
+        if len(component.positional) > len(parameters):
+            raise UserError(
+                f"{self.kind} {component.name} takes {len(parameters)} settings ({', '.join(parameters) or 'none'}), "
+                f"but {len(component.positional)} values came: {component}"
+            )
+        given = dict(zip(parameters, component.positional, strict=False))
+        for name, value in component.settings:
+            if name not in parameters:
+                raise unknown(f"setting of {self.kind} {component.name}:", name, parameters) if parameters else UserError(
+                    f"{self.kind} {component.name} takes no settings, but {name}={_write(value)} came"
+                )
+            if name in given:
+                raise UserError(f"{self.kind} {component.name}: the setting {name} came twice in {component}")
+            given[name] = value
+        return given
+
+
+def _import(kind: str, path: str) -> Callable[..., Any]:
+    module, _, name = path.replace(":", ".").rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"{kind} {path!r} cannot be imported ({error}); is its folder on PYTHONPATH?") from None
+
+
+def _typed(value: Literal, annotation: Any, where: str) -> Literal:
+    """`value` as the annotation wants it; an int serves as a float, a tuple's elements are checked one by one."""
+    if annotation is Any:
+        return value
+    origin = get_origin(annotation)
+    if origin in (Union, UnionType):
+        options = get_args(annotation)
+        if value is None and type(None) in options:
+            return None
+        for option in options:
+            if option is not type(None) and _fits(value, option):
+                return _typed(value, option, where)
+    elif origin is typing.Literal:
+        if value in get_args(annotation):
+            return value
+        if isinstance(value, str):
+            raise unknown(f"value of {where}:", value, [str(option) for option in get_args(annotation)])
+    elif origin is tuple:
+        element = get_args(annotation)[0]
+        if isinstance(value, tuple):
+            return tuple(_typed(entry, element, where) for entry in value)
+    elif _fits(value, annotation):
+        return annotation(value)
+    raise UserError(f"{where} must be {_name(annotation)}, but {_write(value)} came")
+
+
+def _fits(value: Literal, annotation: Any) -> bool:
+    if get_origin(annotation) is tuple or annotation is tuple:
+        return isinstance(value, tuple)
+    if get_origin(annotation) is typing.Literal:
+        return value in get_args(annotation)
+    if annotation is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, annotation) and not (annotation is int and isinstance(value, bool))
+
+
+def _name(annotation: Any) -> str:
+    names = {int: "a whole number", float: "a number", bool: "True or False", str: "a word"}
+    return names.get(annotation) or str(annotation).replace("typing.", "")

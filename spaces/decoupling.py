@@ -1,0 +1,60 @@
+"""A decoupling is data: where the gradient is cut, and which head sits at each cut."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+
+from spaces.errors import UserError
+
+UNCUT = "uncut"
+
+
+@dataclass(frozen=True)
+class Decoupling:
+    """One point of a space: `cuts` are the numbers of units before each cut, `heads` one head spec a cut.
+
+    Written `6:conv(depth=4) 13:mlp_sr`, or `uncut`, which is plain backprop; `Decoupling.parse(str(d)) == d`.
+    """
+
+    cuts: tuple[int, ...] = ()
+    heads: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.cuts) != len(self.heads):
+            raise UserError(f"each cut has one head, but {len(self.cuts)} cuts and {len(self.heads)} heads came")
+        if any(cut < 1 for cut in self.cuts) or list(self.cuts) != sorted(set(self.cuts)):
+            raise UserError(f"cuts are numbers of units before each cut, rising from 1 on, but {self.cuts} came")
+
+    @property
+    def num_blocks(self) -> int:
+        """K: the blocks that are truly gradient-isolated from each other."""
+        return len(self.cuts) + 1
+
+    def blocks(self, num_units: int) -> tuple[range, ...]:
+        """The units of each block; a cut outside 1..num_units-1 is a UserError."""
+        for cut in self.cuts:
+            if cut >= num_units:
+                raise UserError(
+                    f"cut {cut} is past the last gap of a {num_units}-unit backbone; cuts lie in 1..{num_units - 1}"
+                )
+        edges = (0, *self.cuts, num_units)
+        return tuple(range(start, stop) for start, stop in pairwise(edges))
+
+    @staticmethod
+    def parse(text: str) -> Decoupling:
+        """Read the written form; anything else is a UserError."""
+        if text.strip() == UNCUT:
+            return Decoupling()
+        places = re.split(r"\s+(?![^(]*\))", text.strip())
+        pairs = [re.fullmatch(r"(\d+):(\S.*)", place) for place in places]
+        if not all(pairs):
+            raise UserError(
+                f"a decoupling is written '6:conv(depth=4) 13:mlp_sr' (units before the cut, then its head), or "
+                f"'{UNCUT}', but {text!r} came"
+            )
+        return Decoupling(tuple(int(pair[1]) for pair in pairs if pair), tuple(pair[2] for pair in pairs if pair))
+
+    def __str__(self) -> str:
+        return " ".join(f"{cut}:{head}" for cut, head in zip(self.cuts, self.heads, strict=True)) or UNCUT

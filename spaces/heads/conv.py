@@ -1,0 +1,59 @@
+"""SEDONA's head: a separable convolution, up to three inverted residuals, and a linear layer on pooled features."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from spaces.backbone import Site
+from spaces.errors import UserError
+from spaces.layers import conv_bn, conv_bn_relu, image_shape, kaiming, pooled_linear, scaled
+
+FEATURES = 512
+MAX_DEPTH = 4
+
+
+def conv(site: Site, *, depth: int = 1, reduction: int = 4) -> nn.Module:
+    """SEDONA's head of depth 1..4 on C // reduction channels.
+
+    1x1 convolution to p = C // reduction channels, 3x3 depthwise convolution of stride 2, depth - 1 inverted residuals
+    that expand `reduction` times, 1x1 convolution to 512 * backbone.width features, global average pool, linear layer;
+    BatchNorm and ReLU after each convolution but the last of an inverted residual. The second inverted residual has
+    stride 2 and widens to p + p // 2, unless fewer than 2 pixels are left on a side: then neither. As released:
+    ResNet-18 and -34 have reduction=1, and then the expansion is 1 too and the second inverted residual widens to 2 p.
+    Maps are (C, H, W); any other shape, a depth outside 1..4 or a reduction under 1 is a UserError.
+    """
+    channels, *sides = image_shape("head conv", site.shape)
+    if not 1 <= depth <= MAX_DEPTH:
+        raise UserError(f"the depth of head conv lies in 1..{MAX_DEPTH}, but {depth} came")
+    if reduction < 1:
+        raise UserError(f"head conv divides the channels by reduction, a number from 1 on, but {reduction} came")
+    planes = max(1, channels // reduction)
+    layers: list[nn.Module] = [
+        conv_bn_relu(channels, planes, 1),
+        conv_bn_relu(planes, planes, 3, stride=2, groups=planes),
+    ]
+    widening = planes // 2 if reduction > 1 else planes
+    for i in range(depth - 1):
+        strided = i == 1 and min(sides) // 2 >= 2
+        outputs = planes + widening if strided else planes
+        layers.append(InvertedResidual(planes, outputs, 2 if strided else 1, reduction))
+        planes = outputs
+    features = scaled(FEATURES, site.backbone.width)
+    return kaiming(nn.Sequential(*layers, conv_bn_relu(planes, features, 1), pooled_linear(features, site.num_classes)))
+
+
+class InvertedResidual(nn.Module):
+    """1x1 expansion, 3x3 depthwise convolution, 1x1 projection (Sandler et al. 2018); x is added where shapes agree."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = inputs * expansion
+        expand = conv_bn_relu(inputs, hidden, 1) if expansion > 1 else nn.Sequential()
+        self.body = nn.Sequential(*expand, *conv_bn_relu(hidden, hidden, 3, stride, groups=hidden),
+                                  *conv_bn(hidden, outputs, 1))
+        self.skip = stride == 1 and inputs == outputs
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, inputs, H, W) -> (N, outputs, H / stride, W / stride)."""
+        return x + self.body(x) if self.skip else self.body(x)

@@ -1,0 +1,30 @@
+"""DGL's head (Belilovsky et al. 2020): an MLP at spatially reduced resolution."""
+
+from __future__ import annotations
+
+import math
+
+from torch import nn
+
+from spaces.backbone import Site
+from spaces.layers import conv_bn_relu, image_shape, kaiming
+
+
+def mlp_sr(site: Site) -> nn.Module:
+    """DGL's MLP-SR head: average pool to a quarter, 1x1 convolutions, average pool to 2 x 2, three hidden layers.
+
+    Each side s is pooled to ceil(s / 4), then 3 times a 1x1 convolution C -> C, BatchNorm and ReLU, then each side to
+    at most 2; 3 hidden layers with BatchNorm and ReLU, each as wide as the flattened map (4 C on 2 x 2), and a linear
+    layer. SEDONA's form: a map of 1 x 1 stays so, where DGL repeats it to 2 x 2. A shape other than (C, H, W) is a
+    UserError.
+    """
+    channels, *sides = image_shape("head mlp_sr", site.shape)
+    quarter = [math.ceil(side / 4) for side in sides]
+    last = [min(side, 2) for side in quarter]
+    hidden = channels * math.prod(last)
+    convs = [conv_bn_relu(channels, channels, 1) for _ in range(3)]
+    layers = [nn.Sequential(nn.Linear(hidden, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True)) for _ in range(3)]
+    return kaiming(nn.Sequential(
+        nn.AdaptiveAvgPool2d(tuple(quarter)), *convs, nn.AdaptiveAvgPool2d(tuple(last)), nn.Flatten(),
+        *layers, nn.Linear(hidden, site.num_classes),
+    ))

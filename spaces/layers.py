@@ -1,0 +1,58 @@
+"""Layers that backbones and heads are made of, and the checks of their shapes."""
+
+from __future__ import annotations
+
+import math
+from typing import TypeVar
+
+from torch import nn
+
+from spaces.errors import UserError
+
+M = TypeVar("M", bound=nn.Module)
+
+
+def conv_bn(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    """A convolution without bias that keeps the size up to its stride, and BatchNorm."""
+    conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs))
+
+
+def conv_bn_relu(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    """`conv_bn`, then ReLU in place: BatchNorm's backward pass needs its input, not its output."""
+    return nn.Sequential(*conv_bn(inputs, outputs, kernel, stride, groups), nn.ReLU(inplace=True))
+
+
+def pooled_linear(channels: int, num_classes: int) -> nn.Sequential:
+    """Global average pool and a linear layer: (N, channels, H, W) -> logits (N, num_classes)."""
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes))
+
+
+def kaiming(module: M) -> M:
+    """Draw all weights anew, Kaiming-normal over the fan-in, and set biases to 0; BatchNorm starts as the identity."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    return module
+
+
+def scaled(channels: int, width: float) -> int:
+    """`width` times as many channels, rounded down; a UserError if none is left."""
+    if not 1 <= channels * width < math.inf:
+        raise UserError(f"width multiplies the channels; it is a number from 1/{channels} on here, but {width} came")
+    return int(channels * width)
+
+
+def image_shape(component: str, shape: tuple[int, ...], smallest: int = 1) -> tuple[int, int, int]:
+    """`shape` as (C, H, W); a UserError if it is no such shape or a side is under `smallest`."""
+    if len(shape) != 3:
+        raise UserError(f"{component} takes images or maps (channels, height, width), but the shape {shape} came")
+    channels, height, columns = shape
+    if min(height, columns) < smallest:
+        raise UserError(
+            f"{component} needs at least {smallest} x {smallest} pixels, but {height} x {columns} came; "
+            "take larger images or another backbone"
+        )
+    return channels, height, columns

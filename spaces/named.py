@@ -1,0 +1,92 @@
+"""Spaces by name: the YAML files beside this one, a user's own file, or a dotted path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from spaces.backbones import BACKBONES
+from spaces.component import Component, Table
+from spaces.errors import UserError, unknown
+from spaces.space import SearchSpace
+
+FOLDER = Path(__file__).parent
+KEYS = ("backbone", "heads", "num_blocks", "gaps", "min_block")
+
+
+def named_spaces() -> dict[str, str]:
+    """The built-in spaces: name, and the first line of the file that says what it is."""
+    files = sorted(FOLDER.glob("*.yaml"))
+    return {file.stem: file.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ") for file in files}
+
+
+def read_space(text: str, input_shape: tuple[int, ...], num_classes: int) -> SearchSpace:
+    """The space that `text` names, for inputs of `input_shape` (C, H, W).
+
+    `vgg19`, `vgg19(width=2, num_blocks=8)`: a built-in file, its keys replaced by settings of the same name, all other
+    settings going to the backbone · `my/space.yaml`: a file of the same form · `space(backbone=..., ...)`: the form in
+    a results row · `package.module.name`: a callable `(input_shape, num_classes, **settings) -> SearchSpace`.
+    """
+    if text.endswith((".yaml", ".yml")):
+        return _from_keys(_read_file(Path(text)), text, input_shape, num_classes)
+    component = Component.parse(text)
+    if component.positional:
+        raise UserError(f"the settings of a space are written name=value, but {text!r} came")
+    settings = dict(component.settings)
+    if component.name == "space":
+        return _from_keys(settings, text, input_shape, num_classes)
+    if "." in component.name or ":" in component.name:
+        factory = Table[SearchSpace]("space", {})[component.name]
+        return factory(input_shape, num_classes, **settings)
+    if component.name not in named_spaces():
+        raise unknown("space", component.name, named_spaces())
+    keys = _read_file(FOLDER / f"{component.name}.yaml") | {k: v for k, v in settings.items() if k in KEYS}
+    backbone = Component.parse(str(keys["backbone"]))
+    own = tuple((k, v) for k, v in settings.items() if k not in KEYS)
+    known = (*KEYS, *BACKBONES.parameters(backbone.name))
+    for name, _ in own:
+        if name not in known:
+            raise unknown(f"setting of space {component.name}:", name, known)
+    replaced = tuple((k, v) for k, v in backbone.settings if k not in dict(own))
+    keys["backbone"] = str(Component(backbone.name, replaced + own))
+    return _from_keys(keys, text, input_shape, num_classes)
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        keys = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"there is no space file {path}; `run.py list` shows the built-in spaces") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from None
+    if not isinstance(keys, dict):
+        raise UserError(f"a space file holds the keys {', '.join(KEYS)}, but {path} holds {type(keys).__name__}")
+    return keys
+
+
+def _from_keys(keys: dict[str, Any], where: str, input_shape: tuple[int, ...], num_classes: int) -> SearchSpace:
+    for key in keys:
+        if key not in KEYS:
+            raise unknown(f"key of space {where}:", str(key), KEYS)
+    for key in ("backbone", "heads"):
+        if key not in keys:
+            raise UserError(f"a space needs the key {key!r}, which {where} lacks")
+    num_blocks, gaps, heads = keys.get("num_blocks"), keys.get("gaps"), keys["heads"]
+    if isinstance(num_blocks, list | tuple):
+        if len(num_blocks) != 2 or not all(isinstance(k, int) for k in num_blocks):
+            raise UserError(f"num_blocks is a number or a range [lowest, highest], but {num_blocks} came in {where}")
+        num_blocks = (num_blocks[0], num_blocks[1])
+    elif num_blocks is not None and (not isinstance(num_blocks, int) or isinstance(num_blocks, bool)):
+        raise UserError(f"num_blocks is a number or a range [lowest, highest], but {num_blocks!r} came in {where}")
+    heads = [heads] if isinstance(heads, str) else heads
+    if not isinstance(heads, list | tuple) or not all(isinstance(head, str) for head in heads):
+        raise UserError(f"heads is a list of head specs, but {heads!r} came in {where}")
+    if gaps is not None and not (isinstance(gaps, list | tuple) and all(isinstance(gap, int) for gap in gaps)):
+        raise UserError(f"gaps is a list of numbers of units, but {gaps!r} came in {where}")
+    min_block = keys.get("min_block", 1)
+    if not isinstance(min_block, int) or min_block < 1:
+        raise UserError(f"min_block is a number of units from 1 on, but {min_block!r} came in {where}")
+    return SearchSpace(str(keys["backbone"]), heads, input_shape=input_shape, num_classes=num_classes,
+                       num_blocks=num_blocks, gaps=gaps, min_block=min_block)

@@ -1,0 +1,71 @@
+"""The network that a decoupling makes of a backbone: K blocks, each with its head; the last head is the classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+
+class DecoupledNet(nn.Module):
+    """`blocks[k]` maps what block k is given to its activation, `heads[k]` maps that to logits (N, classes)."""
+
+    def __init__(self, blocks: Sequence[Block], heads: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+        self.heads = nn.ModuleList(heads)
+
+    @property
+    def num_blocks(self) -> int:
+        """K."""
+        return len(self.blocks)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, *input_shape) -> the classifier's logits (N, classes); auxiliary heads do not run."""
+        for block in self.blocks:
+            x = block(x)
+        return self.heads[-1](x)
+
+
+class Block(nn.Sequential):
+    """The units between two cuts. With `checkpoint_units` only the units' inputs are kept for the backward pass.
+
+    The last unit is never checkpointed: its backward pass comes first, while all that would be saved is still alive.
+    """
+
+    def __init__(self, units: Sequence[nn.Module], *, checkpoint_units: bool = False) -> None:
+        super().__init__(*units)
+        self.checkpoint_units = checkpoint_units
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Run the units in order; the same values and gradients with and without checkpointing."""
+        if not (self.checkpoint_units and torch.is_grad_enabled()):
+            return super().forward(x)
+        *inner, last = self
+        for unit in inner:
+            x = checkpoint(unit, x, use_reentrant=False, context_fn=partial(_contexts, unit))
+        return last(x)
+
+
+def _contexts(unit: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
+    """What the checkpointed unit runs under, in the forward pass and when it is computed again."""
+    return nullcontext(), _frozen_statistics(unit)
+
+
+@contextmanager
+def _frozen_statistics(module: nn.Module) -> Iterator[None]:
+    """Recomputing a unit must not count its batch into the running statistics a second time: it works on copies."""
+    norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    kept = [dict(norm._buffers) for norm in norms]
+    for norm, buffers in zip(norms, kept, strict=True):
+        norm._buffers.update({name: buffer.clone() for name, buffer in buffers.items() if buffer is not None})
+    try:
+        yield
+    finally:
+        for norm, buffers in zip(norms, kept, strict=True):
+            norm._buffers.update(buffers)

@@ -1,0 +1,193 @@
+"""A search space: a backbone, the heads that may sit at its gaps, and constraints on the cuts."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import product
+
+import torch
+
+from spaces.backbone import Backbone, Site
+from spaces.backbones import BACKBONES
+from spaces.component import Component
+from spaces.cut_sets import CutSets
+from spaces.decoupling import UNCUT, Decoupling
+from spaces.errors import UserError
+from spaces.heads import HEADS
+from spaces.network import Block, DecoupledNet
+
+Choices = Sequence[int | str]
+
+
+class SearchSpace:
+    """The decouplings of one backbone for inputs of `input_shape` (C, H, W).
+
+    num_blocks  K, a range (lowest, highest) of K, or None for any K that the gaps allow
+    gaps        the cuts that are allowed, as numbers of units before the cut; None for all
+    min_block   the fewest units in a block
+    """
+
+    def __init__(self, backbone: str, heads: Sequence[str], *, input_shape: tuple[int, ...], num_classes: int,
+                 num_blocks: int | tuple[int, int] | None = None, gaps: Sequence[int] | None = None,
+                 min_block: int = 1) -> None:
+        self.backbone = BACKBONES.resolve(backbone)
+        self.heads = tuple(str(HEADS.resolve(head)) for head in heads)
+        self.input_shape, self.num_classes = tuple(input_shape), num_classes
+        self.num_units = len(self.template.units)
+        self.min_block = min_block
+        self.gaps = self._checked_gaps(gaps)
+        self.cut_sets = CutSets(self.num_units, self.gaps, min_block)
+        self._num_blocks = num_blocks
+        self.block_counts = self._checked_block_counts(num_blocks)
+
+    @property
+    def spec(self) -> Component:
+        """All settings, in the notation that reads them back: `space(backbone=..., heads=[...], ...)`."""
+        settings = {"backbone": str(self.backbone), "heads": self.heads, "num_blocks": self._num_blocks,
+                    "gaps": self.gaps, "min_block": self.min_block}
+        return Component("space", tuple(settings.items()))
+
+    @cached_property
+    def template(self) -> Backbone:
+        """The backbone's shapes, without storage."""
+        with torch.device("meta"):
+            return self.build_backbone()
+
+    @cached_property
+    def size(self) -> int:
+        """How many decouplings there are; `len(space)` is the same where it fits a machine word."""
+        return sum(self._count(num_blocks) for num_blocks in self.block_counts)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def sample(self, rng: random.Random) -> Decoupling:
+        """One decoupling, uniform over all of them (not over coin flips for each gap)."""
+        index = rng.randrange(self.size)
+        for num_blocks in self.block_counts:
+            if index < self._count(num_blocks):
+                break
+            index -= self._count(num_blocks)
+        rank, index = divmod(index, len(self.heads) ** (num_blocks - 1))
+        heads = []
+        for _ in range(num_blocks - 1):
+            index, head = divmod(index, len(self.heads))
+            heads.append(self.heads[head])
+        return Decoupling(self.cut_sets.unrank(num_blocks - 1, rank), tuple(heads))
+
+    def enumerate(self) -> Iterator[Decoupling]:
+        """Every decoupling once."""
+        for num_blocks in self.block_counts:
+            for cuts in self.cut_sets.enumerate(num_blocks - 1):
+                for heads in product(self.heads, repeat=num_blocks - 1):
+                    yield Decoupling(cuts, heads)
+
+    def check(self, decoupling: Decoupling) -> None:
+        """Raise a UserError, with what would be inside, unless the decoupling is a point of this space."""
+        sizes = [len(block) for block in decoupling.blocks(self.num_units)]
+        if decoupling.num_blocks not in self.block_counts:
+            allowed = ", ".join(map(str, self.block_counts))
+            raise UserError(f"this space has {allowed} blocks, but '{decoupling}' makes {decoupling.num_blocks}")
+        for cut in decoupling.cuts:
+            if cut not in self.gaps:
+                raise UserError(f"this space cuts at {', '.join(map(str, self.gaps))}, but '{decoupling}' cuts at {cut}")
+        if min(sizes) < self.min_block:
+            raise UserError(f"blocks have at least {self.min_block} units here, but '{decoupling}' makes blocks of {sizes}")
+        for head in decoupling.heads:
+            if str(HEADS.resolve(head)) not in self.heads:
+                raise UserError(f"this space has the heads {', '.join(self.heads)}, but '{decoupling}' has {head}")
+
+    def best_cuts(self, num_cuts: int, score: Callable[[int], float]) -> tuple[int, ...] | None:
+        """The allowed set of cuts with the largest sum of scores; None if no set of `num_cuts` cuts is allowed."""
+        return self.cut_sets.best(num_cuts, lambda _, gap: score(gap))
+
+    def nearest_cuts(self, positions: Sequence[int]) -> tuple[int, ...]:
+        """The allowed set of as many cuts that is nearest to `positions` (sum of distances); a UserError if none is."""
+        wanted = sorted(positions)
+        cuts = self.cut_sets.best(len(wanted), lambda i, gap: -abs(gap - wanted[i]))
+        if cuts is None:
+            raise UserError(f"the gaps {self.gaps} with blocks of at least {self.min_block} units allow no {len(wanted)} cuts")
+        return cuts
+
+    def dimensions(self) -> dict[str, Choices]:
+        """The space as a sampler sees it: a name and its choices; a range is ordered, a tuple is not.
+
+        Where K is bounded, cuts are positions, so that every point has a right number of blocks by construction;
+        where K is free, each gap is `uncut` or one of the heads.
+        """
+        if self._num_blocks is None:
+            return {f"gap_{gap}": (UNCUT, *self.heads) for gap in self.gaps}
+        counts = range(self.block_counts[0], self.block_counts[-1] + 1)
+        dimensions: dict[str, Choices] = {"num_blocks": counts} if len(counts) > 1 else {}
+        for i in range(counts[-1] - 1):
+            dimensions[f"cut_{i}"] = range(len(self.gaps))
+            dimensions[f"head_{i}"] = self.heads
+        return dimensions
+
+    def encode(self, decoupling: Decoupling) -> dict[str, int | str]:
+        """A point of `dimensions()` that decodes to the decoupling."""
+        point = {name: choices[0] for name, choices in self.dimensions().items()}
+        if self._num_blocks is None:
+            return point | {f"gap_{cut}": head for cut, head in zip(decoupling.cuts, decoupling.heads, strict=True)}
+        if "num_blocks" in point:
+            point["num_blocks"] = decoupling.num_blocks
+        for i, (cut, head) in enumerate(zip(decoupling.cuts, decoupling.heads, strict=True)):
+            point |= {f"cut_{i}": self.gaps.index(cut), f"head_{i}": head}
+        return point
+
+    def decode(self, point: Mapping[str, int | str]) -> Decoupling:
+        """The decoupling of a point; positions that are not allowed together move to the nearest that are."""
+        if self._num_blocks is None:
+            wanted = [(gap, str(point[f"gap_{gap}"])) for gap in self.gaps if point[f"gap_{gap}"] != UNCUT]
+            while wanted and not self.cut_sets.count(len(wanted)):
+                wanted.pop()
+        else:
+            num_cuts = int(point.get("num_blocks", self.block_counts[0])) - 1
+            pairs = [(self.gaps[int(point[f"cut_{i}"])], str(point[f"head_{i}"])) for i in range(num_cuts)]
+            wanted = sorted(pairs, key=lambda pair: pair[0])
+        return Decoupling(self.nearest_cuts([gap for gap, _ in wanted]), tuple(head for _, head in wanted))
+
+    def build_backbone(self) -> Backbone:
+        """A freshly initialised backbone on the current default device."""
+        return BACKBONES.build(self.backbone, self.input_shape, self.num_classes)
+
+    def build(self, decoupling: Decoupling, *, checkpoint_units: bool = False) -> DecoupledNet:
+        """The decoupled network. The backbone is initialised first, so it is the same for every decoupling of a seed.
+
+        Heads need not be the space's own; a cut that the backbone does not have is a UserError.
+        """
+        units = decoupling.blocks(self.num_units)
+        backbone = self.build_backbone()
+        heads = [HEADS.build(head, self.site(cut, backbone)) for cut, head in zip(decoupling.cuts, decoupling.heads, strict=True)]
+        blocks = [Block([backbone.units[i] for i in block], checkpoint_units=checkpoint_units) for block in units]
+        return DecoupledNet(blocks, [*heads, backbone.classifier])
+
+    def site(self, gap: int, backbone: Backbone | None = None) -> Site:
+        """The site of a head after `gap` units."""
+        return Site(self.template.shapes[gap], self.num_classes, gap, backbone or self.template)
+
+    def _count(self, num_blocks: int) -> int:
+        return self.cut_sets.count(num_blocks - 1) * len(self.heads) ** (num_blocks - 1)
+
+    def _checked_gaps(self, gaps: Sequence[int] | None) -> tuple[int, ...]:
+        last = self.num_units - 1
+        chosen = tuple(range(1, last + 1)) if gaps is None else tuple(sorted(set(gaps)))
+        if any(not 1 <= gap <= last for gap in chosen):
+            raise UserError(f"gaps of a {self.num_units}-unit backbone lie in 1..{last}, but {chosen} came")
+        return chosen
+
+    def _checked_block_counts(self, num_blocks: int | tuple[int, int] | None) -> tuple[int, ...]:
+        lowest, highest = num_blocks if isinstance(num_blocks, tuple) else (num_blocks, num_blocks)
+        lowest, highest = lowest or 1, highest or len(self.gaps) + 1
+        counts = tuple(k for k in range(lowest, highest + 1) if self.cut_sets.count(k - 1))
+        bounded = num_blocks is not None
+        if not counts or (bounded and counts != tuple(range(lowest, highest + 1))):
+            raise UserError(
+                f"{len(self.gaps)} gaps and blocks of at least {self.min_block} of {self.num_units} units allow "
+                f"{', '.join(map(str, counts)) or 'none'} of the {lowest}..{highest} blocks asked for"
+            )
+        if not self.heads and counts != (1,):
+            raise UserError("a space that cuts needs at least one head; name one in 'heads'")
+        return counts

@@ -1,0 +1,115 @@
+"""Decouplings by rule: even, balanced by activation memory, and those that SEDONA's authors published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from math import prod
+
+import torch
+from torch import nn
+
+from spaces.activations import Footprint, footprint
+from spaces.component import Table
+from spaces.decoupling import Decoupling
+from spaces.errors import UserError
+from spaces.heads import HEADS
+from spaces.network import Block
+from spaces.published import published_cuts
+from spaces.space import SearchSpace
+
+
+def even(space: SearchSpace, default_head: str | None, *, num_blocks: int, head: str | None = None) -> Decoupling:
+    """K blocks of as equal numbers of units as can be: the papers' uniform baseline (sedona.md 2.2).
+
+    The cuts are floor(linspace(-1, L - 1, K + 1)) + 1, moved to the nearest that the space allows.
+    """
+    _check_num_blocks(space, num_blocks)
+    positions = [space.num_units * k // num_blocks for k in range(1, num_blocks)]
+    return _with_head(space.nearest_cuts(positions), head or default_head)
+
+
+def balanced(space: SearchSpace, default_head: str | None, *, num_blocks: int, head: str | None = None,
+             checkpoint_units: bool = False) -> Decoupling:
+    """K blocks of which the largest, its head counted, has the smallest peak of activation bytes in a training step.
+
+    Optimal (dynamic programming over the allowed cuts with `block_bytes`), computed from the network's shapes.
+    """
+    _check_num_blocks(space, num_blocks)
+    spec = head or default_head
+    if spec is None or num_blocks == 1:
+        return _with_head((), spec)
+    cuts = space.cut_sets.smallest_largest(num_blocks - 1, block_bytes(space, spec, checkpoint_units=checkpoint_units))
+    if cuts is None:
+        raise UserError(f"this space allows no {num_blocks} blocks; it allows {space.block_counts}")
+    return _with_head(cuts, spec)
+
+
+def published(space: SearchSpace, default_head: str | None, *, num_blocks: int) -> Decoupling:
+    """SEDONA's released decoupling for K blocks, with its heads; refused where the released numbers tie."""
+    cuts, depths = published_cuts(space.backbone.name, num_blocks)
+    return Decoupling(cuts, tuple(str(HEADS.resolve(f"conv(depth={depth})")) for depth in depths))
+
+
+def block_bytes(space: SearchSpace, head: str, *, checkpoint_units: bool = False) -> Callable[[int, int], int]:
+    """`bytes(start, stop)`: peak activation bytes an image of a training step of units start..stop-1 and their head.
+
+    While unit u runs its backward pass, the block's input and what the units before u kept are alive beside it; so the
+    peak is the largest of these sums, the head's included (the classifier's in the last block). What `Cost` counts in
+    the whole network is the same figure. A few L small runs on the meta device serve all pairs.
+    """
+    shapes, units = space.template.shapes, space.template.units
+
+    @cache
+    def of_unit(i: int, first: bool, last: bool) -> Footprint:
+        if checkpoint_units and not last:
+            again = Block([units[i], nn.Identity()], checkpoint_units=True)
+            return footprint(again, shapes[i], first=first)
+        return footprint(units[i], shapes[i], first=first)
+
+    @cache
+    def of_head(gap: int) -> Footprint:
+        if gap == space.num_units:
+            return footprint(space.template.classifier, shapes[gap])
+        with torch.device("meta"):
+            return footprint(HEADS.build(head, space.site(gap)), shapes[gap])
+
+    def peak(start: int, stop: int) -> int:
+        alive = _BYTES * prod(shapes[start])
+        largest = 0
+        for i in range(start, stop):
+            unit = of_unit(i, i == start, i == stop - 1)
+            largest, alive = max(largest, alive + unit.peak), alive + unit.kept
+        return max(largest, alive + of_head(stop).peak)
+
+    return peak
+
+
+_BYTES = 4  # of a float32
+
+
+def _check_num_blocks(space: SearchSpace, num_blocks: int) -> None:
+    if not 1 <= num_blocks <= space.num_units:
+        raise UserError(f"{space.num_units} units make 1..{space.num_units} blocks, but {num_blocks} came")
+
+
+def _with_head(cuts: tuple[int, ...], head: str | None) -> Decoupling:
+    spec = str(HEADS.resolve(head)) if head else ""
+    if cuts and not spec:
+        return Decoupling()  # a method without heads has no use for cuts either
+    return Decoupling(cuts, (spec,) * len(cuts))
+
+
+SPLITS: Table[Decoupling] = Table("split", {"even": even, "balanced": balanced, "published": published})
+
+
+def read_decoupling(text: str, space: SearchSpace, default_head: str | None) -> Decoupling:
+    """The decoupling that `text` names: its written form, or a split by rule such as `even(4)` or `balanced(4,head=linear)`.
+
+    Heads come back with all their settings; what does not fit the backbone is a UserError.
+    """
+    if text.strip() == "uncut" or text.strip()[:1].isdigit():
+        given = Decoupling.parse(text)
+        given.blocks(space.num_units)
+        return Decoupling(given.cuts, tuple(str(HEADS.resolve(head)) for head in given.heads))
+    return SPLITS.build(text, space, default_head)

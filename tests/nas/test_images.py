@@ -1,0 +1,181 @@
+"""Batches against a slow, image by image reading of what they promise."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from nas.images import Augmentation, Batches, Images, Split, eval_batches
+from nas.torchvision_import import torchvision
+from spaces.errors import UserError
+
+COUNT, HEIGHT, WIDTH = 12, 5, 4
+
+
+def made_up(channels: int = 2, augmentation: Augmentation = Augmentation()) -> Images:
+    """Images without black pixels, so that padding shows; the label of an image is its number."""
+    random = np.random.default_rng(3)
+    pixels = torch.from_numpy(random.integers(1, 256, (COUNT, HEIGHT, WIDTH, channels), dtype=np.uint8))
+    split = Split(pixels, torch.arange(COUNT))
+    mean, std = tuple(random.uniform(0.3, 0.6, channels)), tuple(random.uniform(0.1, 0.3, channels))
+    return Images(split, Split(pixels[:5], torch.arange(5)), lambda: split, COUNT, mean, std, augmentation)
+
+
+def normalised(images: Images, pixels: np.ndarray) -> torch.Tensor:
+    """One (H, W, C) image as torchvision normalises it."""
+    transforms = torchvision().transforms
+    return transforms.Normalize(images.mean, images.std)(transforms.ToTensor()(np.ascontiguousarray(pixels)))
+
+
+def variants(images: Images, crop: int, flips: tuple[bool, ...]) -> torch.Tensor:
+    """Every crop and flip of every training image: (images, variants, C, H, W)."""
+    every = []
+    for image in images.train.images.numpy():
+        padded = np.pad(image, ((crop, crop), (crop, crop), (0, 0)))
+        windows = [padded[top:top + HEIGHT, left:left + WIDTH]
+                   for top in range(2 * crop + 1) for left in range(2 * crop + 1)]
+        every.append([normalised(images, window[:, ::-1] if flip else window) for window in windows for flip in flips])
+    return torch.stack([torch.stack(of_one) for of_one in every])
+
+
+def holes(side: int) -> torch.Tensor:
+    """1 where a cut-out keeps the pixel, for every centre: (centres, H, W)."""
+    keep = torch.ones(HEIGHT * WIDTH, HEIGHT, WIDTH)
+    for number, (y, x) in enumerate(itertools.product(range(HEIGHT), range(WIDTH))):
+        for i, j in itertools.product(range(HEIGHT), range(WIDTH)):
+            if -(side // 2) <= i - y < side - side // 2 and -(side // 2) <= j - x < side - side // 2:
+                keep[number, i, j] = 0
+    return keep
+
+
+def found(x: torch.Tensor, candidates: torch.Tensor) -> list[int]:
+    """For each image the number of the one candidate that it equals."""
+    equal = (x[:, None] - candidates).abs().amax((2, 3, 4)) < 1e-5
+    assert (equal.sum(1) == 1).all()
+    return equal.int().argmax(1).tolist()
+
+
+def check_uniform(counts: Counter[int], choices: int) -> None:
+    """Chi-square: its mean is choices - 1 and its deviation sqrt(2 (choices - 1))."""
+    expected = sum(counts.values()) / choices
+    chi_square = sum((counts[choice] - expected) ** 2 / expected for choice in range(choices))
+    assert chi_square <= choices - 1 + 4 * (2 * (choices - 1)) ** 0.5
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("crop, flip", [(0, False), (0, True), (1, False), (2, True)])
+def test_a_batch_holds_crops_and_flips_of_its_images_each_equally_often(channels, crop, flip):
+    images = made_up(channels, Augmentation(crop, flip))
+    batches, candidates = Batches(images, 4), variants(images, crop, (False, True) if flip else (False,))
+    counts: Counter[int] = Counter()
+    for iteration in range(300):
+        x, y = batches.batch(7, iteration)
+        counts.update(found(x, candidates[y]))
+    check_uniform(counts, candidates.shape[1])
+
+
+@pytest.mark.parametrize("side", [1, 2, 3])
+def test_a_cut_out_is_a_square_of_the_mean_whose_centre_is_uniform(side):
+    images = made_up(3, Augmentation(cutout=side))
+    batches, keep = Batches(images, 6), holes(side)
+    candidates = variants(images, 0, (False,)) * keep[None, :, None]
+    counts: Counter[int] = Counter()
+    for iteration in range(200):
+        x, y = batches.batch(1, iteration)
+        counts.update(found(x, candidates[y]))
+    check_uniform(counts, len(keep))
+
+
+def test_a_cut_out_comes_after_crop_and_flip():
+    images = made_up(2, Augmentation(crop=1, flip=True, cutout=3))
+    every = variants(images, 1, (False, True))[:, :, None] * holes(3)[None, None, :, None]
+    for iteration in range(6):
+        x, y = Batches(images, 6).batch(0, iteration)
+        near = (x[:, None, None] - every[y]).abs().amax((3, 4, 5)) < 1e-5
+        assert near.flatten(1).any(1).all()
+
+
+def test_a_batch_is_float32_in_channels_last():
+    for channels in (1, 3):
+        x, y = Batches(made_up(channels, Augmentation(1, True, 2)), 4).batch(0, 0)
+        assert x.shape == (4, channels, HEIGHT, WIDTH) and x.dtype == torch.float32 and y.dtype == torch.int64
+        assert x.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_seed_and_iteration_alone_give_the_batch_to_the_bit():
+    images = made_up(3, Augmentation(2, True, 2))
+    once = [Batches(images, 5).batch(4, iteration) for iteration in range(8)]
+    state, again = torch.get_rng_state(), Batches(images, 5)
+    for iteration in (6, 0, 7, 3, 1, 2, 5, 4):
+        x, y = again.batch(4, iteration)
+        assert torch.equal(x, once[iteration][0]) and torch.equal(y, once[iteration][1])
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not torch.equal(once[0][0], again.batch(5, 0)[0])
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 5, COUNT])
+def test_an_epoch_holds_no_sample_twice_and_each_if_batches_divide_it(batch_size):
+    batches = Batches(made_up(), batch_size)
+    assert batches.num_batches == COUNT // batch_size
+    orders = []
+    for epoch in range(3):
+        iterations = range(epoch * batches.num_batches, (epoch + 1) * batches.num_batches)
+        orders.append(torch.cat([batches.batch(0, iteration)[1] for iteration in iterations]).tolist())
+        assert len(set(orders[-1])) == len(orders[-1]) == batches.num_batches * batch_size
+    assert orders[0] != orders[1] != orders[2]
+
+
+def test_random_batches_of_another_split_can_be_left_as_they_are():
+    images = made_up(2, Augmentation(2, True, 2))
+    x, y = Batches(images, 5, split=images.validation, augmentation=Augmentation()).batch(0, 3)
+    assert sorted(y.tolist()) == list(range(5))
+    expected = [normalised(images, images.validation.images[number].numpy()) for number in y]
+    torch.testing.assert_close(x, torch.stack(expected), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, COUNT, 50])
+def test_evaluation_sees_every_sample_once_in_order_without_augmentation(batch_size):
+    images = made_up(3, Augmentation(2, True, 2))
+    pieces = list(eval_batches(images, images.train, batch_size))
+    assert [len(y) for _, y in pieces[:-1]] == [batch_size] * (len(pieces) - 1)
+    assert torch.cat([y for _, y in pieces]).tolist() == list(range(COUNT))
+    expected = torch.stack([normalised(images, image) for image in images.train.images.numpy()])
+    torch.testing.assert_close(torch.cat([x for x, _ in pieces]), expected, rtol=0, atol=1e-5)
+    assert all(x.is_contiguous(memory_format=torch.channels_last) for x, _ in pieces)
+
+
+@pytest.mark.parametrize("batch_size", [-1, 0, COUNT + 1])
+def test_a_batch_size_that_the_split_cannot_fill_is_refused(batch_size):
+    with pytest.raises(UserError, match=rf"1\.\.{COUNT}.*{batch_size}"):
+        Batches(made_up(), batch_size)
+
+
+def test_the_test_split_is_read_when_asked_and_follows_the_others_to_their_device():
+    read: list[str] = []
+    images = made_up()
+    counted = Images(images.train, images.validation, lambda: read.append("test") or images.train, COUNT, images.mean,
+                     images.std).to(torch.device("meta"))
+    assert counted.input_shape == (2, HEIGHT, WIDTH) and read == []
+    assert counted.train.images.device == counted.validation.labels.device == torch.device("meta")
+    assert counted.test().images.device == counted.test().labels.device == torch.device("meta")
+    assert read == ["test"] * 2
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_makes_the_same_batches_without_waiting_for_the_host():
+    images = made_up(3, Augmentation(2, True, 2))
+    there = Batches(images.to(torch.device("cuda")), 4)
+    there.batch(0, 0)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        batches = [there.batch(0, iteration) for iteration in range(1, 9)]
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    for iteration, (x, y) in enumerate(batches, start=1):
+        expected_x, expected_y = Batches(images, 4).batch(0, iteration)
+        torch.testing.assert_close(x.cpu(), expected_x, rtol=0, atol=1e-5)
+        assert torch.equal(y.cpu(), expected_y)

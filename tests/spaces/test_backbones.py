@@ -1,0 +1,172 @@
+"""Backbones: published parameter counts, units and shapes, and what every entry of the table promises."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from spaces.backbone import Backbone
+from spaces.backbones import BACKBONES
+from spaces.backbones.resnet import Residual
+from spaces.errors import UserError
+
+CIFAR, TINY, IMAGENET = (3, 32, 32), (3, 64, 64), (3, 224, 224)
+
+# SEDONA's networks; the standard ResNets (width 4, 1000 classes); ContSup's ResNet-32 and -110
+COUNTS = [
+    ("vgg19", 1, CIFAR, 10, 2_446_202), ("vgg19", 4, TINY, 200, 46_023_304),
+    ("resnet50", 1, CIFAR, 10, 1_484_186), ("resnet50", 4, TINY, 200, 23_917_832),
+    ("resnet101", 1, CIFAR, 10, 2_680_986), ("resnet101", 4, TINY, 200, 42_909_960),
+    ("resnet152", 1, CIFAR, 10, 3_667_354), ("resnet152", 4, TINY, 200, 58_553_608),
+    ("resnet18", 4, IMAGENET, 1000, 11_689_512), ("resnet34", 4, IMAGENET, 1000, 21_797_672),
+    ("resnet50", 4, IMAGENET, 1000, 25_557_032), ("resnet101", 4, IMAGENET, 1000, 44_549_160),
+    ("resnet152", 4, IMAGENET, 1000, 60_192_808),
+    ("resnet32", 1, CIFAR, 10, 466_906), ("resnet110", 1, CIFAR, 10, 1_730_714),
+    # option A has 853,018 (the paper's 0.85 M); two 1x1 shortcuts, 16 -> 32 -> 64, with BatchNorm come on top
+    ("resnet56", 1, CIFAR, 10, 853_018 + 16 * 32 + 2 * 32 + 32 * 64 + 2 * 64),
+]
+NUM_UNITS = {"vgg11": 8, "vgg13": 10, "vgg16": 13, "vgg19": 16, "resnet18": 8, "resnet34": 16, "resnet50": 16,
+             "resnet101": 33, "resnet152": 50, "resnet32": 16, "resnet56": 28, "resnet110": 55, "small": 6}
+
+
+def build(name: str, input_shape: tuple[int, ...] = CIFAR, num_classes: int = 10, width: float = 1.0) -> Backbone:
+    return BACKBONES[name](input_shape, num_classes, width=width)
+
+
+def on_meta(name: str, input_shape: tuple[int, ...] = CIFAR, num_classes: int = 10, width: float = 1.0) -> Backbone:
+    with torch.device("meta"):
+        return build(name, input_shape, num_classes, width)
+
+
+def num_params(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize(("name", "width", "input_shape", "num_classes", "count"), COUNTS)
+def test_published_parameter_counts(name, width, input_shape, num_classes, count):
+    assert num_params(on_meta(name, input_shape, num_classes, float(width))) == count
+
+
+@pytest.mark.parametrize(("name", "depths"), [
+    ("vgg11", (1, 1, 2, 2, 2)), ("vgg13", (2, 2, 2, 2, 2)), ("vgg16", (2, 2, 3, 3, 3)),
+])
+@pytest.mark.parametrize(("width", "size", "classes"), [(1, 32, 10), (4, 64, 200)])
+def test_vgg_parameter_counts_by_formula(name, depths, width, size, classes):
+    channels = [16 * width] * depths[0] + [32 * width] * depths[1] + [64 * width] * depths[2]
+    channels += [128 * width] * (depths[3] + depths[4])
+    convs = sum(9 * a * b + 2 * b for a, b in zip([3, *channels], channels, strict=False))
+    flat, hidden = channels[-1] * (size // 32) ** 2, 1024 * width
+    linears = (flat + 1) * hidden + (hidden + 1) * hidden + (hidden + 1) * classes
+    assert num_params(on_meta(name, (3, size, size), classes, float(width))) == convs + linears
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_number_of_units(name):
+    assert len(on_meta(name).units) == NUM_UNITS[name]
+
+
+@pytest.mark.parametrize(("name", "maps"), [
+    # (channels, side) after how many units, in order
+    ("vgg19", [(2, 16, 32), (2, 32, 16), (4, 64, 8), (4, 128, 4), (4, 128, 2)]),
+    ("resnet18", [(2, 16, 32), (2, 32, 16), (2, 64, 8), (2, 128, 4)]),
+    ("resnet50", [(3, 64, 32), (4, 128, 16), (6, 256, 8), (3, 512, 4)]),
+    ("resnet101", [(3, 64, 32), (4, 128, 16), (23, 256, 8), (3, 512, 4)]),
+    ("resnet152", [(3, 64, 32), (8, 128, 16), (36, 256, 8), (3, 512, 4)]),
+    ("resnet32", [(6, 16, 32), (5, 32, 16), (5, 64, 8)]),
+    ("resnet110", [(19, 16, 32), (18, 32, 16), (18, 64, 8)]),
+    ("small", [(2, 16, 32), (2, 32, 16), (2, 64, 8)]),
+])
+def test_activation_shapes_on_cifar(name, maps):
+    expected = [(channels, side, side) for count, channels, side in maps for _ in range(count)]
+    assert list(on_meta(name).shapes[1:]) == expected
+
+
+@pytest.mark.parametrize(("size", "side"), [(8, 8), (32, 32), (63, 63), (64, 32), (65, 33), (66, 17), (224, 56)])
+def test_the_resnet_stem_follows_the_image(size, side):
+    assert on_meta("resnet18", (3, size, size)).shapes[1][1:] == (side, side)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_runs_and_shapes_are_those_of_the_activations(name):
+    torch.manual_seed(0)
+    backbone = build(name, (1, 32, 40), 7, width=0.5)
+    x, shapes = torch.randn(2, 1, 32, 40), [(1, 32, 40)]
+    for unit in backbone.units:
+        before = x.detach().clone()
+        y = unit(x)
+        assert torch.equal(x, before), "a unit must leave its input as it was"
+        shapes.append(tuple(y.shape[1:]))
+        x = y
+    assert tuple(shapes) == backbone.shapes
+    logits = backbone.classifier(x)
+    assert logits.shape == (2, 7)
+    logits.sum().backward()
+    assert all(parameter.grad is not None for parameter in backbone.parameters())
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_units_share_nothing(name):
+    backbone = on_meta(name)
+    seen: set[int] = set()
+    for unit in [*backbone.units, backbone.classifier]:
+        ids = {id(module) for module in unit.modules()} | {id(parameter) for parameter in unit.parameters()}
+        assert not ids & seen
+        seen |= ids
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_initial_weights_are_kaiming_normal_over_the_fan_in(name):
+    torch.manual_seed(0)
+    layers = [m for m in build(name).modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    standardised = [m.weight.flatten() * math.sqrt(m.weight[0].numel() / 2) for m in layers]
+    weights = torch.cat(standardised).detach()
+    deviations = math.sqrt(2 / len(weights))
+    assert abs(weights.std().item() - 1) < 4 * deviations
+    assert abs(weights.mean().item()) < 4 * deviations
+    assert (weights.abs() > 3).any(), "normal, not uniform"
+    for values in standardised:
+        assert abs(values.std().item() - 1) < 6 / math.sqrt(2 * len(values)), "each layer by its own fan-in"
+    assert all(m.bias is None or not m.bias.any() for m in layers)
+
+
+def test_a_residual_block_whose_body_is_silent_is_its_shortcut():
+    torch.manual_seed(0)
+    blocks = [m for m in build("resnet50").modules() if isinstance(m, Residual)]
+    identities = [block for block in blocks if isinstance(block.shortcut, nn.Identity)]
+    assert len(identities) == 16 - 4
+    for block in identities:
+        nn.init.zeros_(block.body[-1].weight)
+        x = torch.randn(2, block.outputs, 4, 4)
+        assert torch.equal(block(x), x.relu())
+
+
+def test_the_stride_of_a_bottleneck_sits_on_its_3x3_convolution():
+    strided = [m.kernel_size for block in on_meta("resnet50").modules() if isinstance(block, Residual)
+               for m in block.body.modules() if isinstance(m, nn.Conv2d) and m.stride == (2, 2)]
+    assert strided == [(3, 3)] * 3
+
+
+@pytest.mark.parametrize("size", [4, 5, 8, 28])
+def test_small_takes_small_images(size):
+    assert build("small", (2, size, size), 3)(torch.randn(2, 2, size, size)).shape == (2, 3)
+
+
+@pytest.mark.parametrize(("name", "input_shape", "says"), [
+    ("vgg11", (3, 31, 64), "backbone vgg11 needs at least 32 x 32 pixels, but 31 x 64 came"),
+    ("small", (1, 3, 3), "backbone small needs at least 4 x 4 pixels, but 3 x 3 came"),
+    ("resnet18", (3, 0, 8), "backbone resnet18 needs at least 1 x 1 pixels"),
+    ("resnet32", (64,), r"backbone resnet32 takes images .* the shape \(64,\) came"),
+])
+def test_unfit_inputs(name, input_shape, says):
+    with pytest.raises(UserError, match=says):
+        build(name, input_shape)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("width", [0.0, -1.0, 0.06, math.inf, math.nan])
+def test_unfit_widths(name, width):
+    with pytest.raises(UserError, match="from 1/16 on"):
+        on_meta(name, width=width)

@@ -1,0 +1,198 @@
+"""Heads: the parameter counts of SEDONA's code, and what every entry of the table promises."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+import torch
+from torch import nn
+
+from spaces.backbone import Backbone, Site
+from spaces.backbones import BACKBONES
+from spaces.component import Component
+from spaces.errors import UserError
+from spaces.heads import HEADS
+from spaces.heads.conv import InvertedResidual
+
+# gaps of VGG-19 and ResNet-50 at width 1 on CIFAR: (C, side), conv at depth 1..4, mlp_sr, predsim
+CIFAR_COUNTS = [
+    ("vgg19", (1, 2), (16, 32), [8318, 8662, 10066, 10678], 14378, 7434),
+    ("vgg19", (3, 4), (32, 16), [10610, 11554, 14682, 16482], 54858, 14346),
+    ("vgg19", (5, 6, 7, 8), (64, 8), [15578, 18490, 26026, 31930], 214154, 41994),
+    ("vgg19", (9, 10, 11, 12), (128, 4), [27050, 36970, 57162, 78186], 101514, 152586),
+    ("vgg19", (13, 14, 15), (128, 2), [27050, 36970, 46890, 56810], 101514, 152586),
+    ("resnet50", (1, 2, 3), (64, 32), [15578, 18490, 26026, 31930], 214154, 41994),
+    ("resnet50", (4, 5, 6, 7), (128, 16), [27050, 36970, 57162, 78186], 846090, 152586),
+    ("resnet50", (8, 9, 10, 11, 12, 13), (256, 8), [56138, 92362, 153226, 232138], 3363338, 594954),
+    ("resnet50", (14, 15), (512, 4), [138890, 276874, 480522, 785802], 1585674, 2364426),
+]
+SHAPES = [(16, 32, 32), (128, 2, 2), (3, 1, 1), (2, 7, 7), (12, 5, 3), (8, 1, 16), (600, 3, 3)]
+
+
+@cache
+def backbone(name: str = "vgg19", size: int = 32, num_classes: int = 10, width: float = 1.0) -> Backbone:
+    with torch.device("meta"):
+        return BACKBONES[name]((3, size, size), num_classes, width=width)
+
+
+def site_of(gap: int, *args) -> Site:
+    net = backbone(*args)
+    return Site(net.shapes[gap], net.num_classes, gap, net)
+
+
+def site_with(shape: tuple[int, ...], num_classes: int = 5) -> Site:
+    return Site(shape, num_classes, 1, backbone())
+
+
+def num_params(head: str, site: Site) -> int:
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in HEADS.build(head, site).parameters())
+
+
+def convolutions(head: str, shape: tuple[int, ...]) -> list[nn.Conv2d]:
+    return [module for module in HEADS.build(head, site_with(shape)).modules() if isinstance(module, nn.Conv2d)]
+
+
+@pytest.mark.parametrize(("name", "gaps", "shape", "conv", "mlp_sr", "predsim"), CIFAR_COUNTS)
+def test_counts_on_cifar(name, gaps, shape, conv, mlp_sr, predsim):
+    for gap in gaps:
+        site = site_of(gap, name)
+        assert site.shape == (shape[0], shape[1], shape[1])
+        assert [num_params(f"conv(depth={depth})", site) for depth in (1, 2, 3, 4)] == conv
+        assert num_params("mlp_sr", site) == mlp_sr
+        assert num_params("predsim", site) == predsim
+        assert num_params("linear", site) == 10 * shape[0] + 10
+
+
+@pytest.mark.parametrize(("name", "millions"), [
+    ("vgg19", "1.85"), ("resnet50", "7.64"), ("resnet101", "16.7"), ("resnet152", "24.5"),
+])
+def test_all_heads_of_a_search_on_cifar(name, millions):
+    counts = {}
+    for shape in set(backbone(name).shapes[1:-1]):
+        site = Site(shape, 10, 1, backbone(name))
+        counts[shape] = sum(num_params(f"conv(depth={depth})", site) for depth in (1, 2, 3, 4))
+    total = sum(counts[shape] for shape in backbone(name).shapes[1:-1])
+    assert f"{total / 1e6:.{len(millions.partition('.')[2])}f}" == millions
+
+
+@pytest.mark.parametrize(("gap", "shape", "conv", "mlp_sr"), [
+    (4, (512, 28, 28), ["2.38", "2.52", "2.82", "3.13"], "15.4"),
+    (8, (1024, 14, 14), ["2.84", "3.38", "4.31", "5.51"], "57.6"),
+    (31, (2048, 7, 7), [], "222"),
+])
+def test_counts_on_imagenet(gap, shape, conv, mlp_sr):
+    site = site_of(gap, "resnet101", 224, 1000, 4.0)
+    assert site.shape == shape
+    assert [f"{num_params(f'conv(depth={i + 1})', site) / 1e6:.2f}" for i in range(len(conv))] == conv
+    decimals = len(mlp_sr.partition(".")[2])
+    assert f"{num_params('mlp_sr', site) / 1e6:.{decimals}f}" == mlp_sr
+
+
+def test_counts_without_reduction():
+    """ResNet-18 and -34 as released: p = C, no expansion, and the second inverted residual widens to 2 p."""
+    c, f = 16, 512
+    site = site_of(1, "resnet18")
+    assert site.shape == (c, 32, 32)
+    separable = (c * c + 2 * c) + (9 * c + 2 * c)
+    depth_3 = separable + (9 * c + 2 * c + c * c + 2 * c) + (9 * c + 2 * c + c * 2 * c + 4 * c)
+    counts = [num_params(f"conv(depth={depth},reduction=1)", site) for depth in (1, 3)]
+    assert counts == [separable + c * f + 2 * f + 10 * f + 10, depth_3 + 2 * c * f + 2 * f + 10 * f + 10]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("spec", [*HEADS, "conv(depth=4)", "conv(depth=4,reduction=1)"])
+def test_every_head_gives_logits_and_gradients_on_every_map(spec, shape):
+    torch.manual_seed(0)
+    head = HEADS.build(spec, site_with(shape))
+    h = torch.randn(3, *shape, requires_grad=True)
+    before = h.detach().clone()
+    logits = head(h)
+    assert logits.shape == (3, 5)
+    (logits * torch.randn(3, 5)).sum().backward()
+    assert torch.equal(h, before), "a head must leave the activation as it was"
+    assert h.grad is not None and h.grad.abs().sum() > 0
+    unused = [name for name, parameter in head.named_parameters() if parameter.grad is None]
+    assert unused == (["projection.weight"] if spec == "predsim" else [])
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 4])
+def test_depth_is_the_number_of_depthwise_convolutions(depth):
+    convs = convolutions(f"conv(depth={depth})", (16, 8, 8))
+    assert [m.stride[0] for m in convs if m.groups > 1] == [2, 1, 2, 1][:depth]
+
+
+def test_conv_keeps_size_and_width_where_the_map_is_small():
+    convs = convolutions("conv(depth=4)", (16, 2, 2))
+    assert [m.stride[0] for m in convs if m.groups > 1] == [2, 1, 1, 1]
+    assert {m.out_channels for m in convs} == {4, 16, 512}
+
+
+@pytest.mark.parametrize(("outputs", "stride", "skips"), [(6, 1, True), (8, 1, False), (6, 2, False)])
+def test_an_inverted_residual_whose_body_is_silent_is_its_input_or_nothing(outputs, stride, skips):
+    block = InvertedResidual(6, outputs, stride, expansion=4)
+    nn.init.zeros_(block.body[-1].weight)
+    x = torch.randn(2, 6, 8, 8)
+    assert torch.equal(block(x), x if skips else torch.zeros(2, outputs, 8 // stride, 8 // stride))
+
+
+def test_mlp_sr_sees_quarter_resolution():
+    torch.manual_seed(0)
+    head = HEADS.build("mlp_sr", site_with((4, 32, 32)))
+    h = torch.randn(3, 4, 32, 32)
+
+    def blurred(window: int) -> torch.Tensor:
+        return nn.functional.avg_pool2d(h, window).repeat_interleave(window, 2).repeat_interleave(window, 3)
+
+    torch.testing.assert_close(head(h), head(blurred(4)), rtol=1e-3, atol=1e-4)
+    assert not torch.allclose(head(h), head(blurred(8)), rtol=1e-1, atol=1e-1)
+
+
+def test_predsim_pools_by_turns_and_averages_all_pixels():
+    torch.manual_seed(0)
+    head = HEADS.build("predsim", site_with((16, 32, 32)))
+    h = torch.randn(2, 16, 32, 32)
+    pooled = h.reshape(2, 16, 4, 8, 8, 4).mean(dim=(3, 5))  # 16 x 4 x 8 = 512 features: height is halved first
+    linear = next(m for m in head.modules() if isinstance(m, nn.Linear))
+    torch.testing.assert_close(head(h), linear(pooled.flatten(1)))
+
+
+def test_predsim_leaves_no_pixel_out_of_odd_maps():
+    head = HEADS.build("predsim", site_with((600, 3, 3)))
+    h = torch.randn(2, 600, 3, 3)
+    linear = next(m for m in head.modules() if isinstance(m, nn.Linear))
+    torch.testing.assert_close(head(h), linear(h.mean(dim=(2, 3))))
+
+
+def test_predsim_similarity_is_a_linear_map_of_the_activations_shape():
+    torch.manual_seed(0)
+    head = HEADS.build("predsim", site_with((6, 4, 5)))
+    a, b = torch.randn(2, 2, 6, 4, 5)
+    assert head.similarity(a).shape == a.shape
+    combined = 2 * head.similarity(a) - head.similarity(b)
+    torch.testing.assert_close(head.similarity(2 * a - b), combined, rtol=1e-4, atol=1e-5)
+
+
+def test_linear_sees_only_the_mean_of_each_channel():
+    torch.manual_seed(0)
+    head = HEADS.build("linear", site_with((6, 4, 4)))
+    h = torch.randn(2, 6, 4, 4)
+    torch.testing.assert_close(head(h), head(h.mean(dim=(2, 3), keepdim=True).expand_as(h)))
+
+
+@pytest.mark.parametrize("depth", [0, 5, -1])
+def test_unfit_depths(depth):
+    with pytest.raises(UserError, match=rf"lies in 1\.\.4, but {depth} came"):
+        HEADS.build(Component("conv", (("depth", depth),)), site_with((16, 8, 8)))
+
+
+def test_unfit_reduction():
+    with pytest.raises(UserError, match="reduction, a number from 1 on, but 0 came"):
+        HEADS.build("conv(reduction=0)", site_with((16, 8, 8)))
+
+
+@pytest.mark.parametrize("spec", HEADS)
+def test_unfit_shapes(spec):
+    with pytest.raises(UserError, match=rf"head {spec} takes images or maps .* the shape \(64,\) came"):
+        HEADS.build(spec, site_with((64,)))
