@@ -15,10 +15,10 @@ from methods.method import Method
 from methods.training import Batch, Diverged, Progress, Trained, error_and_loss, train
 from nas.claim import Claim
 from nas.images import Batches, eval_batches
-from nas.problem import Cell, Problem, Report, Score
+from nas.problem import Problem, Report, Score
 from nas.profile import cost, timed
 from nas.provenance import device_name, provenance
-from nas.results import ResultsLog
+from nas.results import Cell, ResultsLog
 from spaces.decoupling import Decoupling
 
 EVAL_BATCH_SIZE = 512
@@ -36,7 +36,7 @@ class Evaluator:
                  labels: Mapping[str, Cell] | None = None) -> None:
         self.problem, self.log, self.report = problem, log, report
         self.command, self.test, self.ensemble = command, test, ensemble
-        self.labels = dict(labels or {})
+        self.labels, self.provenance = dict(labels or {}), provenance()
 
     @cached_property
     def batches(self) -> Batches:
@@ -76,7 +76,7 @@ class Evaluator:
             row |= self._scores(trained)
         except Diverged as diverged:
             row |= {"status": f"diverged: {diverged}", "validation_error": 1.0, "validation_loss": None}
-        row |= {**provenance(), "device": device_name(problem.device), "threads": torch.get_num_threads(),
+        row |= {**self.provenance, "device": device_name(problem.device), "threads": torch.get_num_threads(),
                 "command": self.command}
         self.log.append(row)
         shutil.rmtree(folder, ignore_errors=True)

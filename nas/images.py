@@ -1,4 +1,4 @@
-"""Tasks of images, and their batches: cropped, flipped, cut out and normalised as a whole where the uint8 images lie."""
+"""Tasks of images, and their batches: cropped, flipped, cut out and normalised whole, on the device of the images."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Batches:
         self._epoch: tuple[tuple[int, int], torch.Tensor] | None = None
 
     def batch(self, seed: int, iteration: int) -> Batch:
-        """x float32 (N, C, H, W) in channels_last and y int64 (N,), on the device of the split; both counts from 0 on."""
+        """x float32 (N, C, H, W) in channels_last, y int64 (N,), on the device of the split; seeds and iterations are >= 0."""
         epoch, position = divmod(iteration, self.num_batches)
         index = self._order(seed, epoch)[position * self.batch_size:][:self.batch_size]
         top, left, flip, cut_y, cut_x = self._draws(seed, iteration).to(index.device, non_blocking=True)
@@ -107,7 +107,7 @@ class Batches:
         return x, self._split.labels.index_select(0, index)
 
     def _draws(self, seed: int, iteration: int) -> torch.Tensor:
-        """int64 (5, N): offset of the crop from the top and from the left, flip or not, centre of the cut-out (y, x)."""
+        """int64 (5, N): the crop's offset from the top and from the left, flip or not, the cut-out's centre (y, x)."""
         offsets = 2 * self._augmentation.crop + 1
         limits = (offsets, offsets, 1 + self._augmentation.flip, *self._split.images.shape[1:3])
         generator = np.random.default_rng((seed, 0, iteration))
@@ -122,7 +122,7 @@ class Batches:
 
 
 def eval_batches(images: Images, split: Split, batch_size: int) -> Iterator[Batch]:
-    """The samples of `split` once, in order, normalised as in training and not augmented; the last batch may be smaller."""
+    """The samples of `split` once, in order, normalised as in training, not augmented; the last batch may be smaller."""
     constants = _constants(images, split.images.device)
     for batch, labels in zip(split.images.split(batch_size), split.labels.split(batch_size), strict=True):
         yield _normalised(batch, constants), labels

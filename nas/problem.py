@@ -15,10 +15,9 @@ from methods.method import Method
 from methods.settings import TrainingSettings
 from methods.table import METHODS
 from nas.images import Images
+from nas.results import Cell
 from spaces.decoupling import Decoupling
 from spaces.space import SearchSpace
-
-Cell = str | int | float | bool | None
 
 
 class Report(Protocol):

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from spaces.errors import UserError
 
+Cell = str | int | float | bool | None
+
 # Errors of a path that a person chose; any other OSError (a full disk, a failing one) keeps its own type.
 _PATH_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG}
 
@@ -33,23 +35,27 @@ class ResultsLog:
         self.path = path.resolve()  # replacing a symbolic link would cut it off from its file
         self._forget()
 
-    def append(self, row: Mapping[str, str | int | float | bool | None]) -> None:
+    def append(self, row: Mapping[str, Cell]) -> None:
         """Add one row durably. Columns that the header lacks go to its end; columns that the row lacks stay empty.
 
         A failed write (OSError, as on a full disk) leaves the complete records as they were.
         """
-        cells = {_written(column): _written(value) for column, value in row.items()}
+        self.append_all([row])
+
+    def append_all(self, rows: Sequence[Mapping[str, Cell]]) -> None:
+        """`append` for several rows that come together: in one write, all of them or none."""
+        cells = [{_written(column): _written(value) for column, value in row.items()} for row in rows]
         with self._usable(), self._locked():
             self._refresh()
             old = self._lines[0] if self._lines else []
-            header = [*old, *(column for column in cells if column not in old)]
+            header = list(dict.fromkeys([*old, *(column for row in cells for column in row)]))
             self._check_header(header)
-            record = [cells.get(column, "") for column in header]
+            records = [[row.get(column, "") for column in header] for row in cells]
             if header == old:
-                self._extend(record)
+                self._extend(records)
             else:
-                rows = [line + [""] * (len(header) - len(old)) for line in self._lines[1:]]
-                self._replace([header, *rows, record])
+                lines = [line + [""] * (len(header) - len(old)) for line in self._lines[1:]]
+                self._replace([header, *lines, *records])
 
     def rows(self) -> list[dict[str, str]]:
         """All complete rows, oldest first; none if the file is missing."""
@@ -156,14 +162,14 @@ class ResultsLog:
     def _sibling(self, suffix: str) -> Path:
         return self.path.with_name(f".{self.path.name}.{suffix}")
 
-    def _extend(self, record: Sequence[str]) -> None:
+    def _extend(self, records: Sequence[Sequence[str]]) -> None:
         end = len(self._data)
         file = os.open(self.path, os.O_WRONLY | os.O_APPEND)
         try:
             if os.fstat(file).st_size > end:  # a torn line
                 os.ftruncate(file, end)
             try:
-                _write(file, [record])
+                _write(file, records)
             except BaseException:
                 os.ftruncate(file, end)
                 raise

@@ -18,8 +18,8 @@ def torchvision() -> ModuleType:
 
     A wheel built for CUDA beside a CPU-only torch cannot load its operators and then fails on `import torchvision`
     itself, since two of them are registered without asking whether they exist. Declaring these two is enough for data
-    sets, transforms and models; torchvision's own operators (box suppression, image decoding) stay missing. A torchvision
-    that imports by itself is left as it is.
+    sets, transforms and models; torchvision's own operators (box suppression, image decoding) stay missing. Where the
+    plain import works nothing is declared.
     """
     try:
         return importlib.import_module("torchvision")

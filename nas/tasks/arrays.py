@@ -40,8 +40,8 @@ def arrays(data_dir: Path, *, root: str, validation: float = 0.1, split_seed: in
 def _read_test(path: Path, num_classes: int, shape: tuple[int, ...]) -> Split:
     split = checked(*_load(path), num_classes, str(path))
     if split.images.shape[1:] != shape:
-        raise UserError(f"the images of {path} are {tuple(split.images.shape[1:])} (H, W, C), those of train.npz {shape}; "
-                        "both files need the same shape")
+        raise UserError(f"the images of {path} are {tuple(split.images.shape[1:])} (H, W, C), those of train.npz are "
+                        f"{shape}; both files need the same shape")
     return split
 
 

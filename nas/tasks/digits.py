@@ -24,8 +24,8 @@ def digits(data_dir: Path, *, validation: float = 0.1, split_seed: int = 0, crop
 
 
 def _read(part: str) -> Split:
-    from sklearn.datasets import load_digits  # type: ignore[import-untyped]
-    from sklearn.model_selection import train_test_split  # type: ignore[import-untyped]
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
 
     data = load_digits()
     train, test = train_test_split(np.arange(len(data.target)), test_size=0.2, stratify=data.target, random_state=0)

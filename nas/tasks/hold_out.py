@@ -38,8 +38,8 @@ def hold_out(pool: Split, num_classes: int, read_test: Callable[[], Split], *, v
     """
     num_validation = round(validation * len(pool)) if 0 < validation < 1 else 0
     if not 1 <= num_validation < len(pool):
-        raise UserError(f"validation is a share between 0 and 1 that leaves a sample on both sides, but {validation} of "
-                        f"{len(pool)} samples came; try validation=0.1")
+        raise UserError(f"validation is a share between 0 and 1 that leaves a sample on both sides, but {validation} "
+                        f"of {len(pool)} samples came; try validation=0.1")
     if split_seed < 0:
         raise UserError(f"split_seed is a whole number from 0 on, but {split_seed} came")
     _check_augmentation(augmentation, min(pool.images.shape[1:3]))

@@ -40,9 +40,9 @@ def cifar100(data_dir: Path, *, validation: float = 0.1, split_seed: int = 0, cr
 
 def fashion_mnist(data_dir: Path, *, validation: float = 0.1, split_seed: int = 0, crop: int = 2, flip: bool = True,
                   cutout: int = 0) -> Images:
-    """Fashion-MNIST (Xiao et al. 2017, arXiv 1708.07747): 60,000 grey images of 28x28 in 10 classes, 10,000 for testing.
+    """Fashion-MNIST (Xiao et al. 2017, arXiv 1708.07747): 60,000 grey images of 28x28 in 10 classes.
 
-    In `data_dir`/FashionMNIST/raw, the four files unpacked; else as CIFAR-10.
+    10,000 more for testing; the four unpacked files lie in `data_dir`/FashionMNIST/raw; else as CIFAR-10.
     """
     return _task("FashionMNIST", data_dir, validation, split_seed, Augmentation(crop, flip, cutout))
 
@@ -65,7 +65,7 @@ def _read(name: str, data_dir: Path, train: bool) -> Split:
         raise UserError(
             f"there is no {folder} and torchvision cannot download it ({error!r}); put the files there, or give the "
             "folder that holds them" if absent else
-            f"{folder} is incomplete or damaged ({error!r}); put the original files there, or remove the folder to have "
-            "it downloaded"
+            f"{folder} is incomplete or damaged ({error!r}); put the original files there, or remove the folder to "
+            "have it downloaded"
         ) from None
     return checked(np.asarray(dataset.data), np.asarray(dataset.targets), num_classes, str(folder))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,9 +15,10 @@ from nas.torchvision_import import torchvision
 from spaces.errors import UserError
 
 COUNT, HEIGHT, WIDTH = 12, 5, 4
+PLAIN = Augmentation()
 
 
-def made_up(channels: int = 2, augmentation: Augmentation = Augmentation()) -> Images:
+def made_up(channels: int = 2, augmentation: Augmentation = PLAIN) -> Images:
     """Images without black pixels, so that padding shows; the label of an image is its number."""
     random = np.random.default_rng(3)
     pixels = torch.from_numpy(random.integers(1, 256, (COUNT, HEIGHT, WIDTH, channels), dtype=np.uint8))
@@ -68,7 +70,7 @@ def check_uniform(counts: Counter[int], choices: int) -> None:
 
 @pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
 @pytest.mark.parametrize("crop, flip", [(0, False), (0, True), (1, False), (2, True)])
-def test_a_batch_holds_crops_and_flips_of_its_images_each_equally_often(channels, crop, flip):
+def test_a_batch_holds_crops_and_flips_of_its_images_each_equally_often(channels: int, crop: int, flip: bool) -> None:
     images = made_up(channels, Augmentation(crop, flip))
     batches, candidates = Batches(images, 4), variants(images, crop, (False, True) if flip else (False,))
     counts: Counter[int] = Counter()
@@ -79,7 +81,7 @@ def test_a_batch_holds_crops_and_flips_of_its_images_each_equally_often(channels
 
 
 @pytest.mark.parametrize("side", [1, 2, 3])
-def test_a_cut_out_is_a_square_of_the_mean_whose_centre_is_uniform(side):
+def test_a_cut_out_is_a_square_of_the_mean_whose_centre_is_uniform(side: int) -> None:
     images = made_up(3, Augmentation(cutout=side))
     batches, keep = Batches(images, 6), holes(side)
     candidates = variants(images, 0, (False,)) * keep[None, :, None]
@@ -90,7 +92,7 @@ def test_a_cut_out_is_a_square_of_the_mean_whose_centre_is_uniform(side):
     check_uniform(counts, len(keep))
 
 
-def test_a_cut_out_comes_after_crop_and_flip():
+def test_a_cut_out_comes_after_crop_and_flip() -> None:
     images = made_up(2, Augmentation(crop=1, flip=True, cutout=3))
     every = variants(images, 1, (False, True))[:, :, None] * holes(3)[None, None, :, None]
     for iteration in range(6):
@@ -99,14 +101,14 @@ def test_a_cut_out_comes_after_crop_and_flip():
         assert near.flatten(1).any(1).all()
 
 
-def test_a_batch_is_float32_in_channels_last():
+def test_a_batch_is_float32_in_channels_last() -> None:
     for channels in (1, 3):
         x, y = Batches(made_up(channels, Augmentation(1, True, 2)), 4).batch(0, 0)
         assert x.shape == (4, channels, HEIGHT, WIDTH) and x.dtype == torch.float32 and y.dtype == torch.int64
         assert x.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_seed_and_iteration_alone_give_the_batch_to_the_bit():
+def test_seed_and_iteration_alone_give_the_batch_to_the_bit() -> None:
     images = made_up(3, Augmentation(2, True, 2))
     once = [Batches(images, 5).batch(4, iteration) for iteration in range(8)]
     state, again = torch.get_rng_state(), Batches(images, 5)
@@ -114,11 +116,21 @@ def test_seed_and_iteration_alone_give_the_batch_to_the_bit():
         x, y = again.batch(4, iteration)
         assert torch.equal(x, once[iteration][0]) and torch.equal(y, once[iteration][1])
     assert torch.equal(torch.get_rng_state(), state)
-    assert not torch.equal(once[0][0], again.batch(5, 0)[0])
+
+
+def test_another_seed_gives_another_order_and_other_crops_also_in_turns() -> None:
+    images = made_up(3, Augmentation(2, True))
+    whole, in_turns = Batches(images, COUNT), Batches(images, 5)
+    assert whole.batch(0, 0)[1].tolist() != whole.batch(1, 0)[1].tolist()
+    alike = Split(images.train.images[:1].repeat(COUNT, 1, 1, 1), images.train.labels)  # here the order does not show
+    crops = Batches(images, COUNT, split=alike)
+    assert not torch.equal(crops.batch(0, 0)[0], crops.batch(1, 0)[0])
+    for seed in (0, 4, 0):
+        assert torch.equal(in_turns.batch(seed, 0)[1], Batches(images, 5).batch(seed, 0)[1])
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 5, COUNT])
-def test_an_epoch_holds_no_sample_twice_and_each_if_batches_divide_it(batch_size):
+def test_an_epoch_holds_no_sample_twice_and_each_if_batches_divide_it(batch_size: int) -> None:
     batches = Batches(made_up(), batch_size)
     assert batches.num_batches == COUNT // batch_size
     orders = []
@@ -129,16 +141,16 @@ def test_an_epoch_holds_no_sample_twice_and_each_if_batches_divide_it(batch_size
     assert orders[0] != orders[1] != orders[2]
 
 
-def test_random_batches_of_another_split_can_be_left_as_they_are():
+def test_random_batches_of_another_split_can_be_left_as_they_are() -> None:
     images = made_up(2, Augmentation(2, True, 2))
-    x, y = Batches(images, 5, split=images.validation, augmentation=Augmentation()).batch(0, 3)
+    x, y = Batches(images, 5, split=images.validation, augmentation=PLAIN).batch(0, 3)
     assert sorted(y.tolist()) == list(range(5))
     expected = [normalised(images, images.validation.images[number].numpy()) for number in y]
     torch.testing.assert_close(x, torch.stack(expected), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("batch_size", [1, 5, COUNT, 50])
-def test_evaluation_sees_every_sample_once_in_order_without_augmentation(batch_size):
+def test_evaluation_sees_every_sample_once_in_order_without_augmentation(batch_size: int) -> None:
     images = made_up(3, Augmentation(2, True, 2))
     pieces = list(eval_batches(images, images.train, batch_size))
     assert [len(y) for _, y in pieces[:-1]] == [batch_size] * (len(pieces) - 1)
@@ -149,16 +161,19 @@ def test_evaluation_sees_every_sample_once_in_order_without_augmentation(batch_s
 
 
 @pytest.mark.parametrize("batch_size", [-1, 0, COUNT + 1])
-def test_a_batch_size_that_the_split_cannot_fill_is_refused(batch_size):
+def test_a_batch_size_that_the_split_cannot_fill_is_refused(batch_size: int) -> None:
     with pytest.raises(UserError, match=rf"1\.\.{COUNT}.*{batch_size}"):
         Batches(made_up(), batch_size)
 
 
-def test_the_test_split_is_read_when_asked_and_follows_the_others_to_their_device():
-    read: list[str] = []
-    images = made_up()
-    counted = Images(images.train, images.validation, lambda: read.append("test") or images.train, COUNT, images.mean,
-                     images.std).to(torch.device("meta"))
+def test_the_test_split_is_read_when_asked_and_follows_the_others_to_their_device() -> None:
+    images, read = made_up(), []
+
+    def read_test() -> Split:
+        read.append("test")
+        return images.train
+
+    counted = replace(images, read_test=read_test).to(torch.device("meta"))
     assert counted.input_shape == (2, HEIGHT, WIDTH) and read == []
     assert counted.train.images.device == counted.validation.labels.device == torch.device("meta")
     assert counted.test().images.device == counted.test().labels.device == torch.device("meta")
@@ -166,7 +181,7 @@ def test_the_test_split_is_read_when_asked_and_follows_the_others_to_their_devic
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_gpu_makes_the_same_batches_without_waiting_for_the_host():
+def test_a_gpu_makes_the_same_batches_without_waiting_for_the_host() -> None:
     images = made_up(3, Augmentation(2, True, 2))
     there = Batches(images.to(torch.device("cuda")), 4)
     there.batch(0, 0)

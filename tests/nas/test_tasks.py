@@ -6,6 +6,7 @@ import pickle
 import sys
 import types
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from urllib.error import URLError
 
@@ -23,7 +24,7 @@ PIXELS = RANDOM.integers(0, 256, (40, 4, 5, 3), dtype=np.uint8)
 LABELS = np.arange(40) % 4
 
 
-def save(path: Path, images: object = PIXELS, labels: object = LABELS) -> None:
+def save(path: Path, images: np.ndarray = PIXELS, labels: np.ndarray = LABELS) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(path, images=images, labels=labels)
 
@@ -47,8 +48,8 @@ def samples(pixels: np.ndarray, labels: np.ndarray) -> Counter[tuple[bytes, int]
 
 # ---- splits and constants
 
-def test_digits_splits_hold_every_digit_once_and_the_test_split_is_fixed(tmp_path):
-    from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+def test_digits_splits_hold_every_digit_once_and_the_test_split_is_fixed(tmp_path: Path) -> None:
+    from sklearn.datasets import load_digits
 
     one, other = TASKS.build("digits", tmp_path), TASKS.build("digits(split_seed=1, validation=0.4)", tmp_path)
     assert one.input_shape == (1, 8, 8) and one.num_classes == 10
@@ -62,14 +63,14 @@ def test_digits_splits_hold_every_digit_once_and_the_test_split_is_fixed(tmp_pat
     assert set(Counter(one.test().labels.tolist()).values()) <= {35, 36, 37}
 
 
-def test_a_split_depends_on_its_seed_alone(folder):
+def test_a_split_depends_on_its_seed_alone(folder: Path) -> None:
     first, again = (TASKS.build("arrays(mine,split_seed=3)", folder) for _ in range(2))
     assert torch.equal(first.train.images, again.train.images)
     assert torch.equal(first.validation.labels, again.validation.labels)
     assert rows(first.validation) != rows(TASKS.build("arrays(mine,split_seed=4)", folder).validation)
 
 
-def test_constants_are_those_of_the_training_split(folder):
+def test_constants_are_those_of_the_training_split(folder: Path) -> None:
     task = TASKS.build("arrays(mine,validation=0.5)", folder)
     pixels = task.train.images.numpy() / 255
     np.testing.assert_allclose(task.mean, pixels.mean((0, 1, 2)), rtol=1e-12)
@@ -79,7 +80,7 @@ def test_constants_are_those_of_the_training_split(folder):
     torch.testing.assert_close(x.std((0, 2, 3), unbiased=False), torch.ones(3), rtol=0, atol=1e-5)
 
 
-def test_a_channel_that_is_the_same_everywhere_stays_finite(tmp_path):
+def test_a_channel_that_is_the_same_everywhere_stays_finite(tmp_path: Path) -> None:
     constant = PIXELS.copy()
     constant[..., 1] = 9
     for part in ("train", "test"):
@@ -92,13 +93,13 @@ def test_a_channel_that_is_the_same_everywhere_stays_finite(tmp_path):
     "validation=0", "validation=1", "validation=-0.1", "validation=1.5", "validation=0.01", "validation=0.999",
     "split_seed=-1", "crop=-1", "crop=4", "cutout=-1", "cutout=5", "crop=1.5", "flip=1", "padding=2",
 ])
-def test_a_wrong_setting_is_named(folder, setting):
+def test_a_wrong_setting_is_named(folder: Path, setting: str) -> None:
     with pytest.raises(UserError, match=setting.partition("=")[0]):
         TASKS.build(f"arrays(mine,{setting})", folder)
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_every_task_takes_the_same_settings(name):
+def test_every_task_takes_the_same_settings(name: str) -> None:
     component = TASKS.resolve(f"{name}(root=here)" if name == "arrays" else name)
     assert {"validation", "split_seed", "crop", "flip", "cutout"} <= set(dict(component.settings))
     assert TASKS.describe(name)
@@ -106,7 +107,8 @@ def test_every_task_takes_the_same_settings(name):
 
 # ---- arrays
 
-def test_arrays_keep_every_sample_and_may_be_grey_or_elsewhere(folder, tmp_path_factory):
+def test_arrays_keep_every_sample_and_may_be_grey_or_elsewhere(
+        folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     task = TASKS.build("arrays(mine)", folder)
     assert task.input_shape == (3, 4, 5) and task.num_classes == 4
     assert rows(task.train, task.validation) == samples(PIXELS, LABELS)
@@ -119,7 +121,7 @@ def test_arrays_keep_every_sample_and_may_be_grey_or_elsewhere(folder, tmp_path_
     assert rows(task.train, task.validation) == rows(task.test()) == samples(PIXELS[..., 0], LABELS)
 
 
-def test_a_task_travels_to_another_process(folder):
+def test_a_task_travels_to_another_process(folder: Path) -> None:
     task: Images = pickle.loads(pickle.dumps(TASKS.build("arrays(mine)", folder)))
     assert rows(task.test()) == samples(PIXELS[:10], LABELS[:10])
 
@@ -143,7 +145,7 @@ def test_a_task_travels_to_another_process(folder):
     ({"labels": LABELS[:0]}, "0 distinct"),
     ({"images": np.array([{}, None])}, "images and labels"),
 ])
-def test_arrays_of_another_kind_are_refused(folder, content, message):
+def test_arrays_of_another_kind_are_refused(folder: Path, content: dict[str, np.ndarray], message: str) -> None:
     save(folder / "mine" / "train.npz", **content)
     with pytest.raises(UserError, match=message):
         TASKS.build("arrays(mine)", folder)
@@ -155,14 +157,14 @@ def test_arrays_of_another_kind_are_refused(folder, content, message):
     ({"images": PIXELS[:, :3]}, r"\(3, 5, 3\).*\(4, 5, 3\)"),
     ({"images": PIXELS[..., 0]}, r"\(4, 5, 1\).*\(4, 5, 3\)"),
 ])
-def test_a_test_file_must_fit_the_training_file(folder, content, message):
+def test_a_test_file_must_fit_the_training_file(folder: Path, content: dict[str, np.ndarray], message: str) -> None:
     save(folder / "mine" / "test.npz", **content)
     task = TASKS.build("arrays(mine)", folder)
     with pytest.raises(UserError, match=message):
         task.test()
 
 
-def test_missing_files_are_named(folder):
+def test_missing_files_are_named(folder: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere.train\.npz"):
         TASKS.build("arrays(nowhere)", folder)
     (folder / "mine" / "test.npz").unlink()
@@ -173,7 +175,7 @@ def test_missing_files_are_named(folder):
 
 
 @pytest.mark.parametrize("saver", [np.savez, np.savez_compressed])
-def test_no_damage_to_a_file_goes_unseen_or_ends_in_another_error(folder, saver):
+def test_no_damage_to_a_file_goes_unseen_or_ends_in_another_error(folder: Path, saver: Callable[..., None]) -> None:
     path = folder / "mine" / "train.npz"
     saver(path, images=PIXELS[:8, :2, :2], labels=LABELS[:8])
     whole, expected = path.read_bytes(), samples(PIXELS[:8, :2, :2], LABELS[:8])
@@ -192,7 +194,7 @@ def test_no_damage_to_a_file_goes_unseen_or_ends_in_another_error(folder, saver)
     assert refused > len(damaged) / 2
 
 
-def test_other_files_of_that_name_are_refused(folder):
+def test_other_files_of_that_name_are_refused(folder: Path) -> None:
     path = folder / "mine" / "train.npz"
     with path.open("wb") as file:
         np.save(file, PIXELS)
@@ -205,7 +207,7 @@ def test_other_files_of_that_name_are_refused(folder):
 
 # ---- the test split stays unread
 
-def test_training_and_validation_never_touch_the_test_file(folder):
+def test_training_and_validation_never_touch_the_test_file(folder: Path) -> None:
     (folder / "mine" / "test.npz").write_bytes(b"unreadable")
     task = TASKS.build("arrays(mine,crop=1,flip=True,cutout=2)", folder)
     task = task.to(torch.device("cpu"))
@@ -232,7 +234,7 @@ def fashion(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_fashion_mnist_reads_the_four_files(fashion):
+def test_fashion_mnist_reads_the_four_files(fashion: Path) -> None:
     task = TASKS.build("fashion_mnist", fashion)
     assert task.input_shape == (1, 4, 5) and task.num_classes == 10
     assert rows(task.train, task.validation) == samples(PIXELS[:30, ..., 0], LABELS[:30])
@@ -240,23 +242,25 @@ def test_fashion_mnist_reads_the_four_files(fashion):
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b[:7], lambda b: b"", lambda b: b"\0\0\t" + b[3:]])
-def test_damaged_files_are_refused_and_those_of_the_test_split_only_when_read(fashion, damage):
+def test_damaged_files_are_refused_and_those_of_the_test_split_only_when_read(
+        fashion: Path, damage: Callable[[bytes], bytes]) -> None:
     raw = fashion / "FashionMNIST" / "raw"
     test_file, train_file = raw / "t10k-images-idx3-ubyte", raw / "train-labels-idx1-ubyte"
     test_file.write_bytes(damage(test_file.read_bytes()))
     task = TASKS.build("fashion_mnist", fashion)
     Batches(task, 8).batch(0, 0)
-    with pytest.raises(UserError, match="FashionMNIST.*damaged"):
+    with pytest.raises(UserError, match=r"FashionMNIST.*damaged"):
         task.test()
     train_file.write_bytes(damage(train_file.read_bytes()))
-    with pytest.raises(UserError, match="FashionMNIST.*damaged"):
+    with pytest.raises(UserError, match=r"FashionMNIST.*damaged"):
         TASKS.build("fashion_mnist", fashion)
 
 
 @pytest.mark.parametrize("name, kind, label_key, num_classes", [
     ("cifar10", "CIFAR10", "labels", 10), ("cifar100", "CIFAR100", "fine_labels", 100),
 ])
-def test_cifar_reads_the_batches(tmp_path, monkeypatch, name, kind, label_key, num_classes):
+def test_cifar_reads_the_batches(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: str, label_key: str, num_classes: int) -> None:
     dataset = getattr(torchvision().datasets, kind)
     random = np.random.default_rng(0)
     written = {}
@@ -283,7 +287,7 @@ def test_cifar_reads_the_batches(tmp_path, monkeypatch, name, kind, label_key, n
     ("fashion_mnist", "FashionMNIST", "FashionMNIST.raw"),
 ])
 def test_only_absent_files_are_downloaded_and_without_a_network_their_place_is_named(
-        tmp_path, monkeypatch, name, kind, where):
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: str, where: str) -> None:
     asked = []
 
     def no_network(self: object) -> None:
@@ -304,14 +308,15 @@ def test_only_absent_files_are_downloaded_and_without_a_network_their_place_is_n
 
 # ---- the import of torchvision
 
-def test_torchvision_is_importable_with_and_without_its_operators():
+def test_torchvision_is_importable_with_and_without_its_operators() -> None:
     module = torchvision()
     assert module is torchvision() is sys.modules["torchvision"]
     image = torch.arange(12.0).view(1, 3, 4)
     assert torch.equal(module.transforms.functional.hflip(image), image.flip(2))
 
 
-def test_a_torchvision_that_imports_is_left_alone_and_other_failures_are_passed_on(monkeypatch):
+def test_a_torchvision_that_imports_is_left_alone_and_other_failures_are_passed_on(
+        monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in = types.ModuleType("torchvision")
     monkeypatch.setitem(sys.modules, "torchvision", stand_in)
     assert torchvision() is stand_in

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import higher  # type: ignore[import-untyped]
+import higher
 import torch
 
 from nas.strategies.sedona.relaxation import Architecture, Relaxation
