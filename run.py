@@ -282,6 +282,8 @@ def _shown(entries: Any, name: str) -> str:
 
 def read_problem(options: argparse.Namespace, method: str, seed: int, lr: float, schedule: str) -> Problem:
     """Everything that a run needs, from the options."""
+    if seed < 0:
+        raise UserError(f"a seed is a whole number from 0 on, but {seed} came")
     if options.threads < 1:
         raise UserError(f"--threads is a number of threads from 1 on, but {options.threads} came")
     torch.set_num_threads(options.threads)
