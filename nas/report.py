@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import mean, stdev
 
+import pandas as pd
 from scipy.stats import t as student_t
 
 from nas.profile import Cost
@@ -31,22 +32,26 @@ class Summary:
 
 def summarise(rows: Iterable[Mapping[str, str]], column: str = "test_error") -> list[Summary]:
     """The rows of each method and decoupling as one line, best mean first. Runs that diverged count as 100 % wrong."""
-    groups: dict[tuple[str, str], list[Mapping[str, str]]] = {}
-    for row in rows:
-        groups.setdefault((row["method"], row["decoupling"]), []).append(row)
-    return sorted((_summary(group, column) for group in groups.values()), key=lambda summary: summary.mean)
+    frame = pd.DataFrame(list(rows))
+    if frame.empty:
+        return []
+    for name in {column, "test_error", "validation_error", "step_seconds", "num_blocks", "peak_activation_bytes"}:
+        frame[name] = pd.to_numeric(frame[name]) if name in frame else math.nan
+    frame["error"] = 100 * frame[column].fillna(frame["test_error"]).fillna(1.0)
+    groups = frame.groupby(["method", "decoupling"], sort=False)
+    return sorted((_summary(str(method), str(point), group) for (method, point), group in groups), key=lambda s: s.mean)
 
 
-def _summary(group: Sequence[Mapping[str, str]], column: str) -> Summary:
-    errors = [100 * float(row.get(column) or row.get("test_error") or 1) for row in group]
-    n = len(errors)
-    std = stdev(errors) if n > 1 else None
-    interval = float(student_t.ppf(0.975, n - 1)) * std / n**0.5 if std is not None else None
-    seconds = [float(row["step_seconds"]) for row in group if row.get("step_seconds")]
+def _summary(method: str, decoupling: str, group: pd.DataFrame) -> Summary:
+    n, std = len(group), float(group["error"].std())
+    several = n > 1
     return Summary(
-        group[0]["method"].partition("(")[0], group[0]["decoupling"], int(group[0]["num_blocks"]), n, mean(errors), std,
-        interval, 100 * mean(float(row["validation_error"]) for row in group), int(group[0]["peak_activation_bytes"]),
-        mean(seconds) if seconds else float("nan"), sum(row["status"] != "ok" for row in group),
+        method=method.partition("(")[0], decoupling=decoupling, num_blocks=int(group["num_blocks"].iloc[0]), n=n,
+        mean=float(group["error"].mean()), std=std if several else None,
+        interval=float(student_t.ppf(0.975, n - 1)) * std / n**0.5 if several else None,
+        validation=100 * float(group["validation_error"].mean()),
+        peak_activation_bytes=int(group["peak_activation_bytes"].iloc[0]),
+        step_seconds=float(group["step_seconds"].mean()), diverged=int((group["status"] != "ok").sum()),
     )
 
 
