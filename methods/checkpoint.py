@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import time
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,9 @@ class Checkpoint:
         try:
             saved = torch.load(self.path, map_location=device, weights_only=True)
             described = saved.pop("described")
-        except (RuntimeError, EOFError, KeyError, AttributeError, ValueError, pickle.UnpicklingError) as error:
+        except (OSError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # torch.load raises whatever a damaged file leads it into
             raise UserError(
                 f"the checkpoint {self.path} cannot be read ({type(error).__name__}); remove it to begin anew") from None
         if described != self.described:

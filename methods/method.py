@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_map_only
 
 from methods.losses import smoothed_cross_entropy
 from spaces.decoupling import Decoupling
+from spaces.errors import UserError
 from spaces.network import DecoupledNet
 
 Carry = Any  # a tensor, or a tuple of tensors: what a stage hands to the next
@@ -28,6 +29,9 @@ class Method(nn.Module, ABC):
 
     def __init__(self, net: DecoupledNet, *, label_smoothing: float = 0.1) -> None:
         super().__init__()
+        if not 0 <= label_smoothing <= 0.5:
+            raise UserError(f"label_smoothing is the target's share of the wrong classes, in [0, 0.5], but {label_smoothing} "
+                            "came; 0 is plain cross-entropy")
         self.net = net
         self.label_smoothing = label_smoothing
 

@@ -12,23 +12,34 @@ from spaces.component import Table
 from spaces.errors import UserError
 
 Schedule = Callable[[float], float]  # progress in 0..1 -> factor of the learning rate
+OF_TRAINING = "0.1 means the first tenth of training"
 
 
 def sgd(parameters: Iterable[nn.Parameter], lr: float, weight_decay: float, *, momentum: float = 0.9,
         nesterov: bool = False) -> torch.optim.Optimizer:
     """Stochastic gradient descent with momentum."""
-    return torch.optim.SGD(parameters, lr, momentum, weight_decay=weight_decay, nesterov=nesterov, fused=True)
+    _check_share("momentum", momentum, "0.9 keeps nine tenths of the last step")
+    if nesterov and not momentum:
+        raise UserError("nesterov looks ahead along the momentum, but momentum=0 came; try momentum=0.9")
+    optimizer = torch.optim.SGD(parameters, lr, momentum, weight_decay=weight_decay, nesterov=nesterov, fused=True)
+    if momentum:  # else a first step that loss scaling skips leaves torch's fused kernel with uninitialised momentum
+        for parameter in optimizer.param_groups[0]["params"]:
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer
 
 
 def adam(parameters: Iterable[nn.Parameter], lr: float, weight_decay: float, *, beta1: float = 0.9,
          beta2: float = 0.999) -> torch.optim.Optimizer:
     """Adam; weight decay enters the gradient."""
+    for name, beta in (("beta1", beta1), ("beta2", beta2)):
+        _check_share(name, beta, "0.9 averages over about ten steps")
     return torch.optim.Adam(parameters, lr, (beta1, beta2), weight_decay=weight_decay, fused=True)
 
 
 def cosine(*, warmup: float = 0.0, final: float = 0.01) -> Schedule:
     """Linear warm-up over the share `warmup` of training, then a half cosine down to `final` times the learning rate."""
-    _check_share("warmup", warmup)
+    _check_share("warmup", warmup, OF_TRAINING)
+    _check_factor("final", final)
 
     def factor(progress: float) -> float:
         if progress < warmup:
@@ -41,9 +52,10 @@ def cosine(*, warmup: float = 0.0, final: float = 0.01) -> Schedule:
 
 def multistep(*, milestones: tuple[float, ...] = (0.5, 0.75), gamma: float = 0.1, warmup: float = 0.0) -> Schedule:
     """Times `gamma` at each milestone, given as a share of training; linear warm-up before."""
-    _check_share("warmup", warmup)
+    _check_share("warmup", warmup, OF_TRAINING)
     for milestone in milestones:
-        _check_share("milestone", milestone)
+        _check_share("milestone", milestone, OF_TRAINING)
+    _check_factor("gamma", gamma)
 
     def factor(progress: float) -> float:
         drops = sum(progress >= milestone for milestone in milestones)
@@ -52,9 +64,14 @@ def multistep(*, milestones: tuple[float, ...] = (0.5, 0.75), gamma: float = 0.1
     return factor
 
 
-def _check_share(name: str, value: float) -> None:
+def _check_share(name: str, value: float, hint: str) -> None:
     if not 0 <= value < 1:
-        raise UserError(f"{name} is a share of training in [0, 1), but {value} came; 0.1 means the first tenth")
+        raise UserError(f"{name} is a share in [0, 1), but {value} came; {hint}")
+
+
+def _check_factor(name: str, value: float) -> None:
+    if not 0 <= value < math.inf:
+        raise UserError(f"{name} multiplies the learning rate, so it is a number from 0 on, but {value} came; try 0.1")
 
 
 OPTIMIZERS: Table[torch.optim.Optimizer] = Table("optimizer", {"sgd": sgd, "adam": adam})

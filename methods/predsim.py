@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from methods.method import Carry, Method
 from spaces.decoupling import Decoupling
+from spaces.errors import UserError
 from spaces.network import DecoupledNet
 
 
@@ -24,6 +25,8 @@ class PredSim(Method):
 
     def __init__(self, net: DecoupledNet, *, label_smoothing: float = 0.0, similarity: float = 0.99) -> None:
         super().__init__(net, label_smoothing=label_smoothing)
+        if not 0 <= similarity <= 1:
+            raise UserError(f"similarity is a loss's share in [0, 1], but {similarity} came; the paper has 0.99")
         self.similarity = similarity
 
     @classmethod
@@ -47,13 +50,15 @@ class PredSim(Method):
 def similarity_matrix(h: torch.Tensor) -> torch.Tensor:
     """S of the paper, (N, N) in [-1, 1]: cosines between samples, each centred over its own features.
 
-    An activation (N, C, H, W) is first reduced to the standard deviation over space of each channel, (N, C). In
-    float32 also under autocast, since it is a difference of nearly equal numbers.
+    An activation (N, C, H, W) is first reduced to the standard deviation over space of each channel, (N, C); a map of
+    1 x 1, which has none, to its values. In float32 also under autocast, since it is a difference of nearly equal numbers.
     """
     has_autocast = torch.amp.is_autocast_available(h.device.type)
     with torch.autocast(h.device.type, enabled=False) if has_autocast else nullcontext():
         v = h.float()
         if v.dim() == 4:
-            v = (v.flatten(2).var(dim=2, correction=0) + 1e-8).sqrt()
+            over_space = v.flatten(2)
+            has_spread = over_space.shape[2] > 1
+            v = (over_space.var(dim=2, correction=0) + 1e-8).sqrt() if has_spread else over_space.squeeze(2)
         v = F.normalize(v - v.mean(dim=1, keepdim=True), dim=1)
         return (v @ v.T).clamp(-1, 1)

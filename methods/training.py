@@ -89,7 +89,8 @@ def train(method: Method, batches: TrainBatches, validation: Callable[[], Iterat
         clock.add(trainer.step(x, y, iteration))
         done = iteration + 1
         epoch_ends = done % batches.num_batches == 0 or done == settings.iterations
-        if epoch_ends or clock.due:
+        saves = store.due(force=epoch_ends)
+        if epoch_ends or saves or clock.due:
             losses = clock.read(done)
             report(Progress(done, settings.iterations, losses))
         if epoch_ends:
@@ -99,7 +100,7 @@ def train(method: Method, batches: TrainBatches, validation: Callable[[], Iterat
                 best = Best(error, loss, done, weights)
             report(Progress(done, settings.iterations, losses, error))
             clock.restart()
-        if store.due(force=epoch_ends):
+        if saves:
             store.save({"iteration": done, "losses": losses, "seconds": clock.seconds, "best": vars(best),
                         "trainer": trainer.state_dict()})
             clock.restart()
@@ -167,8 +168,14 @@ class Trainer:
                 own.load_state_dict(saved)
 
 
+def check_finite(loss: float, k: int, iteration: int) -> None:
+    """Raise Diverged unless the loss of stage k is finite."""
+    if not math.isfinite(loss):
+        raise Diverged(f"the loss of stage {k} is {loss} at iteration {iteration}; try a smaller lr")
+
+
 def stage_seed(seed: int, iteration: int, k: int) -> int:
-    """A seed of its own for every stage of every iteration of every run."""
+    """A seed of its own for every stage of every iteration of every run, up to 4099 stages and a million iterations."""
     return ((seed * 1_000_003 + iteration) * 4_099 + k) % 2**63
 
 
@@ -225,9 +232,7 @@ class _Clock:
         self.restart()
         for offset, row in enumerate(rows):
             for k, loss in enumerate(row):
-                if not math.isfinite(loss):
-                    iteration = done - len(rows) + offset
-                    raise Diverged(f"the loss of stage {k} is {loss} at iteration {iteration}; try a smaller lr")
+                check_finite(loss, k, done - len(rows) + offset)
         return tuple(rows[-1])
 
     @property

@@ -32,7 +32,7 @@ class Run:
 
 def finish(runs: Iterable[Run], report: Report) -> None:
     """Train what has no row yet. What another process is training is left to it, and waited for at the end."""
-    pending, done, total = list(runs), 0, 0
+    pending, done = list(runs), 0
     total = len(pending)
     while pending:
         for run in list(pending):

@@ -12,7 +12,8 @@ import torch
 from torch.nn import functional as F
 
 from methods.method import Method
-from methods.training import Batch, Diverged, Progress, Trained, error_and_loss, train
+from methods.settings import Precision
+from methods.training import Batch, Diverged, Progress, Trained, autocast, error_and_loss, train
 from nas.claim import Claim
 from nas.images import Batches, eval_batches
 from nas.problem import Problem, Report, Score
@@ -122,17 +123,18 @@ class Evaluator:
             error, loss = error_and_loss(trained.method, read(), problem.settings.precision)
             row |= {"test_error": error, "test_loss": loss}
             if self.ensemble > 1:
-                row["ensemble_test_error"] = ensemble_error(trained.method, read(), self.ensemble)
+                row["ensemble_test_error"] = ensemble_error(trained.method, read(), self.ensemble, problem.settings.precision)
         return row
 
 
 @torch.no_grad()
-def ensemble_error(method: Method, batches: Iterator[Batch], num_exits: int) -> float:
+def ensemble_error(method: Method, batches: Iterator[Batch], num_exits: int, precision: Precision) -> float:
     """The share of wrong answers of the summed log-probabilities of the last `num_exits` exits; all where fewer."""
     method.eval()
     wrong = count = 0
     for x, y in batches:
-        exits = list(method.exits(x))[-num_exits:]
+        with autocast(x.device, precision):
+            exits = list(method.exits(x))[-num_exits:]
         votes = torch.stack([F.log_softmax(logits.float(), 1) for logits in exits]).sum(0)
         wrong, count = wrong + int((votes.argmax(1) != y).sum()), count + len(y)
     return wrong / count

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from statistics import median
+from typing import Any
 
 import torch
 from torch import nn
@@ -20,8 +21,9 @@ from spaces.activations import PeakMemory
 
 @dataclass(frozen=True)
 class BlockCost:
-    """One block with its head. MACs are of one image's forward pass; activation bytes are an image's peak in the stage's
-    training step; seconds are the median of a training step of the stage, None where nothing was run."""
+    """One block with its head. MACs are of one image's forward pass, `head_macs` of all that the stage computes beside its
+    block; activation bytes are an image's peak in the stage's training step; seconds are the median of a training step of
+    the stage, None where nothing was run."""
 
     units: int
     params: int
@@ -63,8 +65,8 @@ class Cost:
     @property
     def shares(self) -> list[float]:
         """Each block's share of a training step, by seconds where measured and by MACs where not."""
-        work = [block.seconds or block.macs + block.head_macs for block in self.blocks]
-        if any(block.seconds is None for block in self.blocks):
+        work: list[float] = [block.seconds for block in self.blocks if block.seconds is not None]
+        if len(work) < len(self.blocks):
             work = [block.macs + block.head_macs for block in self.blocks]
         return [part / sum(work) for part in work]
 
@@ -80,13 +82,12 @@ def cost(build: Callable[[], Method], input_shape: tuple[int, ...], num_classes:
         method = build()
         x, y = torch.zeros(batch_size, *input_shape), torch.zeros(batch_size, dtype=torch.long)
     method.train()
-    blocks, net, h = [], method.net, x[:2]
+    blocks, net, carry = [], method.net, method.start(x, y)
     for k in range(method.num_stages):
-        macs, after = _macs(net.blocks[k], h)
-        head_macs, _ = _macs(net.heads[k], after)
+        macs, _ = _macs(batch_size, net.blocks[k], carry)
+        stage_macs, (carry, _) = _macs(batch_size, method.isolated_stage, k, carry, y)
         units = len(list(net.blocks[k].children()))
-        blocks.append(BlockCost(units, _count(net.blocks[k]), _count(net.heads[k]), macs, head_macs, activation_bytes=0))
-        h = after.detach()
+        blocks.append(BlockCost(units, _count(net.blocks[k]), _count(net.heads[k]), macs, stage_macs - macs, activation_bytes=0))
     peaks = _peaks(method, x, y)
     blocks = [replace(block, activation_bytes=peak // batch_size) for block, peak in zip(blocks, peaks, strict=True)]
     return Cost(tuple(blocks), batch_size, max(peaks))
@@ -123,11 +124,11 @@ def _peaks(method: Method, x: torch.Tensor, y: torch.Tensor) -> list[int]:
     return peaks
 
 
-def _macs(module: nn.Module, x: torch.Tensor) -> tuple[int, torch.Tensor]:
-    """MACs of one image through `module`, and what comes out for all of x."""
+def _macs(batch_size: int, run: Callable[..., Any], *given: Any) -> tuple[int, Any]:
+    """MACs of one image of the batch in `run(*given)`, and what comes out."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        result = module(x)
-    return counter.get_total_flops() // 2 // len(x), result
+        result = run(*given)
+    return counter.get_total_flops() // 2 // batch_size, result
 
 
 def _count(module: nn.Module) -> int:

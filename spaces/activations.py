@@ -56,6 +56,18 @@ class PeakMemory(TorchDispatchMode):
             self._release(id(parameter.grad.untyped_storage()))
 
 
+def likeness(module: nn.Module) -> str:
+    """Equal texts for modules that compute alike: equal classes and settings, and tensors of equal shapes."""
+    return repr([
+        (name, type(part), {key: value for key, value in vars(part).items() if key not in _EVERY_MODULE},
+         [None if tensor is None else tensor.shape for tensor in (*part._parameters.values(), *part._buffers.values())])
+        for name, part in module.named_modules()
+    ])
+
+
+_EVERY_MODULE = vars(nn.Module()).keys()
+
+
 @dataclass(frozen=True)
 class Footprint:
     """A module's activation bytes an image: `kept` between its forward and its backward pass, and its own `peak` in
@@ -65,25 +77,30 @@ class Footprint:
     peak: int
 
 
-def footprint(module: nn.Module, input_shape: tuple[int, ...], *, first: bool = False) -> Footprint:
+def footprint(module: nn.Module, input_shape: tuple[int, ...], *, first: bool = False, last: bool = False) -> Footprint:
     """The footprint of a module that lies on the meta device; nothing is computed.
 
-    `first`: its input needs no gradient, as in the first unit of a block. The difference between two batch sizes is
-    taken, so that what does not grow with the batch does not count.
+    `first`: its input needs no gradient, as in the first unit of a block. `last`: its output outlives its backward
+    pass, as that of a block, which the next block is given. The difference between two batch sizes is taken, so that
+    what does not grow with the batch does not count.
     """
-    small, large = (_footprint(module, (batch, *input_shape), first) for batch in (_BATCH, 2 * _BATCH))
+    small, large = (_footprint(module, (batch, *input_shape), first, last) for batch in (_BATCH, 2 * _BATCH))
     return Footprint((large.kept - small.kept) // _BATCH, (large.peak - small.peak) // _BATCH)
 
 
 _BATCH = 1024  # large, so that activations and not weights decide where the peak lies
 
 
-def _footprint(module: nn.Module, shape: tuple[int, ...], first: bool) -> Footprint:
+def _footprint(module: nn.Module, shape: tuple[int, ...], first: bool, last: bool) -> Footprint:
     x = torch.empty(*shape, device="meta", requires_grad=not first)
     with PeakMemory(leave_out=module.parameters()) as memory:
         y = module(x)
         kept = memory.current
         if y.requires_grad:
-            y.backward(torch.empty_like(y))
+            end = y.sum()
+            y.register_hook(torch.empty_like)  # what comes after gives a gradient with storage of its own
+            if not last:
+                del y
+            end.backward()
     module.zero_grad(set_to_none=True)
     return Footprint(kept, memory.peak)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import keyword
 import typing
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from types import UnionType
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin
 
@@ -15,6 +17,7 @@ from spaces.errors import UserError, unknown
 
 T = TypeVar("T")
 Literal = Any  # None, bool, int, float, str, or a tuple of these
+LISTS = (tuple, list, Sequence)  # annotations of a setting that is a list; it always comes as a tuple
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Component:
 
     name: str
     settings: tuple[tuple[str, Literal], ...] = ()
-    positional: tuple[Literal, ...] = field(default=())
+    positional: tuple[Literal, ...] = ()
 
     @staticmethod
     def parse(text: str) -> Component:
@@ -39,9 +42,10 @@ class Component:
                 raise SyntaxError
         except SyntaxError:
             raise UserError(f"a component is written name(setting=value, ...), but {text!r} does not parse") from None
-        if any(keyword.arg is None for keyword in call.keywords):
-            raise UserError(f"settings are written name=value; '**' has no place in {text!r}")
-        settings = tuple((str(keyword.arg), _literal(keyword.value, text)) for keyword in call.keywords)
+        names = [setting.arg for setting in call.keywords]
+        if None in names or len(set(names)) < len(names):
+            raise UserError(f"settings are written name=value, each once, but {text!r} came")
+        settings = tuple((str(setting.arg), _literal(setting.value, text)) for setting in call.keywords)
         return Component(head, settings, tuple(_literal(value, text) for value in call.args))
 
     def __str__(self) -> str:
@@ -52,23 +56,25 @@ class Component:
 def _literal(node: ast.expr, text: str) -> Literal:
     if isinstance(node, ast.Name):
         return node.id
-    if isinstance(node, ast.Call):  # a component inside a component, kept as its text
+    if isinstance(node, ast.Call | ast.Attribute):  # a component inside a component, kept as its text
         return str(Component.parse(ast.unparse(node)))
     if isinstance(node, ast.List | ast.Tuple):
         return tuple(_literal(element, text) for element in node.elts)
-    try:
-        return ast.literal_eval(node)
-    except ValueError:
-        raise UserError(f"a setting is a number, a word, a quoted text or a list of these; see {text!r}") from None
+    with suppress(ValueError, TypeError):
+        value = ast.literal_eval(node)
+        if isinstance(value, bool | int | float | str | None):
+            return value
+    raise UserError(f"a setting is a number, a word, a quoted text or a list of these; see {text!r}")
 
 
 def _write(value: Literal) -> str:
     if isinstance(value, str):
-        bare = value.isidentifier() and value not in ("None", "True", "False")
+        bare = value.isidentifier() and value.isascii() and not keyword.iskeyword(value)
         return value if bare else repr(value)
     if isinstance(value, tuple):
         return "[" + ",".join(_write(element) for element in value) + "]"
-    return repr(value)
+    written = repr(value)
+    return {"inf": "1e999", "-inf": "-1e999"}.get(written, written)  # literals that read back as infinity
 
 
 class Table(Generic[T], Mapping[str, Callable[..., T]]):
@@ -90,6 +96,9 @@ class Table(Generic[T], Mapping[str, Callable[..., T]]):
             return _import(self.kind, name)
         raise unknown(self.kind, name, self._entries)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
 
@@ -103,12 +112,13 @@ class Table(Generic[T], Mapping[str, Callable[..., T]]):
         given = self._named(component, parameters)
         settings = []
         for name, parameter in parameters.items():
-            if name in given:
-                value = _typed(given[name], parameter.annotation, f"{self.kind} {component.name}, setting {name}")
-            elif parameter.default is inspect.Parameter.empty:
+            value = given.get(name, parameter.default)
+            if value is inspect.Parameter.empty:
                 raise UserError(f"{self.kind} {component.name} needs the setting {name}: {component.name}({name}=...)")
-            else:
-                value = tuple(parameter.default) if isinstance(parameter.default, list) else parameter.default
+            if isinstance(value, list):
+                value = tuple(value)
+            if name in given or isinstance(value, bool | int | float | str | tuple):
+                value = _typed(value, parameter.annotation, f"{self.kind} {component.name}, setting {name}")
             settings.append((name, value))
         return Component(component.name, tuple(settings))
 
@@ -125,7 +135,7 @@ class Table(Generic[T], Mapping[str, Callable[..., T]]):
         """The settings that a user may give, by name, with resolved annotations."""
         factory = self[name]
         target = factory.__init__ if inspect.isclass(factory) else inspect.unwrap(factory)
-        hints = typing.get_type_hints(target)
+        hints = typing.get_type_hints(getattr(target, "func", target))  # a partial's are its function's
         return {
             key: parameter.replace(annotation=hints.get(key, Any))
             for key, parameter in inspect.signature(target).parameters.items()
@@ -153,9 +163,12 @@ class Table(Generic[T], Mapping[str, Callable[..., T]]):
 def _import(kind: str, path: str) -> Callable[..., Any]:
     module, _, name = path.replace(":", ".").rpartition(".")
     try:
-        return getattr(importlib.import_module(module), name)
+        factory = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise UserError(f"{kind} {path!r} cannot be imported ({error}); is its folder on PYTHONPATH?") from None
+    if not callable(factory):
+        raise UserError(f"{kind} {path!r} must be a function or a class, but it is a {type(factory).__name__}")
+    return factory
 
 
 def _typed(value: Literal, annotation: Any, where: str) -> Literal:
@@ -175,8 +188,8 @@ def _typed(value: Literal, annotation: Any, where: str) -> Literal:
             return value
         if isinstance(value, str):
             raise unknown(f"value of {where}:", value, [str(option) for option in get_args(annotation)])
-    elif origin is tuple:
-        element = get_args(annotation)[0]
+    elif (origin or annotation) in LISTS:
+        element, *_ = *get_args(annotation), Any
         if isinstance(value, tuple):
             return tuple(_typed(entry, element, where) for entry in value)
     elif _fits(value, annotation):
@@ -185,7 +198,7 @@ def _typed(value: Literal, annotation: Any, where: str) -> Literal:
 
 
 def _fits(value: Literal, annotation: Any) -> bool:
-    if get_origin(annotation) is tuple or annotation is tuple:
+    if (get_origin(annotation) or annotation) in LISTS:
         return isinstance(value, tuple)
     if get_origin(annotation) is typing.Literal:
         return value in get_args(annotation)
@@ -195,5 +208,5 @@ def _fits(value: Literal, annotation: Any) -> bool:
 
 
 def _name(annotation: Any) -> str:
-    names = {int: "a whole number", float: "a number", bool: "True or False", str: "a word"}
+    names = {int: "a whole number", float: "a number", bool: "True or False", str: "a word or a quoted text"}
     return names.get(annotation) or str(annotation).replace("typing.", "")

@@ -47,8 +47,8 @@ class Decoupling:
         """Read the written form; anything else is a UserError."""
         if text.strip() == UNCUT:
             return Decoupling()
-        places = re.split(r"\s+(?![^(]*\))", text.strip())
-        pairs = [re.fullmatch(r"(\d+):(\S.*)", place) for place in places]
+        places = re.split(r"\s+(?=\d+:)", text.strip())
+        pairs = [re.fullmatch(r"(\d+):([^\s(]+(\(.*\))?)", place) for place in places]
         if not all(pairs):
             raise UserError(
                 f"a decoupling is written '6:conv(depth=4) 13:mlp_sr' (units before the cut, then its head), or "

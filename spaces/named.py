@@ -27,7 +27,7 @@ def read_space(text: str, input_shape: tuple[int, ...], num_classes: int) -> Sea
 
     `vgg19`, `vgg19(width=2, num_blocks=8)`: a built-in file, its keys replaced by settings of the same name, all other
     settings going to the backbone · `my/space.yaml`: a file of the same form · `space(backbone=..., ...)`: the form in
-    a results row · `package.module.name`: a callable `(input_shape, num_classes, **settings) -> SearchSpace`.
+    a results row · `package.module.name`: a callable `(input_shape, num_classes, *, settings...) -> SearchSpace`.
     """
     if text.endswith((".yaml", ".yml")):
         return _from_keys(_read_file(Path(text)), text, input_shape, num_classes)
@@ -38,8 +38,10 @@ def read_space(text: str, input_shape: tuple[int, ...], num_classes: int) -> Sea
     if component.name == "space":
         return _from_keys(settings, text, input_shape, num_classes)
     if "." in component.name or ":" in component.name:
-        factory = Table[SearchSpace]("space", {})[component.name]
-        return factory(input_shape, num_classes, **settings)
+        space = Table[SearchSpace]("space", {}).build(component, input_shape, num_classes)
+        if not isinstance(space, SearchSpace):
+            raise UserError(f"space {component.name} must make a SearchSpace, but it makes a {type(space).__name__}")
+        return space
     if component.name not in named_spaces():
         raise unknown("space", component.name, named_spaces())
     keys = _read_file(FOLDER / f"{component.name}.yaml") | {k: v for k, v in settings.items() if k in KEYS}
@@ -50,19 +52,22 @@ def read_space(text: str, input_shape: tuple[int, ...], num_classes: int) -> Sea
         if name not in known:
             raise unknown(f"setting of space {component.name}:", name, known)
     replaced = tuple((k, v) for k, v in backbone.settings if k not in dict(own))
-    keys["backbone"] = str(Component(backbone.name, replaced + own))
+    keys["backbone"] = str(Component(backbone.name, replaced + own, backbone.positional))
     return _from_keys(keys, text, input_shape, num_classes)
 
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
         keys = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"there is no space file {path}; `run.py list` shows the built-in spaces") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UserError(
+            f"the space file {path} cannot be read ({error.strerror}); `run.py list` shows the built-in spaces"
+        ) from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: bytes that are no UTF-8, or a date that is none
         raise UserError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from None
     if not isinstance(keys, dict):
-        raise UserError(f"a space file holds the keys {', '.join(KEYS)}, but {path} holds {type(keys).__name__}")
+        held = "nothing" if keys is None else f"a {type(keys).__name__}"
+        raise UserError(f"a space file holds the keys {', '.join(KEYS)}, but {path} holds {held}")
     return keys
 
 
@@ -75,18 +80,18 @@ def _from_keys(keys: dict[str, Any], where: str, input_shape: tuple[int, ...], n
             raise UserError(f"a space needs the key {key!r}, which {where} lacks")
     num_blocks, gaps, heads = keys.get("num_blocks"), keys.get("gaps"), keys["heads"]
     if isinstance(num_blocks, list | tuple):
-        if len(num_blocks) != 2 or not all(isinstance(k, int) for k in num_blocks):
+        if len(num_blocks) != 2 or not all(type(k) is int for k in num_blocks):
             raise UserError(f"num_blocks is a number or a range [lowest, highest], but {num_blocks} came in {where}")
         num_blocks = (num_blocks[0], num_blocks[1])
-    elif num_blocks is not None and (not isinstance(num_blocks, int) or isinstance(num_blocks, bool)):
+    elif num_blocks is not None and type(num_blocks) is not int:
         raise UserError(f"num_blocks is a number or a range [lowest, highest], but {num_blocks!r} came in {where}")
     heads = [heads] if isinstance(heads, str) else heads
     if not isinstance(heads, list | tuple) or not all(isinstance(head, str) for head in heads):
         raise UserError(f"heads is a list of head specs, but {heads!r} came in {where}")
-    if gaps is not None and not (isinstance(gaps, list | tuple) and all(isinstance(gap, int) for gap in gaps)):
+    if gaps is not None and not (isinstance(gaps, list | tuple) and all(type(gap) is int for gap in gaps)):
         raise UserError(f"gaps is a list of numbers of units, but {gaps!r} came in {where}")
     min_block = keys.get("min_block", 1)
-    if not isinstance(min_block, int) or min_block < 1:
-        raise UserError(f"min_block is a number of units from 1 on, but {min_block!r} came in {where}")
+    if type(min_block) is not int:
+        raise UserError(f"min_block is a number of units, but {min_block!r} came in {where}")
     return SearchSpace(str(keys["backbone"]), heads, input_shape=input_shape, num_classes=num_classes,
                        num_blocks=num_blocks, gaps=gaps, min_block=min_block)

@@ -8,7 +8,6 @@ from functools import partial
 
 import torch
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 
@@ -60,12 +59,11 @@ def _contexts(unit: nn.Module) -> tuple[AbstractContextManager[None], AbstractCo
 @contextmanager
 def _frozen_statistics(module: nn.Module) -> Iterator[None]:
     """Recomputing a unit must not count its batch into the running statistics a second time: it works on copies."""
-    norms = [m for m in module.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    kept = [dict(norm._buffers) for norm in norms]
-    for norm, buffers in zip(norms, kept, strict=True):
-        norm._buffers.update({name: buffer.clone() for name, buffer in buffers.items() if buffer is not None})
+    kept = [(part, dict(part._buffers)) for part in module.modules()]
+    for part, buffers in kept:
+        part._buffers.update({name: buffer.clone() for name, buffer in buffers.items() if buffer is not None})
     try:
         yield
     finally:
-        for norm, buffers in zip(norms, kept, strict=True):
-            norm._buffers.update(buffers)
+        for part, buffers in kept:
+            part._buffers.update(buffers)

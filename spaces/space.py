@@ -33,11 +33,12 @@ class SearchSpace:
                  num_blocks: int | tuple[int, int] | None = None, gaps: Sequence[int] | None = None,
                  min_block: int = 1) -> None:
         self.backbone = BACKBONES.resolve(backbone)
-        self.heads = tuple(str(HEADS.resolve(head)) for head in heads)
+        self.heads = tuple(dict.fromkeys(str(HEADS.resolve(head)) for head in heads))  # each once
         self.input_shape, self.num_classes = tuple(input_shape), num_classes
         self.num_units = len(self.template.units)
         self.min_block = min_block
         self.gaps = self._checked_gaps(gaps)
+        self._check_heads()
         self.cut_sets = CutSets(self.num_units, self.gaps, min_block)
         self._num_blocks = num_blocks
         self.block_counts = self._checked_block_counts(num_blocks)
@@ -57,7 +58,7 @@ class SearchSpace:
 
     @cached_property
     def size(self) -> int:
-        """How many decouplings there are; `len(space)` is the same where it fits a machine word."""
+        """How many decouplings there are; `len(space)` is the same, and an OverflowError past a machine word."""
         return sum(self._count(num_blocks) for num_blocks in self.block_counts)
 
     def __len__(self) -> int:
@@ -171,6 +172,13 @@ class SearchSpace:
     def _count(self, num_blocks: int) -> int:
         return self.cut_sets.count(num_blocks - 1) * len(self.heads) ** (num_blocks - 1)
 
+    def _check_heads(self) -> None:
+        """Build each head once, so that settings that do not hold are refused here and not in the middle of a search."""
+        with torch.device("meta"):
+            for head in self.heads:
+                for gap in self.gaps[:1]:
+                    HEADS.build(head, self.site(gap))
+
     def _checked_gaps(self, gaps: Sequence[int] | None) -> tuple[int, ...]:
         last = self.num_units - 1
         chosen = tuple(range(1, last + 1)) if gaps is None else tuple(sorted(set(gaps)))
@@ -179,15 +187,16 @@ class SearchSpace:
         return chosen
 
     def _checked_block_counts(self, num_blocks: int | tuple[int, int] | None) -> tuple[int, ...]:
+        if not 1 <= self.min_block <= self.num_units:
+            raise UserError(f"blocks of a {self.num_units}-unit backbone have at least 1..{self.num_units} units, "
+                            f"but min_block={self.min_block} came")
+        most = max(k for k in range(1, len(self.gaps) + 2) if self.cut_sets.count(k - 1))
+        if num_blocks is None:
+            num_blocks = (1, most)
         lowest, highest = num_blocks if isinstance(num_blocks, tuple) else (num_blocks, num_blocks)
-        lowest, highest = lowest or 1, highest or len(self.gaps) + 1
-        counts = tuple(k for k in range(lowest, highest + 1) if self.cut_sets.count(k - 1))
-        bounded = num_blocks is not None
-        if not counts or (bounded and counts != tuple(range(lowest, highest + 1))):
-            raise UserError(
-                f"{len(self.gaps)} gaps and blocks of at least {self.min_block} of {self.num_units} units allow "
-                f"{', '.join(map(str, counts)) or 'none'} of the {lowest}..{highest} blocks asked for"
-            )
-        if not self.heads and counts != (1,):
+        if not 1 <= lowest <= highest <= most:
+            raise UserError(f"{len(self.gaps)} gaps and blocks of at least {self.min_block} of {self.num_units} units allow "
+                            f"1..{most} blocks, but num_blocks={num_blocks} came")
+        if highest > 1 and not self.heads:
             raise UserError("a space that cuts needs at least one head; name one in 'heads'")
-        return counts
+        return tuple(range(lowest, highest + 1))

@@ -9,7 +9,7 @@ from math import prod
 import torch
 from torch import nn
 
-from spaces.activations import Footprint, footprint
+from spaces.activations import Footprint, footprint, likeness
 from spaces.component import Table
 from spaces.decoupling import Decoupling
 from spaces.errors import UserError
@@ -19,10 +19,16 @@ from spaces.published import published_cuts
 from spaces.space import SearchSpace
 
 
+def uncut(space: SearchSpace, default_head: str | None) -> Decoupling:
+    """One block, which is plain backprop."""
+    return Decoupling()
+
+
 def even(space: SearchSpace, default_head: str | None, *, num_blocks: int, head: str | None = None) -> Decoupling:
     """K blocks of as equal numbers of units as can be: the papers' uniform baseline (sedona.md 2.2).
 
-    The cuts are floor(linspace(-1, L - 1, K + 1)) + 1, moved to the nearest that the space allows.
+    The cuts are floor(linspace(-1, L - 1, K + 1)) + 1, moved to the nearest that the space allows. Rounded exactly: the
+    released code's float32 linspace lies one unit lower at some whole numbers, first with 16 units in 14 blocks.
     """
     _check_num_blocks(space, num_blocks)
     positions = [space.num_units * k // num_blocks for k in range(1, num_blocks)]
@@ -54,32 +60,42 @@ def published(space: SearchSpace, default_head: str | None, *, num_blocks: int) 
 def block_bytes(space: SearchSpace, head: str, *, checkpoint_units: bool = False) -> Callable[[int, int], int]:
     """`bytes(start, stop)`: peak activation bytes an image of a training step of units start..stop-1 and their head.
 
-    While unit u runs its backward pass, the block's input and what the units before u kept are alive beside it; so the
-    peak is the largest of these sums, the head's included (the classifier's in the last block). What `Cost` counts in
-    the whole network is the same figure. A few L small runs on the meta device serve all pairs.
+    While unit u runs its backward pass, the batch's images, the block's input and output and what the units before u
+    kept are alive beside it; so the peak is the largest of these sums, the head's included (the classifier's in the
+    last block). It is the figure that `Cost` finds in the whole network, but for what does not grow with the batch and
+    the few numbers that the loss keeps. A few small runs on the meta device, one for each kind of unit and head, serve
+    all pairs.
     """
     shapes, units = space.template.shapes, space.template.units
+    sizes = [_BYTES * prod(shape) for shape in shapes]
+    known: dict[tuple[object, ...], Footprint] = {}
+
+    def of(module: nn.Module, shape: tuple[int, ...], first: bool = False, last: bool = False) -> Footprint:
+        key = (likeness(module), shape, first, last)
+        if key not in known:
+            known[key] = footprint(module, shape, first=first, last=last)
+        return known[key]
 
     @cache
     def of_unit(i: int, first: bool, last: bool) -> Footprint:
-        if checkpoint_units and not last:
-            again = Block([units[i], nn.Identity()], checkpoint_units=True)
-            return footprint(again, shapes[i], first=first)
-        return footprint(units[i], shapes[i], first=first)
+        again = checkpoint_units and not last
+        return of(Block([units[i], nn.Identity()], checkpoint_units=True) if again else units[i], shapes[i], first, last)
 
     @cache
     def of_head(gap: int) -> Footprint:
         if gap == space.num_units:
-            return footprint(space.template.classifier, shapes[gap])
+            return of(space.template.classifier, shapes[gap])
         with torch.device("meta"):
-            return footprint(HEADS.build(head, space.site(gap)), shapes[gap])
+            return of(HEADS.build(head, space.site(gap)), shapes[gap])
 
     def peak(start: int, stop: int) -> int:
-        alive = _BYTES * prod(shapes[start])
+        alive = sizes[0] + (sizes[start] if start > 0 else 0)
         largest = 0
         for i in range(start, stop):
-            unit = of_unit(i, i == start, i == stop - 1)
-            largest, alive = max(largest, alive + unit.peak), alive + unit.kept
+            last = i == stop - 1
+            unit = of_unit(i, i == start, last)
+            output = 0 if last else sizes[stop]
+            largest, alive = max(largest, alive + unit.peak + output), alive + unit.kept
         return max(largest, alive + of_head(stop).peak)
 
     return peak
@@ -100,7 +116,7 @@ def _with_head(cuts: tuple[int, ...], head: str | None) -> Decoupling:
     return Decoupling(cuts, (spec,) * len(cuts))
 
 
-SPLITS: Table[Decoupling] = Table("split", {"even": even, "balanced": balanced, "published": published})
+SPLITS: Table[Decoupling] = Table("split", {"uncut": uncut, "even": even, "balanced": balanced, "published": published})
 
 
 def read_decoupling(text: str, space: SearchSpace, default_head: str | None) -> Decoupling:
@@ -108,7 +124,7 @@ def read_decoupling(text: str, space: SearchSpace, default_head: str | None) -> 
 
     Heads come back with all their settings; what does not fit the backbone is a UserError.
     """
-    if text.strip() == "uncut" or text.strip()[:1].isdigit():
+    if not text.strip()[:1].isidentifier():  # no name, so it is the written form or nothing
         given = Decoupling.parse(text)
         given.blocks(space.num_units)
         return Decoupling(given.cuts, tuple(str(HEADS.resolve(head)) for head in given.heads))

@@ -12,6 +12,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from nas.problem import Evaluate, Problem, Report, Score
 from nas.strategies.random_search import best, checked_trials
 from spaces.decoupling import Decoupling
+from spaces.errors import UserError
 from spaces.space import SearchSpace
 
 PATIENCE = 20  # replays in a row before a point that never came is asked for (nas_frameworks.md 12.3)
@@ -28,6 +29,8 @@ class OptunaSearch:
     """
 
     def __init__(self, *, sampler: SamplerName = "tpe", trials: int = 10, population: int = 10) -> None:
+        if population < 2:
+            raise UserError(f"optuna's population is a whole number from 2 on, but {population} came")
         self.sampler, self.trials, self.population = sampler, checked_trials(trials), population
 
     def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Decoupling:

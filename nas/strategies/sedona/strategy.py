@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any, Literal
@@ -11,6 +12,7 @@ import torch
 from methods.checkpoint import Checkpoint
 from methods.optimization import cosine
 from methods.training import Diverged, stage_seed
+from nas.claim import Claim
 from nas.images import Augmentation, Batches
 from nas.problem import Evaluate, Problem, Report
 from nas.results import ResultsLog
@@ -50,6 +52,9 @@ class Sedona:
                             ("memory", memory), ("outer_batch", outer_batch)):
             if value < 1:
                 raise UserError(f"sedona's {name} is a whole number from 1 on, but {value} came")
+        for name, rate in (("lr", lr), ("meta_lr", meta_lr)):
+            if not 0 < rate < math.inf:
+                raise UserError(f"sedona's {name} is a number above 0, but {rate} came")
         self.pretrain, self.meta_steps, self.inner_steps, self.objective = pretrain, meta_steps, inner_steps, objective
         self.memory, self.lr, self.meta_lr, self.outer_batch = memory, lr, meta_lr, outer_batch
 
@@ -57,7 +62,9 @@ class Sedona:
         """The decoupling that alpha and beta point at; of several K that the space allows, the lowest validation error."""
         if problem.space.block_counts[-1] == 1:
             raise UserError("sedona decides where to cut, but this space allows a single block; raise num_blocks")
-        architecture = MetaLearning(self, problem, report).run()
+        learning = MetaLearning(self, problem, report)
+        with Claim(learning.folder):  # a second process of the same search waits, and takes over what the first found
+            architecture = learning.run()
         points = (discretise(architecture, problem.space, num_blocks) for num_blocks in problem.space.block_counts)
         return best({point: evaluate(point) for point in points})
 
@@ -168,7 +175,8 @@ class MetaLearning:
             row |= {f"share_{head}": mixture[j][i] for i, head in enumerate(heads)}
             row |= {f"beta_{head}": beta[j][i] for i, head in enumerate(heads)}
             rows.append(row)
-        if self.trajectory.find(rows[0]) is None:  # a search that went on from a checkpoint has some steps twice
+        there = self.trajectory.find({name: rows[0][name] for name in ("run", "meta_step", "gap")})
+        if there is None:  # a search that went on from a checkpoint has some steps twice
             self.trajectory.append_all(rows)
 
     def _set_lr(self, lr_step: int) -> None:

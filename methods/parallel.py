@@ -1,0 +1,92 @@
+"""One process a stage: the blocks learn side by side, each on the batch that the block before it has just let go of."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from methods.method import Carry, Method
+from methods.settings import TrainingSettings
+from methods.training import TrainBatches, Trainer, check_finite
+
+
+def train_parallel(build: Callable[[], Method], batches: TrainBatches, settings: TrainingSettings, *, seed: int) -> Method:
+    """Train each stage of the method that `build` makes in a process of its own, on the CPU; the method with last weights.
+
+    While stage k trains on iteration i, stage k - 1 trains on iteration i + 1. A stage is seeded by (seed, iteration,
+    k) and hands on what it computed before its update, so the result is that of `Trainer.step`, to the bit. `build`
+    gives equal weights whenever it is called; it and `batches`, which every process draws for itself, are pickled. A
+    stage is its block and its head. What fails in a stage ends all and raises torch.multiprocessing.ProcessRaisedException,
+    a loss that is not finite included. Validation and checkpoints belong to `train`.
+    """
+    method = build()
+    with tempfile.TemporaryDirectory() as folder:
+        mp.spawn(_stage_process, (method.num_stages, build, batches, settings, seed, folder), nprocs=method.num_stages)
+        for k in range(method.num_stages):
+            _stage_modules(method, k).load_state_dict(torch.load(_result(folder, k), weights_only=True))
+    return method
+
+
+def _stage_process(k: int, num_stages: int, build: Callable[[], Method], batches: TrainBatches, settings: TrainingSettings,
+                   seed: int, folder: str) -> None:
+    """Train stage k in this process and leave its state in `folder`, where the processes also meet."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=k, world_size=num_stages)
+    method = build()
+    trainer = Trainer(method, settings, seed=seed, device=torch.device("cpu"))
+    before, after = _Link(k - 1), _Link(k + 1)
+    for iteration in range(settings.iterations):
+        x, y = batches.batch(seed, iteration)
+        carry = before.receive() if k else method.start(x, y)
+        carry, loss = trainer.stage_step(k, carry, y, iteration)
+        check_finite(loss.item(), k, iteration)
+        if k + 1 < num_stages:
+            after.send(carry)
+    torch.save(_stage_modules(method, k).state_dict(), _result(folder, k))
+    dist.barrier()  # the next stage may still be reading
+    dist.destroy_process_group()
+
+
+class _Link:
+    """Carries to or from the process of another stage: their shapes, types and memory order go first, once."""
+
+    def __init__(self, stage: int) -> None:
+        self.stage = stage
+        self.template: Carry = None
+
+    def send(self, carry: Carry) -> None:
+        carry = tree_map_only(torch.Tensor, lambda tensor: tensor.detach().clone(), carry)
+        if self.template is None:
+            self.template = tree_map_only(torch.Tensor, lambda tensor: tensor.to("meta"), carry)
+            dist.send_object_list([self.template], self.stage)
+        for tensor in tree_leaves(carry):
+            dist.send(_memory(tensor), self.stage)
+
+    def receive(self) -> Carry:
+        if self.template is None:
+            box: list[Carry] = [None]
+            dist.recv_object_list(box, self.stage)
+            self.template = box[0]
+        carry = tree_map_only(torch.Tensor, lambda tensor: torch.empty_like(tensor, device="cpu"), self.template)
+        for tensor in tree_leaves(carry):
+            dist.recv(_memory(tensor), self.stage)
+        return carry
+
+
+def _memory(tensor: torch.Tensor) -> torch.Tensor:
+    """A dense tensor's numbers as they lie in memory, channels-last or not; a view."""
+    return tensor.as_strided((tensor.numel(),), (1,))
+
+
+def _stage_modules(method: Method, k: int) -> torch.nn.ModuleList:
+    return torch.nn.ModuleList([method.net.blocks[k], method.net.heads[k]])
+
+
+def _result(folder: str, k: int) -> Path:
+    return Path(folder) / f"stage_{k}.pt"

@@ -1,0 +1,226 @@
+"""What every method must hold, whichever paper it comes from: one parametrised test a clause, over the whole table."""
+
+import copy
+import io
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils._pytree import tree_leaves, tree_map
+
+from methods.method import Method
+from methods.settings import TrainingSettings
+from methods.table import METHODS
+from methods.training import Trainer, error_and_loss
+from spaces.activations import PeakMemory
+from spaces.errors import UserError
+from spaces.named import read_space
+from spaces.splits import read_decoupling
+
+CPU = torch.device("cpu")
+NUM_CLASSES = 4
+SPACE = read_space("small(width=0.5)", (3, 8, 8), NUM_CLASSES)
+
+
+def build(name: str, split: str = "even(3)", seed: int = 0) -> Method:
+    kind = METHODS[name]
+    point = kind.adapt(read_decoupling(split, SPACE, kind.default_head))  # type: ignore[attr-defined]
+    torch.manual_seed(seed)
+    return METHODS.build(name, SPACE.build(point))
+
+
+def batch(size: int = 16, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Noise about a colour of the class."""
+    generator = torch.Generator().manual_seed(seed)
+    colours = torch.randn(NUM_CLASSES, 3, 1, 1, generator=torch.Generator().manual_seed(99))
+    y = torch.arange(size) % NUM_CLASSES
+    return colours[y] + 0.5 * torch.randn(size, 3, 8, 8, generator=generator), y
+
+
+@pytest.fixture(params=sorted(METHODS))
+def method(request: pytest.FixtureRequest) -> Method:
+    return build(request.param)
+
+
+@pytest.fixture(params=sorted(METHODS))
+def uncut(request: pytest.FixtureRequest) -> Method:
+    return build(request.param, "uncut")
+
+
+def test_the_table_is_not_all_uncut() -> None:
+    """Guards the tests below, which would say little of methods with one stage."""
+    assert {build(name).num_stages for name in METHODS} == {1, 3}
+
+
+def test_one_finite_scalar_loss_a_stage(method: Method) -> None:
+    losses = list(method.losses(*batch()))
+    assert len(losses) == method.num_stages == len(method.net.blocks) == len(method.net.heads)
+    assert all(loss.shape == () and loss.isfinite() for loss in losses)
+
+
+def test_a_loss_reaches_its_own_stage_and_no_other(method: Method) -> None:
+    for k, loss in enumerate(method.losses(*batch())):
+        method.zero_grad(set_to_none=True)
+        loss.backward()
+        reached = {name for name, p in method.named_parameters() if p.grad is not None and p.grad.any()}
+        own = {id(parameter) for parameter in method.stage_parameters(k)}
+        assert reached == {name for name, parameter in method.named_parameters() if id(parameter) in own}
+
+
+def test_every_parameter_belongs_to_one_stage(method: Method) -> None:
+    owned = [parameter for k in range(method.num_stages) for parameter in method.stage_parameters(k)]
+    assert sorted(map(id, owned)) == sorted(map(id, method.parameters()))
+
+
+def test_inputs_and_carries_are_left_as_they_were(method: Method) -> None:
+    x, y = batch()
+    given = x.clone(), y.clone()
+    carry = method.start(x, y)
+    for k in range(method.num_stages):
+        before = tree_map(torch.clone, carry)
+        following, loss = method.isolated_stage(k, carry, y)
+        loss.backward()
+        assert all(map(torch.equal, tree_leaves(carry), tree_leaves(before)))
+        carry = following
+    method(x)
+    list(method.exits(x))
+    assert torch.equal(x, given[0]) and torch.equal(y, given[1])
+
+
+def test_the_carry_does_not_depend_on_the_stages_own_update(method: Method) -> None:
+    """So the next stage may begin while this one still runs backward."""
+    x, y = batch()
+    carry, loss = method.isolated_stage(0, method.start(x, y), y)
+    before = tree_map(torch.clone, carry)
+    optimizer = torch.optim.SGD(method.stage_parameters(0), 0.5)
+    loss.backward()
+    optimizer.step()
+    assert all(map(torch.equal, tree_leaves(carry), tree_leaves(before)))
+
+
+@pytest.mark.parametrize("size", [1, 5])
+def test_logits(method: Method, size: int) -> None:
+    method.eval()
+    assert method(batch(size)[0]).shape == (size, NUM_CLASSES)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_there_is_an_exit_a_block_and_the_last_is_forward(method: Method, training: bool) -> None:
+    method.train(training)
+    x, _ = batch()
+    exits = list(method.exits(x))
+    assert [logits.shape for logits in exits] == [(len(x), NUM_CLASSES)] * method.num_stages
+    assert torch.equal(exits[-1], method(x))
+
+
+def plain(method: Method) -> nn.Sequential:
+    """The same backbone with the same weights, as anyone would write it."""
+    torch.manual_seed(0)
+    backbone = SPACE.build_backbone()
+    network = nn.Sequential(*backbone.units, backbone.classifier)
+    assert [p.shape for p in network.parameters()] == [p.shape for p in method.parameters()]
+    return network
+
+
+def plain_loss(logits: torch.Tensor, y: torch.Tensor, smoothing: float) -> torch.Tensor:
+    return F.cross_entropy(logits, y, label_smoothing=smoothing * NUM_CLASSES / (NUM_CLASSES - 1))
+
+
+def test_uncut_has_the_gradients_of_backprop_to_the_bit(uncut: Method) -> None:
+    x, y = batch()
+    network = plain(uncut)
+    expected = plain_loss(network(x), y, uncut.label_smoothing)
+    expected.backward()
+    (loss,) = uncut.losses(x, y)
+    loss.backward()
+    assert torch.equal(loss, expected)
+    for own, other in zip(uncut.parameters(), network.parameters(), strict=True):
+        assert own.grad is not None and other.grad is not None and torch.equal(own.grad, other.grad)
+
+
+def test_uncut_trains_like_a_plain_loop_to_the_bit(uncut: Method) -> None:
+    steps, lr = 8, 0.1
+    settings = TrainingSettings(iterations=steps, batch_size=16, lr=lr, weight_decay=1e-3,
+                                schedule="multistep(milestones=[0.5],gamma=0.1)")
+    trainer = Trainer(uncut, settings, seed=0, device=CPU)
+    network = plain(uncut).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.SGD(network.parameters(), lr, momentum=0.9, weight_decay=1e-3, fused=True)
+    for step in range(steps):
+        x, y = batch(seed=step)
+        trainer.step(x, y, step)
+        optimizer.param_groups[0]["lr"] = lr if step < 3 else lr * 0.1
+        optimizer.zero_grad()
+        plain_loss(network(x), y, uncut.label_smoothing).backward()
+        optimizer.step()
+    tensors = zip(uncut.state_dict().values(), network.state_dict().values(), strict=True)
+    assert all(torch.equal(own, other) for own, other in tensors)
+
+
+def test_learns_a_toy_task(method: Method) -> None:
+    settings = TrainingSettings(iterations=30, batch_size=32, lr=0.05)
+    trainer = Trainer(method, settings, seed=0, device=CPU)
+    unseen = [batch(64, seed=1000)]
+    history = [torch.stack(trainer.step(*batch(32, seed=step), step)) for step in range(30)]
+    error, _ = error_and_loss(method, iter(unseen), "fp32")
+    assert error <= 0.1  # 0.75 is chance
+    assert (torch.stack(history[-5:]).mean(0) < torch.stack(history[:5]).mean(0)).all()
+
+
+def test_state_dict_survives_a_file(method: Method) -> None:
+    Trainer(method, TrainingSettings(iterations=1, batch_size=16), seed=0, device=CPU).step(*batch(), 0)
+    file = io.BytesIO()
+    torch.save(method.state_dict(), file)
+    file.seek(0)
+    other = copy.deepcopy(method)
+    for tensor in other.state_dict().values():
+        tensor.zero_()
+    other.load_state_dict(torch.load(file, weights_only=True))
+    assert list(method.losses(*batch())) == list(other.losses(*batch()))
+    method.eval(), other.eval()  # which reads the running statistics too
+    assert torch.equal(method(batch()[0]), other(batch()[0]))
+
+
+def peak(method: Method, losses: Iterator[torch.Tensor], *, at_once: bool) -> int:
+    """Bytes of the peak of one training step's forward and backward passes."""
+    with PeakMemory(leave_out=method.parameters()) as memory:
+        if at_once:
+            sum(losses, torch.zeros(())).backward()
+        else:
+            for loss in losses:
+                loss.backward()
+    method.zero_grad(set_to_none=True)
+    return memory.peak
+
+
+def test_only_one_block_is_in_memory_at_a_time(method: Method) -> None:
+    x, y = batch(64)
+    carry, stages = method.start(x, y), []
+    for k in range(method.num_stages):
+        given = sum(tensor.nbytes for tensor in tree_leaves(carry)) if k else 0  # x itself is there before the step
+        with PeakMemory(leave_out=method.stage_parameters(k)) as memory:
+            following, loss = method.isolated_stage(k, carry, y)
+            loss.backward()
+        stages.append(given + memory.peak)
+        carry = following
+    scalars = 16 * method.num_stages
+    assert peak(method, method.losses(x, y), at_once=False) == pytest.approx(max(stages), abs=scalars)
+    if method.num_stages > 1:
+        assert max(stages) < 0.7 * peak(method, method.losses(x, y), at_once=True)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_trains_in_half_precision(method: Method, precision: str) -> None:
+    settings = TrainingSettings(iterations=20, batch_size=16, lr=0.05, precision=precision)  # type: ignore[arg-type]
+    trainer = Trainer(method, settings, seed=0, device=CPU)
+    losses = [trainer.step(*batch(seed=step), step) for step in range(20)]
+    assert all(loss.isfinite() for row in losses for loss in row)
+    assert all(last < first for first, last in zip(losses[0], losses[-1], strict=True))
+
+
+@pytest.mark.parametrize("setting", ["label_smoothing=-0.1", "label_smoothing=0.6", "label_smoothing=nan_", "smoothing=0.1"])
+def test_wrong_settings_are_user_errors(setting: str) -> None:
+    for name in METHODS:
+        with pytest.raises(UserError, match="smoothing"):
+            METHODS.build(f"{name}({setting})", SPACE.build(read_decoupling("uncut", SPACE, None)))

@@ -1,0 +1,237 @@
+"""An evaluation is a row that says everything, made once; the scores are those of a count sample by sample."""
+
+import threading
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from methods import training
+from methods.settings import TrainingSettings
+from nas import evaluate
+from nas.claim import Claim
+from nas.evaluate import Evaluator, ensemble_error
+from nas.images import Batches, Images, Split, eval_batches
+from nas.problem import Problem, silent
+from nas.provenance import device_name, provenance
+from nas.results import ResultsLog
+from nas.strategies import STRATEGIES
+from spaces.decoupling import Decoupling
+from spaces.named import read_space
+
+POINT = Decoupling((2, 4), ("linear", "mlp_sr"))
+OTHER = Decoupling((3,), ("linear",))
+
+
+def split(size: int, seed: int) -> Split:
+    """8x8 images of noise about a colour of the class."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(size) % 3
+    colours = torch.tensor([[90, 120], [120, 90], [120, 120]])[labels][:, None, None]
+    return Split((colours + 60 * torch.randn(size, 8, 8, 2, generator=generator)).clamp(0, 255).byte(), labels)
+
+
+def never() -> Split:
+    raise AssertionError("the test split was read")
+
+
+def make_problem(folder: Path, **others: Any) -> Problem:
+    images = Images(split(60, 0), split(30, 1), lambda: split(45, 2), 3, (0.4, 0.4), (0.2, 0.2))
+    settings = TrainingSettings(iterations=8, batch_size=20, lr=0.05)
+    space = read_space("small(width=0.25,heads=[linear,mlp_sr])", (2, 8, 8), 3)
+    problem = Problem(space, "dgl(label_smoothing=0.1)", "toy", images, settings, 0, torch.device("cpu"), folder / "results",
+                      folder / "runs")
+    return replace(problem, **others)
+
+
+def make(problem: Problem, **others: Any) -> Evaluator:
+    log = ResultsLog(problem.results / "rows.csv")
+    settings: dict[str, Any] = {"report": silent, "command": "python run.py", "test": True}
+    return Evaluator(problem, log, **settings | others)
+
+
+@pytest.fixture
+def problem(tmp_path: Path) -> Problem:
+    return make_problem(tmp_path)
+
+
+@pytest.fixture
+def trainings(monkeypatch: pytest.MonkeyPatch) -> list[training.Trained]:
+    """What was trained to its end since the test began."""
+    finished: list[training.Trained] = []
+
+    def counted(*given: Any, **named: Any) -> training.Trained:
+        finished.append(training.train(*given, **named))
+        return finished[-1]
+
+    monkeypatch.setattr(evaluate, "train", counted)
+    return finished
+
+
+def test_a_row_holds_every_setting_score_and_source(problem: Problem, trainings: list[training.Trained]) -> None:
+    score = make(problem, labels={"strategy": "mine"}, ensemble=2)(POINT)
+    (row,) = ResultsLog(problem.results / "rows.csv").rows()
+    (trained,) = trainings
+    settings = {name: str(value) for name, value in asdict(problem.settings).items()}
+    fixed = {"strategy": "mine", "method": problem.method, "decoupling": str(POINT), "task": "toy", "seed": "0",
+             "num_blocks": "3", "backbone": str(problem.space.backbone), "space": str(problem.space.spec), "ensemble": "2",
+             "status": "ok", "command": "python run.py", "threads": "1", "device": device_name(problem.device),
+             "epochs": repr(8 / 3)}
+    assert row | settings | fixed == row
+    assert set(provenance()) <= set(row) and row["python"] == provenance()["python"]
+    for name in ("validation_error", "validation_loss", "train_loss", "best_iteration", "step_seconds"):
+        assert float(row[name]) == getattr(trained, name)
+    for name in ("params", "head_params", "macs", "head_macs", "peak_activation_bytes"):
+        assert int(row[name]) > 0
+    assert 1 <= float(row["pipeline_speedup_bound"]) <= 3
+    assert (score.error, score.loss, score.status) == (trained.validation_error, trained.validation_loss, "ok")
+
+
+def test_the_test_error_is_that_of_each_image_alone(problem: Problem, trainings: list[training.Trained]) -> None:
+    row = make(problem, ensemble=2).run(POINT)
+    method = trainings[0].method.eval()
+    test = problem.images.test()
+    wrong = voted_wrong = 0
+    for x, y in eval_batches(problem.images, test, 1):
+        with torch.no_grad():
+            last = list(method.exits(x))[1:]
+        wrong += int(last[-1].argmax() != y)
+        voted_wrong += int(sum(F.log_softmax(logits.double(), 1) for logits in last).argmax() != y)  # type: ignore[union-attr]
+    assert float(row["test_error"]) == pytest.approx(wrong / 45) and 0 < wrong < 45
+    assert float(row["ensemble_test_error"]) == pytest.approx(voted_wrong / 45)
+
+
+@pytest.mark.parametrize("num_exits", [1, 2, 3, 9])
+def test_an_ensemble_multiplies_the_probabilities_of_the_last_exits(problem: Problem, num_exits: int) -> None:
+    method = problem.build(POINT)
+    data = list(eval_batches(problem.images, split(50, 7), 20))
+    method.eval()
+    wrong = 0
+    with torch.no_grad():
+        for x, y in data:
+            probabilities = torch.ones(len(x), 3, dtype=torch.float64)
+            for logits in list(method.exits(x))[-num_exits:]:
+                probabilities *= logits.double().softmax(1)
+            wrong += int((probabilities.argmax(1) != y).sum())
+    assert ensemble_error(method, iter(data), num_exits, "fp32") == pytest.approx(wrong / 50)
+    if num_exits == 1:
+        assert training.error_and_loss(method, iter(data), "bf16")[0] == ensemble_error(method, iter(data), 1, "bf16")
+
+
+def test_a_second_call_reads_the_row(problem: Problem, trainings: list[training.Trained]) -> None:
+    first = make(problem)(POINT)
+    assert make(problem)(POINT) == first and make(problem)(POINT) == first
+    assert len(trainings) == 1 and len(make(problem).log.rows()) == 1
+    assert not any(path.is_dir() for path in problem.runs.iterdir())
+
+
+SETTINGS: dict[str, Any] = {
+    "iterations": 9, "batch_size": 19, "lr": 0.06, "weight_decay": 0.0, "optimizer": "adam", "schedule": "multistep",
+    "precision": "bf16", "checkpoint_units": True, "compile": "default",
+}
+REST: dict[str, Any] = {
+    "seed": 1, "method": "dgl(label_smoothing=0.0)", "task": "another", "space": read_space("small(width=0.5)", (2, 8, 8), 3),
+}
+
+
+@pytest.mark.parametrize("name", [*SETTINGS, *REST])
+def test_whatever_changes_the_training_makes_another_run(problem: Problem, name: str) -> None:
+    others = {name: REST[name]} if name in REST else {"settings": replace(problem.settings, **{name: SETTINGS[name]})}
+    evaluator, changed = make(problem), make(replace(problem, **others))
+    assert evaluator.key(POINT) != changed.key(POINT)
+    assert evaluator.run_folder(POINT) != changed.run_folder(POINT)
+    assert evaluator.run_folder(POINT) == make(make_problem(problem.runs.parent)).run_folder(POINT)
+
+
+def test_every_setting_tells_runs_apart() -> None:
+    assert set(asdict(TrainingSettings())) == set(SETTINGS)
+
+
+def test_what_a_method_cannot_use_is_not_trained_twice(problem: Problem, trainings: list[training.Trained]) -> None:
+    evaluator = make(replace(problem, method="backprop(label_smoothing=0.1)"))
+    assert evaluator(POINT) == evaluator(OTHER) == evaluator(Decoupling())
+    assert len(trainings) == 1 and [row["decoupling"] for row in evaluator.log.rows()] == ["uncut"]
+
+
+def test_a_diverged_run_is_a_row_and_the_next_goes_on(problem: Problem) -> None:
+    diverging = make(replace(problem, settings=replace(problem.settings, lr=1e30, schedule="multistep")))
+    score = diverging(POINT)
+    assert score.error == 1.0 and score.status.startswith("diverged: the loss of stage ")
+    assert make(problem)(POINT).status == "ok"
+    failed, fine = diverging.log.rows()
+    assert failed["status"] == score.status and "iteration" in score.status and failed.get("test_error", "") == ""
+    assert fine["status"] == "ok" and float(fine["test_error"]) < 1
+    again = diverging(POINT)
+    assert (again.error, again.status) == (score.error, score.status) and len(diverging.log.rows()) == 2
+
+
+def test_an_interrupted_run_goes_on_where_it_was(problem: Problem, trainings: list[training.Trained]) -> None:
+    def stop(what: str, done: int, total: int, **figures: float) -> None:
+        if done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make(problem, report=stop)(POINT)
+    assert not problem.results.exists() and not trainings
+    done: list[int] = []
+    resumed = make(problem, report=lambda what, iteration, total, **figures: done.append(iteration))(POINT)
+    assert done[0] == 4  # the epoch of 3 was saved
+    whole = make_problem(problem.runs / "elsewhere")
+    assert make(whole)(POINT) == resumed
+    first, second = make(problem).log.rows()[0], make(whole).log.rows()[0]
+    assert first["test_error"] == second["test_error"] and first["train_loss"] == second["train_loss"]
+
+
+def test_waits_for_another_that_trains_the_same_and_takes_its_row(problem: Problem, trainings: list[training.Trained]) -> None:
+    evaluator, scores = make(problem), []
+    with Claim(evaluator.run_folder(POINT)):
+        waiting = threading.Thread(target=lambda: scores.append(make(problem)(POINT)))
+        waiting.start()
+        evaluator.run(POINT)
+        assert not scores
+    waiting.join()
+    assert len(trainings) == len(evaluator.log.rows()) == len(scores) == 1
+
+
+def test_without_test_the_test_split_is_never_read(problem: Problem) -> None:
+    problem = replace(problem, images=replace(problem.images, read_test=never))
+    evaluator = make(problem, test=False)
+    assert evaluator(POINT).status == "ok"
+    assert "test_error" not in evaluator.log.rows()[0]
+
+
+@pytest.mark.parametrize("strategy", ["random(trials=2)", "exhaustive", "optuna(trials=2)",
+                                      "sedona(pretrain=3,meta_steps=2,inner_steps=1,memory=2)"])
+def test_no_search_reads_the_test_split(problem: Problem, strategy: str) -> None:
+    problem = replace(problem, images=replace(problem.images, read_test=never),
+                      space=read_space("small(width=0.25,heads=[linear],num_blocks=2,gaps=[2,4])", (2, 8, 8), 3))
+    found = STRATEGIES.build(strategy).search(problem, make(problem, test=False), silent)
+    problem.space.check(found)
+
+
+def test_with_test_it_is_read_once_after_training(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = []
+
+    def read() -> Split:
+        events.append("test")
+        return split(45, 2)
+
+    def train(*given: Any, **named: Any) -> training.Trained:
+        trained = training.train(*given, **named)
+        events.append("trained")
+        return trained
+
+    monkeypatch.setattr(evaluate, "train", train)
+    make(replace(problem, images=replace(problem.images, read_test=read)), ensemble=3)(POINT)
+    assert events == ["trained", "test"]
+
+
+def test_reports_say_how_far_it_is(problem: Problem) -> None:
+    calls: list[tuple[str, int, int, dict[str, float]]] = []
+    make(problem, report=lambda what, done, total, **figures: calls.append((what, done, total, figures)))(OTHER)
+    assert {call[0] for call in calls} == {f"dgl {OTHER} seed 0"} and {call[2] for call in calls} == {8}
+    assert [call[1] for call in calls if "validation_error" in call[3]] == [3, 6, 8]
+    assert Batches(problem.images, 20).num_batches == 3

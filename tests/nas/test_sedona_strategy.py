@@ -1,0 +1,275 @@
+"""SEDONA's search as a whole: its answer, its trajectory, its way on after a stop, and planted problems with a known answer."""
+
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from methods import checkpoint
+from methods.settings import TrainingSettings
+from methods.training import Diverged
+from nas.problem import Problem, Score, silent
+from nas.strategies import STRATEGIES
+from nas.tasks import TASKS
+from spaces.backbone import Backbone
+from spaces.errors import UserError
+from spaces.space import SearchSpace
+
+PRETRAIN, META_STEPS = 4, 3
+TINY = f"pretrain={PRETRAIN},meta_steps={META_STEPS},inner_steps=2,memory=3,outer_batch=32"
+HEADS = ["linear", "conv(depth=1)"]
+
+
+@pytest.fixture(scope="module")
+def images():
+    def read_test():
+        raise AssertionError("a search read the test split")
+
+    return replace(TASKS.build("digits(validation=0.4)", Path("nowhere")), read_test=read_test)
+
+
+@pytest.fixture
+def make(images, tmp_path):
+    """make(folder): a problem whose rows and checkpoints lie in that folder."""
+
+    def problem(folder="one", backbone="small(width=0.25)", heads=HEADS, seed=0, **constraints):
+        space = SearchSpace(backbone, heads, input_shape=images.input_shape, num_classes=10, **constraints)
+        return Problem(space, "dgl", "digits", images, TrainingSettings(batch_size=16), seed, torch.device("cpu"),
+                       tmp_path / folder / "results", tmp_path / folder / "runs")
+
+    return problem
+
+
+def search(problem, settings=TINY, report=silent, score=lambda decoupling: 0.5):
+    """The decoupling found, and those that were evaluated."""
+    asked = []
+
+    def evaluate(decoupling):
+        problem.space.check(decoupling)
+        asked.append(decoupling)
+        return Score(score(decoupling), 0.0)
+
+    return STRATEGIES.build(f"sedona({settings})").search(problem, evaluate, report), asked
+
+
+def trajectory(problem):
+    return pd.read_csv(problem.results / "alpha_beta.csv")
+
+
+def columns(rows, prefix):
+    return rows[[name for name in rows if name.startswith(prefix)]].to_numpy()
+
+
+# ---- what is found
+
+@pytest.mark.parametrize("constraints", [
+    {"num_blocks": 3}, {"num_blocks": (1, 3)}, {"num_blocks": (2, 3), "gaps": [1, 2, 5], "min_block": 2}, {"gaps": [2, 4]},
+])
+def test_one_point_for_each_number_of_blocks_is_asked_for_and_follows_from_the_last_alpha_and_beta(make, constraints):
+    problem = make(**constraints)
+    space = problem.space
+    found, asked = search(problem, score=lambda decoupling: {1: 0.5, 2: 0.4, 3: 0.4}[decoupling.num_blocks])
+    assert [point.num_blocks for point in asked] == list(space.block_counts)
+    assert found == next((point for point in asked if point.num_blocks == 2), asked[0])  # the first of equals
+    last = trajectory(problem).tail(len(space.gaps))
+    cut, gaps = dict(zip(last["gap"], last["alpha_cut"] - last["alpha_uncut"], strict=True)), list(last["gap"])
+    shares = dict(zip(last["gap"], last["cut_share"], strict=True))
+    assert gaps == list(space.gaps)
+    for point in asked:
+        allowed = [cuts for cuts in combinations(gaps, len(point.cuts))
+                   if all(b - a >= space.min_block for a, b in zip((0, *cuts), (*cuts, space.num_units), strict=True))]
+        assert sum(shares[c] for c in point.cuts) >= max(sum(shares[c] for c in cuts) for cuts in allowed) - 1e-6
+        for gap, head in zip(point.cuts, point.heads, strict=True):
+            row = last[last["gap"] == gap].iloc[0]
+            assert row[f"beta_{head}"] == max(row[f"beta_{other}"] for other in space.heads)
+    assert np.isfinite(list(cut.values())).all()
+
+
+def test_a_space_without_cuts_is_refused(make):
+    with pytest.raises(UserError, match="single block.*num_blocks"):
+        search(make(num_blocks=1))
+
+
+@pytest.mark.parametrize("setting", ["pretrain=0", "meta_steps=0", "inner_steps=0", "memory=0", "outer_batch=0", "lr=0",
+                                     "lr=-0.1", "meta_lr=0", "meta_lr=-1"])
+def test_settings_that_cannot_be_are_refused(setting):
+    with pytest.raises(UserError, match=setting.partition("=")[0]):
+        STRATEGIES.build(f"sedona({setting})")
+
+
+# ---- the trajectory
+
+def test_the_trajectory_holds_every_gap_of_every_meta_step(make):
+    problem = make(num_blocks=2)
+    search(problem)
+    rows = trajectory(problem)
+    assert list(zip(rows["meta_step"], rows["gap"], strict=True)) == [
+        (step, gap) for step in range(1, META_STEPS + 1) for gap in problem.space.gaps]
+    shares, logits = columns(rows, "share_"), columns(rows, "beta_")
+    assert shares.shape == logits.shape == (len(rows), len(HEADS))
+    np.testing.assert_allclose(shares.sum(1), 1, rtol=1e-6)
+    np.testing.assert_allclose(shares, np.exp(logits) / np.exp(logits).sum(1, keepdims=True), rtol=1e-5)
+    np.testing.assert_allclose(rows["cut_share"], 1 / (1 + np.exp(rows["alpha_uncut"] - rows["alpha_cut"])), rtol=1e-5)
+    assert np.isfinite(rows["outer_loss"]).all() and rows.groupby("meta_step")["outer_loss"].nunique().eq(1).all()
+    assert (rows["seed"] == 0).all() and rows["run"].nunique() == 1
+    first = rows[rows["meta_step"] == 1]  # Adam's first step is the learning rate, to either side
+    np.testing.assert_allclose(first[["alpha_cut", "alpha_uncut"]].abs(), 0.01, rtol=0.02)
+
+
+def test_searches_that_differ_share_the_file_and_those_that_do_not_add_nothing(make):
+    problem = make(num_blocks=2)
+    search(problem)
+    before = (problem.results / "alpha_beta.csv").read_bytes()
+    search(problem)
+    assert (problem.results / "alpha_beta.csv").read_bytes() == before
+    search(make(num_blocks=2, seed=1))
+    search(make(num_blocks=2, heads=["linear"]))
+    rows = trajectory(problem)
+    assert rows["run"].nunique() == 3 and rows.groupby("run").size().eq(META_STEPS * 5).all()
+
+
+def test_the_objectives_differ(make):
+    learned = []
+    for objective in ("validation", "train"):
+        problem = make(objective, num_blocks=2)
+        search(problem, f"{TINY},objective={objective}")
+        learned.append(columns(trajectory(problem), "alpha_"))
+    assert np.abs(learned[0] - learned[1]).max() > 1e-3
+
+
+# ---- stopped and started again
+
+class Stop(Exception):
+    pass
+
+
+def stopping_at(step):
+    """A report that stops the search as it reports its `step`-th step, which is done by then but not yet saved."""
+    left = iter(range(step - 1))
+
+    def report(what, done, total, **figures):
+        if next(left, None) is None:
+            raise Stop
+
+    return report
+
+
+@pytest.fixture(scope="module")
+def undisturbed(images, tmp_path_factory):
+    """The trajectory of a search that nothing stops, as it lies on disk."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    space = SearchSpace("small(width=0.25)", HEADS, input_shape=images.input_shape, num_classes=10, num_blocks=3)
+    problem = Problem(space, "dgl", "digits", images, TrainingSettings(batch_size=16), 0, torch.device("cpu"), folder, folder)
+    return search(problem), (folder / "alpha_beta.csv").read_bytes()
+
+
+@pytest.mark.parametrize("step", range(1, PRETRAIN + META_STEPS + 1))
+@pytest.mark.parametrize("seconds", [-1.0, 30.0], ids=["saved at each step", "never saved"])
+def test_a_search_stopped_at_any_moment_ends_as_if_it_had_not_been(make, undisturbed, monkeypatch, step, seconds):
+    monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", seconds)
+    problem = make(num_blocks=3)
+    with pytest.raises(Stop):
+        search(problem, report=stopping_at(step))
+    torch.manual_seed(step)  # nothing of the first process is left
+    answer, rows = undisturbed
+    assert search(problem) == answer
+    assert (problem.results / "alpha_beta.csv").read_bytes() == rows
+
+
+def test_a_search_stopped_at_every_step_ends_as_if_it_had_not_been(make, undisturbed, monkeypatch):
+    monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", -1.0)
+    problem, starts = make(num_blocks=3), 1
+    while True:
+        try:
+            answer = search(problem, report=stopping_at(2))
+            break
+        except Stop:
+            starts += 1
+    assert starts == PRETRAIN + META_STEPS
+    assert (answer, (problem.results / "alpha_beta.csv").read_bytes()) == undisturbed
+
+
+def test_a_finished_search_is_not_repeated(make):
+    problem, steps = make(num_blocks=3), []
+    first = search(problem)
+    assert search(problem, report=lambda what, *_, **__: steps.append(what)) == first and steps == []
+
+
+@pytest.mark.parametrize(("settings", "level"), [
+    (f"{TINY},lr=1e30", "inner"),
+    ("pretrain=1,meta_steps=2,inner_steps=3,lr=1e20,outer_batch=32", "outer"),
+])
+def test_divergence_is_told_with_what_to_do(make, settings, level):
+    problem = make(num_blocks=2)
+    with pytest.raises(Diverged, match=rf"{level} loss is (nan|inf).*step \d.*smaller sedona\(lr="):
+        search(problem, settings)
+    path = problem.results / "alpha_beta.csv"
+    assert not path.exists() or np.isfinite(columns(trajectory(problem), "alpha_")).all()
+
+
+# ---- planted problems: one linear layer, read by the classifier, by heads that agree with it, contradict it, or see nothing
+
+class Read(nn.Module):
+    """Logits are the channels' means, times `sign`; nothing to learn."""
+
+    def __init__(self, sign=1.0):
+        super().__init__()
+        self.sign = sign
+
+    def forward(self, h):
+        return self.sign * h.mean((2, 3))
+
+
+class Blind(nn.Module):
+    """A head that ignores what it is given."""
+
+    def __init__(self, site):
+        super().__init__()
+        self.logits = nn.Parameter(torch.zeros(site.num_classes))
+
+    def forward(self, h):
+        return self.logits.expand(len(h), -1)
+
+
+def agreeing(site):
+    return Read()
+
+
+def contrary(site):
+    return Read(-1.0)
+
+
+def one_layer(input_shape, num_classes):
+    units = [nn.Conv2d(1, num_classes, 8), nn.Identity(), nn.Identity()]
+    return Backbone(units, Read(), input_shape=input_shape, num_classes=num_classes)
+
+
+def planted(make, *heads, seed=0, objective="validation"):
+    """The last row of each gap, after a search of the one layer with these heads."""
+    heads = [f"{__name__}.{head}" for head in heads]
+    problem = make(objective, f"{__name__}.one_layer", heads, seed, num_blocks=2)
+    search(problem, f"pretrain=10,meta_steps=25,inner_steps=3,memory=10,meta_lr=0.1,outer_batch=256,objective={objective}")
+    return trajectory(problem).tail(2)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("worse", "better"), [("Blind", "agreeing"), ("contrary", "Blind"), ("contrary", "agreeing")])
+def test_beta_moves_away_from_the_head_that_does_not_help(make, worse, better, seed):
+    last = planted(make, worse, better, seed=seed)
+    assert (last[f"share_{__name__}.{better}"] > 0.75).all()
+
+
+def test_alpha_moves_away_from_cuts_whose_only_head_misleads(make):
+    """For the validation loss. The released objective holds the local loss itself, and so likes what is easy to fit."""
+    assert (planted(make, "contrary")["cut_share"] < 0.1).all()
+    assert (planted(make, "contrary", objective="train")["cut_share"] > 0.9).all()
+
+
+def test_alpha_stays_undecided_where_cutting_changes_nothing(make):
+    """A head that is the classifier gives the gradient that comes from above anyway."""
+    np.testing.assert_allclose(planted(make, "agreeing")["cut_share"], 0.5, atol=0.05)
