@@ -28,6 +28,7 @@ from nas.results import ResultsLog
 from nas.strategies import STRATEGIES
 from nas.tasks import TASKS
 from spaces.backbones import BACKBONES
+from spaces.component import Component
 from spaces.decoupling import Decoupling
 from spaces.errors import UserError, unknown
 from spaces.heads import HEADS
@@ -35,6 +36,13 @@ from spaces.named import named_spaces, read_space
 from spaces.splits import SPLITS, read_decoupling
 
 INTERRUPTED = 130
+
+
+class Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Help that shows defaults where there are any."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, False) else super()._get_help_string(action)
 
 
 class Parser(argparse.ArgumentParser):
@@ -54,14 +62,15 @@ def parser() -> Parser:
     search.add_argument("--strategy", default="sedona(pretrain=200,meta_steps=40,inner_steps=3,memory=20,meta_lr=0.05)",
                         help="how to search; see `run.py list`")
     search.add_argument("--method", default="dgl", help="the method that trains what is searched")
-    search.add_argument("--seed", type=int, default=0)
+    search.add_argument("--seed", type=int, default=0, help="of the search and of every training in it")
     _training_options(search, epochs=20)
 
     evaluate = _command(commands, "evaluate", "train decouplings with several methods and seeds, and compare")
     _problem_options(evaluate, task="digits", space="small")
     evaluate.add_argument("--decoupling", nargs="+", default=["even(3)"], metavar="D",
                           help="'3:conv(depth=1) 5:linear', even(K), balanced(K), published(K) or uncut")
-    evaluate.add_argument("--methods", nargs="+", default=["dgl", "backprop"], metavar="M")
+    evaluate.add_argument("--methods", nargs="+", default=["dgl", "backprop"], metavar="M",
+                          help="how to train; see `run.py list`")
     evaluate.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0..N-1")
     evaluate.add_argument("--ensemble", type=int, default=1, metavar="M", help="also sum the last M heads at test time")
     _training_options(evaluate, epochs=30, several=True)
@@ -69,7 +78,7 @@ def parser() -> Parser:
     profile = _command(commands, "profile", "what each block of a decoupling costs")
     _problem_options(profile, task="digits", space="small")
     profile.add_argument("--decoupling", default="even(3)", metavar="D", help="as in evaluate")
-    profile.add_argument("--method", default="dgl")
+    profile.add_argument("--method", default="dgl", help="what trains it; see `run.py list`")
     _training_options(profile, epochs=1)
 
     _command(commands, "list", "what there is, with one line each")
@@ -78,7 +87,7 @@ def parser() -> Parser:
 
 def _command(commands: Any, name: str, text: str) -> Parser:
     command = commands.add_parser(name, help=text, description=text, allow_abbrev=False,
-                                  formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+                                  formatter_class=Formatter)
     command.add_argument("--json", action="store_true", help="print the facts for programs, and no progress")
     if name != "list":
         command.add_argument("--config", type=Path, metavar="FILE", help="options from a YAML file; flags win")
@@ -89,7 +98,8 @@ def _command(commands: Any, name: str, text: str) -> Parser:
 def _problem_options(command: Parser, *, task: str, space: str) -> None:
     command.add_argument("--space", default=space, help="a built-in space, a YAML file or a dotted path")
     command.add_argument("--task", default=task, help="the data; see `run.py list`")
-    command.add_argument("--data-dir", type=Path, default=Path(os.environ.get("NAS_DATA_DIR", "data")), metavar="DIR")
+    command.add_argument("--data-dir", type=Path, default=Path(os.environ.get("NAS_DATA_DIR", "data")), metavar="DIR",
+                         help="where the images lie; or set NAS_DATA_DIR")
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     command.add_argument("--threads", type=int, default=1, help="CPU threads of this process")
     if not command.prog.endswith("profile"):
@@ -104,11 +114,11 @@ def _training_options(command: Parser, *, epochs: int, several: bool = False) ->
     length.add_argument("--epochs", type=int, default=None, help=f"passes over the training split (default: {epochs})")
     length.add_argument("--iterations", type=int, default=None, help="optimizer steps, instead of --epochs")
     command.set_defaults(default_epochs=epochs)
-    command.add_argument("--batch-size", type=int, default=64)
+    command.add_argument("--batch-size", type=int, default=64, help="images a step")
     tuned = "; of several the best on validation is taken, for each method" if several else ""
     command.add_argument("--lr", type=float, default=rate, help=f"learning rate{tuned}", **many)
     command.add_argument("--schedule", default=schedule, help=f"cosine(...) or multistep(...){tuned}", **many)
-    command.add_argument("--weight-decay", type=float, default=1e-4)
+    command.add_argument("--weight-decay", type=float, default=1e-4, help="L2 weight decay")
     command.add_argument("--optimizer", default="sgd", help="sgd(...) or adam(...), one a stage")
     command.add_argument("--precision", default="fp32", help="fp32, bf16 or fp16")
     command.add_argument("--checkpoint-units", action="store_true", help="less memory, more computing")
@@ -129,7 +139,10 @@ def _parse_known(known: Parser, argv: list[str]) -> argparse.Namespace:
     if rest:
         flags = [name for command in known._subparsers._group_actions[0].choices[options.command]._actions  # type: ignore
                  for name in command.option_strings]
-        raise unknown(f"option of {options.command}:", rest[0].partition("=")[0], flags)
+        name = rest[0].partition("=")[0]
+        if name in flags:
+            raise UserError(f"options stand behind the command, as in run.py {options.command} {name}")
+        raise unknown(f"option of {options.command}:", name, flags)
     return options
 
 
@@ -146,8 +159,13 @@ def _from_file(path: Path, options: argparse.Namespace) -> list[str]:
         if not hasattr(options, str(key)) or key in NOT_IN_CONFIG:
             raise unknown(f"key of {path}:", str(key), settings_of(options))
         flag = "--" + str(key).replace("_", "-")
-        if value is None or value is False:
+        length_is_given = options.epochs is not None or options.iterations is not None
+        if value is None or value is False or (key in ("epochs", "iterations") and length_is_given):
             continue
+        several, switch = (isinstance(getattr(options, key), kind) for kind in (list, bool))
+        if isinstance(value, dict) or (isinstance(value, list) and not several) or (value is True) != switch:
+            wanted = "true or false" if switch else "values" if several else "one value"
+            raise UserError(f"{key} takes {wanted}, but {value!r} came in {path}")
         flags += [flag] if value is True else [flag, *map(str, value if isinstance(value, list) else [value])]
     return flags
 
@@ -191,13 +209,14 @@ def run_search(options: argparse.Namespace) -> None:
     progress = Bars(quiet=options.json)
     problem = read_problem(options, options.method, options.seed, options.lr, options.schedule)
     strategy = STRATEGIES.resolve(options.strategy)
+    searcher = STRATEGIES.build(strategy)
     check_searchable(problem)
     log = ResultsLog(options.results / "search.csv")
     evaluator = Evaluator(problem, log, progress, command=command_line(), test=False, labels={"strategy": str(strategy)})
     say_where(problem, options)
     before = len(log.rows())
     with progress:
-        found = STRATEGIES.build(strategy).search(problem, evaluator, progress)
+        found = searcher.search(problem, evaluator, progress)
     row = evaluator.recorded(found)
     assert row is not None, "a strategy evaluates what it recommends"
     new = len(log.rows()) - before
@@ -225,19 +244,23 @@ def run_evaluate(options: argparse.Namespace) -> None:
                             rates=options.lr, schedules=options.schedule, ensemble=options.ensemble, report=progress,
                             command=command_line())
     say_where(problem, options)
+    before = len(log.rows())
     there, wanted = comparison.counts()
     if there and not options.json:
         print(f"{there} of {wanted} runs are in {options.results} already and are not repeated", file=sys.stderr)
     with progress:
         rows = comparison.run()
     summaries = summarise(rows)
+    ensembles = summarise(rows, "ensemble_test_error") if options.ensemble > 1 else []
     if options.json:
-        print(json.dumps({"summary": [asdict(summary) for summary in summaries], "rows": rows, "csv": str(log.path)}))
+        facts = {"summary": summaries, "ensemble": ensembles, "rows": rows, "csv": str(log.path),
+                 "new_rows": len(log.rows()) - before}
+        print(json.dumps(facts, default=asdict))
         return
     print(summary_table(summaries))
-    if options.ensemble > 1:
+    if ensembles:
         print(f"\nsum of the last {options.ensemble} heads:")
-        print(summary_table(summarise(rows, "ensemble_test_error")))
+        print(summary_table(ensembles))
     print(f"\nrows in {log.path}")
 
 
@@ -295,10 +318,15 @@ def read_problem(options: argparse.Namespace, method: str, seed: int, lr: float,
     iterations = options.iterations
     if iterations is None:
         epochs = options.default_epochs if options.epochs is None else options.epochs
+        if epochs < 1:
+            raise UserError(f"--epochs is a whole number from 1 on, but {epochs} came")
         iterations = epochs * Batches(images, options.batch_size).num_batches
     given = {field.name: getattr(options, field.name) for field in fields(TrainingSettings) if hasattr(options, field.name)}
     settings = TrainingSettings(**given | {"iterations": iterations, "lr": lr, "schedule": schedule})
-    folders = (getattr(options, name, Path(name)) for name in ("results", "runs"))
+    folders = [getattr(options, name, Path(name)) for name in ("results", "runs")]
+    for folder in folders:
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"--results and --runs are folders, but {folder} is a file; name another")
     return Problem(space, str(resolved_method), str(task), images, settings, seed, device, *folders)
 
 
@@ -306,7 +334,7 @@ def read_device(text: str) -> torch.device:
     """The device that the text names, checked to be there; on a GPU equal seeds are asked to give equal bits."""
     name = ("cuda" if torch.cuda.is_available() else "cpu") if text == "auto" else text
     try:
-        device = torch.device(name)
+        device = torch.device(name if name.startswith(("cpu", "cuda")) else "")
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError):
         raise UserError(f"--device is auto, cpu, cuda or cuda:N and must be on this machine, but {text!r} came") from None
@@ -335,9 +363,11 @@ def check_searchable(problem: Problem) -> None:
 def next_command(options: argparse.Namespace, found: Decoupling) -> str:
     """The evaluate line for what was found, next to the baselines."""
     task = TASKS.resolve(options.task)
-    plain = [str(task.name)] if task.name != "arrays" else [options.task]
-    parts = ["python", "run.py", "evaluate", "--space", options.space, "--task", *plain, "--decoupling", str(found),
-             f"even({found.num_blocks})", "--methods", "dgl", "predsim", "backprop", "--seeds", "3"]
+    defaults = TASKS.parameters(task.name)
+    kept = tuple((name, value) for name, value in task.settings if name != "validation" and value != defaults[name].default)
+    methods = dict.fromkeys([options.method, "dgl", "predsim", "backprop"])
+    parts = ["python", "run.py", "evaluate", "--space", options.space, "--task", str(Component(task.name, kept)),
+             "--decoupling", str(found), f"even({found.num_blocks})", "--methods", *methods, "--seeds", "3"]
     for name in ("data_dir", "results", "runs", "batch_size", "device", "threads"):
         value = getattr(options, name)
         if value != parser().parse_args(["evaluate"]).__dict__[name]:
@@ -392,4 +422,6 @@ class Bars:
 
 
 if __name__ == "__main__":
+    for stream in (sys.stdout, sys.stderr):  # a terminal without box characters gets question marks
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     sys.exit(main(sys.argv[1:]))

@@ -2,16 +2,16 @@
 
     python benchmarks/activation_memory.py --out results/activation_memory.csv --device auto
 
-Bytes an image, the batch counted, weights with their gradients and the optimizer not. Four figures a case:
+In bytes an image, the batch included, weights and optimizer not. Four figures a case:
 
 counted  from shapes, on the meta device: exact
 sum      the same with `sum(losses).backward()` in place of a backward pass a stage
 cpu      counted in a real step of the Trainer on the CPU
-cuda     on a GPU only: torch.cuda.max_memory_allocated of a real step less what was allocated before it (weights,
-         optimizer); so it has the weights' gradients and the kernels' workspaces in it
+cuda     on a GPU only: torch.cuda.max_memory_allocated of such a step less what was allocated before it, so the weights'
+         gradients and the kernels' workspaces are in it, which the others leave out
 
-Ratios are to the same figure of our backprop without checkpoint_units, and to that of plain PyTorch: nn.Conv2d,
-nn.BatchNorm2d and nn.ReLU() not in place, with a training loop written here. Appends a row a case to the CSV.
+The ratios are to the same figure of our backprop, and of plain PyTorch: nn.Conv2d, nn.BatchNorm2d, nn.ReLU() not in
+place, and a loop written here; neither is checkpointed. Appends a row a case to the CSV. Takes some minutes.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from methods.settings import TrainingSettings
 from methods.table import METHODS
 from methods.training import Trainer
 from nas.provenance import device_name, provenance
-from nas.results import ResultsLog
+from nas.results import Cell, ResultsLog
 from run import read_device
 from spaces.activations import PeakMemory
 from spaces.decoupling import Decoupling
@@ -45,97 +45,107 @@ BATCH_SIZE, INPUT_SHAPE, NUM_CLASSES = 128, (3, 32, 32), 10
 NUM_BLOCKS = (2, 4, 8)
 HEADS = ("linear", "mlp_sr", "conv(depth=1)", "conv(depth=4)")
 TARGETS = {False: 0.45, True: 0.30}  # of balanced(4) with mlp_sr, by checkpoint_units
-FIGURES = ("counted", "sum", "cpu", "cuda")
+META, CPU = torch.device("meta"), torch.device("cpu")
 
 Step = Callable[[torch.Tensor, torch.Tensor], object]
-Figures = dict[str, float | None]
+Figures = dict[str, float]
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured: a split's name, the head, and the decoupling that they make."""
+    """A decoupling of `space`, and the names of the split and the head that make it."""
 
+    space: SearchSpace
     split: str
     head: str
     decoupling: Decoupling
     checkpoint_units: bool
 
+    def build(self) -> Method:
+        net = self.space.build(self.decoupling, checkpoint_units=self.checkpoint_units)
+        return METHODS.build("dgl" if self.decoupling.cuts else "backprop", net)
+
     @property
     def target(self) -> float | None:
         """The ratio to backprop that this case is meant to reach."""
-        named = self.split == "balanced" and self.head == "mlp_sr" and self.decoupling.num_blocks == 4
+        named = (self.split, self.head, self.decoupling.num_blocks) == ("balanced", "mlp_sr", 4)
         return TARGETS[self.checkpoint_units] if named else None
 
-    def build(self, space: SearchSpace) -> Method:
-        """The method on its network."""
-        net = space.build(self.decoupling, checkpoint_units=self.checkpoint_units)
-        return METHODS.build("dgl" if self.decoupling.cuts else "backprop", net)
+    @property
+    def columns(self) -> dict[str, Cell]:
+        return {"backbone": str(self.space.backbone), "split": self.split, "head": self.head,
+                "decoupling": str(self.decoupling), "num_blocks": self.decoupling.num_blocks,
+                "checkpoint_units": self.checkpoint_units, "target_ratio": self.target}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("results/activation_memory.csv"), help="the CSV file to append to")
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--device", type=read_device, default="auto", help="auto, cpu, cuda or cuda:N")
     arguments = parser.parse_args()
-    device = read_device(arguments.device)
+    device = arguments.device
+    source = {"batch_size": BATCH_SIZE, "device": device_name(device), **provenance(),
+              "command": shlex.join(["python", *sys.argv])}
     space = SearchSpace("vgg19", HEADS, input_shape=INPUT_SHAPE, num_classes=NUM_CLASSES)
-    source = {"device": device_name(device), **provenance(), "command": shlex.join(["python", *sys.argv])}
-    plain, backprop = of_plain(device), of_case(Case("uncut", "", Decoupling(), False), space, device)
-    print(f"backprop: {kib(backprop)}\nplain PyTorch: {kib(plain)} (KiB an image)\n\n{HEADER}")
-    rows = [row(space, None, plain, plain, backprop)]
+    plain = of_plain(device)
+    backprop = of_case(next(cases(space)), device)
+    print(f"{'':42}{'KiB an':>8}  ratio to backprop\n{'':42}{'image':>8}{'to plain':>10}"
+          + "".join(f"{name:>10}" for name in backprop))
+    rows = [source | {"method": "plain PyTorch"} | compared(plain, plain, backprop)]
     for case in cases(space):
-        figures = of_case(case, space, device)
-        rows.append(row(space, case, figures, plain, backprop))
-        print(line(case, figures, plain, backprop), flush=True)
-    ResultsLog(arguments.out).append_all([columns | source for columns in rows])
+        figures = of_case(case, device)
+        method = "dgl" if case.decoupling.cuts else "backprop"
+        rows.append(source | {"method": method} | case.columns | compared(figures, plain, backprop))
+        show(case, figures, plain, backprop)
+    ResultsLog(arguments.out).append_all(rows)
 
 
 def cases(space: SearchSpace) -> Iterator[Case]:
-    """Backprop, and every split with every head, without and with checkpoint_units."""
+    """Backprop first; then every split with every head, without and with checkpoint_units."""
     for again in (False, True):
-        yield Case("uncut", "", Decoupling(), again)
+        yield Case(space, "uncut", "", Decoupling(), again)
         for num_blocks in NUM_BLOCKS:
             for head in HEADS:
-                yield Case("even", head, even(space, head, num_blocks=num_blocks), again)
-                yield Case("balanced", head, balanced(space, head, num_blocks=num_blocks, checkpoint_units=again), again)
-            yield Case("published", "its own", published(space, None, num_blocks=num_blocks), again)
+                yield Case(space, "even", head, even(space, head, num_blocks=num_blocks), again)
+                cut = balanced(space, head, num_blocks=num_blocks, checkpoint_units=again)
+                yield Case(space, "balanced", head, cut, again)
+            yield Case(space, "published", "its own", published(space, None, num_blocks=num_blocks), again)
 
 
-def of_case(case: Case, space: SearchSpace, device: torch.device) -> Figures:
-    """All figures of a case, in bytes an image."""
-    with torch.device("meta"):
-        method = case.build(space)
+def of_case(case: Case, device: torch.device) -> Figures:
+    """All figures of a case."""
+    with META:
+        method = case.build()
 
-    def stage_by_stage(x: torch.Tensor, y: torch.Tensor) -> None:
-        carry = method.start(x, y)
+    def by_stage(x: torch.Tensor, y: torch.Tensor) -> None:
+        given = method.start(x, y)
         for k in range(method.num_stages):
-            result, loss = method.isolated_stage(k, carry, y)
+            carry, loss = method.isolated_stage(k, given, y)
             loss.backward()
-            carry = result
+            given = carry
 
     def at_once(x: torch.Tensor, y: torch.Tensor) -> None:
         torch.stack(list(method.losses(x, y))).sum().backward()
 
-    def trainer(place: torch.device) -> tuple[nn.Module, Step]:
-        trainer = Trainer(case.build(space), TrainingSettings(), seed=0, device=place)
+    def real(place: torch.device) -> tuple[nn.Module, Step]:
+        trainer = Trainer(case.build(), TrainingSettings(), seed=0, device=place)
         return trainer.method, lambda x, y: trainer.step(x, y, iteration=0)
 
-    meta = torch.device("meta")
-    return {"counted": counted(method, stage_by_stage, meta), "sum": counted(method, at_once, meta), **real(trainer, device)}
+    return {"counted": counted(method, by_stage, META), "sum": counted(method, at_once, META), **run_for_real(real, device)}
 
 
 def of_plain(device: torch.device) -> Figures:
-    """The same figures of plain PyTorch, which has one loss and so no `sum`."""
-    with torch.device("meta"):
+    """The same figures of plain PyTorch; it has one loss, which is its sum."""
+    with META:
         model = plain_vgg19()
-    return {"counted": counted(model, lambda x, y: F.cross_entropy(model(x), y).backward(), torch.device("meta")),
-            "sum": None, **real(plain_trainer, device)}
+    figure = counted(model, lambda x, y: F.cross_entropy(model(x), y).backward(), META)
+    return {"counted": figure, "sum": figure, **run_for_real(plain_training, device)}
 
 
-def plain_trainer(place: torch.device) -> tuple[nn.Module, Step]:
-    """The network on its device, and its training step."""
-    model = plain_vgg19().to(place, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=1e-4, fused=True)
+def plain_training(place: torch.device) -> tuple[nn.Module, Step]:
+    """The plain network on its device, and its training step."""
+    model = plain_vgg19().to(device=place, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4, fused=True)
 
     def step(x: torch.Tensor, y: torch.Tensor) -> None:
         F.cross_entropy(model(x), y).backward()
@@ -146,7 +156,7 @@ def plain_trainer(place: torch.device) -> tuple[nn.Module, Step]:
 
 
 def plain_vgg19() -> nn.Sequential:
-    """The same network in the way that it is usually written."""
+    """vgg19 as it is usually written."""
     layers: list[nn.Module] = []
     inputs = INPUT_SHAPE[0]
     for outputs, depth in ((16, 2), (32, 2), (64, 4), (128, 4), (128, 4)):
@@ -158,14 +168,13 @@ def plain_vgg19() -> nn.Sequential:
                          nn.Linear(1024, 1024), nn.ReLU(), nn.Dropout(0.5), nn.Linear(1024, NUM_CLASSES))
 
 
-def real(trainer: Callable[[torch.device], tuple[nn.Module, Step]], device: torch.device) -> Figures:
-    """A real step counted on the CPU and, where `device` is a GPU, measured there; the step before makes the momentum."""
-    cpu = torch.device("cpu")
-    model, step = trainer(cpu)
-    step(*batch(cpu, 2))
-    figures: Figures = {"cpu": counted(model, step, cpu), "cuda": None}
+def run_for_real(training: Callable[[torch.device], tuple[nn.Module, Step]], device: torch.device) -> Figures:
+    """A step counted on the CPU and, where `device` is a GPU, measured there; a step before it makes the momentum."""
+    model, step = training(CPU)
+    step(*batch(CPU, size=2))
+    figures = {"cpu": counted(model, step, CPU)}
     if device.type == "cuda":
-        model, step = trainer(device)
+        model, step = training(device)
         step(*batch(device))
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
@@ -174,59 +183,37 @@ def real(trainer: Callable[[torch.device], tuple[nn.Module, Step]], device: torc
     return figures
 
 
-def counted(model: nn.Module, step: Step, device: torch.device) -> float:
-    """The peak of all tensors that a step makes, in bytes an image."""
+def counted(model: nn.Module, step: Step, place: torch.device) -> float:
+    """The largest sum of the tensors that a step makes."""
     with PeakMemory(leave_out=model.parameters()) as memory:
-        step(*batch(device))
+        step(*batch(place))
     return memory.peak / BATCH_SIZE
 
 
-def batch(device: torch.device, size: int = BATCH_SIZE) -> tuple[torch.Tensor, torch.Tensor]:
-    """Noise and any labels."""
-    x = torch.randn(size, *INPUT_SHAPE, device=device).contiguous(memory_format=torch.channels_last)
-    return x, torch.arange(size, device=device) % NUM_CLASSES
+def batch(place: torch.device, size: int = BATCH_SIZE) -> tuple[torch.Tensor, torch.Tensor]:
+    """Noise with labels."""
+    x = torch.randn(size, *INPUT_SHAPE, device=place).contiguous(memory_format=torch.channels_last)
+    return x, torch.arange(size, device=place) % NUM_CLASSES
 
 
-def ratios(figures: Figures, reference: Figures) -> Figures:
-    """Each figure over that of the reference; over what is counted of the reference if it has no `sum`."""
-    result: Figures = {}
-    for name in FIGURES:
-        value, base = figures[name], reference["counted" if name == "sum" else name]
-        result[name] = value / base if value and base else None
-    return result
+def compared(figures: Figures, plain: Figures, backprop: Figures) -> dict[str, Cell]:
+    """The columns of a case's figures and ratios."""
+    columns: dict[str, Cell] = {}
+    for name, value in figures.items():
+        columns |= {f"{name}_bytes_per_image": value, f"{name}_ratio": value / backprop[name],
+                    f"{name}_ratio_to_plain": value / plain[name]}
+    return columns
 
 
-def row(space: SearchSpace, case: Case | None, figures: Figures, plain: Figures, backprop: Figures) -> dict[str, str | float | None]:
-    """A case's columns; plain PyTorch's if there is none."""
-    described: dict[str, str | float | None] = {"method": "plain PyTorch", "backbone": str(space.backbone), "batch_size": BATCH_SIZE}
-    if case:
-        described |= {"method": "dgl" if case.decoupling.cuts else "backprop", "split": case.split, "head": case.head,
-                      "decoupling": str(case.decoupling), "num_blocks": case.decoupling.num_blocks,
-                      "checkpoint_units": case.checkpoint_units, "target_ratio": case.target}
-    return (described | {f"{name}_bytes_per_image": figures[name] for name in FIGURES}
-            | {f"{name}_ratio": ratio for name, ratio in ratios(figures, backprop).items()}
-            | {f"{name}_ratio_to_plain": ratio for name, ratio in ratios(figures, plain).items()})
-
-
-HEADER = f"{'':42}{'KiB an':>8}  ratio to backprop:{'':15}to plain:\n{'':42}{'image':>8}" + "".join(
-    f"{name:>9}" for name in (*FIGURES, *FIGURES))
-
-
-def line(case: Case, figures: Figures, plain: Figures, backprop: Figures) -> str:
-    """A line of the table."""
+def show(case: Case, figures: Figures, plain: Figures, backprop: Figures) -> None:
+    """Print a line of the table."""
     label = f"{case.split}({case.decoupling.num_blocks}) {case.head}" if case.decoupling.cuts else "uncut"
-    label += ", checkpointed" if case.checkpoint_units else ""
-    cells = [*ratios(figures, backprop).values(), *ratios(figures, plain).values()]
-    reached = cells[0]
-    verdict = ""
-    if case.target and reached:
-        verdict = f"   target {case.target:.2f}: {'met' if reached <= case.target else 'missed'}"
-    shown = "".join(f"{cell:9.3f}" if cell else f"{'-':>9}" for cell in cells)
-    return f"{label:42}{figures['counted'] / 1024:8.1f}{shown}{verdict}"  # type: ignore[operator]
-
-
-def kib(figures: Figures) -> str:
-    return ", ".join(f"{name} {value / 1024:.1f}" for name, value in figures.items() if value)
+    label += ", checkpoint_units" if case.checkpoint_units else ""
+    ratios = [figures["counted"] / plain["counted"], *(figures[name] / backprop[name] for name in figures)]
+    target = ""
+    if case.target is not None:
+        target = f"   target {case.target}: {'met' if ratios[1] <= case.target else 'missed'}"
+    print(f"{label:42}{figures['counted'] / 1024:8.1f}" + "".join(f"{ratio:10.3f}" for ratio in ratios) + target, flush=True)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ class PredSim(Method):
         prediction = self.cross_entropy(logits, y)
         if k == self.num_stages - 1:
             return h, prediction
-        target = similarity_matrix(F.one_hot(y, logits.shape[-1]).to(torch.float32))
+        target = similarity_matrix(F.one_hot(y, logits.shape[-1]))
         matching = F.mse_loss(similarity_matrix(head.similarity(h)), target)  # type: ignore[operator]
         return h, (1 - self.similarity) * prediction + self.similarity * matching
 

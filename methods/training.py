@@ -104,8 +104,7 @@ def train(method: Method, batches: TrainBatches, validation: Callable[[], Iterat
             store.save({"iteration": done, "losses": losses, "seconds": clock.seconds, "best": vars(best),
                         "trainer": trainer.state_dict()})
             clock.restart()
-    if best.weights:
-        method.load_state_dict(best.weights)
+    method.load_state_dict(best.weights)
     return Trained(method, best.error, best.loss, best.iteration, sum(losses) / len(losses), clock.step_seconds)
 
 

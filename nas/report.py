@@ -15,7 +15,10 @@ from spaces.decoupling import Decoupling
 
 @dataclass(frozen=True)
 class Summary:
-    """One method on one decoupling over n seeds; errors in percent, `interval` half the width of the 95 % interval."""
+    """One method on one decoupling over n seeds; errors in percent, `interval` half the width of the 95 % interval.
+
+    std and interval are None for a single seed, step_seconds where every run diverged.
+    """
 
     method: str
     decoupling: str
@@ -26,7 +29,7 @@ class Summary:
     interval: float | None
     validation: float
     peak_activation_bytes: int
-    step_seconds: float
+    step_seconds: float | None
     diverged: int
 
 
@@ -38,20 +41,27 @@ def summarise(rows: Iterable[Mapping[str, str]], column: str = "test_error") -> 
     for name in {column, "test_error", "validation_error", "step_seconds", "num_blocks", "peak_activation_bytes"}:
         frame[name] = pd.to_numeric(frame[name]) if name in frame else math.nan
     frame["error"] = 100 * frame[column].fillna(frame["test_error"]).fillna(1.0)
+    frame["method"] = frame["method"].map(_short_names(list(frame["method"].unique())))
     groups = frame.groupby(["method", "decoupling"], sort=False)
     return sorted((_summary(str(method), str(point), group) for (method, point), group in groups), key=lambda s: s.mean)
 
 
+def _short_names(methods: Sequence[str]) -> dict[str, str]:
+    """Each method's name, with its settings only where another method has the same name."""
+    bare = [method.partition("(")[0] for method in methods]
+    return {method: name if bare.count(name) == 1 else method for method, name in zip(methods, bare, strict=True)}
+
+
 def _summary(method: str, decoupling: str, group: pd.DataFrame) -> Summary:
-    n, std = len(group), float(group["error"].std())
+    n, std, seconds = len(group), float(group["error"].std()), group["step_seconds"].dropna()
     several = n > 1
     return Summary(
-        method=method.partition("(")[0], decoupling=decoupling, num_blocks=int(group["num_blocks"].iloc[0]), n=n,
+        method=method, decoupling=decoupling, num_blocks=int(group["num_blocks"].iloc[0]), n=n,
         mean=float(group["error"].mean()), std=std if several else None,
         interval=float(student_t.ppf(0.975, n - 1)) * std / n**0.5 if several else None,
         validation=100 * float(group["validation_error"].mean()),
         peak_activation_bytes=int(group["peak_activation_bytes"].iloc[0]),
-        step_seconds=float(group["step_seconds"].mean()), diverged=int((group["status"] != "ok").sum()),
+        step_seconds=float(seconds.mean()) if len(seconds) else None, diverged=int((group["status"] != "ok").sum()),
     )
 
 
@@ -60,7 +70,7 @@ def summary_table(summaries: Sequence[Summary]) -> str:
     header = ["method", "K", "test error %", "std", "95 % interval", "n", "val error %", "peak MiB", "s/step", "decoupling"]
     lines = [
         [s.method, str(s.num_blocks), f"{s.mean:.2f}", _optional(s.std), _interval(s), str(s.n), f"{s.validation:.2f}",
-         f"{s.peak_activation_bytes / 2**20:.1f}", f"{s.step_seconds:.4f}",
+         f"{s.peak_activation_bytes / 2**20:.1f}", _optional(s.step_seconds, 4),
          short(s.decoupling) + (f"  ({s.diverged} diverged)" if s.diverged else "")]
         for s in summaries
     ]
@@ -87,11 +97,11 @@ def cost_table(cost: Cost, decoupling: Decoupling) -> str:
 def picture(decoupling: Decoupling, num_units: int) -> str:
     """Blocks from input to classifier, a box a unit, with the head and the loss of each."""
     lines, names = ["input"], [*decoupling.heads, "classifier"]
-    longest = max(len(block) for block in decoupling.blocks(num_units))
+    longest, title = max(len(block) for block in decoupling.blocks(num_units)), len(f"block {len(names) - 1}:")
     for k, (block, head) in enumerate(zip(decoupling.blocks(num_units), names, strict=True)):
         units = f"{block.start + 1}" if len(block) == 1 else f"{block.start + 1}-{block.stop}"
         label = f"units {units}" if len(block) > 1 else f"unit {units}"
-        lines += ["  │", f"  ▼  {'■' * len(block):{longest}}  block {k}: {label:12} ──▶ {head} ──▶ loss {k}"]
+        lines += ["  │", f"  ▼  {'■' * len(block):{longest}}  {f'block {k}:':{title}} {label:12} ──▶ {head} ──▶ loss {k}"]
         if k < decoupling.num_blocks - 1:
             lines.append("  ╳  no gradient crosses here")
     return "\n".join(lines)
@@ -116,8 +126,8 @@ def short(decoupling: str) -> str:
     return " ".join(place if len(place) < 24 else place.replace(",reduction=4", "") for place in decoupling.split(" "))
 
 
-def _optional(value: float | None) -> str:
-    return "" if value is None else f"{value:.2f}"
+def _optional(value: float | None, digits: int = 2) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
 
 
 def _interval(summary: Summary) -> str:

@@ -287,8 +287,9 @@ def test_error_and_loss_are_those_of_each_sample_alone() -> None:
 
 @pytest.mark.parametrize(("bad_stage", "bad_iteration"), [(0, 0), (1, 2), (2, 5)])
 @pytest.mark.parametrize("interval", [1, 50])
+@pytest.mark.usefixtures("save_always")
 def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(
-        monkeypatch: pytest.MonkeyPatch, bad_stage: int, bad_iteration: int, interval: int) -> None:
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad_stage: int, bad_iteration: int, interval: int) -> None:
     class Spoilt(DGL):
         def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
             self.calls = getattr(self, "calls", -1) + 1
@@ -298,7 +299,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(
     clock = training._Clock
     monkeypatch.setattr(training, "_Clock", lambda **_: clock(interval))
     with pytest.raises(Diverged, match=f"stage {bad_stage} is nan at iteration {bad_iteration};"):
-        run(method=Spoilt(build().net))
+        run(tmp_path / "run.pt", method=Spoilt(build().net))
+    saved = checkpoint.Checkpoint(tmp_path / "run.pt", described=f"{settings()} seed=0").load(CPU)
+    assert (saved or {"iteration": 0})["iteration"] == bad_iteration  # what follows is never saved
 
 
 def test_a_learning_rate_that_is_far_too_high_diverges() -> None:

@@ -1,7 +1,7 @@
 """SEDONA's search as a whole: its answer, its trajectory, its way on after a stop, and planted problems with a known answer."""
 
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +68,7 @@ def columns(rows, prefix):
 # ---- what is found
 
 @pytest.mark.parametrize("constraints", [
-    {"num_blocks": 3}, {"num_blocks": (1, 3)}, {"num_blocks": (2, 3), "gaps": [1, 2, 5], "min_block": 2}, {"gaps": [2, 4]},
+    {"num_blocks": 3}, {"num_blocks": (1, 3)}, {"num_blocks": (2, 3), "gaps": [1, 2, 4], "min_block": 2}, {"gaps": [2, 4]},
 ])
 def test_one_point_for_each_number_of_blocks_is_asked_for_and_follows_from_the_last_alpha_and_beta(make, constraints):
     problem = make(**constraints)
@@ -76,18 +76,15 @@ def test_one_point_for_each_number_of_blocks_is_asked_for_and_follows_from_the_l
     found, asked = search(problem, score=lambda decoupling: {1: 0.5, 2: 0.4, 3: 0.4}[decoupling.num_blocks])
     assert [point.num_blocks for point in asked] == list(space.block_counts)
     assert found == next((point for point in asked if point.num_blocks == 2), asked[0])  # the first of equals
-    last = trajectory(problem).tail(len(space.gaps))
-    cut, gaps = dict(zip(last["gap"], last["alpha_cut"] - last["alpha_uncut"], strict=True)), list(last["gap"])
-    shares = dict(zip(last["gap"], last["cut_share"], strict=True))
-    assert gaps == list(space.gaps)
+    last = trajectory(problem).tail(len(space.gaps)).set_index("gap")
+    assert list(last.index) == list(space.gaps)
     for point in asked:
-        allowed = [cuts for cuts in combinations(gaps, len(point.cuts))
-                   if all(b - a >= space.min_block for a, b in zip((0, *cuts), (*cuts, space.num_units), strict=True))]
-        assert sum(shares[c] for c in point.cuts) >= max(sum(shares[c] for c in cuts) for cuts in allowed) - 1e-6
+        allowed = [list(cuts) for cuts in combinations(space.gaps, len(point.cuts))
+                   if all(b - a >= space.min_block for a, b in pairwise((0, *cuts, space.num_units)))]
+        best = max(last.loc[cuts, "cut_share"].sum() for cuts in allowed)
+        assert last.loc[list(point.cuts), "cut_share"].sum() == pytest.approx(best, abs=1e-6)
         for gap, head in zip(point.cuts, point.heads, strict=True):
-            row = last[last["gap"] == gap].iloc[0]
-            assert row[f"beta_{head}"] == max(row[f"beta_{other}"] for other in space.heads)
-    assert np.isfinite(list(cut.values())).all()
+            assert last.loc[gap, f"beta_{head}"] == max(last.loc[gap, f"beta_{other}"] for other in space.heads)
 
 
 def test_a_space_without_cuts_is_refused(make):
@@ -168,9 +165,11 @@ def undisturbed(images, tmp_path_factory):
     return search(problem), (folder / "alpha_beta.csv").read_bytes()
 
 
-@pytest.mark.parametrize("step", range(1, PRETRAIN + META_STEPS + 1))
-@pytest.mark.parametrize("seconds", [-1.0, 30.0], ids=["saved at each step", "never saved"])
-def test_a_search_stopped_at_any_moment_ends_as_if_it_had_not_been(make, undisturbed, monkeypatch, step, seconds):
+@pytest.mark.parametrize(("seconds", "step"), [
+    *((-1.0, step) for step in range(1, PRETRAIN + META_STEPS + 1)),  # saved at each step
+    (30.0, PRETRAIN), (30.0, PRETRAIN + META_STEPS),  # never saved
+])
+def test_a_search_stopped_at_any_moment_ends_as_if_it_had_not_been(make, undisturbed, monkeypatch, seconds, step):
     monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", seconds)
     problem = make(num_blocks=3)
     with pytest.raises(Stop):
@@ -267,7 +266,7 @@ def test_beta_moves_away_from_the_head_that_does_not_help(make, worse, better, s
 def test_alpha_moves_away_from_cuts_whose_only_head_misleads(make):
     """For the validation loss. The released objective holds the local loss itself, and so likes what is easy to fit."""
     assert (planted(make, "contrary")["cut_share"] < 0.1).all()
-    assert (planted(make, "contrary", objective="train")["cut_share"] > 0.9).all()
+    assert (planted(make, "contrary", objective="train")["cut_share"] > 0.8).all()
 
 
 def test_alpha_stays_undecided_where_cutting_changes_nothing(make):

@@ -61,7 +61,7 @@ def step(net: DecoupledNet, x: torch.Tensor, y: torch.Tensor) -> list[torch.Tens
     return [*losses, *(p.grad for p in net.parameters()), *net.buffers()]
 
 
-@pytest.mark.parametrize("name", ["small", "vgg11", "resnet18", "resnet32", "resnet50"])
+@pytest.mark.parametrize("name", ["small", "vgg11", "resnet18", "resnet32"])
 @pytest.mark.parametrize("cut", [False, True])
 def test_checkpointing_changes_no_bit(name, cut):
     """Loss, gradients, running statistics and their counts; dropout in VGG's classifier draws the same numbers."""

@@ -95,7 +95,7 @@ def test_the_spec_reads_back(constraints, heads):
     assert again.dimensions() == space.dimensions()
 
 
-@pytest.mark.parametrize("name", ["vgg13", "resnet34(width=0.5)", "resnet32(num_blocks=[2,5],min_block=3)", "vgg11(gaps=[1,4])"])
+@pytest.mark.parametrize("name", ["resnet18(width=0.5)", "small(num_blocks=[2,3],min_block=2)", "vgg11(gaps=[1,4],num_blocks=2)"])
 def test_the_spec_of_a_named_space_reads_back(name):
     space = read_space(name, CIFAR, 10)
     again = read_space(str(space.spec), CIFAR, 10)

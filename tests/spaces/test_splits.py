@@ -13,7 +13,7 @@ from nas.profile import cost
 from spaces.cut_sets import CutSets
 from spaces.decoupling import Decoupling
 from spaces.errors import UserError
-from spaces.named import named_spaces, read_space
+from spaces.named import read_space
 from spaces.space import SearchSpace
 from spaces.splits import SPLITS, block_bytes, read_decoupling
 
@@ -57,7 +57,7 @@ def test_even_rounds_exactly_where_float32_does_not():
     assert cuts_of("even(14)", "vgg19")[6] == 8
 
 
-@pytest.mark.parametrize("name", named_spaces())
+@pytest.mark.parametrize("name", ["small", "vgg19", "resnet32"])
 def test_even_blocks_differ_by_one_unit_at_most(name):
     num_units = space_of(name).num_units
     for num_blocks in range(1, num_units + 1):
@@ -74,11 +74,9 @@ def test_even_moves_to_what_the_space_allows():
         cuts_of("even(5)", "small(gaps=[1,2,5],num_blocks=None)")
 
 
-@pytest.mark.parametrize("checkpoint_units", [False, True])
-@pytest.mark.parametrize(("text", "num_blocks", "head"), [
-    ("small", 2, "linear"), ("small", 3, "mlp_sr"), ("small", 4, "conv(depth=2)"), ("small(min_block=2)", 3, "linear"),
-    ("vgg11", 3, "mlp_sr"), ("vgg11", 4, "linear"), ("vgg11(gaps=[1,3,4,7],num_blocks=3)", 3, "mlp_sr"),
-    ("resnet18", 4, "mlp_sr"),
+@pytest.mark.parametrize(("text", "num_blocks", "head", "checkpoint_units"), [
+    ("small", 3, "mlp_sr", False), ("small", 4, "conv(depth=2)", True), ("small(min_block=2)", 3, "linear", False),
+    ("vgg11", 4, "linear", False), ("vgg11(gaps=[1,3,4,7],num_blocks=3)", 3, "linear", True), ("resnet18", 4, "linear", False),
 ])
 def test_balanced_is_the_best_of_all(text, num_blocks, head, checkpoint_units):
     space = space_of(text)
@@ -94,7 +92,7 @@ def test_balanced_is_the_best_of_all(text, num_blocks, head, checkpoint_units):
     assert largest(found) == min(map(largest, allowed))
 
 
-@pytest.mark.parametrize(("num_blocks", "checkpoint_units"), [(2, False), (2, True), (3, False)])
+@pytest.mark.parametrize(("num_blocks", "checkpoint_units"), [(2, True), (3, False)])
 def test_balanced_has_the_smallest_peak_of_a_whole_training_step(num_blocks, checkpoint_units):
     """Against what the profile counts in the networks that all cuts make, not against the sums that balanced optimises."""
     space = space_of("small")
@@ -108,18 +106,17 @@ def test_balanced_has_the_smallest_peak_of_a_whole_training_step(num_blocks, che
 
 
 def test_balanced_is_never_worse_than_even():
-    space = space_of("vgg19")
-    bytes_of = block_bytes(space, "mlp_sr")
+    bytes_of = block_bytes(space_of("resnet32"), "linear")
     for num_blocks in (2, 4, 8):
         largest = [max(bytes_of(start, stop) for start, stop in pairwise((0, *cuts, 16)))
-                   for cuts in (cuts_of(f"{rule}({num_blocks})", "vgg19", "mlp_sr") for rule in ("balanced", "even"))]
+                   for cuts in (cuts_of(f"{rule}({num_blocks})", "resnet32") for rule in ("balanced", "even"))]
         assert largest[0] <= largest[1]
 
 
 @pytest.mark.parametrize(("space", "num_blocks", "written"), [
     ("vgg19", 4, "6:conv(depth=4,reduction=4) 13:conv(depth=1,reduction=4) 14:conv(depth=1,reduction=4)"),
     ("resnet50", 2, "10:conv(depth=4,reduction=4)"), ("vgg19", 1, "uncut"),
-    ("resnet152", 4, "11:conv(depth=4,reduction=4) 13:conv(depth=4,reduction=4) 17:conv(depth=4,reduction=4)"),
+    ("resnet50", 4, "10:conv(depth=4,reduction=4) 11:conv(depth=4,reduction=4) 12:conv(depth=4,reduction=4)"),
 ])
 def test_published(space, num_blocks, written):
     found = read_decoupling(f"published({num_blocks})", space_of(space), "linear")

@@ -1,0 +1,527 @@
+"""The command line as a person uses it: most of it in this process, and real processes for what only they can suffer."""
+
+import json
+import os
+import resource
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+import run
+from methods.table import METHODS
+from nas.strategies import STRATEGIES
+from nas.tasks import TASKS
+from spaces.backbones import BACKBONES
+from spaces.decoupling import Decoupling
+from spaces.heads import HEADS
+from spaces.named import named_spaces
+from spaces.splits import SPLITS
+
+ROOT = Path(run.__file__).resolve().parent
+TINY = ("--space", "small(width=0.25)", "--iterations", "2", "--batch-size", "32")
+SEARCH = ("search", *TINY, "--strategy", "random(trials=2)")
+EVALUATE = ("evaluate", *TINY, "--decoupling", "even(2)", "--seeds", "2")
+TABLES = {"backbones": BACKBONES, "heads": HEADS, "splits": SPLITS, "methods": METHODS, "strategies": STRATEGIES, "tasks": TASKS}
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NAS_DATA_DIR", raising=False)
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """call(*argv): exit code, what is printed, and what is said beside it."""
+
+    def called(*argv):
+        monkeypatch.setattr(sys, "argv", ["run.py", *argv])
+        code = run.main(list(argv))
+        return code, *capsys.readouterr()
+
+    return called
+
+
+@pytest.fixture
+def succeed(call):
+    """succeed(*argv): what is printed."""
+
+    def called(*argv):
+        code, out, err = call(*argv)
+        assert code == 0, err
+        return out
+
+    return called
+
+
+@pytest.fixture
+def refused(call):
+    """refused(*argv): the one line that says why."""
+
+    def called(*argv):
+        code, out, err = call(*argv)
+        assert (code, out) == (2, "") and err.startswith("run.py: ") and err.count("\n") == 1 and err.endswith("\n")
+        return err
+
+    return called
+
+
+def rows(name="evaluate"):
+    return pd.read_csv(f"results/{name}.csv", keep_default_na=False, dtype=str)
+
+
+# ---- list
+
+def test_list_shows_every_entry_with_what_it_is(succeed):
+    text, facts = succeed("list"), json.loads(succeed("list", "--json"))
+    assert list(facts) == ["spaces", *TABLES]
+    assert facts["spaces"] == named_spaces() and all(facts["spaces"].values())
+    for title, entries in TABLES.items():
+        assert [shown.partition("(")[0] for shown in facts[title]] == list(entries)
+        assert all(len(what) > 20 for what in facts[title].values())
+        for shown in facts[title]:
+            missing = [name for name in entries.parameters(shown.partition("(")[0]) if name not in shown]
+            assert not missing, shown
+    lines = text.splitlines()
+    for shown, what in (item for table in facts.values() for item in table.items()):
+        assert any(line.startswith(shown) and line.endswith(what) for line in lines)
+
+
+# ---- profile
+
+def test_profile_shows_what_each_block_costs(succeed):
+    command = ("profile", "--space", "small(width=0.25)", "--decoupling", "2:linear 3:conv(depth=2)")
+    facts, text = json.loads(succeed(*command, "--json")), succeed(*command)
+    assert facts["decoupling"] == "2:linear 3:conv(depth=2,reduction=4)"
+    assert [block["units"] for block in facts["blocks"]] == [2, 1, 3] and len(facts["shares"]) == 3
+    assert sum(facts["shares"]) == pytest.approx(1) and all(block["seconds"] > 0 for block in facts["blocks"])
+    for block in facts["blocks"]:
+        assert f"{block['params']:,}" in text and f"{block['macs']:,}" in text
+    for name in ("params", "macs", "head_params", "head_macs"):
+        assert f"{facts[name]:,}" in text
+    assert text.count("■") == 6 and "conv(depth=2,reduction=4)" in text
+    assert not list(Path().iterdir())  # a look leaves nothing behind
+
+
+# ---- search
+
+def test_search_prints_and_records_what_it_found(succeed):
+    text = succeed(*SEARCH)
+    facts = json.loads(succeed(*SEARCH, "--json"))
+    found, table = facts["decoupling"], rows("search")
+    assert found in text and facts["csv"] in text and "2 new" in text
+    assert facts["new_rows"] == 0 and len(table) == 2
+    best = table.loc[table["validation_error"].astype(float).idxmin()]
+    assert best["decoupling"] == found and dict(best) == facts["row"]
+    assert f"{100 * float(best['validation_error']):.2f} %" in text
+    assert set(table["strategy"]) == {"random(trials=2)"}
+    assert not {"test_error", "test_loss"} & set(table)
+    next_line = text.splitlines()[-1].partition("python run.py ")[2]
+    assert facts["next"] == f"python run.py {next_line}"
+
+
+def test_the_next_command_runs_as_it_is_printed(succeed):
+    task = "digits(validation=0.3,split_seed=2,crop=0)"
+    facts = json.loads(succeed(*SEARCH, "--json", "--task", task, "--results", "my results"))
+    _, script, *argv = shlex.split(facts["next"])
+    summary = json.loads(succeed(*argv, "--iterations", "1", "--seeds", "1", "--json"))["summary"]
+    assert script == "run.py" and facts["decoupling"] in {line["decoupling"] for line in summary}
+    assert {line["method"] for line in summary} == {"dgl", "predsim", "backprop"}
+    (used,) = pd.read_csv("my results/evaluate.csv")["task"].unique()
+    assert used == "digits(validation=0.1,split_seed=2,crop=0,flip=False,cutout=0)"  # all but the larger validation split
+
+
+@pytest.mark.parametrize(("strategy", "points"), [("optuna(sampler=gp,trials=2)", 2), ("exhaustive", 5)])
+def test_each_strategy_searches_from_the_command_line(succeed, strategy, points):
+    space = "small(width=0.25,num_blocks=2,heads=[linear])"
+    succeed("search", *TINY, "--space", space, "--strategy", strategy)
+    assert len(rows("search")) == points
+    assert "0 new" in succeed("search", *TINY, "--space", space, "--strategy", strategy)
+
+
+def test_the_default_search_made_short(succeed):
+    strategy = "sedona(pretrain=3,meta_steps=2,inner_steps=2,memory=2,outer_batch=32)"
+    text = succeed("search", "--iterations", "2", "--strategy", strategy)
+    assert text.count("╳") == 2 and "1 new" in text
+    assert rows("alpha_beta").groupby("meta_step").size().to_dict() == {"1": 5, "2": 5}
+    assert "0 new" in succeed("search", "--iterations", "2", "--strategy", strategy)
+    assert len(rows("alpha_beta")) == 10
+
+
+class Fixed:
+    """A person's own strategy, named by its dotted path."""
+
+    def __init__(self, *, point: str = "3:linear") -> None:
+        self.point = point
+
+    def search(self, problem, evaluate, report):
+        decoupling = Decoupling.parse(self.point)
+        evaluate(decoupling)
+        return decoupling
+
+
+class Greedy(Fixed):
+    def search(self, problem, evaluate, report):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def test_a_strategy_of_ones_own(call, succeed):
+    search = ("search", *TINY, "--space", "small(width=0.25,heads=[linear],num_blocks=[1,2])")
+    assert "3:linear" in succeed(*search, "--strategy", f"{__name__}.Fixed")
+    assert "uncut" in succeed(*search, "--strategy", f"{__name__}.Fixed(point='uncut')")
+    code, _, err = call(*search, "--strategy", f"{__name__}.Greedy")
+    assert code == 2 and "memory is full" in err and "--batch-size" in err and "Traceback" not in err
+
+
+def test_a_search_that_diverges_says_what_to_change(call):
+    code, out, err = call("search", *TINY, "--strategy", "sedona(pretrain=3,meta_steps=1,lr=1e30,outer_batch=32)")
+    assert (code, out) == (2, "") and "smaller sedona(lr=" in err.splitlines()[-1]
+
+
+# ---- evaluate
+
+def test_evaluate_compares_methods_over_seeds(succeed):
+    text = succeed(*EVALUATE, "--ensemble", "2")
+    facts = json.loads(succeed(*EVALUATE, "--ensemble", "2", "--json"))
+    table = rows()
+    assert len(table) == 4 and sorted(zip(table["method"].str.partition("(")[0], table["decoupling"], table["seed"],
+                                          strict=True)) == [
+        ("backprop", "uncut", "0"), ("backprop", "uncut", "1"), ("dgl", "3:mlp_sr", "0"), ("dgl", "3:mlp_sr", "1")]
+    assert [dict(row) for _, row in table.iterrows()] == facts["rows"]
+    means = 100 * table.astype({"test_error": float}).groupby("decoupling")["test_error"].mean()
+    assert {line["decoupling"]: line["mean"] for line in facts["summary"]} == pytest.approx(means.to_dict())
+    for line in (*facts["summary"], *facts["ensemble"]):
+        assert f"{line['mean']:.2f}" in text and f"{line['std']:.2f}" in text and line["n"] == 2
+    assert facts["csv"] in text and facts["new_rows"] == 0
+    assert not list(Path("runs").glob("*/*"))  # finished runs leave no checkpoint behind
+
+
+def test_the_same_command_again_adds_nothing_and_says_so(call):
+    _, out, err = call(*EVALUATE)
+    before = Path("results/evaluate.csv").read_bytes()
+    code, out_again, err_again = call(*EVALUATE)
+    assert code == 0 and out_again == out and Path("results/evaluate.csv").read_bytes() == before
+    assert "4 of 4 runs" in err_again and "not repeated" in err_again and "not repeated" not in err
+    _, _, more = call(*EVALUATE, "--seeds", "3")
+    assert "4 of 6 runs" in more and len(rows()) == 6
+
+
+def test_a_learning_rate_is_chosen_for_each_method(succeed):
+    facts = json.loads(succeed(*EVALUATE, "--seeds", "1", "--methods", "dgl", "--lr", "1e30", "0.05", "--json"))
+    assert [row["lr"] for row in facts["rows"]] == ["0.05"]
+    tuning = rows("search")
+    assert set(tuning["lr"]) == {"1e+30", "0.05"} and set(tuning["strategy"]) == {"tune"}
+    assert "test_error" not in tuning
+
+
+def test_runs_that_diverge_are_rows_and_stay_valid_json(succeed):
+    diverging = (*EVALUATE, "--methods", "dgl", "--lr", "1e30")
+    assert "(2 diverged)" in succeed(*diverging)
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    (line,) = json.loads(succeed(*diverging, "--json"), parse_constant=refuse)["summary"]
+    assert (line["mean"], line["diverged"], line["step_seconds"]) == (100, 2, None)
+    assert all("smaller lr" in status for status in rows()["status"])
+
+
+# ---- options
+
+@pytest.mark.parametrize("argv", [
+    ("search",), ("evaluate",), ("profile",),
+    ("search", *TINY, "--strategy", "optuna(sampler=gp,trials=3)", "--seed", "7", "--checkpoint-units"),
+    ("evaluate", "--epochs", "3", "--lr", "0.1", "3e-05", "--schedule", "cosine(warmup=0.1)", "multistep(milestones=[0.3,0.6])",
+     "--decoupling", "1:conv(depth=2) 4:linear", "uncut", "--methods", "predsim(similarity=0.5)", "--data-dir", "my data"),
+    ("profile", "--device", "cpu", "--compile", "default", "--precision", "bf16", "--weight-decay", "0"),
+])
+def test_a_printed_configuration_gives_the_same_options(succeed, argv):
+    printed = succeed(*argv, "--print-config")
+    Path("options.yaml").write_text(printed)
+    assert succeed(argv[0], "--config", "options.yaml", "--print-config") == printed
+    assert not {"command", "config", "print_config", "json"} & set(yaml.safe_load(printed))
+
+
+def test_a_configuration_does_what_the_flags_do(succeed):
+    Path("options.yaml").write_text(succeed(*EVALUATE, "--print-config"))
+    succeed(*EVALUATE)
+    assert json.loads(succeed("evaluate", "--config", "options.yaml", "--json"))["new_rows"] == 0
+
+
+@pytest.mark.parametrize(("file", "flags", "expected"), [
+    ("seeds: 5\nbatch_size: 8", ("--seeds", "2"), {"seeds": 2, "batch_size": 8}),
+    ("methods: [dgl, predsim]", ("--methods", "backprop"), {"methods": ["backprop"]}),
+    ("methods: predsim\nlr: 1e-3", (), {"methods": ["predsim"], "lr": [0.001]}),
+    ("iterations: 5", ("--epochs", "2"), {"epochs": 2, "iterations": None}),
+    ("epochs: 5", ("--iterations", "2"), {"epochs": None, "iterations": 2}),
+    ("compile: no\ncheckpoint_units: true", (), {"compile": "no", "checkpoint_units": True}),
+])
+def test_flags_win_over_the_file_and_the_file_over_the_defaults(succeed, file, flags, expected):
+    Path("options.yaml").write_text(file)
+    for argv in (("--config", "options.yaml", *flags), (*flags, "--config=options.yaml")):
+        options = yaml.safe_load(succeed("evaluate", *argv, "--print-config"))
+        assert {name: options[name] for name in expected} == expected
+
+
+@pytest.mark.parametrize(("argv", "nearest"), [
+    (("serch",), "'search'"),
+    (("search", "--stratgy", "random"), "--strategy"),
+    (("evaluate", "--seed", "3"), "--seeds"),
+    (("profile", "--decouplin=uncut"), "--decoupling"),
+    (("profile", "--epoch", "1"), "--epochs"),
+    (("search", "--space", "smal"), "small"),
+    (("search", "--space", "small(widht=2)"), "width"),
+    (("search", "--space", "small(heads=[convv])"), "conv"),
+    (("search", "--space", "space(backbone=smal,heads=[conv])"), "small"),
+    (("search", "--method", "dgll"), "dgl"),
+    (("search", "--method", "dgl(label_smothing=0.1)"), "label_smoothing"),
+    (("search", "--task", "digit"), "digits"),
+    (("search", "--task", "digits(valdation=0.1)"), "validation"),
+    (("search", "--strategy", "sedonna"), "sedona"),
+    (("search", "--strategy", "sedona(pretrian=9)"), "pretrain"),
+    (("search", "--strategy", "optuna(sampler=tp)"), "tpe"),
+    (("search", "--optimizer", "sdg"), "sgd"),
+    (("search", "--schedule", "cosin"), "cosine"),
+    (("search", "--precision", "fp61"), "fp16"),
+    (("evaluate", "--methods", "dgl", "backpropp"), "backprop"),
+    (("evaluate", "--decoupling", "3:conv", "evn(3)"), "even"),
+    (("evaluate", "--decoupling", "3:lineer"), "linear"),
+    (("evaluate", "--decoupling", "3:conv(dept=2)"), "depth"),
+    (("evaluate", "--decoupling", "balanced(3,haed=linear)"), "head"),
+])
+def test_a_typing_error_gets_the_nearest_real_name(refused, argv, nearest):
+    line = refused(*argv)
+    assert nearest in line
+    typed = argv[0] if len(argv) == 1 else argv[1].partition("=")[0]
+    assert typed in line or any(f"'{word}'" in line for word in shlex.split(" ".join(argv).translate(str.maketrans("(),=[]:", " " * 7))))
+
+
+@pytest.mark.parametrize(("file", "said"), [
+    ("epoch: 3", "epochs"),
+    ("strategy: random", "'strategy'"),
+    ("json: true", "'json'"),
+    ("batch_size: [1, 2]", "batch_size takes one value"),
+    ("checkpoint_units: maybe", "true or false"),
+    ("lr: true", "lr takes values"),
+    ("lr: {a: 1}", "lr takes values"),
+    ("batch_size: many", "--batch-size"),
+    ("methods: []", "--methods"),
+    ("[1, 2", "line 1"),
+    ("- 1", "--print-config"),
+    ("", "--print-config"),
+    ("space: \x00", "cannot be read"),
+])
+def test_a_configuration_that_does_not_hold(refused, file, said):
+    Path("options.yaml").write_text(file)
+    assert said in refused("evaluate", "--config", "options.yaml")
+
+
+@pytest.mark.parametrize(("argv", "said"), [
+    ((), "search | evaluate"),
+    (("list", "more"), "'more'"),
+    (("--json", "list"), "run.py list --json"),
+    (("search", "--seed", "-1"), "from 0 on, but -1 came"),
+    (("search", "--seed", "1.5"), "1.5"),
+    (("search", "--threads", "0"), "--threads"),
+    (("search", "--lr", "0"), "lr is above 0"),
+    (("search", "--lr", "nan"), "nan"),
+    (("search", "--lr", "fast"), "'fast'"),
+    (("search", "--iterations", "0"), "from 1 on, but 0 came"),
+    (("search", "--epochs", "0"), "--epochs"),
+    (("search", "--epochs", "1", "--iterations", "1"), "not allowed with"),
+    (("search", "--batch-size", "0"), "batch size 0"),
+    (("search", "--batch-size", "100000"), "1..862"),
+    (("search", "--device", "cuda:99"), "cuda:N"),
+    (("search", "--device", "meta"), "'meta'"),
+    (("search", "--device", "toaster"), "'toaster'"),
+    (("search", "--task", "digits(validation=2)"), "share"),
+    (("search", "--task", "digits(crop=1.5)"), "whole number"),
+    (("search", "--strategy", "random(trials=0)"), "at least one"),
+    (("search", "--strategy", "optuna(population=1)"), "population"),
+    (("search", "--strategy", "sedona(lr=-1)"), "sedona's lr"),
+    (("search", "--strategy", "random(trials=many)"), "whole number"),
+    (("search", "--strategy", "random(trials=1"), "does not parse"),
+    (("search", "--strategy", "no_such_module.Strategy"), "PYTHONPATH"),
+    (("search", "--method", "backprop"), "no effect"),
+    (("search", "--space", "vgg19"), "32 x 32"),
+    (("search", "--space", "small(num_blocks=9)"), "9"),
+    (("search", "--space", "nowhere.yaml"), "nowhere.yaml"),
+    (("search", "--config", "nowhere.yaml"), "nowhere.yaml"),
+    (("search", "--config"), "--config"),
+    (("evaluate", "--seeds", "0"), "--seeds"),
+    (("evaluate", "--ensemble", "0"), "--ensemble"),
+    (("evaluate", "--ensemble", "4"), "no run has more than 3"),
+    (("evaluate", "--decoupling", "6:linear"), "cuts lie in 1..5"),
+    (("evaluate", "--decoupling", "0:linear"), "from 1 on"),
+    (("evaluate", "--decoupling", "4:linear 2:linear"), "rising"),
+    (("evaluate", "--decoupling", "3:"), "'3:'"),
+    (("evaluate", "--decoupling", ""), "''"),
+    (("evaluate", "--decoupling", "even(7)"), "1..6 blocks, but 7"),
+    (("evaluate", "--decoupling", "even"), "num_blocks"),
+    (("evaluate", "--decoupling", "published(4)"), "'small'"),
+    (("evaluate", "--decoupling", "3:conv(depth=9)"), "1..4"),
+    (("evaluate", "--task", "arrays(root=mine)", "--data-dir", "nowhere"), "nowhere/mine/train.npz"),
+    (("evaluate", "--task", "arrays"), "root"),
+])
+def test_a_wrong_value_gets_one_line(refused, argv, said):
+    assert said in refused(*argv)
+    assert not Path("results").exists()
+
+
+# ---- files that cannot be used
+
+@pytest.mark.parametrize("option", ["--results", "--runs"])
+@pytest.mark.parametrize("below", ["", "/deeper"])
+def test_a_file_in_the_place_of_a_folder(call, option, below):
+    Path("file").write_text("here\n")
+    code, out, err = call(*EVALUATE, option, f"file{below}")
+    assert (code, out) == (2, "") and "file" in err.splitlines()[-1] and "Traceback" not in err
+    assert Path("file").read_text() == "here\n"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only for root")
+def test_a_results_folder_that_must_not_be_written(call):
+    Path("results").mkdir(mode=0o555)
+    code, out, err = call(*EVALUATE)
+    assert (code, out) == (2, "") and "writable" in err.splitlines()[-1]
+
+
+def test_a_torn_row_is_trained_again_and_no_other(succeed):
+    succeed(*EVALUATE)
+    path, whole = Path("results/evaluate.csv"), rows()
+    path.write_bytes(path.read_bytes()[:-40])
+    facts = json.loads(succeed(*EVALUATE, "--json"))
+    assert facts["new_rows"] == 1
+    scores = ["method", "decoupling", "seed", "test_error", "test_loss", "validation_error"]
+    pd.testing.assert_frame_equal(rows()[scores], whole[scores])
+
+
+def test_a_damaged_row_is_named_and_left_alone(call, succeed):
+    succeed(*EVALUATE)
+    path = Path("results/evaluate.csv")
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines[:2], "dgl,too,short\n", *lines[2:]]))
+    before = path.read_bytes()
+    code, out, err = call(*EVALUATE)
+    assert (code, out) == (2, "") and "evaluate.csv, line 3: " in err.splitlines()[-1]
+    assert path.read_bytes() == before
+
+
+# ---- real processes
+
+LONGER = ("evaluate", "--space", "small(width=0.25)", "--iterations", "60", "--decoupling", "even(3)", "--methods", "dgl",
+          "--seeds", "3")
+SCORES = ["seed", "decoupling", "test_error", "test_loss", "validation_error", "validation_loss", "train_loss", "best_iteration"]
+
+
+def start(*argv, **settings):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"} | settings.pop("env", {})
+    return subprocess.Popen([sys.executable, ROOT / "run.py", *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            text=True, env=environment, **settings)
+
+
+def until(condition, process):
+    """Wait for something that the process does before it ends."""
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+
+
+def one_run_is_finished_and_one_is_begun():
+    return Path("results/evaluate.csv").exists() and len(list(Path("runs").glob("*/checkpoint.pt"))) == 1 and len(rows()) == 1
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The scores of LONGER when nothing disturbs it."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert run.main(["evaluate", *LONGER[1:], "--json"]) == 0
+        return rows()[SCORES]
+
+
+def assert_complete(undisturbed):
+    pd.testing.assert_frame_equal(rows()[SCORES].sort_values("seed", ignore_index=True), undisturbed)
+    assert not list(Path("runs").glob("*/*"))
+
+
+def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(succeed, undisturbed):
+    process = start(*LONGER)
+    until(one_run_is_finished_and_one_is_begun, process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+    assert (process.returncode, out) == (130, "") and "Traceback" not in err
+    assert 1 <= len(rows()) < 3
+    *_, last = err.splitlines()
+    assert "finished rows are kept" in last
+    _, script, *argv = shlex.split(last.partition("go on with: ")[2])
+    assert (script, tuple(argv)) == ("run.py", LONGER)
+    succeed(*argv)
+    assert_complete(undisturbed)
+
+
+def test_a_killed_command_goes_on_where_it_was(succeed, undisturbed):
+    process = start(*LONGER)
+    until(one_run_is_finished_and_one_is_begun, process)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    succeed(*LONGER)
+    assert_complete(undisturbed)
+
+
+def test_two_processes_share_an_evaluation(undisturbed):
+    processes = [start(*LONGER) for _ in range(2)]
+    outputs = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert outputs[0][0] == outputs[1][0] and "3  dgl" not in outputs[0][0]
+    assert_complete(undisturbed)
+
+
+def test_two_processes_of_one_search_learn_once(succeed):
+    strategy = "sedona(pretrain=20,meta_steps=4,inner_steps=2,memory=5,outer_batch=32)"
+    search = ("search", *TINY, "--strategy", strategy)
+    processes = [start(*search) for _ in range(2)]
+    outputs = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    learned = rows("alpha_beta")
+    assert len(learned) == 4 * 5 and not learned.duplicated(["run", "meta_step", "gap"]).any()
+    assert len(rows("search")) == 1
+    succeed(*search, "--results", "alone", "--runs", "alone")
+    pd.testing.assert_frame_equal(pd.read_csv("alone/alpha_beta.csv", dtype=str), learned)
+
+
+@pytest.mark.parametrize("kibibytes", [3, 12])
+def test_a_full_disk_costs_no_finished_row(succeed, undisturbed, kibibytes):
+    """No file may grow beyond so much: the first checkpoint does not fit, or does and the results do not."""
+    limit = 1024 * kibibytes
+    process = start(*LONGER, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    out, err = process.communicate()
+    assert (process.returncode, out) == (2, "") and "Traceback" not in err
+    assert "File too large" in err.splitlines()[-1] and "go on with: python run.py evaluate" in err
+    succeed(*LONGER)
+    assert_complete(undisturbed)
+
+
+def test_help_and_a_reader_that_has_seen_enough():
+    help_, listing = start("--help"), start("list")
+    assert listing.stdout is not None
+    listing.stdout.close()
+    out, err = help_.communicate()
+    assert help_.returncode == 0 and err == "" and all(command in out for command in ("search", "evaluate", "profile", "list"))
+    assert listing.stderr is not None and listing.stderr.read() == "" and listing.wait() == 0
+
+
+def test_a_terminal_without_box_characters():
+    process = start("profile", env={"PYTHONIOENCODING": "ascii"})
+    out, err = process.communicate()
+    assert process.returncode == 0 and "block 0" in out and "Traceback" not in err
