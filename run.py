@@ -7,7 +7,7 @@ import json
 import os
 import shlex
 import sys
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -243,6 +243,10 @@ def run_evaluate(options: argparse.Namespace) -> None:
     comparison = Comparison(problem, options.methods, options.decoupling, range(options.seeds), log=log, tuning_log=tuning_log,
                             rates=options.lr, schedules=options.schedule, ensemble=options.ensemble, report=progress,
                             command=command_line())
+    with torch.device("meta"):  # what cannot be built is said now, not after hours of other runs
+        for method, points in comparison.points.items():
+            for point in points:
+                replace(problem, method=method).build(point)
     say_where(problem, options)
     before = len(log.rows())
     there, wanted = comparison.counts()

@@ -11,7 +11,7 @@ cuda     on a GPU only: torch.cuda.max_memory_allocated of such a step less what
          gradients and the kernels' workspaces are in it, which the others leave out
 
 The ratios are to the same figure of our backprop, and of plain PyTorch: nn.Conv2d, nn.BatchNorm2d, nn.ReLU() not in
-place, and a loop written here; neither is checkpointed. Appends a row a case to the CSV. Takes some minutes.
+place, and the loop of benchmarks/step_time.py; neither is checkpointed. Appends a row a case to the CSV. Takes some minutes.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from benchmarks.step_time import INPUT_SHAPE, NUM_CLASSES, Step, plain_step, plain_vgg19
 from methods.method import Method
 from methods.settings import TrainingSettings
 from methods.table import METHODS
@@ -41,13 +42,11 @@ from spaces.decoupling import Decoupling
 from spaces.space import SearchSpace
 from spaces.splits import balanced, even, published
 
-BATCH_SIZE, INPUT_SHAPE, NUM_CLASSES = 128, (3, 32, 32), 10
-NUM_BLOCKS = (2, 4, 8)
+BATCH_SIZE, NUM_BLOCKS = 128, (2, 4, 8)
 HEADS = ("linear", "mlp_sr", "conv(depth=1)", "conv(depth=4)")
 TARGETS = {False: 0.45, True: 0.30}  # of balanced(4) with mlp_sr, by checkpoint_units
 META, CPU = torch.device("meta"), torch.device("cpu")
 
-Step = Callable[[torch.Tensor, torch.Tensor], object]
 Figures = dict[str, float]
 
 
@@ -84,12 +83,12 @@ def main() -> None:
     parser.add_argument("--device", type=read_device, default="auto", help="auto, cpu, cuda or cuda:N")
     arguments = parser.parse_args()
     device = arguments.device
-    source = {"batch_size": BATCH_SIZE, "device": device_name(device), **provenance(),
-              "command": shlex.join(["python", *sys.argv])}
+    source: dict[str, Cell] = {"batch_size": BATCH_SIZE, "device": device_name(device), **provenance(),
+                               "command": shlex.join(["python", *sys.argv])}
     space = SearchSpace("vgg19", HEADS, input_shape=INPUT_SHAPE, num_classes=NUM_CLASSES)
     plain = of_plain(device)
     backprop = of_case(next(cases(space)), device)
-    print(f"{'':42}{'KiB an':>8}  ratio to backprop\n{'':42}{'image':>8}{'to plain':>10}"
+    print(f"{'':42}{'KiB an':>8}{'ratio to':>10}{'ratio to our backprop':>23}\n{'':42}{'image':>8}{'plain':>10}"
           + "".join(f"{name:>10}" for name in backprop))
     rows = [source | {"method": "plain PyTorch"} | compared(plain, plain, backprop)]
     for case in cases(space):
@@ -143,29 +142,9 @@ def of_plain(device: torch.device) -> Figures:
 
 
 def plain_training(place: torch.device) -> tuple[nn.Module, Step]:
-    """The plain network on its device, and its training step."""
-    model = plain_vgg19().to(device=place, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4, fused=True)
-
-    def step(x: torch.Tensor, y: torch.Tensor) -> None:
-        F.cross_entropy(model(x), y).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-
-    return model, step
-
-
-def plain_vgg19() -> nn.Sequential:
-    """vgg19 as it is usually written."""
-    layers: list[nn.Module] = []
-    inputs = INPUT_SHAPE[0]
-    for outputs, depth in ((16, 2), (32, 2), (64, 4), (128, 4), (128, 4)):
-        for _ in range(depth):
-            layers += [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
-            inputs = outputs
-        layers.append(nn.MaxPool2d(2))
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(128, 1024), nn.ReLU(), nn.Dropout(0.5),
-                         nn.Linear(1024, 1024), nn.ReLU(), nn.Dropout(0.5), nn.Linear(1024, NUM_CLASSES))
+    """Plain PyTorch on a device: the model and its step."""
+    model = plain_vgg19()
+    return model, plain_step(model, place)
 
 
 def run_for_real(training: Callable[[torch.device], tuple[nn.Module, Step]], device: torch.device) -> Figures:

@@ -70,37 +70,47 @@ _EVERY_MODULE = vars(nn.Module()).keys()
 
 @dataclass(frozen=True)
 class Footprint:
-    """A module's activation bytes an image: `kept` between its forward and its backward pass, and its own `peak` in
-    either, both beside its input and the latter with the gradient that it is given."""
+    """A module's activation bytes an image. `kept`: what stays between its forward and its backward pass beside its
+    input and its output, and whether these stay too; `peak`: the most in either pass, its input included."""
 
     kept: int
+    keeps_input: bool
+    keeps_output: bool
     peak: int
 
 
-def footprint(module: nn.Module, input_shape: tuple[int, ...], *, first: bool = False, last: bool = False) -> Footprint:
+def footprint(module: nn.Module, input_shape: tuple[int, ...], *, first: bool = False, last: bool = False,
+              held: bool = False) -> Footprint:
     """The footprint of a module that lies on the meta device; nothing is computed.
 
-    `first`: its input needs no gradient, as in the first unit of a block. `last`: its output outlives its backward
-    pass, as that of a block, which the next block is given. The difference between two batch sizes is taken, so that
-    what does not grow with the batch does not count.
+    `first`: its input needs no gradient, as in the first unit of a block, and outlives it. `held`: its input outlives it.
+    `last`: its output outlives its backward pass, as that of a block, which the next block is given. The difference
+    between two batch sizes is taken, so that what does not grow with the batch does not count.
     """
-    small, large = (_footprint(module, (batch, *input_shape), first, last) for batch in (_BATCH, 2 * _BATCH))
-    return Footprint((large.kept - small.kept) // _BATCH, (large.peak - small.peak) // _BATCH)
+    small, large = (_footprint(module, (batch, *input_shape), first, last, held) for batch in (_BATCH, 2 * _BATCH))
+    return Footprint((large.kept - small.kept) // _BATCH, large.keeps_input, large.keeps_output,
+                     (large.peak - small.peak) // _BATCH)
 
 
 _BATCH = 1024  # large, so that activations and not weights decide where the peak lies
 
 
-def _footprint(module: nn.Module, shape: tuple[int, ...], first: bool, last: bool) -> Footprint:
-    x = torch.empty(*shape, device="meta", requires_grad=not first)
-    with PeakMemory(leave_out=module.parameters()) as memory:
+def _footprint(module: nn.Module, shape: tuple[int, ...], first: bool, last: bool, held: bool) -> Footprint:
+    with torch.device("meta"), PeakMemory(leave_out=module.parameters()) as memory:
+        # Where a unit comes before, only the graph holds its output, so a module that is done with it may let it go.
+        x = torch.empty(shape) if first else torch.empty((), requires_grad=True).expand(shape).clone()
         y = module(x)
-        kept = memory.current
+        end = y.sum()
         if y.requires_grad:
-            end = y.sum()
             y.register_hook(torch.empty_like)  # what comes after gives a gradient with storage of its own
-            if not last:
-                del y
+        given, made = weakref.ref(x.untyped_storage()), weakref.ref(y.untyped_storage())
+        sizes = x.untyped_storage().nbytes(), y.untyped_storage().nbytes()
+        holding = (x if first or held else None, y if last else None)
+        del x, y
+        keeps = given() is not None, made() is not None
+        kept = memory.current - sum(size for size, there in zip(sizes, keeps, strict=True) if there)
+        if end.requires_grad:
             end.backward()
+        del holding
     module.zero_grad(set_to_none=True)
-    return Footprint(kept, memory.peak)
+    return Footprint(kept, *keeps, memory.peak)

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from spaces.lean_unit import is_lean, lean
+
 
 class DecoupledNet(nn.Module):
     """`blocks[k]` maps what block k is given to its activation, `heads[k]` maps that to logits (N, classes)."""
@@ -34,7 +36,8 @@ class DecoupledNet(nn.Module):
 class Block(nn.Sequential):
     """The units between two cuts. With `checkpoint_units` only the units' inputs are kept for the backward pass.
 
-    The last unit is never checkpointed: its backward pass comes first, while all that would be saved is still alive.
+    Where a unit is conv-BN-ReLU, it runs in the form that needs least (`spaces.lean_unit`). Any other is checkpointed,
+    but for the last: its backward pass comes first, while all that would be saved is still alive.
     """
 
     def __init__(self, units: Sequence[nn.Module], *, checkpoint_units: bool = False) -> None:
@@ -42,13 +45,17 @@ class Block(nn.Sequential):
         self.checkpoint_units = checkpoint_units
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Run the units in order; the same values and gradients with and without checkpointing."""
+        """Run the units in order; the same values and gradients, up to rounding, with and without checkpointing."""
         if not (self.checkpoint_units and torch.is_grad_enabled()):
             return super().forward(x)
-        *inner, last = self
-        for unit in inner:
-            x = checkpoint(unit, x, use_reentrant=False, context_fn=partial(_contexts, unit))
-        return last(x)
+        for i, unit in enumerate(self):
+            if is_lean(unit, x):
+                x = lean(unit, x)
+            elif i == len(self) - 1:
+                x = unit(x)
+            else:
+                x = checkpoint(unit, x, use_reentrant=False, context_fn=partial(_contexts, unit))
+        return x
 
 
 def _contexts(unit: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:

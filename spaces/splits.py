@@ -70,32 +70,36 @@ def block_bytes(space: SearchSpace, head: str, *, checkpoint_units: bool = False
     sizes = [_BYTES * prod(shape) for shape in shapes]
     known: dict[tuple[object, ...], Footprint] = {}
 
-    def of(module: nn.Module, shape: tuple[int, ...], first: bool = False, last: bool = False) -> Footprint:
-        key = (likeness(module), shape, first, last)
+    def of(module: nn.Module, shape: tuple[int, ...], **how: bool) -> Footprint:
+        key = (likeness(module), shape, *how.items())
         if key not in known:
-            known[key] = footprint(module, shape, first=first, last=last)
+            known[key] = footprint(module, shape, **how)
         return known[key]
 
     @cache
     def of_unit(i: int, first: bool, last: bool) -> Footprint:
-        again = checkpoint_units and not last
-        return of(Block([units[i], nn.Identity()], checkpoint_units=True) if again else units[i], shapes[i], first, last)
+        parts = [units[i]] if last else [units[i], nn.Identity()]
+        unit = Block(parts, checkpoint_units=True) if checkpoint_units else units[i]
+        return of(unit, shapes[i], first=first, last=last)
 
     @cache
     def of_head(gap: int) -> Footprint:
         if gap == space.num_units:
-            return of(space.template.classifier, shapes[gap])
+            return of(space.template.classifier, shapes[gap], held=True)
         with torch.device("meta"):
-            return of(HEADS.build(head, space.site(gap)), shapes[gap])
+            return of(HEADS.build(head, space.site(gap)), shapes[gap], held=True)
 
     def peak(start: int, stop: int) -> int:
-        alive = sizes[0] + (sizes[start] if start > 0 else 0)
-        largest = 0
+        """`alive` is beside the unit's input, which its own peak counts for as long as the unit itself needs it."""
+        alive, largest, kept_before = sizes[0] if start > 0 else 0, 0, True
         for i in range(start, stop):
             last = i == stop - 1
             unit = of_unit(i, i == start, last)
+            given = sizes[i] if kept_before and not (unit.keeps_input or i == start) else 0
             output = 0 if last else sizes[stop]
-            largest, alive = max(largest, alive + unit.peak + output), alive + unit.kept
+            largest = max(largest, alive + given + unit.peak + output)
+            alive += unit.kept + (sizes[i] if kept_before or unit.keeps_input else 0)
+            kept_before = unit.keeps_output
         return max(largest, alive + of_head(stop).peak)
 
     return peak

@@ -192,16 +192,18 @@ def test_survives_kill_9_at_any_moment(tmp_path: Path) -> None:
     path = tmp_path / "killed.pt"
     folders = [str(HERE), str(HERE.parents[1])]
     script = f"import sys; sys.path[:0] = {folders}; import test_training; test_training.main({str(path)!r})"
-    reached = []
+    reached, codes = [], []
     for _ in range(3):
         with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
-            assert process.stdout is not None and process.stdout.readline() == b"\n"
-            time.sleep(random.uniform(0, 0.3))
+            assert process.stdout is not None
+            for _ in range(random.randint(3, 12)):
+                process.stdout.readline()
+            time.sleep(random.uniform(0, 0.02))
             os.kill(process.pid, signal.SIGKILL)
-            process.stdout.read()
-        assert process.returncode == -signal.SIGKILL, "it finished before it was killed"
-        reached.append(torch.load(path, weights_only=True)["iteration"] if path.exists() else 0)
-    assert reached == sorted(reached) and reached[-1] > 0
+        codes.append(process.returncode)
+        reached.append(torch.load(path, weights_only=True)["iteration"])
+    assert 0 < reached[0] < 60 and reached == sorted(reached)
+    assert codes[0] == -signal.SIGKILL and set(codes) <= {-signal.SIGKILL, 0}
     finished = run(path, method=build(dropout=True), how=settings(iterations=60))
     full = run(tmp_path / "full.pt", method=build(dropout=True), how=settings(iterations=60))
     assert same(results(finished, path), results(full, tmp_path / "full.pt"))

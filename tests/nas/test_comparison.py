@@ -171,8 +171,8 @@ def test_leaves_to_another_process_what_it_trains_and_waits_for_it_last(tmp_path
     assert Counter(names(comparison.log.rows())) == Counter(WANTED)
 
 
-def main(folder: str, iterations: str, num_seeds: str) -> None:
-    """What another process runs: the comparison; it prints a line at each report of a training and how many it finished."""
+def main(folder: str, iterations: str, num_seeds: str, dies_at: str) -> None:
+    """What another process runs: the comparison. It prints how many trainings it finished, or dies within one."""
     torch.set_num_threads(1)
     finished = 0
 
@@ -183,28 +183,28 @@ def main(folder: str, iterations: str, num_seeds: str) -> None:
         return trained
 
     def report(what: str, done: int, total: int, **figures: float) -> None:
-        if what != "runs":
-            print(done, flush=True)
+        if str(done) == dies_at:
+            os.kill(os.getpid(), signal.SIGKILL)
 
     evaluate.train = counted
     comparison = compare(Path(folder), num_seeds=int(num_seeds), iterations=int(iterations), report=report)
     print("ready", flush=True)
     sys.stdin.readline()
     comparison.run()
-    print(finished, flush=True)
+    print(finished)
 
 
-def start(folder: Path, iterations: int, num_seeds: int) -> subprocess.Popen:
+def start(folder: Path, *, iterations: int, num_seeds: int, dies_at: int | None = None) -> subprocess.Popen:
     folders = [str(HERE), str(HERE.parents[1])]
     script = f"import sys; sys.path[:0] = {folders}; import test_comparison; test_comparison.main(*sys.argv[1:])"
-    return subprocess.Popen([sys.executable, "-c", script, str(folder), str(iterations), str(num_seeds)],
-                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", script, str(folder), str(iterations), str(num_seeds), str(dies_at)],
+                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    return process
 
 
 def test_two_processes_share_the_runs_and_neither_loses_nor_repeats_one(tmp_path: Path) -> None:
-    processes = [start(tmp_path, 6, 2) for _ in range(2)]
-    for process in processes:
-        assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    processes = [start(tmp_path, iterations=6, num_seeds=2) for _ in range(2)]
     for process in processes:
         assert process.stdin is not None
         process.stdin.write("go\n")
@@ -215,15 +215,10 @@ def test_two_processes_share_the_runs_and_neither_loses_nor_repeats_one(tmp_path
 
 
 def test_a_killed_process_leaves_its_run_to_the_next_which_ends_as_if_nothing_had_been(tmp_path: Path) -> None:
-    process = start(tmp_path / "killed", 40, 1)
-    assert process.stdin is not None and process.stdout is not None
-    process.stdin.write("go\n")
-    process.stdin.flush()
-    while process.stdout.readline() != "30\n":
-        pass
-    os.kill(process.pid, signal.SIGKILL)
-    process.communicate()
-    killed, whole = (compare(tmp_path / name, num_seeds=1, iterations=40) for name in ("killed", "whole"))
+    process = start(tmp_path / "killed", iterations=20, num_seeds=1, dies_at=15)
+    process.communicate("go\n")
+    assert process.returncode == -signal.SIGKILL
+    killed, whole = (compare(tmp_path / name, num_seeds=1, iterations=20) for name in ("killed", "whole"))
     assert killed.counts() == (0, 3)
     scores = [[(*name, row["validation_error"], row["test_error"], row["train_loss"])
                for name, row in zip(names(rows), rows, strict=True)] for rows in (killed.run(), whole.run())]

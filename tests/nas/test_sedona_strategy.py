@@ -13,6 +13,7 @@ from torch import nn
 from methods import checkpoint
 from methods.settings import TrainingSettings
 from methods.training import Diverged
+from nas.claim import Claim
 from nas.problem import Problem, Score, silent
 from nas.strategies import STRATEGIES
 from nas.tasks import TASKS
@@ -197,6 +198,22 @@ def test_a_finished_search_is_not_repeated(make):
     problem, steps = make(num_blocks=3), []
     first = search(problem)
     assert search(problem, report=lambda what, *_, **__: steps.append(what)) == first and steps == []
+
+
+def test_a_second_process_of_the_same_search_waits_while_the_first_learns(make):
+    """The claim on the search's folder is taken from the first step to the last, and free in the end."""
+    problem, free = make(num_blocks=2), []
+
+    def try_claim(*_, **__):
+        (lock,) = problem.runs.glob("*.lock")
+        claim = Claim(lock.with_suffix(""))
+        free.append(claim.try_take())
+        claim.release()
+
+    search(problem, report=try_claim)
+    assert free == [False] * (PRETRAIN + META_STEPS)
+    try_claim()
+    assert free[-1]
 
 
 @pytest.mark.parametrize(("settings", "level"), [

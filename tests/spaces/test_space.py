@@ -86,6 +86,15 @@ def test_whatever_a_sampler_asks_for_is_in_the_space(constraints, heads):
         space.check(space.decode(point))
 
 
+def test_decoding_takes_cuts_in_any_order_and_moves_them_with_their_heads():
+    space = small(("linear", "mlp_sr", "predsim"), num_blocks=(2, 3), min_block=2)
+    point = {"num_blocks": 3, "cut_0": 4, "head_0": "linear", "cut_1": 0, "head_1": "predsim"}
+    assert str(space.decode(point)) == "2:predsim 4:linear", "asked for 5:linear and 1:predsim, with blocks of two units"
+    free = small(("linear", "mlp_sr", "predsim"), min_block=2)
+    point = {"gap_1": "uncut", "gap_2": "predsim", "gap_3": "mlp_sr", "gap_4": "uncut", "gap_5": "linear"}
+    assert str(free.decode(point)) == "2:predsim 4:mlp_sr", "three cuts are too many, so the last is dropped"
+
+
 @pytest.mark.parametrize(("constraints", "heads"), SPACES)
 def test_the_spec_reads_back(constraints, heads):
     space = small(heads, **constraints)

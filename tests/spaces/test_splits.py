@@ -76,7 +76,8 @@ def test_even_moves_to_what_the_space_allows():
 
 @pytest.mark.parametrize(("text", "num_blocks", "head", "checkpoint_units"), [
     ("small", 3, "mlp_sr", False), ("small", 4, "conv(depth=2)", True), ("small(min_block=2)", 3, "linear", False),
-    ("vgg11", 4, "linear", False), ("vgg11(gaps=[1,3,4,7],num_blocks=3)", 3, "linear", True), ("resnet18", 4, "linear", False),
+    ("vgg11", 4, "linear", False), ("vgg11", 2, "linear", True),
+    ("vgg11(gaps=[1,3,4,7],num_blocks=3)", 3, "linear", True), ("resnet18", 3, "linear", False),
 ])
 def test_balanced_is_the_best_of_all(text, num_blocks, head, checkpoint_units):
     space = space_of(text)
