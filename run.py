@@ -309,10 +309,11 @@ def _shown(entries: Any, name: str) -> str:
 
 def read_problem(options: argparse.Namespace, method: str, seed: int, lr: float, schedule: str) -> Problem:
     """Everything that a run needs, from the options."""
-    if seed < 0:
-        raise UserError(f"a seed is a whole number from 0 on, but {seed} came")
-    if options.threads < 1:
-        raise UserError(f"--threads is a number of threads from 1 on, but {options.threads} came")
+    if not 0 <= seed < 2**32:
+        raise UserError(f"a seed is a whole number in 0..2**32 - 1, but {seed} came")
+    num_cores = os.cpu_count() or 1
+    if not 1 <= options.threads <= num_cores:
+        raise UserError(f"--threads is a number of threads in 1..{num_cores} on this machine, but {options.threads} came")
     torch.set_num_threads(options.threads)
     device = read_device(options.device)
     task = TASKS.resolve(options.task)

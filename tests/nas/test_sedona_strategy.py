@@ -16,6 +16,7 @@ from methods.training import Diverged
 from nas.claim import Claim
 from nas.problem import Problem, Score, silent
 from nas.strategies import STRATEGIES
+from nas.strategies.sedona.relaxation import Relaxation
 from nas.tasks import TASKS
 from spaces.backbone import Backbone
 from spaces.errors import UserError
@@ -140,10 +141,28 @@ def test_the_objectives_differ(make):
     assert np.abs(learned[0] - learned[1]).max() > 1e-3
 
 
+@pytest.mark.parametrize(("objective", "foreign"), [("validation", "released_inner_loss"), ("validation", "nested_loss"),
+                                                    ("train", "inner_loss"), ("train", "outer_loss")])
+def test_an_objective_uses_no_loss_of_the_other(make, monkeypatch, objective, foreign):
+    def refuse(*arguments):
+        raise AssertionError(f"{objective} used {foreign}")
+
+    monkeypatch.setattr(Relaxation, foreign, refuse)
+    search(make(num_blocks=2), f"{TINY},objective={objective}")
+
+
 # ---- stopped and started again
 
 class Stop(Exception):
     pass
+
+
+def with_dropout(site):
+    """A head that draws random numbers as it trains."""
+    return nn.Sequential(nn.Dropout(0.5), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(site.shape[0], site.num_classes))
+
+
+STOPPED_HEADS = ["conv(depth=1)", f"{__name__}.with_dropout"]
 
 
 def stopping_at(step):
@@ -161,7 +180,7 @@ def stopping_at(step):
 def undisturbed(images, tmp_path_factory):
     """The trajectory of a search that nothing stops, as it lies on disk."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    space = SearchSpace("small(width=0.25)", HEADS, input_shape=images.input_shape, num_classes=10, num_blocks=3)
+    space = SearchSpace("small(width=0.25)", STOPPED_HEADS, input_shape=images.input_shape, num_classes=10, num_blocks=3)
     problem = Problem(space, "dgl", "digits", images, TrainingSettings(batch_size=16), 0, torch.device("cpu"), folder, folder)
     return search(problem), (folder / "alpha_beta.csv").read_bytes()
 
@@ -172,7 +191,7 @@ def undisturbed(images, tmp_path_factory):
 ])
 def test_a_search_stopped_at_any_moment_ends_as_if_it_had_not_been(make, undisturbed, monkeypatch, seconds, step):
     monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", seconds)
-    problem = make(num_blocks=3)
+    problem = make(heads=STOPPED_HEADS, num_blocks=3)
     with pytest.raises(Stop):
         search(problem, report=stopping_at(step))
     torch.manual_seed(step)  # nothing of the first process is left
@@ -183,7 +202,7 @@ def test_a_search_stopped_at_any_moment_ends_as_if_it_had_not_been(make, undistu
 
 def test_a_search_stopped_at_every_step_ends_as_if_it_had_not_been(make, undisturbed, monkeypatch):
     monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", -1.0)
-    problem, starts = make(num_blocks=3), 1
+    problem, starts = make(heads=STOPPED_HEADS, num_blocks=3), 1
     while True:
         try:
             answer = search(problem, report=stopping_at(2))

@@ -1,4 +1,4 @@
-"""The decoupled network against the plain backbone, and checkpointed units against plain ones, to the bit."""
+"""The decoupled network against the plain backbone, and checkpointed units against plain ones."""
 
 from __future__ import annotations
 
@@ -63,18 +63,18 @@ def step(net: DecoupledNet, x: torch.Tensor, y: torch.Tensor) -> list[torch.Tens
 
 @pytest.mark.parametrize("name", ["small", "vgg11", "resnet18", "resnet32"])
 @pytest.mark.parametrize("cut", [False, True])
-def test_checkpointing_changes_no_bit(name, cut):
-    """Loss, gradients, running statistics and their counts; dropout in VGG's classifier draws the same numbers."""
+def test_checkpointing_changes_nothing_but_rounding(name, cut):
+    """Loss, gradients, running statistics and their counts, in float64; dropout in VGG's classifier draws the same."""
     space = read_space(f"{name}(width=0.25)", SHAPE, 10)
     results = []
     for checkpoint_units in (False, True):
         torch.manual_seed(0)
-        net = space.build(cut_at_random(space, 1) if cut else Decoupling(), checkpoint_units=checkpoint_units)
-        x, y = torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(3)), torch.arange(4)
+        net = space.build(cut_at_random(space, 1) if cut else Decoupling(), checkpoint_units=checkpoint_units).double()
+        x, y = torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(3)).double(), torch.arange(4)
         before = x.clone()
         results.append([tensor.clone() for _ in range(2) for tensor in step(net, x, y)])
         assert torch.equal(x, before)
-    assert all(torch.equal(ours, plain) for ours, plain in zip(results[1], results[0], strict=True))
+    torch.testing.assert_close(results[1], results[0], rtol=1e-8, atol=1e-10)
 
 
 class Awkward(nn.Module):

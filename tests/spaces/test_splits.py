@@ -25,6 +25,13 @@ def space_of(text: str) -> SearchSpace:
     return read_space(text, CIFAR, 10)
 
 
+@pytest.fixture(autouse=True)
+def few_parts(monkeypatch):
+    """Lean units loop over parts of the batch; two are as good as many here, and faster."""
+    monkeypatch.setattr("spaces.lean_unit.MOST_PARTS", 2)
+    monkeypatch.setattr("spaces.lean_unit.PART", 64)
+
+
 def cuts_of(text: str, space: str, default_head: str | None = "linear") -> tuple[int, ...]:
     return read_decoupling(text, space_of(space), default_head).cuts
 
