@@ -16,7 +16,7 @@ import yaml
 from tqdm import tqdm
 
 from methods.settings import TrainingSettings
-from methods.table import METHODS
+from methods.table import METHODS, method_class
 from methods.training import Diverged
 from nas.comparison import Comparison
 from nas.evaluate import Evaluator
@@ -352,7 +352,7 @@ def read_device(text: str) -> torch.device:
 
 def adapted(problem: Problem, text: str) -> Decoupling:
     """The decoupling that the text names, as the problem's method trains it."""
-    default_head = METHODS[METHODS.resolve(problem.method).name].default_head  # type: ignore[attr-defined]
+    default_head = method_class(problem.method).default_head
     return problem.adapt(read_decoupling(text, problem.space, default_head))
 
 

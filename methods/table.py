@@ -6,5 +6,15 @@ from methods.dgl import DGL, Backprop
 from methods.method import Method
 from methods.predsim import PredSim
 from spaces.component import Table
+from spaces.errors import UserError
 
 METHODS: Table[Method] = Table("method", {"backprop": Backprop, "dgl": DGL, "predsim": PredSim})
+
+
+def method_class(spec: str) -> type[Method]:
+    """The class behind `name(settings)`, without building it."""
+    name = METHODS.resolve(spec).name
+    kind = METHODS[name]
+    if not (isinstance(kind, type) and issubclass(kind, Method)):
+        raise UserError(f"a method is a subclass of methods.method.Method, which {name} is not")
+    return kind

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from methods.settings import TrainingSettings
-from methods.table import METHODS
+from methods.table import METHODS, method_class
 from nas.claim import Claim
 from nas.evaluate import Evaluator
 from nas.problem import Problem, Report
@@ -85,9 +85,9 @@ class Comparison:
         return sum(run.row is not None for run in decided), len(decided)
 
     def _points(self, method: str, decouplings: Sequence[str]) -> list[Decoupling]:
-        kind = METHODS[METHODS.resolve(method).name]
-        read = (read_decoupling(text, self.problem.space, kind.default_head) for text in decouplings)  # type: ignore[attr-defined]
-        return list(dict.fromkeys(kind.adapt(decoupling) for decoupling in read))  # type: ignore[attr-defined]
+        kind = method_class(method)
+        read = (read_decoupling(text, self.problem.space, kind.default_head) for text in decouplings)
+        return list(dict.fromkeys(kind.adapt(decoupling) for decoupling in read))
 
     def _tuning(self, method: str) -> list[Run]:
         if len(self.grid) == 1:

@@ -13,7 +13,7 @@ import torch
 
 from methods.method import Method
 from methods.settings import TrainingSettings
-from methods.table import METHODS
+from methods.table import METHODS, method_class
 from nas.images import Images
 from nas.results import Cell
 from spaces.decoupling import Decoupling
@@ -50,8 +50,7 @@ class Problem:
 
     def adapt(self, decoupling: Decoupling) -> Decoupling:
         """The decoupling that the method trains when this one is asked for."""
-        method = METHODS[METHODS.resolve(self.method).name]
-        return method.adapt(decoupling)  # type: ignore[attr-defined]
+        return method_class(self.method).adapt(decoupling)
 
     def build(self, decoupling: Decoupling) -> Method:
         """A freshly initialised method on its network; equal seeds give equal backbones for every decoupling."""

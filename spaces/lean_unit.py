@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import nn
@@ -14,7 +14,7 @@ from torch.nn.grad import conv2d_input, conv2d_weight
 PART, MOST_PARTS = 2**16, 32
 
 
-def is_lean(unit: nn.Module, x: torch.Tensor) -> bool:
+def is_lean(unit: nn.Module, x: torch.Tensor) -> TypeGuard[nn.Sequential]:
     """Whether `lean` can run the unit: [max-pool 2x2,] convolution without bias, BatchNorm, ReLU; training, in float32."""
     if not isinstance(unit, nn.Sequential) or len(unit) not in (3, 4):
         return False
@@ -115,7 +115,8 @@ def _passed(normalised: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor, g
 @torch.no_grad()
 def _track(norm: nn.BatchNorm2d, mean: torch.Tensor, variance: torch.Tensor) -> None:
     """Move the running statistics as BatchNorm does."""
-    assert norm.num_batches_tracked is not None and norm.running_mean is not None and norm.running_var is not None
+    assert norm.running_mean is not None and norm.running_var is not None and norm.momentum is not None
+    assert norm.num_batches_tracked is not None
     norm.num_batches_tracked += 1
     norm.running_mean.lerp_(mean, norm.momentum)
     norm.running_var.lerp_(variance, norm.momentum)

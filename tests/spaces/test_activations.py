@@ -167,9 +167,8 @@ def test_the_footprint_of_a_conv_unit():
 
 
 def test_the_footprint_of_a_lean_unit(monkeypatch):
-    """In 32 parts. It keeps x alone; its backward pass holds x, z and the gradient given, then z, that gradient and x's: x is let go,
-    unless it is
-    held."""
+    """In 32 parts. It keeps x alone; its backward pass holds x, z and the gradient given, then z, that gradient and x's.
+    x is let go before, unless it is held."""
     monkeypatch.setattr("spaces.lean_unit.MOST_PARTS", 32)
     one, x = FLOAT * 8 * 36, FLOAT * 48 * 36
     unit = Block([conv_bn_relu(48, 8).to("meta")], checkpoint_units=True)
