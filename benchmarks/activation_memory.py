@@ -1,6 +1,6 @@
 """Peak activation memory of one training step of vgg19 (3 x 32 x 32, batches of 128): backprop beside DGL.
 
-    python benchmarks/activation_memory.py --out results/activation_memory.csv --device auto
+    python benchmarks/activation_memory.py --out results/benchmarks/activation_memory.csv --device auto
 
 In bytes an image, the batch included, weights and optimizer not. Four figures a case:
 
@@ -79,10 +79,11 @@ class Case:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("results/activation_memory.csv"), help="the CSV file to append to")
+    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/activation_memory.csv"), help="the CSV file to append to")
     parser.add_argument("--device", type=read_device, default="auto", help="auto, cpu, cuda or cuda:N")
     arguments = parser.parse_args()
     device = arguments.device
+    torch.set_num_threads(1)
     source: dict[str, Cell] = {"batch_size": BATCH_SIZE, "device": device_name(device), **provenance(),
                                "command": shlex.join(["python", *sys.argv])}
     space = SearchSpace("vgg19", HEADS, input_shape=INPUT_SHAPE, num_classes=NUM_CLASSES)

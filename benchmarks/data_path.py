@@ -1,6 +1,6 @@
 """How many augmented CIFAR-10 images a second one CPU thread makes: nas.images beside torchvision's transforms.
 
-    python -m benchmarks.data_path --data-dir data --out results/data_path.csv
+    python -m benchmarks.data_path --data-dir data --out results/benchmarks/data_path.csv
 
 Both crop (padding 2), flip and normalise batches of 128. torchvision works image by image in a DataLoader, with no
 worker and with one (which adds a process); the ratio is to the faster of the two. The three take turns in one process;
@@ -30,7 +30,7 @@ BATCH_SIZE, REPEATS, WARM_UP = 128, 7, 3
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="the folder of cifar-10-batches-py")
-    parser.add_argument("--out", type=Path, default=Path("results/data_path.csv"), help="the CSV file to append to")
+    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/data_path.csv"), help="the CSV file to append to")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     own, no_worker, one_worker = measure(arguments.data_dir)

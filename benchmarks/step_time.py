@@ -1,6 +1,6 @@
 """Time of one training step: our loop, uncut and with DGL, beside plain PyTorch backprop of the same network.
 
-    python benchmarks/step_time.py --out results/step_time.csv --device auto
+    python benchmarks/step_time.py --out results/benchmarks/step_time.csv --device auto
 
 vgg19 in batches of 128 and resnet50 in batches of 64, 3 x 32 x 32, one thread. The plain loop is written here: nn.Module,
 cross-entropy, backward, one torch.optim.SGD with momentum; like ours it is fused and channels-last. The default SGD and
@@ -51,7 +51,7 @@ Step = Callable[[torch.Tensor, torch.Tensor], object]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("results/step_time.csv"), help="the CSV file to append to")
+    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/step_time.csv"), help="the CSV file to append to")
     parser.add_argument("--device", type=read_device, default="auto", help="auto, cpu, cuda or cuda:N")
     arguments = parser.parse_args()
     torch.set_num_threads(1)

@@ -98,7 +98,7 @@ class _MaxPool(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> torch.Tensor:
         (where,) = ctx.saved_tensors
-        return F.max_unpool2d(grad, where.long(), 2, output_size=ctx.size)
+        return F.max_unpool2d(grad, where.long(), [2, 2], output_size=ctx.size)
 
 
 def _parts(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
