@@ -373,9 +373,11 @@ def next_command(options: argparse.Namespace, found: Decoupling) -> str:
     methods = dict.fromkeys([options.method, "dgl", "predsim", "backprop"])
     parts = ["python", "run.py", "evaluate", "--space", options.space, "--task", str(Component(task.name, kept)),
              "--decoupling", str(found), f"even({found.num_blocks})", "--methods", *methods, "--seeds", "3"]
-    for name in ("data_dir", "results", "runs", "batch_size", "device", "threads"):
+    usual = vars(parser().parse_args(["evaluate"]))
+    for name in ("data_dir", "results", "runs", "batch_size", "lr", "schedule", "weight_decay", "optimizer", "precision",
+                 "device", "threads"):
         value = getattr(options, name)
-        if value != parser().parse_args(["evaluate"]).__dict__[name]:
+        if value not in (usual[name], *(usual[name] if isinstance(usual[name], list) else [])):
             parts += [f"--{name.replace('_', '-')}", str(value)]
     return shlex.join(parts)
 

@@ -51,7 +51,10 @@ class Checkpoint:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(".part")
         with open(part, "wb") as file:
-            torch.save(state | {"described": self.described}, file)
+            try:
+                torch.save(state | {"described": self.described}, file)
+            except RuntimeError as error:  # torch hides a failed write, such as a full disk's OSError
+                raise (error.__context__ or error) from None
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, self.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -41,8 +42,8 @@ class TrainingSettings:
         for name, lowest in (("iterations", 1), ("batch_size", 2)):
             if getattr(self, name) < lowest:
                 raise UserError(f"{name} is a whole number from {lowest} on, but {getattr(self, name)} came")
-        if not self.lr > 0 or not self.weight_decay >= 0:
-            raise UserError(f"lr is above 0 and weight_decay not below, but {self.lr} and {self.weight_decay} came")
+        if not 0 < self.lr < math.inf or not 0 <= self.weight_decay < math.inf:
+            raise UserError(f"lr is a number above 0 and weight_decay one from 0 on, but {self.lr} and {self.weight_decay} came")
         for name, choices in (("precision", get_args(Precision)), ("compile", get_args(Compile))):
             if getattr(self, name) not in choices:
                 raise unknown(name, getattr(self, name), choices)

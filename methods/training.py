@@ -95,6 +95,8 @@ def train(method: Method, batches: TrainBatches, validation: Callable[[], Iterat
             report(Progress(done, settings.iterations, losses))
         if epoch_ends:
             error, loss = error_and_loss(method, validation(), settings.precision)
+            if not math.isfinite(loss):
+                raise Diverged(f"the validation loss is {loss} after iteration {iteration}; try a smaller lr")
             if error < best.error:
                 weights = {name: tensor.detach().clone() for name, tensor in method.state_dict().items()}
                 best = Best(error, loss, done, weights)

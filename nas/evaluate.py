@@ -28,7 +28,8 @@ EVAL_BATCH_SIZE = 512
 class Evaluator:
     """`evaluator(decoupling)` reads the score from `log`, or trains and appends a row.
 
-    `labels` are further columns that tell rows apart, such as the strategy of a search. With `test` the test split is
+    `labels` are columns that say who asked, such as the strategy of a search; they are no part of what makes two rows
+    the same, so strategies, and a search with a larger budget, take over what is there. With `test` the test split is
     read, once, after training; `ensemble` > 1 adds the error of the sum of the last heads' log-probabilities (SEDONA's
     auxiliary-head ensemble, sedona.md 1).
     """
@@ -47,7 +48,7 @@ class Evaluator:
     def key(self, decoupling: Decoupling) -> dict[str, Cell]:
         """The cells that make two rows the same evaluation."""
         ensemble = {"ensemble": self.ensemble} if self.test else {}
-        return {**self.labels, **self.problem.key(self.problem.adapt(decoupling)), **ensemble}
+        return {**self.problem.key(self.problem.adapt(decoupling)), **ensemble}
 
     def recorded(self, decoupling: Decoupling) -> dict[str, str] | None:
         """The row that is there already."""
@@ -70,7 +71,8 @@ class Evaluator:
         problem, asked = self.problem, decoupling
         decoupling = problem.adapt(asked)
         folder = self.run_folder(asked)
-        row: dict[str, Cell] = {**self.key(asked), "space": str(problem.space.spec), "num_blocks": decoupling.num_blocks}
+        row: dict[str, Cell] = {**self.labels, **self.key(asked)}
+        row |= {"space": str(problem.space.spec), "num_blocks": decoupling.num_blocks}
         row |= self._costs(decoupling)
         try:
             trained = self._train(decoupling, folder)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+from torch.utils.hooks import RemovableHandle
 
 
 class PeakMemory(TorchDispatchMode):
@@ -25,7 +26,11 @@ class PeakMemory(TorchDispatchMode):
         super().__init__()
         self.current = self.peak = 0
         self._alive: dict[int, int] = {}
-        self._hooks = [p.register_post_accumulate_grad_hook(self._forget_grad) for p in leave_out]
+        self._leave_out, self._hooks = list(leave_out), list[RemovableHandle]()
+
+    def __enter__(self) -> Self:
+        self._hooks = [p.register_post_accumulate_grad_hook(self._forget_grad) for p in self._leave_out]
+        return super().__enter__()
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = function(*args, **(kwargs or {}))

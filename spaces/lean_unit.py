@@ -15,16 +15,19 @@ PART, MOST_PARTS = 2**16, 32
 
 
 def is_lean(unit: nn.Module, x: torch.Tensor) -> TypeGuard[nn.Sequential]:
-    """Whether `lean` can run the unit: [max-pool 2x2,] convolution without bias, BatchNorm, ReLU; training, in float32."""
-    if not isinstance(unit, nn.Sequential) or len(unit) not in (3, 4):
+    """Whether `lean` can run the unit: [max-pool 2x2,] convolution without bias, BatchNorm, ReLU; training, no autocast.
+
+    Exactly these classes: a subclass may compute something else.
+    """
+    if type(unit) is not nn.Sequential or len(unit) not in (3, 4):
         return False
     *pool, conv, norm, relu = unit
     autocast = torch.amp.is_autocast_available(x.device.type) and torch.is_autocast_enabled(x.device.type)
     return (
-        all(isinstance(part, nn.MaxPool2d) and (part.kernel_size, part.stride, part.padding) == (2, 2, 0) for part in pool)
-        and isinstance(conv, nn.Conv2d) and conv.bias is None and conv.padding_mode == "zeros"
-        and isinstance(norm, nn.BatchNorm2d) and norm.training and norm.affine and norm.track_running_stats
-        and norm.momentum is not None and isinstance(relu, nn.ReLU) and not autocast
+        all(type(part) is nn.MaxPool2d and str(part) == str(nn.MaxPool2d(2)) for part in pool)
+        and type(conv) is nn.Conv2d and conv.bias is None and conv.padding_mode == "zeros" and isinstance(conv.padding, tuple)
+        and type(norm) is nn.BatchNorm2d and norm.training and norm.affine and norm.track_running_stats
+        and norm.momentum is not None and type(relu) is nn.ReLU and not autocast
     )
 
 

@@ -122,6 +122,46 @@ def test_only_what_must_is_computed_again():
     assert [unit.runs for unit in block] == [5, 5, 5, 3]
 
 
+class Centred(nn.Conv2d):
+    """A convolution of a user's own, with centred weights."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self._conv_forward(x, self.weight - self.weight.mean(), None)
+
+
+class Skipping(nn.Sequential):
+    """A unit of a user's own, with a shortcut."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + super().forward(x)
+
+
+@pytest.mark.parametrize("make", [
+    lambda conv: nn.Sequential(conv, nn.BatchNorm2d(4), nn.ReLU()),
+    lambda conv: nn.Sequential(nn.MaxPool2d(2), conv, nn.BatchNorm2d(4), nn.ReLU(inplace=True)),
+    lambda conv: nn.Sequential(nn.MaxPool2d(2, ceil_mode=True), conv, nn.BatchNorm2d(4), nn.ReLU()),
+    lambda conv: nn.Sequential(nn.MaxPool2d(2, dilation=2), conv, nn.BatchNorm2d(4), nn.ReLU()),
+    lambda conv: nn.Sequential(conv, nn.BatchNorm2d(4, affine=False), nn.ReLU()),
+    lambda conv: nn.Sequential(conv, nn.BatchNorm2d(4, momentum=None), nn.ReLU()),
+    lambda conv: nn.Sequential(conv, nn.BatchNorm2d(4, momentum=0.5, eps=0.1), nn.ReLU()),
+    lambda conv: Skipping(conv, nn.BatchNorm2d(4), nn.ReLU()),
+    lambda conv: nn.Sequential(Centred(4, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU()),
+    lambda conv: nn.Sequential(nn.Conv2d(4, 4, 3, padding="same", bias=False), nn.BatchNorm2d(4), nn.ReLU()),
+    lambda conv: nn.Sequential(nn.Conv2d(4, 4, 3, padding=1, bias=False, padding_mode="circular"), nn.BatchNorm2d(4), nn.ReLU()),
+])
+def test_a_unit_of_any_kind_computes_the_same_when_checkpointed(make):
+    results = []
+    for checkpoint_units in (False, True):
+        torch.manual_seed(0)
+        unit = make(nn.Conv2d(4, 4, 3, padding=1, bias=False))
+        block = Block([unit, nn.Identity()], checkpoint_units=checkpoint_units).double()
+        x = torch.randn(3, 4, 7, 7).double().requires_grad_()
+        for _ in range(2):
+            (block(x) ** 2).sum().backward()
+        results.append([x.grad, *(p.grad for p in block.parameters()), *block.buffers()])
+    torch.testing.assert_close(results[1], results[0], rtol=1e-8, atol=1e-10)
+
+
 @pytest.mark.parametrize("name", ["small", "vgg11", "resnet18", "resnet32"])
 def test_checkpointing_needs_less_memory(name):
     peaks = []
