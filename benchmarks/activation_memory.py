@@ -79,7 +79,8 @@ class Case:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/activation_memory.csv"), help="the CSV file to append to")
+    out = Path("results/benchmarks/activation_memory.csv")
+    parser.add_argument("--out", type=Path, default=out, help="the CSV file to append to")
     parser.add_argument("--device", type=read_device, default="auto", help="auto, cpu, cuda or cuda:N")
     arguments = parser.parse_args()
     device = arguments.device
