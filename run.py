@@ -59,7 +59,7 @@ def parser() -> Parser:
 
     search = _command(commands, "search", "search a space with a strategy")
     _problem_options(search, task="digits(validation=0.4)", space="small")
-    search.add_argument("--strategy", default="sedona(pretrain=200,meta_steps=40,inner_steps=3,memory=20,meta_lr=0.05)",
+    search.add_argument("--strategy", default="sedona(pretrain=150,meta_steps=30,inner_steps=3,memory=20,meta_lr=0.05)",
                         help="how to search; see `run.py list`")
     search.add_argument("--method", default="dgl", help="the method that trains what is searched")
     search.add_argument("--seed", type=int, default=0, help="of the search and of every training in it")

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -455,7 +456,8 @@ def assert_complete(undisturbed):
 
 
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(succeed, undisturbed):
-    process = start(*LONGER)
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a test run in the background has it ignored
+    process = start(*LONGER, preexec_fn=heard)
     wait_for_the_second_run(process)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate()
