@@ -76,38 +76,46 @@ _EVERY_MODULE = vars(nn.Module()).keys()
 @dataclass(frozen=True)
 class Footprint:
     """A module's activation bytes an image. `kept`: what stays between its forward and its backward pass beside its
-    input and its output, and whether these stay too; `peak`: the most in either pass, its input included."""
+    input and its output, and whether these stay too; `peak`: the most in either pass, its input included;
+    `spreads_gradient`: the gradient of its input is one number repeated, as a mean's, and needs no memory of its own."""
 
     kept: int
     keeps_input: bool
     keeps_output: bool
     peak: int
+    spreads_gradient: bool
 
 
 def footprint(module: nn.Module, input_shape: tuple[int, ...], *, first: bool = False, last: bool = False,
-              held: bool = False) -> Footprint:
+              held: bool = False, spread: bool = False) -> Footprint:
     """The footprint of a module that lies on the meta device; nothing is computed.
 
     `first`: its input needs no gradient, as in the first unit of a block, and outlives it. `held`: its input outlives it.
-    `last`: its output outlives its backward pass, as that of a block, which the next block is given. The difference
+    `last`: its output outlives its backward pass, as that of a block, which the next block is given. `spread`: it is
+    given a gradient that needs no memory. The difference
     between two batch sizes is taken, so that what does not grow with the batch does not count.
     """
-    small, large = (_footprint(module, (batch, *input_shape), first, last, held) for batch in (_BATCH, 2 * _BATCH))
+    small, large = (_footprint(module, (batch, *input_shape), first, last, held, spread) for batch in (_BATCH, 2 * _BATCH))
     return Footprint((large.kept - small.kept) // _BATCH, large.keeps_input, large.keeps_output,
-                     (large.peak - small.peak) // _BATCH)
+                     (large.peak - small.peak) // _BATCH, large.spreads_gradient)
 
 
 _BATCH = 1024  # large, so that activations and not weights decide where the peak lies
 
 
-def _footprint(module: nn.Module, shape: tuple[int, ...], first: bool, last: bool, held: bool) -> Footprint:
+def _footprint(module: nn.Module, shape: tuple[int, ...], first: bool, last: bool, held: bool, spread: bool) -> Footprint:
+    spreads: list[bool] = []
     with torch.device("meta"), PeakMemory(leave_out=module.parameters()) as memory:
         # Where a unit comes before, only the graph holds its output, so a module that is done with it may let it go.
         x = torch.empty(shape) if first else torch.empty((), requires_grad=True).expand(shape).clone()
         y = module(x)
         end = y.sum()
         if y.requires_grad:
-            y.register_hook(torch.empty_like)  # what comes after gives a gradient with storage of its own
+            shape_of_y = y.shape  # what comes after gives a gradient with storage of its own, or without
+            few = (*shape_of_y[:2], *(1 for _ in shape_of_y[2:]))
+            y.register_hook(lambda g: g.new_empty(few).expand(shape_of_y) if spread else torch.empty_like(g))
+            if not first:
+                x.register_hook(lambda g: spreads.append(g.untyped_storage().nbytes() < g.nbytes))
         given, made = weakref.ref(x.untyped_storage()), weakref.ref(y.untyped_storage())
         sizes = x.untyped_storage().nbytes(), y.untyped_storage().nbytes()
         holding = (x if first or held else None, y if last else None)
@@ -118,4 +126,4 @@ def _footprint(module: nn.Module, shape: tuple[int, ...], first: bool, last: boo
             end.backward()
         del holding
     module.zero_grad(set_to_none=True)
-    return Footprint(kept, *keeps, memory.peak)
+    return Footprint(kept, *keeps, memory.peak, any(spreads))

@@ -77,10 +77,10 @@ def block_bytes(space: SearchSpace, head: str, *, checkpoint_units: bool = False
         return known[key]
 
     @cache
-    def of_unit(i: int, first: bool, last: bool) -> Footprint:
+    def of_unit(i: int, first: bool, last: bool, spread: bool) -> Footprint:
         parts = [units[i]] if last else [units[i], nn.Identity()]
         unit = Block(parts, checkpoint_units=True) if checkpoint_units else units[i]
-        return of(unit, shapes[i], first=first, last=last)
+        return of(unit, shapes[i], first=first, last=last, spread=spread)
 
     @cache
     def of_head(gap: int) -> Footprint:
@@ -94,7 +94,7 @@ def block_bytes(space: SearchSpace, head: str, *, checkpoint_units: bool = False
         alive, largest, kept_before = sizes[0] if start > 0 else 0, 0, True
         for i in range(start, stop):
             last = i == stop - 1
-            unit = of_unit(i, i == start, last)
+            unit = of_unit(i, i == start, last, last and of_head(stop).spreads_gradient)
             given = sizes[i] if kept_before and not (unit.keeps_input or i == start) else 0
             output = 0 if last else sizes[stop]
             largest = max(largest, alive + given + unit.peak + output)
