@@ -41,6 +41,7 @@ def main() -> None:
         "task": "cifar10", "batch_size": BATCH_SIZE, "threads": 1, "repeats": REPEATS, "own_images_per_second": own,
         "torchvision_images_per_second": no_worker, "torchvision_one_worker_images_per_second": one_worker,
         "ratio": ratio, "device": device_name(torch.device("cpu")), **provenance(),
+        "command": "python -m benchmarks.data_path",
     })
 
 
