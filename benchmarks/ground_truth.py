@@ -1,6 +1,6 @@
 """The ground truth of a small space: every decoupling, trained on real images with several seeds, in one CSV file.
 
-    python benchmarks/ground_truth.py --out results/tabular/small_fashion_mnist.csv --data-dir data
+    python benchmarks/ground_truth.py --out results/tabular/small_cifar10.csv --data-dir data
 
 An ordinary comparison of all points: a row for each decoupling and seed, with validation and test error, all settings
 and where the row comes from. Started again, it goes on; started twice, two processes share the work. Some hours on one core.
@@ -27,14 +27,14 @@ from run import read_device
 from spaces.named import read_space
 
 SPACE = "small(width=0.5,heads=[linear,'conv(depth=2)'],num_blocks=[1,6])"
-TASK = "fashion_mnist"
+TASK = "cifar10"
 METHOD = "dgl"
-SETTINGS = TrainingSettings(iterations=300, batch_size=64, lr=0.1)
+SETTINGS = TrainingSettings(iterations=240, batch_size=64, lr=0.1)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("results/tabular/small_fashion_mnist.csv"), help="the CSV file")
+    parser.add_argument("--out", type=Path, default=Path("results/tabular/small_cifar10.csv"), help="the CSV file")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="where the images lie")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where unfinished runs lie")
     parser.add_argument("--device", type=read_device, default="auto", help="auto, cpu, cuda or cuda:N")
