@@ -60,12 +60,13 @@ class Block(nn.Sequential):
 
 def _contexts(unit: nn.Module) -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
     """What the checkpointed unit runs under, in the forward pass and when it is computed again."""
-    return nullcontext(), _frozen_statistics(unit)
+    return nullcontext(), frozen_statistics(unit)
 
 
 @contextmanager
-def _frozen_statistics(module: nn.Module) -> Iterator[None]:
-    """Recomputing a unit must not count its batch into the running statistics a second time: it works on copies."""
+def frozen_statistics(module: nn.Module) -> Iterator[None]:
+    """What runs inside works on copies of the buffers: a batch that is computed again must not count into the running
+    statistics a second time."""
     kept = [(part, dict(part._buffers)) for part in module.modules()]
     for part, buffers in kept:
         part._buffers.update({name: buffer.clone() for name, buffer in buffers.items() if buffer is not None})

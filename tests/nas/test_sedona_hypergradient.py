@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from nas.strategies.sedona.hypergradient import hypergradient
+from nas.strategies.sedona.bilevel import Bilevel
+from nas.strategies.sedona.engines import ENGINES
 from nas.strategies.sedona.relaxation import Architecture, Relaxation
 from spaces.backbone import Backbone
 
@@ -60,6 +61,10 @@ def make_batches(count):
             for _ in range(count)]
 
 
+def hypergradient(relaxation, optimizer, architecture, inner, outer, *, objective="validation", engine="adjoint"):
+    return ENGINES[engine](Bilevel(relaxation, optimizer, architecture, inner, outer, objective))
+
+
 def smooth_cross_entropy(logits, y):
     target = torch.full_like(logits, SMOOTHING / (NUM_CLASSES - 1))
     target[torch.arange(len(y)), y] = 1 - SMOOTHING
@@ -73,7 +78,7 @@ def nested_reference(relaxation, x, y, architecture, scales):
     for number, unit in enumerate(relaxation.units, start=1):
         h = unit(h)
         if number in GAPS:
-            candidates = relaxation.heads[j].candidates
+            candidates = relaxation.heads[j]
             logits = sum(b[j, d] * scales[j] * candidates[d](h / scales[j]) for d in range(NUM_HEADS))
             total = total + reach * a[j, 0] * smooth_cross_entropy(logits, y)
             reach, j = reach * a[j, 1], j + 1
@@ -241,7 +246,7 @@ def test_a_decided_architecture_trains_isolated_blocks(cut):
         h = unit(h)
         if number in GAPS and cut[GAPS.index(number)]:
             j = GAPS.index(number)
-            losses.append(smooth_cross_entropy(relaxation.heads[j].candidates[j](h), y))
+            losses.append(smooth_cross_entropy(relaxation.heads[j][j](h), y))
             h = h.detach()
     losses.append(smooth_cross_entropy(relaxation.classifier(h), y))
     isolated = torch.autograd.grad(sum(losses), params, materialize_grads=True, allow_unused=True)

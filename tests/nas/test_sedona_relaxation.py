@@ -42,7 +42,7 @@ def test_the_search_starts_undecided():
 @pytest.mark.parametrize("loss", [Relaxation.inner_loss, Relaxation.released_inner_loss, Relaxation.nested_loss])
 def test_every_unit_head_and_the_classifier_run_once(loss, batch):
     relaxation, runs = make_relaxation(), Counter()
-    parts = [*relaxation.units, *(head for mixed in relaxation.heads for head in mixed.candidates), relaxation.classifier]
+    parts = [*relaxation.units, *(head for mixed in relaxation.heads for head in mixed), relaxation.classifier]
     for part in parts:
         part.register_forward_hook(lambda module, *_: runs.update([module]))
     relaxation(loss, *batch, random_architecture())
@@ -61,7 +61,7 @@ def test_inner_loss_weighs_the_losses_of_mixed_logits(batch, label_smoothing):
             j = GAPS.index(number)
             local = architecture.alpha[j, 0].exp() / architecture.alpha[j].exp().sum()
             weights = architecture.beta[j].exp() / architecture.beta[j].exp().sum()
-            logits = sum(weights[d] * relaxation.heads[j].candidates[d](h) for d in range(3))
+            logits = sum(weights[d] * relaxation.heads[j][d](h) for d in range(3))
             expected = expected - local * (target * logits.log_softmax(1)).sum(1).mean()
     expected = expected - (target * relaxation.classifier(h).log_softmax(1)).sum(1).mean()
     torch.testing.assert_close(relaxation.inner_loss(x, y, architecture), expected)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +19,8 @@ from spaces.errors import UserError
 from spaces.space import SearchSpace
 
 SCALE_EPS = 1e-5  # keeps the released output scale finite where a gap is hardly cut
+
+Gate = Callable[[int, torch.Tensor], torch.Tensor]  # (j, activation at gap j) -> what the units above are given
 
 
 @dataclass(frozen=True)
@@ -44,19 +46,14 @@ class Architecture:
         return self.beta.softmax(dim=1)
 
 
-class MixedHead(nn.Module):
+class Candidates(nn.ModuleList):
     """The H candidate heads of one gap."""
 
-    def __init__(self, candidates: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.candidates = nn.ModuleList(candidates)
-
-    def forward(self, h: torch.Tensor, weights: torch.Tensor, scale: torch.Tensor | None = None) -> torch.Tensor:
-        """(N, C, H, W) -> the candidates' logits (N, classes), mixed by weights (H,); with a scale s, s head(h / s)."""
-        if scale is not None:
-            h = h / scale
-        logits = torch.stack([head(h) for head in self.candidates], dim=-1) @ weights
-        return logits if scale is None else logits * scale
+    def forward(self, h: torch.Tensor, scale: torch.Tensor | None = None) -> torch.Tensor:
+        """(N, C, H, W) -> each candidate's logits, (N, classes, H); with a scale s, those of s head(h / s)."""
+        if scale is None:
+            return torch.stack([head(h) for head in self], dim=-1)
+        return scale * torch.stack([head(h / scale) for head in self], dim=-1)
 
 
 class Relaxation(nn.Module):
@@ -73,7 +70,7 @@ class Relaxation(nn.Module):
                  label_smoothing: float = 0.1) -> None:
         super().__init__()
         self.units = backbone.units
-        self.heads = nn.ModuleList(MixedHead(candidates) for candidates in head_candidates)
+        self.heads = nn.ModuleList(map(Candidates, head_candidates))
         self.classifier = backbone.classifier
         self.gaps = tuple(gaps)
         self.label_smoothing = label_smoothing
@@ -85,26 +82,30 @@ class Relaxation(nn.Module):
         """
         return loss(self, *arguments)
 
-    def inner_loss(self, x: torch.Tensor, y: torch.Tensor, architecture: Architecture) -> torch.Tensor:
+    def inner_loss(self, x: torch.Tensor, y: torch.Tensor, architecture: Architecture,
+                   gradients: MutableMapping[int, torch.Tensor] | None = None) -> torch.Tensor:
         """sum_j a_j0 L_j + L_n: the training loss whose gradient is SEDONA's greedy rule.
 
         a = softmax(alpha), L_j is the loss of gap j's mixed logits, L_n the classifier's, for x (N, *input_shape) and
         y (N,). Since what comes from above is scaled by a_j1 where it crosses gap j, each unit's gradient is the nested
         loss's divided by P_j, the product of a_k1 below it, but without the division, which is 0/0 once a P underflows.
-        Only the first backward pass from the returned scalar gives that gradient (see `_scale_gradient_once`).
+        Only the first backward pass from the returned scalar gives that gradient (see `_scale_gradient_once`); it also
+        leaves what comes from above at gap j, not yet scaled, in `gradients[j]`.
         """
-        return self._greedy_sum(architecture, *self._losses(x, y, architecture, scaled=False, gated=True))
+        return self._greedy_sum(x, y, architecture, None, gradients)
 
-    def released_inner_loss(self, x: torch.Tensor, y: torch.Tensor, architecture: Architecture) -> torch.Tensor:
+    def released_inner_loss(self, x: torch.Tensor, y: torch.Tensor, architecture: Architecture,
+                            gradients: MutableMapping[int, torch.Tensor] | None = None) -> torch.Tensor:
         """`inner_loss` with the released code's output scale: its gradient is that of `nested_loss` divided by P_j."""
-        return self._greedy_sum(architecture, *self._losses(x, y, architecture, scaled=True, gated=True))
+        return self._greedy_sum(x, y, architecture, released_scales(architecture), gradients)
 
     def nested_loss(self, x: torch.Tensor, y: torch.Tensor, architecture: Architecture) -> torch.Tensor:
         """E_1 of E_j = a_j0 L_j + a_j1 E_(j+1), E_n = L_n: the scalar that the released code differentiates for alpha.
 
         L_j is taken of s_j head(h / s_j), s_j = 1 / (a_j0 + 1e-5) held constant. This is not the paper's outer loss.
         """
-        local_losses, loss = self._losses(x, y, architecture, scaled=True, gated=False)
+        candidates, logits = self.logits(x, lambda j, h: h, released_scales(architecture))
+        local_losses, loss = self.local_losses(candidates, y, architecture), self.cross_entropy(logits, y)
         for (local, above), local_loss in zip(architecture.shares.flip(0), local_losses.flip(0), strict=True):
             loss = local * local_loss + above * loss
         return loss
@@ -121,31 +122,41 @@ class Relaxation(nn.Module):
                 x = unit(x)
             return F.cross_entropy(self.classifier(x), y)
 
-    @staticmethod
-    def _greedy_sum(architecture: Architecture, local_losses: torch.Tensor, loss: torch.Tensor) -> torch.Tensor:
-        return torch.dot(architecture.shares[:, 0], local_losses) + loss
-
-    def _losses(self, x: torch.Tensor, y: torch.Tensor, architecture: Architecture, *, scaled: bool,
-                gated: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        """The local losses (G,) and the classifier's; each unit, each head and the classifier run once."""
-        shares, mixture, local_losses = architecture.shares, architecture.mixture, []
+    def logits(self, x: torch.Tensor, gate: Gate, scales: torch.Tensor | None) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Each gap's candidates' logits (N, classes, H), and the classifier's; each unit and each head runs once."""
+        candidates: list[torch.Tensor] = []
         for gap, unit in enumerate(self.units, start=1):
             x = unit(x)
-            if gap not in self.gaps:
-                continue
-            j = self.gaps.index(gap)
-            scale = 1 / (shares[j, 0].detach() + SCALE_EPS) if scaled else None
-            local_losses.append(self._cross_entropy(self.heads[j](x, mixture[j], scale), y))
-            if gated:
-                x = _scale_gradient_once(x, shares[j, 1])
-        return torch.stack(local_losses), self._cross_entropy(self.classifier(x), y)
+            if gap in self.gaps:
+                j = len(candidates)
+                candidates.append(self.heads[j](x, None if scales is None else scales[j]))
+                x = gate(j, x)
+        return candidates, self.classifier(x)
 
-    def _cross_entropy(self, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    def local_losses(self, candidates: Sequence[torch.Tensor], y: torch.Tensor, architecture: Architecture) -> torch.Tensor:
+        """L_j (G,) of the candidates' logits, mixed by softmax(beta)."""
+        mixed = zip(candidates, architecture.mixture, strict=True)
+        return torch.stack([self.cross_entropy(logits @ weights, y) for logits, weights in mixed])
+
+    def cross_entropy(self, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """The training loss of one head, smoothed."""
         return smoothed_cross_entropy(logits, y, self.label_smoothing)
 
+    def _greedy_sum(self, x: torch.Tensor, y: torch.Tensor, architecture: Architecture, scales: torch.Tensor | None,
+                    gradients: MutableMapping[int, torch.Tensor] | None) -> torch.Tensor:
+        shares = architecture.shares
+        candidates, logits = self.logits(x, lambda j, h: _scale_gradient_once(h, shares[j, 1], j, gradients), scales)
+        return torch.dot(shares[:, 0], self.local_losses(candidates, y, architecture)) + self.cross_entropy(logits, y)
 
-def _scale_gradient_once(h: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
-    """h, whose gradient is multiplied by `factor` in the first backward pass only.
+
+def released_scales(architecture: Architecture) -> torch.Tensor:
+    """s (G,), constant: s_j = 1 / (a_j0 + 1e-5)."""
+    return 1 / (architecture.shares[:, 0].detach() + SCALE_EPS)
+
+
+def _scale_gradient_once(h: torch.Tensor, factor: torch.Tensor, j: int,
+                         gradients: MutableMapping[int, torch.Tensor] | None) -> torch.Tensor:
+    """h, whose gradient is kept in `gradients[j]` and multiplied by `factor`, in the first backward pass only.
 
     The first pass makes the inner gradient. A second one differentiates it, and there it must find the plain network:
     what the units above learn depends on h in full, however little of their gradient comes back. So neither a mixture
@@ -155,6 +166,8 @@ def _scale_gradient_once(h: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
     if h.requires_grad:
         def scale(gradient: torch.Tensor) -> torch.Tensor:
             handle.remove()
+            if gradients is not None:
+                gradients[j] = gradient.detach()
             return gradient * factor
 
         handle = h.register_hook(scale)

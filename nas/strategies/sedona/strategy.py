@@ -17,7 +17,8 @@ from nas.images import Augmentation, Batches
 from nas.problem import Evaluate, Problem, Report
 from nas.results import ResultsLog
 from nas.strategies.random_search import best
-from nas.strategies.sedona.hypergradient import hypergradient
+from nas.strategies.sedona.bilevel import Bilevel
+from nas.strategies.sedona.engines import ENGINES
 from nas.strategies.sedona.relaxation import Architecture, Relaxation, discretise
 from nas.strategies.sedona.weight_memory import WeightMemory
 from spaces.decoupling import Decoupling
@@ -46,6 +47,7 @@ class Sedona:
     """
 
     def __init__(self, *, pretrain: int = 40_000, meta_steps: int = 2_000, inner_steps: int = 5,
+                 engine: Literal["adjoint", "identity", "unroll"] = "adjoint",
                  objective: Literal["validation", "train"] = "validation", memory: int = 50, lr: float = 0.1,
                  meta_lr: float = 0.01, outer_batch: int = 1024) -> None:
         for name, value in (("pretrain", pretrain), ("meta_steps", meta_steps), ("inner_steps", inner_steps),
@@ -56,6 +58,7 @@ class Sedona:
             if not 0 < rate < math.inf:
                 raise UserError(f"sedona's {name} is a number above 0, but {rate} came")
         self.pretrain, self.meta_steps, self.inner_steps, self.objective = pretrain, meta_steps, inner_steps, objective
+        self.engine = engine
         self.memory, self.lr, self.meta_lr, self.outer_batch = memory, lr, meta_lr, outer_batch
 
     def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Decoupling:
@@ -135,8 +138,8 @@ class MetaLearning:
         position = strategy.pretrain + meta * (strategy.inner_steps + 1)
         inner = [self.batches.batch(seed, position + t) for t in range(strategy.inner_steps)]
         torch.manual_seed(stage_seed(seed, self.step, 1))
-        gradient = hypergradient(self.relaxation, self.optimizer, self.architecture, inner,
-                                 self.outer_batches.batch(seed, meta), objective=strategy.objective)
+        gradient = ENGINES[strategy.engine](Bilevel(self.relaxation, self.optimizer, self.architecture, inner,
+                                                    self.outer_batches.batch(seed, meta), strategy.objective))
         self.architecture.alpha.grad, self.architecture.beta.grad = gradient.alpha_grad, gradient.beta_grad
         outer_loss = float(gradient.outer_loss)
         if not outer_loss < float("inf"):

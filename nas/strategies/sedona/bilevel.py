@@ -1,0 +1,79 @@
+"""The bilevel problem of one meta-step: T steps of inner training that depend on alpha and beta, then the outer loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+
+from nas.strategies.sedona.relaxation import Architecture, Relaxation, released_scales
+
+Batch = tuple[torch.Tensor, torch.Tensor]
+Objective = Literal["validation", "train"]
+Tensors = list[torch.Tensor]
+Run = Callable[..., torch.Tensor]  # calls a loss of the relaxation, as `Relaxation.forward` does
+
+
+@dataclass(frozen=True)
+class HyperGradient:
+    """alpha_grad (G, 2) and beta_grad (G, H); outer_loss, the scalar they are derivatives of; and the training loss
+    before each of the differentiated steps, inner_losses."""
+
+    alpha_grad: torch.Tensor
+    beta_grad: torch.Tensor
+    outer_loss: torch.Tensor
+    inner_losses: tuple[torch.Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Bilevel:
+    """What an engine differentiates. `architecture` holds leaves: copies of alpha and beta that require gradients.
+
+    validation  `outer_loss` on the outer batch at theta_T, reached by T steps of `inner_loss`: the paper's objective
+    train       `nested_loss` on the last inner batch at theta_(T-1), reached by T - 1 steps of `released_inner_loss`: what
+                the released code differentiates; the outer batch is not read
+
+    Steps, learning rate, weight decay and momentum are the optimizer's, momentum buffers included. An engine leaves
+    weights, BatchNorm statistics, optimizer and `.grad` as they were.
+    """
+
+    relaxation: Relaxation
+    optimizer: torch.optim.SGD
+    architecture: Architecture
+    inner_batches: Sequence[Batch]
+    outer_batch: Batch
+    objective: Objective = "validation"
+
+    def __post_init__(self) -> None:
+        leaves = (t.detach().clone().requires_grad_() for t in (self.architecture.alpha, self.architecture.beta))
+        object.__setattr__(self, "architecture", Architecture(*leaves))
+
+    @property
+    def leaves(self) -> Tensors:
+        """alpha and beta."""
+        return [self.architecture.alpha, self.architecture.beta]
+
+    @property
+    def steps(self) -> Sequence[Batch]:
+        """The batches of the differentiated inner steps."""
+        return self.inner_batches if self.objective == "validation" else self.inner_batches[:-1]
+
+    @property
+    def scales(self) -> torch.Tensor | None:
+        """The output scales (G,) of the inner rule; None where it has none."""
+        return None if self.objective == "validation" else released_scales(self.architecture)
+
+    def inner_loss(self, batch: Batch, *, run: Run | None = None,
+                   gradients: MutableMapping[int, torch.Tensor] | None = None) -> torch.Tensor:
+        """The scalar whose first gradient is the inner update, of the relaxation or of a functional copy, `run`;
+        `gradients` as in `Relaxation.inner_loss`."""
+        rule = Relaxation.inner_loss if self.objective == "validation" else Relaxation.released_inner_loss
+        return (run or self.relaxation)(rule, *batch, self.architecture, gradients)
+
+    def outer_loss(self, *, run: Run | None = None) -> torch.Tensor:
+        """The scalar to differentiate, at the weights of the relaxation or of a functional copy, `run`."""
+        if self.objective == "validation":
+            return (run or self.relaxation)(Relaxation.outer_loss, *self.outer_batch)
+        return (run or self.relaxation)(Relaxation.nested_loss, *self.inner_batches[-1], self.architecture)

@@ -1,0 +1,71 @@
+"""An approximate hypergradient without second derivatives: the adjoint recursion with the Hessian left out."""
+
+from __future__ import annotations
+
+import torch
+from torch.autograd import forward_ad
+from torch.func import functional_call
+
+from nas.strategies.sedona.bilevel import Bilevel, HyperGradient, Tensors
+from nas.strategies.sedona.inner_training import InnerTraining, Moment
+from nas.strategies.sedona.relaxation import Relaxation
+from nas.strategies.sedona.second_order import SecondOrder
+
+
+def identity(problem: Bilevel) -> HyperGradient:
+    """Exact at T = 1; after that it misses what a change of the weights in one step does to the gradients of later steps.
+
+    The mixed derivative that is left, (dG/d(alpha, beta))^T V, is the derivative of <G, V>. That is how fast the inner loss
+    changes along V where gap j lets a_j1 of the change through, so one forward-mode pass along V gives it for all of
+    alpha and beta (`_mixed`). Keeps the weights of each step, and the gradients at the gaps.
+    """
+    training = InnerTraining(problem.relaxation, problem.optimizer)
+    names = {parameter: name for name, parameter in problem.relaxation.named_parameters()}
+    with training.borrowed():
+        moments = training.descend(problem, keep_gradients=True)
+        outer_loss = problem.outer_loss()
+        found = list(torch.autograd.grad(outer_loss, [*training.parameters, *problem.leaves], materialize_grads=True,
+                                         allow_unused=True))
+        count = len(training.parameters)
+        to_weights, to_leaves = found[:count], found[count:]
+        for moment, to_velocity in training.ascend(moments, to_weights):
+            direction = {names[p]: v for p, v in zip(training.parameters, to_velocity, strict=True)}
+            torch._foreach_add_(to_leaves, _mixed(problem, moment, direction))
+    return HyperGradient(*to_leaves, outer_loss.detach(), tuple(moment.inner_loss for moment in moments))
+
+
+def _mixed(problem: Bilevel, moment: Moment, direction: dict[str, torch.Tensor]) -> Tensors:
+    """The derivatives of <G, V> with respect to alpha and beta, V = `direction`.
+
+    A tangent that meets gap j is scaled by a_j1 there, so the derivative for a_j1 is the product of that tangent and of the
+    gradient from above; for the rest it is found at the logits.
+    """
+    relaxation, (x, y), shares = problem.relaxation, moment.batch, problem.architecture.shares
+    crossing: dict[int, torch.Tensor] = {}
+    from_above = moment.gradients or {}
+
+    def gate(j: int, h: torch.Tensor) -> torch.Tensor:
+        primal, tangent = forward_ad.unpack_dual(h)
+        if tangent is None:  # nothing below learns
+            return h
+        crossing[j] = (from_above[j] * tangent).sum()
+        return forward_ad.make_dual(primal, tangent * shares[j, 1].detach())
+
+    with torch.no_grad(), SecondOrder(), forward_ad.dual_level():
+        moved = {name: forward_ad.make_dual(p.detach(), direction[name]) for name, p in relaxation.named_parameters()}
+        candidates, _ = functional_call(relaxation, moved, (Relaxation.logits, x, gate, problem.scales))
+        pairs = [forward_ad.unpack_dual(logits) for logits in candidates]
+    along = torch.stack([
+        _derivative(relaxation, logits, tangent, y, weights)
+        for (logits, tangent), weights in zip(pairs, problem.architecture.mixture, strict=True)])
+    total = torch.dot(shares[:, 0], along)
+    total = total + sum(shares[j, 1] * product for j, product in crossing.items())
+    return list(torch.autograd.grad(total, problem.leaves))
+
+
+def _derivative(relaxation: Relaxation, logits: torch.Tensor, tangent: torch.Tensor, y: torch.Tensor,
+                weights: torch.Tensor) -> torch.Tensor:
+    """d/d eps of the loss of the mixture of `logits + eps tangent`, both (N, classes, H), as a function of `weights` (H,)."""
+    mixed = logits @ weights
+    (gradient,) = torch.autograd.grad(relaxation.cross_entropy(mixed, y), mixed, create_graph=True)
+    return (gradient * (tangent @ weights)).sum()

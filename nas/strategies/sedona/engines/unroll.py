@@ -1,0 +1,27 @@
+"""The reference: automatic differentiation through all T steps at once. The only file that imports higher."""
+
+from __future__ import annotations
+
+import higher
+import torch
+
+from nas.strategies.sedona.bilevel import Bilevel, HyperGradient
+from nas.strategies.sedona.second_order import twice_differentiable
+
+
+def unroll(problem: Bilevel) -> HyperGradient:
+    """Exact. Keeps the graphs of all steps, so memory grows by a whole graph a step.
+
+    All is done on a functional copy. A unit that checkpoints itself computes again with its own weights and not with the
+    copy's, which nothing notices: its gradient is wrong here, and right in the other engines.
+    """
+    inner_losses = []
+    with twice_differentiable(problem.relaxation), \
+            higher.innerloop_ctx(problem.relaxation, problem.optimizer) as (functional, steps):
+        for batch in problem.steps:
+            loss = problem.inner_loss(batch, run=functional)
+            steps.step(loss)
+            inner_losses.append(loss.detach())
+        outer_loss = problem.outer_loss(run=functional)
+        alpha_grad, beta_grad = torch.autograd.grad(outer_loss, problem.leaves, materialize_grads=True, allow_unused=True)
+    return HyperGradient(alpha_grad, beta_grad, outer_loss.detach(), tuple(inner_losses))

@@ -1,0 +1,213 @@
+"""Convolution and BatchNorm whose derivatives are cheap to derive once more.
+
+What autograd does for a second derivative is slow in two places: it takes a grouped convolution's apart group by group, and
+BatchNorm's into some thirty passes over the map. Both have closed forms. A convolution is bilinear, so the derivatives of
+its gradients are convolutions again; those of BatchNorm's gradients are sums of three maps with factors for each channel.
+Exact up to rounding, on every device. A third derivative does not exist here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
+
+Tensor = torch.Tensor
+Maybe = torch.Tensor | None
+
+
+@contextmanager
+def twice_differentiable(module: nn.Module) -> Iterator[None]:
+    """Inside, attention and recurrent layers take those of their kernels that have a second derivative."""
+    recurrent = any(isinstance(part, nn.RNNBase) for part in module.modules())
+    without_cudnn = torch.backends.cudnn.flags(enabled=False) if recurrent else nullcontext()
+    with sdpa_kernel(SDPBackend.MATH), without_cudnn:
+        yield
+
+
+class SecondOrder(TorchFunctionMode):
+    """`with SecondOrder():` replaces 1-d to 3-d convolutions and training-mode BatchNorm in all that runs inside.
+
+    BatchNorm's running statistics stay as they are: nothing inside reads them.
+    """
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        replacement = _REPLACEMENTS.get(function, function)
+        return replacement(*args, **(kwargs or {}))
+
+
+def _conv(x: Tensor, weight: Tensor, bias: Maybe = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+          groups: int = 1) -> Tensor:
+    spatial = weight.dim() - 2
+    if isinstance(padding, str) or x.dim() != weight.dim():
+        return _PLAIN_CONV[spatial](x, weight, bias, stride, padding, dilation, groups)
+    geometry = (*(_each(value, spatial) for value in (stride, padding, dilation)), groups)
+    y = _Conv.apply(x, weight, geometry)
+    return y if bias is None else y + bias.view(-1, *[1] * spatial)
+
+
+def _batch_norm(x: Tensor, running_mean: Maybe, running_var: Maybe, weight: Maybe = None, bias: Maybe = None,
+                training: bool = False, momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
+    if not training or weight is None or bias is None:
+        return F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
+    return _BatchNorm.apply(x, weight, bias, eps)
+
+
+_PLAIN_CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
+_REPLACEMENTS: dict[Any, Any] = {conv: _conv for conv in _PLAIN_CONV.values()} | {F.batch_norm: _batch_norm}
+
+
+def _each(value: Any, spatial: int) -> list[int]:
+    return list(value) if isinstance(value, tuple | list) else [value] * spatial
+
+
+# ---- convolution: y = x * w
+
+def _forward(x: Tensor, weight: Tensor, geometry: Any) -> Tensor:
+    stride, padding, dilation, groups = geometry
+    return torch.ops.aten.convolution(x, weight, None, stride, padding, dilation, False, [0] * len(stride), groups)
+
+
+def _backward(g: Tensor, x: Tensor, weight: Tensor, geometry: Any, wanted: tuple[bool, bool]) -> tuple[Maybe, Maybe]:
+    """The gradients of x and of the weight."""
+    stride, padding, dilation, groups = geometry
+    return torch.ops.aten.convolution_backward(
+        g, x, weight, None, stride, padding, dilation, False, [0] * len(stride), groups, [*wanted, False])[:2]
+
+
+class _Conv(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, geometry: Any) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.save_for_forward(x, weight)
+        ctx.geometry = geometry
+        return _forward(x, weight, geometry)
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Any:
+        return *_ConvBackward.apply(g, *ctx.saved_tensors, ctx.geometry, ctx.needs_input_grad[:2]), None
+
+    @staticmethod
+    def jvp(ctx: Any, dx: Maybe, dw: Maybe, _: None) -> Tensor:
+        x, weight = ctx.saved_tensors
+        moved = [_forward(*pair, ctx.geometry) for pair in ((dx, weight), (x, dw)) if None not in pair]
+        return sum(moved[1:], moved[0])
+
+
+class _ConvBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, g: Tensor, x: Tensor, weight: Tensor, geometry: Any, wanted: tuple[bool, bool]) -> Any:
+        ctx.save_for_backward(g, x, weight)
+        ctx.geometry = geometry
+        ctx.set_materialize_grads(False)
+        return _backward(g, x, weight, geometry, wanted)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, ux: Maybe, uw: Maybe) -> Any:
+        g, x, weight = ctx.saved_tensors
+        geometry, (_, wants_x, wants_w, *_) = ctx.geometry, ctx.needs_input_grad
+        terms = [_forward(*pair, geometry) for pair in ((ux, weight), (x, uw)) if pair[0] is not None and pair[1] is not None]
+        gg = terms[0].add_(terms[1]) if len(terms) == 2 else terms[0] if terms else None
+        gx = _backward(g, x, uw, geometry, (True, False))[0] if wants_x and uw is not None else None
+        gw = _backward(g, ux, weight, geometry, (False, True))[1] if wants_w and ux is not None else None
+        return gg, gx, gw, None, None
+
+
+# ---- BatchNorm of a batch: y = weight * xhat + bias, xhat = (x - mean) * r, r = 1 / std
+
+class _BatchNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+        y, mean, r = torch.native_batch_norm(x, weight, bias, None, None, True, 0.0, eps)
+        ctx.save_for_backward(x, weight, mean, r)
+        ctx.save_for_forward(x, weight, mean, r)
+        ctx.eps = eps
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Any:
+        return *_BatchNormBackward.apply(g, *ctx.saved_tensors, ctx.eps), None
+
+    @staticmethod
+    def jvp(ctx: Any, dx: Maybe, dw: Maybe, db: Maybe, _: None) -> Tensor:
+        x, weight, mean, r = ctx.saved_tensors
+        columns = _Columns(x)
+        moved = torch.zeros_like(x) if dx is None else _batch_norm_backward(dx, x, weight, mean, r, ctx.eps, only_x=True)[0]
+        zero = torch.zeros_like(weight)
+        dw, db = zero if dw is None else dw, zero if db is None else db
+        return columns.unfold(columns.fold(moved) + columns.affine(columns.fold(x), dw * r, db - dw * r * mean))
+
+
+def _batch_norm_backward(g: Tensor, x: Tensor, weight: Tensor, mean: Tensor, r: Tensor, eps: float, *,
+                         only_x: bool = False) -> tuple[Tensor, ...]:
+    wanted = [True, not only_x, not only_x]
+    return torch.ops.aten.native_batch_norm_backward(g, x, weight, None, None, mean, r, True, eps, wanted)
+
+
+class _BatchNormBackward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, g: Tensor, x: Tensor, weight: Tensor, mean: Tensor, r: Tensor, eps: float) -> Any:
+        ctx.save_for_backward(g, x, weight, mean, r)
+        ctx.set_materialize_grads(False)
+        return _batch_norm_backward(g, x, weight, mean, r, eps)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, u: Maybe, uw: Maybe, ub: Maybe) -> Any:
+        """With averages m over batch and space, p = m(g), q = m(g xhat), s = m(u), t = m(u xhat), a = m(u g) - s p - t q:
+        what is differentiated is n w r a + uw n q + ub n p, where xhat and r depend on x."""
+        g, x, w, mean, r = ctx.saved_tensors
+        columns = _Columns(x)
+        zero = torch.zeros_like(w)
+        uw, ub = zero if uw is None else uw, zero if ub is None else ub
+        u = torch.zeros_like(x) if u is None else u
+        xhat, g, u = columns.affine(columns.fold(x), r, -mean * r), columns.fold(g), columns.fold(u)
+        p, s = columns.mean(g), columns.mean(u)
+        q, t = columns.mean(g * xhat), columns.mean(u * xhat)
+        a = columns.mean(u * g) - s * p - t * q
+        wr = w * r
+        to_xhat = uw - wr * t  # how much of xhat g's gradient holds, and of g xhat's own
+        gg = columns.affine(u, wr, ub - wr * s)
+        columns.add(gg, xhat, to_xhat)
+        m_w, m_wx = -wr * (q * s + t * p) + uw * p, (uw - 2 * wr * t) * q
+        gx = columns.affine(u, -wr * r * q, -r * m_w)
+        columns.add(gx, g, r * to_xhat)
+        columns.add(gx, xhat, -r * m_wx - wr * r * a)
+        return columns.unfold(gg), columns.unfold(gx), r * columns.count * a, None, None, None
+
+
+class _Columns:
+    """Maps like x (N, C, ...) as matrices whose rows are long, channels last inside: sums and factors for each channel run
+    over whole rows, which is several times faster than over C numbers each."""
+
+    def __init__(self, x: Tensor) -> None:
+        last_first = x.movedim(1, -1)
+        self.shape = last_first.shape
+        self.channels, self.count = x.shape[1], x.numel() // x.shape[1]
+        self.repeats = self.shape[-2] if x.dim() > 2 else 1
+
+    def fold(self, x: Tensor) -> Tensor:
+        """A view where x lies channels-last."""
+        return x.movedim(1, -1).reshape(-1, self.repeats * self.channels)
+
+    def unfold(self, rows: Tensor) -> Tensor:
+        return rows.view(self.shape).movedim(-1, 1)
+
+    def mean(self, rows: Tensor) -> Tensor:
+        """(C,): the average over all but the channel."""
+        return rows.sum(0).view(self.repeats, self.channels).sum(0) / self.count
+
+    def affine(self, rows: Tensor, factor: Tensor, summand: Tensor) -> Tensor:
+        return torch.addcmul(summand.repeat(self.repeats), rows, factor.repeat(self.repeats))
+
+    def add(self, rows: Tensor, more: Tensor, factor: Tensor) -> None:
+        """rows += factor * more, in place."""
+        rows.addcmul_(more, factor.repeat(self.repeats))
