@@ -220,25 +220,25 @@ def run_search(options: argparse.Namespace) -> None:
     check_searchable(problem)
     log = ResultsLog(options.results / "search.csv")
     say_where(problem, options)
-    before, searches, rows = len(log.rows()), [], []
+    before, evaluators, searches = len(log.rows()), {}, []
     with progress:
         for seed in seeds:
             problem = replace(problem, seed=seed, objectives=objectives)
             evaluator = Evaluator(problem, log, progress, command=command_line(), test=False, labels={"strategy": str(strategy)})
             searches.append(search(searcher, problem, evaluator, progress))
-            rows.append(evaluator.recorded(searches[-1].found.decoupling))
-    best, row = min(zip(searches, rows, strict=True), key=lambda pair: pair[0].score.error)
-    facts = {"decoupling": str(best.found.decoupling), "row": row, "csv": str(log.path), "new_rows": len(log.rows()) - before,
-             "next": next_command(options, best.found.decoupling), "plot": None}
-    front: list[Evaluated] = []
-    if len(objectives) > 1:
-        front, plot = common_front(searches, objectives), options.results / "pareto.png"
+            evaluators[seed] = evaluator
+    front = common_front(searches, objectives)
+    best = front[0]
+    plot = options.results / "pareto.png" if len(objectives) > 1 else None
+    if plot:
         pareto_plot([point for searched in searches for point in searched.evaluated], front, objectives, plot)
-        facts["plot"] = str(plot)
+    facts = {"decoupling": str(best.decoupling), "row": evaluators[best.seed].recorded(best.decoupling),
+             "notes": searches[seeds.index(best.seed)].found.notes, "csv": str(log.path), "new_rows": len(log.rows()) - before,
+             "plot": plot and str(plot), "next": next_command(options, best.decoupling)}
     if options.json:
         print(json.dumps(facts | search_facts(searches, front)))
     else:
-        show_searches(problem, searches, best, front, facts)
+        show_searches(problem, searches, front, facts)
 
 
 def search_facts(searches: list[Searched], front: list[Evaluated]) -> dict[str, Any]:
@@ -251,17 +251,17 @@ def search_facts(searches: list[Searched], front: list[Evaluated]) -> dict[str, 
     return {"searches": answers, "agreement": asdict(agreement(searches)) if len(searches) > 1 else None, "front": points}
 
 
-def show_searches(problem: Problem, searches: list[Searched], best: Searched, front: list[Evaluated],
-                  facts: dict[str, Any]) -> None:
-    """The same for people, with a picture of the best answer."""
+def show_searches(problem: Problem, searches: list[Searched], front: list[Evaluated], facts: dict[str, Any]) -> None:
+    """The same for people, with a picture of the lowest error."""
+    best = front[0]
     if len(searches) > 1:
         print(f"{searches_table(searches)}\n")
-    print(picture(best.found.decoupling, problem.space.num_units))
-    if front:
+    print(picture(best.decoupling, problem.space.num_units))
+    if facts["plot"]:
         print(f"\n{pareto_table(front)}")
-    print(f"\nfound       {best.found.decoupling}")
+    print(f"\nfound       {best.decoupling}")
     print(f"validation  {100 * best.score.error:.2f} % error, {best.score.status}")
-    for note in best.found.notes:
+    for note in facts["notes"]:
         print(f"note        {note}")
     print(f"rows        {facts['new_rows']} new in {facts['csv']}" + ("" if facts["new_rows"] else " (all were there already)"))
     if facts["plot"]:

@@ -52,9 +52,10 @@ def search(strategy: Strategy, problem: Problem, evaluate: Evaluate, report: Rep
 
 
 def common_front(searches: Sequence[Searched], objectives: Sequence[str]) -> list[Evaluated]:
-    """What is not dominated among the fronts of all searches, lowest error first.
+    """What is not dominated among the fronts of all searches, lowest error first; the earlier of equals.
 
-    A strategy that gives no front stands there with its answer. One decoupling may come once a seed: it was trained anew.
+    A search without a front stands there with its answer, so that for one objective this is the best answer. A decoupling
+    may come once for each seed, as it is trained from each.
     """
     fronts = [Evaluated(search.seed, decoupling, search.scores[decoupling])
               for search in searches for decoupling in search.found.front or (search.found.decoupling,)]

@@ -52,3 +52,9 @@ def test_the_front_of_several_searches_is_that_of_their_fronts():
 def test_a_strategy_without_a_front_stands_there_with_its_answer():
     alone = searched(3, {A: (0.10, 90), B: (0.20, 50)}, Found(A))
     assert common_front([alone], ("error", "peak_memory")) == [Evaluated(3, A, alone.scores[A])]
+
+
+def test_for_one_objective_it_is_the_best_answer_the_earlier_of_equals():
+    answers = [searched(seed, {B: (0.05, 1), A: (error, 9)}, Found(A)) for seed, error in enumerate((0.3, 0.2, 0.2))]
+    (best,) = common_front(answers, ("error",))
+    assert (best.seed, best.decoupling) == (1, A)

@@ -369,5 +369,8 @@ def test_optuna_stays_quiet(capfd, recwarn):
     space = SPACES["fewer points than trials"]  # a single dimension: cmaes warns of it
     for sampler in get_args(SamplerName):
         search(f"optuna(sampler={sampler},trials=3)", space, Recorded(separable_table(space)))
+    space = SPACES["K fixed"]
+    for spec in several(TRIALS):  # enough trials for each sampler to begin with its own
+        search(spec, space, Recorded(separable_table(space)), objectives=OBJECTIVES)
     captured = capfd.readouterr()
     assert captured.out == captured.err == "" and not [str(warning.message) for warning in recwarn]
