@@ -21,10 +21,13 @@ from methods.training import Diverged
 from nas.comparison import Comparison
 from nas.evaluate import Evaluator
 from nas.images import Batches
+from nas.objectives import OBJECTIVES, checked_objectives
+from nas.plots import pareto_plot
 from nas.problem import Problem
 from nas.profile import cost, timed
-from nas.report import cost_table, picture, summarise, summary_table, table
+from nas.report import agreement, cost_table, pareto_table, picture, searches_table, summarise, summary_table, table
 from nas.results import ResultsLog
+from nas.search import Evaluated, Searched, common_front, search
 from nas.strategies import STRATEGIES
 from nas.tasks import TASKS
 from spaces.backbones import BACKBONES
@@ -62,7 +65,10 @@ def parser() -> Parser:
     search.add_argument("--strategy", default="sedona(pretrain=150,meta_steps=30,inner_steps=3,memory=20,meta_lr=0.05)",
                         help="how to search; see `run.py list`")
     search.add_argument("--method", default="dgl", help="the method that trains what is searched")
+    search.add_argument("--objectives", nargs="+", default=["error"], metavar="O",
+                        help=f"what to minimise, error among them: {', '.join(OBJECTIVES)}")
     search.add_argument("--seed", type=int, default=0, help="of the search and of every training in it")
+    search.add_argument("--seeds", type=int, default=1, metavar="N", help="N searches, with seeds from --seed on")
     _training_options(search, epochs=20)
 
     evaluate = _command(commands, "evaluate", "train decouplings with several methods and seeds, and compare")
@@ -205,42 +211,73 @@ def main(argv: list[str]) -> int:
 
 
 def run_search(options: argparse.Namespace) -> None:
-    """Search, and show what was found."""
+    """Search once with each seed, and show what was found."""
+    seeds, objectives = checked_seeds(options.seed, options.seeds), checked_objectives(options.objectives)
     progress = Bars(quiet=options.json)
     problem = read_problem(options, options.method, options.seed, options.lr, options.schedule)
     strategy = STRATEGIES.resolve(options.strategy)
     searcher = STRATEGIES.build(strategy)
     check_searchable(problem)
     log = ResultsLog(options.results / "search.csv")
-    evaluator = Evaluator(problem, log, progress, command=command_line(), test=False, labels={"strategy": str(strategy)})
     say_where(problem, options)
-    before = len(log.rows())
+    before, evaluators, searches = len(log.rows()), {}, []
     with progress:
-        found = searcher.search(problem, evaluator, progress)
-    row = evaluator.recorded(found)
-    assert row is not None, "a strategy evaluates what it recommends"
-    new = len(log.rows()) - before
-    follow_up = next_command(options, found)
+        for seed in seeds:
+            problem = replace(problem, seed=seed, objectives=objectives)
+            evaluator = Evaluator(problem, log, progress, command=command_line(), test=False, labels={"strategy": str(strategy)})
+            searches.append(search(searcher, problem, evaluator, progress))
+            evaluators[seed] = evaluator
+    front = common_front(searches, objectives)
+    best = front[0]
+    plot = options.results / "pareto.png" if len(objectives) > 1 else None
+    if plot:
+        pareto_plot([point for searched in searches for point in searched.evaluated], front, objectives, plot)
+    facts = {"decoupling": str(best.decoupling), "row": evaluators[best.seed].recorded(best.decoupling),
+             "notes": searches[seeds.index(best.seed)].found.notes, "csv": str(log.path), "new_rows": len(log.rows()) - before,
+             "plot": plot and str(plot), "next": next_command(options, best.decoupling)}
     if options.json:
-        print(json.dumps({"decoupling": str(found), "row": row, "csv": str(log.path), "new_rows": new, "next": follow_up}))
-        return
-    print(picture(found, problem.space.num_units))
-    print(f"\nfound       {found}")
-    print(f"validation  {100 * float(row['validation_error']):.2f} % error, {row['status']}")
-    print(f"rows        {new} new in {log.path}" + ("" if new else " (all were there already)"))
-    print(f"next        {follow_up}")
+        print(json.dumps(facts | search_facts(searches, front)))
+    else:
+        show_searches(problem, searches, front, facts)
+
+
+def search_facts(searches: list[Searched], front: list[Evaluated]) -> dict[str, Any]:
+    """Each search's answer, how far they agree, and the Pareto front, for programs."""
+    answers = [{"seed": searched.seed, "decoupling": str(searched.found.decoupling), "validation_error": searched.score.error,
+                "status": searched.score.status, "notes": searched.found.notes} for searched in searches]
+    points = [{"seed": point.seed, "decoupling": str(point.decoupling), "validation_error": point.score.error,
+               "peak_activation_bytes": point.score.peak_activation_bytes,
+               "pipeline_speedup_bound": point.score.pipeline_speedup_bound, "status": point.score.status} for point in front]
+    return {"searches": answers, "agreement": asdict(agreement(searches)) if len(searches) > 1 else None, "front": points}
+
+
+def show_searches(problem: Problem, searches: list[Searched], front: list[Evaluated], facts: dict[str, Any]) -> None:
+    """The same for people, with a picture of the lowest error."""
+    best = front[0]
+    if len(searches) > 1:
+        print(f"{searches_table(searches)}\n")
+    print(picture(best.decoupling, problem.space.num_units))
+    if facts["plot"]:
+        print(f"\n{pareto_table(front)}")
+    print(f"\nfound       {best.decoupling}")
+    print(f"validation  {100 * best.score.error:.2f} % error, {best.score.status}")
+    for note in facts["notes"]:
+        print(f"note        {note}")
+    print(f"rows        {facts['new_rows']} new in {facts['csv']}" + ("" if facts["new_rows"] else " (all were there already)"))
+    if facts["plot"]:
+        print(f"plot        {facts['plot']}")
+    print(f"next        {facts['next']}")
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
     """Train and compare."""
-    if options.seeds < 1:
-        raise UserError(f"--seeds is how many seeds to run, from 1 on, but {options.seeds} came")
+    seeds = checked_seeds(0, options.seeds)
     if options.ensemble < 1:
         raise UserError(f"--ensemble is how many heads to sum, from 1 on, but {options.ensemble} came")
     progress = Bars(quiet=options.json)
     problem = read_problem(options, options.methods[0], 0, options.lr[0], options.schedule[0])
     log, tuning_log = (ResultsLog(options.results / name) for name in ("evaluate.csv", "search.csv"))
-    comparison = Comparison(problem, options.methods, options.decoupling, range(options.seeds), log=log, tuning_log=tuning_log,
+    comparison = Comparison(problem, options.methods, options.decoupling, seeds, log=log, tuning_log=tuning_log,
                             rates=options.lr, schedules=options.schedule, ensemble=options.ensemble, report=progress,
                             command=command_line())
     with torch.device("meta"):  # what cannot be built is said now, not after hours of other runs
@@ -307,10 +344,18 @@ def _shown(entries: Any, name: str) -> str:
     return f"{name}({', '.join(settings)})" if settings else name
 
 
+def checked_seeds(first: int, count: int) -> range:
+    """`count` seeds from `first` on."""
+    if count < 1:
+        raise UserError(f"--seeds is how many seeds to run, from 1 on, but {count} came")
+    for seed in (first, first + count - 1):
+        if not 0 <= seed < 2**32:
+            raise UserError(f"a seed is a whole number in 0..2**32 - 1, but {seed} came")
+    return range(first, first + count)
+
+
 def read_problem(options: argparse.Namespace, method: str, seed: int, lr: float, schedule: str) -> Problem:
     """Everything that a run needs, from the options."""
-    if not 0 <= seed < 2**32:
-        raise UserError(f"a seed is a whole number in 0..2**32 - 1, but {seed} came")
     num_cores = os.cpu_count() or 1
     if not 1 <= options.threads <= num_cores:
         raise UserError(f"--threads is a number of threads in 1..{num_cores} on this machine, but {options.threads} came")
@@ -328,11 +373,11 @@ def read_problem(options: argparse.Namespace, method: str, seed: int, lr: float,
         iterations = epochs * Batches(images, options.batch_size).num_batches
     given = {field.name: getattr(options, field.name) for field in fields(TrainingSettings) if hasattr(options, field.name)}
     settings = TrainingSettings(**given | {"iterations": iterations, "lr": lr, "schedule": schedule})
-    folders = [getattr(options, name, Path(name)) for name in ("results", "runs")]
-    for folder in folders:
+    results, runs = (getattr(options, name, Path(name)) for name in ("results", "runs"))
+    for folder in (results, runs):
         if folder.exists() and not folder.is_dir():
             raise UserError(f"--results and --runs are folders, but {folder} is a file; name another")
-    return Problem(space, str(resolved_method), str(task), images, settings, seed, device, *folders)
+    return Problem(space, str(resolved_method), str(task), images, settings, seed, device, results, runs)
 
 
 def read_device(text: str) -> torch.device:

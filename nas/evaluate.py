@@ -60,7 +60,9 @@ class Evaluator:
             row = self.recorded(decoupling)
             if row is None:
                 row = self.run(decoupling)
-        return Score(float(row["validation_error"]), float(row["validation_loss"] or math.nan), row["status"])
+        return Score(error=float(row["validation_error"]), loss=float(row["validation_loss"] or math.nan),
+                     peak_activation_bytes=int(row["peak_activation_bytes"]),
+                     pipeline_speedup_bound=float(row["pipeline_speedup_bound"]), status=row["status"])
 
     def run_folder(self, decoupling: Decoupling) -> Path:
         """Where this evaluation keeps its checkpoint while it is unfinished."""

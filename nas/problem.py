@@ -35,7 +35,8 @@ class Problem:
     """One space, one method and one task, with the settings that every evaluation shares.
 
     `method` and `task` are written with all their settings. `results` is the folder of the CSV files, `runs` that of
-    unfinished runs.
+    unfinished runs. `objectives` are what a search minimises, names of `nas.objectives.OBJECTIVES`; an evaluation is the
+    same whatever they are.
     """
 
     space: SearchSpace
@@ -47,6 +48,7 @@ class Problem:
     device: torch.device
     results: Path
     runs: Path
+    objectives: tuple[str, ...] = ("error",)
 
     def adapt(self, decoupling: Decoupling) -> Decoupling:
         """The decoupling that the method trains when this one is asked for."""
@@ -77,14 +79,33 @@ class Problem:
 
 @dataclass(frozen=True)
 class Score:
-    """What an evaluation found. Errors are shares in 0..1; `status` is `ok` or says how the run diverged."""
+    """What an evaluation found, on the validation split, and what a training step of it costs.
+
+    Errors are shares in 0..1, `peak_activation_bytes` are of one step, a stage at a time, `pipeline_speedup_bound` is the
+    seconds of all stages over those of the largest. `status` is `ok` or says how the run diverged.
+    """
 
     error: float
     loss: float
+    peak_activation_bytes: int
+    pipeline_speedup_bound: float
     status: str = "ok"
 
 
 Evaluate = Callable[[Decoupling], Score]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A search's answer: the decoupling that it recommends, which it has evaluated.
+
+    front   what is not dominated of all that it evaluated, where the problem has several objectives; empty for one
+    notes   what there is to say about how sure the answer is, a line each
+    """
+
+    decoupling: Decoupling
+    front: tuple[Decoupling, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Strategy(Protocol):
@@ -94,6 +115,6 @@ class Strategy(Protocol):
     with the same seed asks the same questions, so it goes on where it was.
     """
 
-    def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Decoupling:
-        """The decoupling that the strategy recommends."""
+    def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Found:
+        """What the strategy recommends. One that cannot minimise the problem's objectives refuses with a UserError."""
         ...

@@ -19,6 +19,7 @@ import yaml
 
 import run
 from methods.table import METHODS
+from nas.problem import Found
 from nas.strategies import STRATEGIES
 from nas.tasks import TASKS
 from spaces.backbones import BACKBONES
@@ -165,7 +166,7 @@ class Fixed:
     def search(self, problem, evaluate, report):
         decoupling = Decoupling.parse(self.point)
         evaluate(decoupling)
-        return decoupling
+        return Found(decoupling, notes=(f"{self.point} by decree",))
 
 
 class Greedy(Fixed):
@@ -175,7 +176,7 @@ class Greedy(Fixed):
 
 def test_a_strategy_of_ones_own(call, succeed):
     search = ("search", *TINY, "--space", "small(width=0.25,heads=[linear],num_blocks=[1,2])")
-    assert "3:linear" in succeed(*search, "--strategy", f"{__name__}.Fixed")
+    assert "note        3:linear by decree\n" in succeed(*search, "--strategy", f"{__name__}.Fixed")
     assert "uncut" in succeed(*search, "--strategy", f"{__name__}.Fixed(point='uncut')")
     code, _, err = call(*search, "--strategy", f"{__name__}.Greedy")
     assert code == 2 and "memory is full" in err and "--batch-size" in err and "Traceback" not in err
@@ -184,6 +185,54 @@ def test_a_strategy_of_ones_own(call, succeed):
 def test_a_search_that_diverges_says_what_to_change(call):
     code, out, err = call("search", *TINY, "--strategy", "sedona(pretrain=3,meta_steps=1,lr=1e30,outer_batch=32)")
     assert (code, out) == (2, "") and "smaller sedona(lr=" in err.splitlines()[-1]
+
+
+# ---- several seeds, several objectives
+
+def test_seeds_search_one_after_another_as_each_would_alone(succeed):
+    alone = [json.loads(succeed(*SEARCH, "--json", "--seed", str(seed))) for seed in (4, 5, 6)]
+    text = succeed(*SEARCH, "--seed", "4", "--seeds", "3")
+    facts = json.loads(succeed(*SEARCH, "--seed", "4", "--seeds", "3", "--json"))
+    assert facts["new_rows"] == 0 and len(rows("search")) == 6 and "0 new" in text
+    answers = [(answer["seed"], answer["decoupling"], answer["validation_error"]) for answer in facts["searches"]]
+    errors = [float(one["row"]["validation_error"]) for one in alone]
+    assert answers == [(seed, one["decoupling"], error) for seed, one, error in zip((4, 5, 6), alone, errors, strict=True)]
+    best = alone[errors.index(min(errors))]
+    assert (facts["decoupling"], facts["row"]) == (best["decoupling"], best["row"])
+    assert f"\nfound       {best['decoupling']}\n" in text
+    assert facts["agreement"]["mean_error"] == pytest.approx(sum(errors) / 3)
+    for seed, decoupling, error in answers:
+        assert re.search(rf"^ +{seed} +{100 * error:.2f}  {re.escape(decoupling)}$", text, re.MULTILINE)
+    assert "+-" in text and "Jaccard" in text and "+-" not in succeed(*SEARCH, "--seed", "4")
+    assert alone[0]["agreement"] is None and len(alone[0]["searches"]) == 1
+
+
+def test_several_objectives_give_a_front_and_a_picture(succeed):
+    command = ("search", *TINY, "--space", "small(width=0.25,num_blocks=[1,3],heads=[linear])", "--strategy", "random(trials=6)")
+    one = json.loads(succeed(*command, "--json"))
+    assert [point["decoupling"] for point in one["front"]] == [one["decoupling"]]
+    assert one["plot"] is None and not Path("results/pareto.png").exists()
+    text = succeed(*command, "--objectives", "peak_memory", "error")
+    facts = json.loads(succeed(*command, "--objectives", "peak_memory", "error", "--json"))
+    assert facts["new_rows"] == 0  # what is minimised makes no other evaluation
+    there = rows("search").astype({"validation_error": float, "peak_activation_bytes": int})
+    pairs = list(zip(there["validation_error"], there["peak_activation_bytes"], strict=True))
+    optimal = {pair for pair in pairs if not any(a <= pair[0] and b <= pair[1] and (a, b) != pair for a, b in pairs)}
+    assert {(point["validation_error"], point["peak_activation_bytes"]) for point in facts["front"]} == optimal
+    for point in facts["front"]:
+        (row,) = there[there["decoupling"] == point["decoupling"]].to_dict("records")
+        assert float(row["pipeline_speedup_bound"]) == point["pipeline_speedup_bound"]
+        figures = f"{100 * point['validation_error']:.2f} +{point['peak_activation_bytes'] / 2**20:.2f} "
+        assert re.search(rf"^ +{figures}.* {re.escape(point['decoupling'])}$", text, re.MULTILINE)
+    assert facts["front"][0]["decoupling"] == facts["decoupling"]
+    assert Path(facts["plot"]).read_bytes().startswith(b"\x89PNG") and facts["plot"] in text
+
+
+def test_a_search_that_cannot_minimise_several_objectives_says_what_can(call):
+    code, _, err = call("search", *TINY, "--objectives", "error", "pipeline")
+    assert code == 2 and "memory_weight" in err.splitlines()[-1]
+    code, _, err = call("search", *TINY, "--objectives", "error", "pipeline", "--strategy", "optuna(sampler=cmaes)")
+    assert code == 2 and "nsga2" in err.splitlines()[-1]
 
 
 # ---- evaluate
@@ -275,6 +324,7 @@ def test_flags_win_over_the_file_and_the_file_over_the_defaults(succeed, file, f
     (("serch",), "'search'"),
     (("search", "--stratgy", "random"), "--strategy"),
     (("evaluate", "--seed", "3"), "--seeds"),
+    (("search", "--objective", "error"), "--objectives"),
     (("profile", "--decouplin=uncut"), "--decoupling"),
     (("profile", "--epoch", "1"), "--epochs"),
     (("search", "--space", "smal"), "small"),
@@ -285,6 +335,7 @@ def test_flags_win_over_the_file_and_the_file_over_the_defaults(succeed, file, f
     (("search", "--method", "dgl(label_smothing=0.1)"), "label_smoothing"),
     (("search", "--task", "digit"), "digits"),
     (("search", "--task", "digits(valdation=0.1)"), "validation"),
+    (("search", "--objectives", "error", "peak_memry"), "peak_memory"),
     (("search", "--strategy", "sedonna"), "sedona"),
     (("search", "--strategy", "sedona(pretrian=9)"), "pretrain"),
     (("search", "--strategy", "optuna(sampler=tp)"), "tpe"),
@@ -331,6 +382,10 @@ def test_a_configuration_that_does_not_hold(refused, file, said):
     (("search", "--seed", "-1"), "but -1 came"),
     (("search", "--seed", "4294967296"), "2**32 - 1"),
     (("search", "--seed", "1.5"), "1.5"),
+    (("search", "--seeds", "0"), "--seeds"),
+    (("search", "--seed", "4294967295", "--seeds", "2"), "4294967296 came"),
+    (("search", "--objectives", "pipeline"), "pipeline came"),
+    (("search", "--objectives", "error", "error"), "each once"),
     (("search", "--threads", "0"), "--threads"),
     (("search", "--threads", "999999"), "--threads"),
     (("search", "--lr", "0"), "lr is a number above 0"),

@@ -9,8 +9,9 @@ from typing import Any, Literal
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 
-from nas.problem import Evaluate, Problem, Report, Score
-from nas.strategies.random_search import best, checked_trials
+from nas.objectives import measured
+from nas.problem import Evaluate, Found, Problem, Report, Score
+from nas.strategies.random_search import checked_trials, recommended
 from spaces.decoupling import Decoupling
 from spaces.errors import UserError
 from spaces.space import SearchSpace
@@ -25,7 +26,8 @@ class OptunaSearch:
 
     K blocks are encoded as positions and heads as flat choices (`SearchSpace.dimensions`). A point that came before is
     replayed: its known score is told again and the budget is not charged. `cmaes` has no categories, so heads become
-    ordered integers for it. `population` is nsga2's; the others have none.
+    ordered integers for it, and minimises a single objective; the others take all of the problem's at once.
+    `population` is nsga2's; the others have none.
     """
 
     def __init__(self, *, sampler: SamplerName = "tpe", trials: int = 10, population: int = 10) -> None:
@@ -33,12 +35,16 @@ class OptunaSearch:
             raise UserError(f"optuna's population is a whole number from 2 on, but {population} came")
         self.sampler, self.trials, self.population = sampler, checked_trials(trials), population
 
-    def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Decoupling:
-        """The decoupling with the lowest validation error; the earlier of equals."""
+    def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Found:
+        """What `recommended` makes of all that was evaluated."""
+        objectives = problem.objectives
+        if self.sampler == "cmaes" and len(objectives) > 1:
+            raise UserError(f"cmaes minimises one objective, but {' '.join(objectives)} came; "
+                            "choose another sampler, such as optuna(sampler=nsga2)")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study = optuna.create_study(direction="minimize", sampler=self._sampler(problem.seed))
+            study = optuna.create_study(directions=["minimize"] * len(objectives), sampler=self._sampler(problem.seed))
         space, distributions = problem.space, self._distributions(problem.space)
         rng = random.Random(problem.seed)
         scores: dict[Decoupling, Score] = {}
@@ -52,8 +58,8 @@ class OptunaSearch:
             if decoupling not in scores:
                 scores[decoupling] = evaluate(decoupling)
                 report("trials", len(scores), wanted, best_error=min(score.error for score in scores.values()))
-            study.tell(trial, scores[decoupling].error)
-        return best(scores)
+            study.tell(trial, measured(scores[decoupling], objectives))
+        return recommended(scores, objectives)
 
     def _sampler(self, seed: int) -> optuna.samplers.BaseSampler:
         """Always constructed by name and settings, never Optuna's default, which changes with its version."""

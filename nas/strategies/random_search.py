@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 
-from nas.problem import Evaluate, Problem, Report, Score
+from nas.objectives import measured, pareto_front
+from nas.problem import Evaluate, Found, Problem, Report, Score
 from spaces.decoupling import Decoupling
 from spaces.errors import UserError
 
@@ -15,8 +17,8 @@ class RandomSearch:
     def __init__(self, *, trials: int = 10) -> None:
         self.trials = checked_trials(trials)
 
-    def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Decoupling:
-        """The decoupling with the lowest validation error; the earlier of equals."""
+    def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Found:
+        """What `recommended` makes of all that was evaluated."""
         rng = random.Random(problem.seed)
         scores: dict[Decoupling, Score] = {}
         wanted = min(self.trials, problem.space.size)
@@ -25,7 +27,7 @@ class RandomSearch:
             if decoupling not in scores:
                 scores[decoupling] = evaluate(decoupling)
                 report("trials", len(scores), wanted, best_error=min(score.error for score in scores.values()))
-        return best(scores)
+        return recommended(scores, problem.objectives)
 
 
 class Exhaustive:
@@ -34,8 +36,8 @@ class Exhaustive:
     def __init__(self, *, limit: int = 2000) -> None:
         self.limit = checked_trials(limit)
 
-    def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Decoupling:
-        """The decoupling with the lowest validation error; the earlier of equals."""
+    def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Found:
+        """What `recommended` makes of all that was evaluated."""
         size = problem.space.size
         if size > self.limit:
             raise UserError(f"this space has {size} decouplings and exhaustive(limit={self.limit}) trains every one; "
@@ -44,7 +46,16 @@ class Exhaustive:
         for decoupling in problem.space.enumerate():
             scores[decoupling] = evaluate(decoupling)
             report("trials", len(scores), size, best_error=min(score.error for score in scores.values()))
-        return best(scores)
+        return recommended(scores, problem.objectives)
+
+
+def recommended(scores: dict[Decoupling, Score], objectives: Sequence[str]) -> Found:
+    """The decoupling with the lowest error, the earlier of equals; for several objectives the front and its lowest error."""
+    if len(objectives) == 1:
+        return Found(best(scores))
+    points = list(scores)
+    front = [points[i] for i in pareto_front([measured(score, objectives) for score in scores.values()])]
+    return Found(best({point: scores[point] for point in front}), tuple(front))
 
 
 def best(scores: dict[Decoupling, Score]) -> Decoupling:

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from nas.problem import Found, Score
 from nas.profile import BlockCost, Cost
-from nas.report import cost_table, picture, summarise, summary_table, table
+from nas.report import agreement, cost_table, pareto_table, picture, searches_table, summarise, summary_table, table
+from nas.search import Searched
 from spaces.decoupling import Decoupling
 
 
@@ -188,3 +190,47 @@ def test_a_picture_of_a_deep_network_stays_aligned():
     cuts = tuple(range(1, 14))
     lines = [line for line in picture(Decoupling(cuts, ("linear",) * 13), 120).splitlines() if "──▶" in line]
     assert len({line.index("──▶") for line in lines}) == 1
+
+
+# ---- several searches, several objectives
+
+def searched(seed, decoupling, error, **score):
+    """A search that asked for nothing but its answer."""
+    found = Decoupling.parse(decoupling)
+    return Searched(seed, Found(found), {found: Score(error, 0.0, 3 * 2**19, 2.5, **score)})
+
+
+def test_agreement_by_hand():
+    """Of all cuts of a pair, common are 1 of 3, 2 of 3 and 1 of 4; of these common cuts 1, 1 and 0 have the same head."""
+    three = [searched(0, "2:linear 4:mlp_sr", 0.10), searched(1, "2:linear 5:mlp_sr", 0.30),
+             searched(2, "2:conv 4:mlp_sr 6:linear", 0.20)]
+    figures = agreement(three)
+    assert figures.cuts == pytest.approx((1 / 3 + 2 / 3 + 1 / 4) / 3)
+    assert figures.heads == pytest.approx(2 / 4)
+    assert (figures.mean_error, figures.std_error) == pytest.approx((0.2, 0.1))
+
+
+@pytest.mark.parametrize(("one", "other", "cuts", "heads"), [
+    ("uncut", "uncut", 1, None), ("uncut", "3:linear", 0, None), ("3:linear", "4:linear", 0, None),
+    ("3:linear", "3:linear", 1, 1), ("3:linear", "3:mlp_sr", 1, 0),
+])
+def test_agreement_at_its_ends(one, other, cuts, heads):
+    figures = agreement([searched(0, one, 0.2), searched(1, other, 0.2)])
+    assert (figures.cuts, figures.heads, figures.std_error) == (cuts, heads, 0)
+
+
+def test_searches_are_a_line_each_above_how_far_they_agree():
+    text = searches_table([searched(4, "2:linear", 0.10), searched(5, "2:mlp_sr", 0.20)])
+    rows, facts = text.split("\n\n")
+    assert read(rows) == [{"seed": "4", "val error %": "10.00", "found": "2:linear"},
+                          {"seed": "5", "val error %": "20.00", "found": "2:mlp_sr"}]
+    assert "1.00 alike" in facts and "0 % of common cuts" in facts and "15.00 +- 7.07 % error over 2 seeds" in facts
+    assert "no cut in common" in searches_table([searched(0, "2:linear", 0.1), searched(1, "3:linear", 0.1)])
+
+
+def test_a_front_is_a_line_a_decoupling():
+    fine, failed = searched(3, "2:linear 4:conv(depth=2)", 0.125), searched(4, "uncut", 1.0, status="diverged: nan")
+    first, second = read(pareto_table([*fine.evaluated, *failed.evaluated]))
+    assert first == {"val error %": "12.50", "peak MiB": "1.50", "pipeline bound": "2.50", "K": "3", "seed": "3",
+                     "decoupling": "2:linear 4:conv(depth=2)"}
+    assert (second["val error %"], second["K"], second["decoupling"]) == ("100.00", "1", "uncut  (diverged)")

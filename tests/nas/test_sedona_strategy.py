@@ -54,9 +54,9 @@ def search(problem, settings=TINY, report=silent, score=lambda decoupling: 0.5):
     def evaluate(decoupling):
         problem.space.check(decoupling)
         asked.append(decoupling)
-        return Score(score(decoupling), 0.0)
+        return Score(score(decoupling), 0.0, peak_activation_bytes=1, pipeline_speedup_bound=1.0)
 
-    return STRATEGIES.build(f"sedona({settings})").search(problem, evaluate, report), asked
+    return STRATEGIES.build(f"sedona({settings})").search(problem, evaluate, report).decoupling, asked
 
 
 def trajectory(problem):
@@ -92,6 +92,13 @@ def test_one_point_for_each_number_of_blocks_is_asked_for_and_follows_from_the_l
 def test_a_space_without_cuts_is_refused(make):
     with pytest.raises(UserError, match="single block.*num_blocks"):
         search(make(num_blocks=1))
+
+
+def test_several_objectives_are_refused_with_what_does_the_same(make):
+    problem = replace(make(num_blocks=2), objectives=("error", "peak_memory"))
+    with pytest.raises(UserError, match=r"error peak_memory came.*memory_weight.*time_weight"):
+        search(problem)
+    assert not problem.results.exists() and not problem.runs.exists()
 
 
 @pytest.mark.parametrize("setting", ["pretrain=0", "meta_steps=0", "inner_steps=0", "memory=0", "outer_batch=0", "lr=0",

@@ -1,6 +1,7 @@
 """Every strategy that only asks for scores, on tables instead of training. SEDONA, which trains, has its own file."""
 
 import random
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import get_args
@@ -12,6 +13,7 @@ import torch
 
 from methods.settings import TrainingSettings
 from nas.images import Images, Split
+from nas.objectives import measured
 from nas.problem import Problem, Score, silent
 from nas.strategies import STRATEGIES, optuna_search
 from nas.strategies.optuna_search import PATIENCE, SamplerName
@@ -73,7 +75,10 @@ class Stop(Exception):
 
 
 class Recorded:
-    """An `evaluate` that keeps what it found, as the results file does, and fails after so many new trainings."""
+    """An `evaluate` that keeps what it found, as the results file does, and fails after so many new trainings.
+
+    The table holds errors; what else a score says follows from the decoupling.
+    """
 
     def __init__(self, table, fail_after=None):
         self.table, self.fail_after = table, fail_after
@@ -85,11 +90,28 @@ class Recorded:
             if len(self.trained) == self.fail_after:
                 raise Stop
             self.trained.append(decoupling)
-        return Score(self.table[decoupling], 0.0)
+        return Score(self.table[decoupling], 0.0, peak(decoupling), bound(decoupling))
 
 
-def search(spec, space, evaluate, seed=0, report=silent):
-    return STRATEGIES.build(spec).search(make_problem(space, seed), evaluate, report)
+def peak(decoupling):
+    """The longest block of 6 units counts most, then its distance from the input, then the heads' depths."""
+    depths = [int(head[len("conv(depth=")]) for head in decoupling.heads]
+    return max(1000 * len(block) - 50 * block.start for block in decoupling.blocks(6)) + sum(depths)
+
+
+def bound(decoupling):
+    return 6 / max(map(len, decoupling.blocks(6)))
+
+
+def find(spec, space, evaluate, seed=0, report=silent, objectives=("error",)):
+    """All that a strategy found."""
+    problem = replace(make_problem(space, seed), objectives=objectives)
+    return STRATEGIES.build(spec).search(problem, evaluate, report)
+
+
+def search(*given, **named):
+    """The decoupling that it recommends."""
+    return find(*given, **named).decoupling
 
 
 def rank(table, point):
@@ -149,7 +171,7 @@ def test_takes_scores_of_nothing_but_diverged_runs_and_keeps_the_first(spec):
 
     def evaluate(point):
         asked.append(point)
-        return Score(1.0, float("nan"), "diverged: the loss of stage 0 is nan")
+        return Score(1.0, float("nan"), 1, 1.0, "diverged: the loss of stage 0 is nan")
 
     assert search(spec, space, evaluate) == asked[0]
 
@@ -158,6 +180,80 @@ def test_takes_scores_of_nothing_but_diverged_runs_and_keeps_the_first(spec):
 def test_a_search_without_a_training_is_refused(spec):
     with pytest.raises(UserError, match="at least one"):
         STRATEGIES.build(spec)
+
+
+# ---- several objectives
+
+def several(trials):
+    return [spec for spec in asking(trials) if "cmaes" not in spec]
+
+
+OBJECTIVES = ("peak_memory", "error", "pipeline")
+
+
+def dominated(values, others):
+    return any(other != values and all(a <= b for a, b in zip(other, values, strict=True)) for other in others)
+
+
+@pytest.mark.parametrize("objectives", [("error", "peak_memory"), OBJECTIVES])
+@pytest.mark.parametrize("spec", several(TRIALS))
+def test_the_front_is_what_nothing_evaluated_dominates_and_the_answer_its_lowest_error(spec, objectives):
+    space = SPACES["K in a range"]
+    evaluate = Recorded(separable_table(space))
+    found = find(spec, space, evaluate, objectives=objectives)
+    again = find(spec, space, Recorded(evaluate.table), objectives=objectives)
+    values = {point: measured(evaluate(point), objectives) for point in dict.fromkeys(evaluate.asked)}
+    assert set(found.front) == {point for point in values if not dominated(values[point], values.values())}
+    assert evaluate.table[found.decoupling] == min(evaluate.table[point] for point in values)
+    assert found.decoupling in found.front and len(found.front) > 1 and again == found
+
+
+@pytest.mark.parametrize("spec", asking(TRIALS))
+def test_one_objective_leaves_no_front(spec):
+    space = SPACES["large blocks"]
+    assert find(spec, space, Recorded(separable_table(space))).front == ()
+
+
+def test_cmaes_refuses_several_objectives_before_it_trains():
+    space = SPACES["K fixed"]
+    evaluate = Recorded({})
+    with pytest.raises(UserError, match="one objective, but error peak_memory came.*nsga2"):
+        find("optuna(sampler=cmaes)", space, evaluate, objectives=("error", "peak_memory"))
+    assert evaluate.asked == []
+
+
+def test_optuna_is_told_each_objective(studies):
+    space = SPACES["K fixed"]
+    evaluate = Recorded(separable_table(space))
+    find("optuna(sampler=nsga2,trials=6)", space, evaluate, objectives=OBJECTIVES)
+    (study,) = studies
+    assert len(study.directions) == 3 and {direction.name for direction in study.directions} == {"MINIMIZE"}
+    told = dict.fromkeys(tuple(trial.values) for trial in study.trials)
+    assert list(told) == [(peak(point), evaluate.table[point], pytest.approx(1 / bound(point))) for point in evaluate.asked]
+
+
+def area(values):
+    """Of the unit square, the share that a set of points in it dominates, lower being better: the hypervolume."""
+    total, lowest = 0.0, 1.0
+    for x, y in sorted(values):
+        total, lowest = total + (1 - x) * max(0.0, lowest - y), min(lowest, y)
+    return total
+
+
+@pytest.mark.parametrize(("sampler", "trials", "seeds"), [("tpe", 40, 6), ("nsga2", 60, 8), ("gp", 16, 2)])
+def test_samplers_dominate_more_than_chance_does(sampler, trials, seeds):
+    """Than random search with the same number of trainings, on average over tables."""
+    space = SPACES["K in a range"]
+    areas = {sampler: [], "random": []}
+    for seed in range(seeds):
+        table = separable_table(space, seed)
+        values = np.array([(error, peak(point)) for point, error in table.items()])
+        scaled = dict(zip(table, (values - values.min(0)) / np.ptp(values, 0), strict=True))
+        for name in areas:
+            evaluate = Recorded(table)
+            find(f"optuna(sampler={name},trials={trials})", space, evaluate, seed, objectives=("error", "peak_memory"))
+            areas[name].append(area(tuple(scaled[point]) for point in evaluate.asked))
+    assert np.mean(areas[sampler]) > np.mean(areas["random"]) + 0.02
 
 
 # ---- better than chance
@@ -273,5 +369,8 @@ def test_optuna_stays_quiet(capfd, recwarn):
     space = SPACES["fewer points than trials"]  # a single dimension: cmaes warns of it
     for sampler in get_args(SamplerName):
         search(f"optuna(sampler={sampler},trials=3)", space, Recorded(separable_table(space)))
+    space = SPACES["K fixed"]
+    for spec in several(TRIALS):  # enough trials for each sampler to begin with its own
+        search(spec, space, Recorded(separable_table(space)), objectives=OBJECTIVES)
     captured = capfd.readouterr()
     assert captured.out == captured.err == "" and not [str(warning.message) for warning in recwarn]

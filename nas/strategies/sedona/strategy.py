@@ -14,14 +14,13 @@ from methods.optimization import cosine
 from methods.training import Diverged, stage_seed
 from nas.claim import Claim
 from nas.images import Augmentation, Batches
-from nas.problem import Evaluate, Problem, Report
+from nas.problem import Evaluate, Found, Problem, Report
 from nas.results import ResultsLog
 from nas.strategies.random_search import best
 from nas.strategies.sedona.bilevel import Bilevel
 from nas.strategies.sedona.engines import ENGINES
 from nas.strategies.sedona.relaxation import Architecture, Relaxation, discretise
 from nas.strategies.sedona.weight_memory import WeightMemory
-from spaces.decoupling import Decoupling
 from spaces.errors import UserError
 from spaces.heads import HEADS
 
@@ -61,15 +60,18 @@ class Sedona:
         self.engine = engine
         self.memory, self.lr, self.meta_lr, self.outer_batch = memory, lr, meta_lr, outer_batch
 
-    def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Decoupling:
+    def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Found:
         """The decoupling that alpha and beta point at; of several K that the space allows, the lowest validation error."""
+        if len(problem.objectives) > 1:
+            raise UserError(f"sedona learns for one objective, but {' '.join(problem.objectives)} came; trade error against "
+                            "cost with sedona(memory_weight=...) or sedona(time_weight=...), or take optuna(sampler=nsga2)")
         if problem.space.block_counts[-1] == 1:
             raise UserError("sedona decides where to cut, but this space allows a single block; raise num_blocks")
         learning = MetaLearning(self, problem, report)
         with Claim(learning.folder):  # a second process of the same search waits, and takes over what the first found
             architecture = learning.run()
         points = (discretise(architecture, problem.space, num_blocks) for num_blocks in problem.space.block_counts)
-        return best({point: evaluate(point) for point in points})
+        return Found(best({point: evaluate(point) for point in points}))
 
 
 class MetaLearning:

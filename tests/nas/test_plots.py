@@ -1,0 +1,66 @@
+"""Plots by what is drawn: each point where its score says, in percent and MiB, and a file that is a picture."""
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+
+from nas.objectives import OBJECTIVES
+from nas.plots import AXES, pareto_plot
+from nas.problem import Score
+from nas.search import Evaluated
+from spaces.decoupling import UNCUT, Decoupling
+
+
+def point(error, mebibytes, bound):
+    return Evaluated(0, Decoupling.parse(UNCUT), Score(error, 0.0, mebibytes * 2**20, bound))
+
+
+FRONT = [point(0.10, 8, 2.0), point(0.20, 6, 4.0), point(0.50, 2, 1.0)]
+WORSE = [point(0.30, 9, 1.0), point(0.60, 4, 1.25)]
+
+
+@pytest.fixture
+def drawn(monkeypatch, tmp_path):
+    """drawn(objectives): the panels of the figure that is saved, and the picture's pixels."""
+    figures, save = [], Figure.savefig
+
+    def saving(figure, *given, **named):
+        figures.append(figure)
+        save(figure, *given, **named)
+
+    monkeypatch.setattr(Figure, "savefig", saving)
+
+    def panels(objectives):
+        path = tmp_path / "new folder" / "pareto.png"
+        pareto_plot([*FRONT, *WORSE], FRONT, objectives, path)
+        return figures[-1].axes, imread(path)
+
+    return panels
+
+
+def test_every_objective_has_an_axis():
+    assert set(AXES) == set(OBJECTIVES)
+
+
+def test_two_objectives_are_a_panel_with_the_front_as_steps(drawn):
+    (panel,), pixels = drawn(("error", "peak_memory"))
+    grey, front = (collection.get_offsets().data for collection in panel.collections)
+    np.testing.assert_allclose(front, [(8, 10), (6, 20), (2, 50)])
+    np.testing.assert_allclose(grey, [(8, 10), (6, 20), (2, 50), (9, 30), (4, 60)])
+    (line,) = panel.lines
+    np.testing.assert_allclose(line.get_xydata(), [(2, 50), (6, 20), (8, 10)])
+    assert line.get_drawstyle() == "steps-post"  # from a point to the right: as bad until the next is reached
+    assert "MiB" in panel.get_xlabel() and "error (%)" in panel.get_ylabel()
+    colours = pixels[..., :3].reshape(-1, 3)
+    assert ((colours[:, 0] > 0.7) & (colours[:, 1:] < 0.3).all(1)).sum() > 100  # the front in red
+
+
+def test_three_objectives_are_three_panels_each_with_the_front_of_its_pair(drawn):
+    panels, pixels = drawn(("error", "peak_memory", "pipeline"))
+    assert len(panels) == 3 and pixels.shape[1] > 3 * pixels.shape[0]
+    assert ["MiB" in panel.get_xlabel() for panel in panels] == [True, False, False]
+    assert ["error" in panel.get_ylabel() for panel in panels] == [True, True, False]
+    np.testing.assert_allclose(panels[1].collections[1].get_offsets(), [(50, 10), (25, 20), (100, 50)])
+    np.testing.assert_allclose(panels[1].lines[0].get_xydata(), [(25, 20), (50, 10)])
+    np.testing.assert_allclose(panels[2].lines[0].get_xydata(), [(25, 6), (100, 2)])
