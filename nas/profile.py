@@ -136,5 +136,6 @@ def _count(module: nn.Module) -> int:
 
 
 def wait_for(device: torch.device) -> None:
+    """Until the device has done all that was asked of it; what a clock needs before it is read."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
