@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +30,9 @@ class Checkpoint:
         """The saved state with its tensors on `device`; None where there is none."""
         if self.path is None or not self.path.exists():
             return None
-        try:
+        with damage_told(f"the checkpoint {self.path}", "remove it to begin anew"):
             saved = torch.load(self.path, map_location=device, weights_only=True)
             described = saved.pop("described")
-        except (OSError, MemoryError, torch.OutOfMemoryError):
-            raise
-        except Exception as error:  # torch.load raises whatever a damaged file leads it into
-            raise UserError(
-                f"the checkpoint {self.path} cannot be read ({type(error).__name__}); remove it to begin anew") from None
         if described != self.described:
             raise UserError(f"the checkpoint {self.path} is of another run ({described}); remove it or choose another folder")
         return saved
@@ -48,14 +45,33 @@ class Checkpoint:
         """Replace the file; until the new one is on disk the old one stays."""
         if self.path is None:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        part = self.path.with_suffix(".part")
-        with open(part, "wb") as file:
-            try:
-                torch.save(state | {"described": self.described}, file)
-            except RuntimeError as error:  # torch hides a failed write, such as a full disk's OSError
-                raise (error.__context__ or error) from None
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, self.path)
+        save_whole(state | {"described": self.described}, self.path)
         self._saved = time.monotonic()
+
+
+def save_whole(state: dict[str, Any], path: Path) -> None:
+    """Write `state` for `torch.load`; until all of it is on disk, `path` is what it was before.
+
+    A process that is killed meanwhile leaves a file of the same name that ends in `.part`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    with open(part, "wb") as file:
+        try:
+            torch.save(state, file)
+        except RuntimeError as error:  # torch hides a failed write, such as a full disk's OSError
+            raise (error.__context__ or error) from None
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+
+
+@contextmanager
+def damage_told(file: str, way_out: str) -> Iterator[None]:
+    """Whatever a damaged `file` leads its reader into is a UserError; errors of the disk and of memory stay as they are."""
+    try:
+        yield
+    except (OSError, MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise UserError(f"{file} cannot be read ({type(error).__name__}); {way_out}") from None

@@ -101,10 +101,10 @@ def timed(cost_: Cost, method: Method, settings: TrainingSettings, x: torch.Tens
     for repeat in range(repeats + 1):
         carry = method.start(x, y)
         for k in range(method.num_stages):
-            _wait(device)
+            wait_for(device)
             started = time.perf_counter()
             carry, _ = trainer.stage_step(k, carry, y, repeat)
-            _wait(device)
+            wait_for(device)
             seconds[k].append(time.perf_counter() - started)
     blocks = [replace(block, seconds=median(row[1:])) for block, row in zip(cost_.blocks, seconds, strict=True)]
     return replace(cost_, blocks=tuple(blocks))
@@ -135,6 +135,7 @@ def _count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _wait(device: torch.device) -> None:
+def wait_for(device: torch.device) -> None:
+    """Until the device has done all that was asked of it; what a clock needs before it is read."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

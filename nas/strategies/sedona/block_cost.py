@@ -1,0 +1,75 @@
+"""What a block costs: its activation memory, computed from shapes, or the seconds of its training step, measured."""
+
+from __future__ import annotations
+
+import time
+from itertools import accumulate
+from statistics import median
+from typing import Any
+
+import torch
+from torch import nn
+
+from nas.profile import wait_for
+from nas.strategies.sedona.expected_cost import Cost
+from spaces.heads import HEADS
+from spaces.space import SearchSpace
+from spaces.splits import block_bytes
+
+REPEATS = 5
+
+
+def block_memory(space: SearchSpace) -> Cost:
+    """`cost(start, stop, head)`: the peak activation bytes an image of a training step of units start..stop-1.
+
+    `head` is an index into the space's heads, None for the classifier; `cost(0, L, None)` is the uncut network's.
+    """
+    peaks = [block_bytes(space, head) for head in space.heads]
+    return lambda start, stop, head: peaks[head or 0](start, stop)  # the last block has the classifier whatever the head
+
+
+def block_seconds(space: SearchSpace, batch_size: int, device: torch.device) -> dict[str, list[float]]:
+    """The seconds of a forward and a backward pass of every part, plain numbers: measure once, keep with the search.
+
+    `units` has L entries, `classifier` one, and each head's name one for each gap. Medians of 5 runs after one to warm
+    up, by the wall clock. Every part computes the gradient of its input, which the first unit of a block need not.
+    """
+
+    def seconds(module: nn.Module, gap: int) -> float:
+        return _step_seconds(module, (batch_size, *space.template.shapes[gap]), device)
+
+    backbone = space.build_backbone()
+    return {
+        "units": [seconds(unit, gap) for gap, unit in enumerate(backbone.units)],
+        "classifier": [seconds(backbone.classifier, space.num_units)],
+        **{head: [seconds(HEADS.build(head, space.site(gap, backbone)), gap) for gap in space.gaps] for head in space.heads},
+    }
+
+
+def block_time(space: SearchSpace, tables: dict[str, list[float]]) -> Cost:
+    """`cost(start, stop, head)`: the seconds of units start..stop-1 and their head, added up from `block_seconds`."""
+    before = list(accumulate(tables["units"], initial=0.0))
+    position = {gap: j for j, gap in enumerate(space.gaps)}
+
+    def cost(start: int, stop: int, head: int | None) -> float:
+        on_top = tables["classifier"][0] if head is None else tables[space.heads[head]][position[stop]]
+        return before[stop] - before[start] + on_top
+
+    return cost
+
+
+def _step_seconds(module: nn.Module, shape: tuple[int, ...], device: torch.device) -> float:
+    layout: dict[str, Any] = {"memory_format": torch.channels_last} if len(shape) == 4 else {}
+    module.to(device=device, **layout)
+    x = torch.randn(shape, device=device).contiguous(**layout).requires_grad_()
+    seconds = []
+    for _ in range(REPEATS + 1):
+        module.zero_grad(set_to_none=True)
+        x.grad = None
+        wait_for(device)
+        started = time.perf_counter()
+        y = module(x)
+        y.backward(torch.ones_like(y))
+        wait_for(device)
+        seconds.append(time.perf_counter() - started)
+    return median(seconds[1:])
