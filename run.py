@@ -20,8 +20,9 @@ from methods.table import METHODS, method_class
 from methods.training import Diverged
 from nas.comparison import Comparison
 from nas.evaluate import Evaluator
+from nas.evaluators import EVALUATORS, SearchEvaluator
 from nas.images import Batches
-from nas.problem import Problem
+from nas.problem import Problem, Report
 from nas.profile import cost, timed
 from nas.report import cost_table, picture, summarise, summary_table, table
 from nas.results import ResultsLog
@@ -62,6 +63,7 @@ def parser() -> Parser:
     search.add_argument("--strategy", default="sedona(pretrain=150,meta_steps=30,inner_steps=3,memory=20,meta_lr=0.05)",
                         help="how to search; see `run.py list`")
     search.add_argument("--method", default="dgl", help="the method that trains what is searched")
+    search.add_argument("--evaluator", default="train", help="where scores come from; see `run.py list`")
     search.add_argument("--seed", type=int, default=0, help="of the search and of every training in it")
     _training_options(search, epochs=20)
 
@@ -211,8 +213,8 @@ def run_search(options: argparse.Namespace) -> None:
     strategy = STRATEGIES.resolve(options.strategy)
     searcher = STRATEGIES.build(strategy)
     check_searchable(problem)
-    log = ResultsLog(options.results / "search.csv")
-    evaluator = Evaluator(problem, log, progress, command=command_line(), test=False, labels={"strategy": str(strategy)})
+    evaluator = read_evaluator(options, problem, strategy, progress)
+    log = evaluator.log
     say_where(problem, options)
     before = len(log.rows())
     with progress:
@@ -227,7 +229,10 @@ def run_search(options: argparse.Namespace) -> None:
     print(picture(found, problem.space.num_units))
     print(f"\nfound       {found}")
     print(f"validation  {100 * float(row['validation_error']):.2f} % error, {row['status']}")
-    print(f"rows        {new} new in {log.path}" + ("" if new else " (all were there already)"))
+    if isinstance(evaluator, Evaluator):
+        print(f"rows        {new} new in {log.path}" + ("" if new else " (all were there already)"))
+    else:
+        print(f"answers     from {log.path}, made at commit {row.get('commit') or 'unknown'}")
     print(f"next        {follow_up}")
 
 
@@ -291,7 +296,7 @@ def run_list(options: argparse.Namespace) -> None:
     """Show what there is."""
     tables: dict[str, dict[str, str]] = {"spaces": named_spaces()}
     for title, entries in (("backbones", BACKBONES), ("heads", HEADS), ("splits", SPLITS), ("methods", METHODS),
-                           ("strategies", STRATEGIES), ("tasks", TASKS)):
+                           ("strategies", STRATEGIES), ("evaluators", EVALUATORS), ("tasks", TASKS)):
         tables[title] = {str(_shown(entries, name)): entries.describe(name) for name in entries}
     if options.json:
         print(json.dumps(tables))
@@ -333,6 +338,13 @@ def read_problem(options: argparse.Namespace, method: str, seed: int, lr: float,
         if folder.exists() and not folder.is_dir():
             raise UserError(f"--results and --runs are folders, but {folder} is a file; name another")
     return Problem(space, str(resolved_method), str(task), images, settings, seed, device, *folders)
+
+
+def read_evaluator(options: argparse.Namespace, problem: Problem, strategy: Component, report: Report) -> SearchEvaluator:
+    """What scores the decouplings of a search: their training, or what --evaluator puts in its place."""
+    log = ResultsLog(options.results / "search.csv")
+    training = Evaluator(problem, log, report, command=command_line(), test=False, labels={"strategy": str(strategy)})
+    return EVALUATORS.build(options.evaluator, training)
 
 
 def read_device(text: str) -> torch.device:

@@ -60,7 +60,7 @@ class Evaluator:
             row = self.recorded(decoupling)
             if row is None:
                 row = self.run(decoupling)
-        return Score(float(row["validation_error"]), float(row["validation_loss"] or math.nan), row["status"])
+        return read_score(row)
 
     def run_folder(self, decoupling: Decoupling) -> Path:
         """Where this evaluation keeps its checkpoint while it is unfinished."""
@@ -128,6 +128,11 @@ class Evaluator:
             if self.ensemble > 1:
                 row["ensemble_test_error"] = ensemble_error(trained.method, read(), self.ensemble, problem.settings.precision)
         return row
+
+
+def read_score(row: Mapping[str, str]) -> Score:
+    """The score that a row holds."""
+    return Score(float(row["validation_error"]), float(row["validation_loss"] or math.nan), row["status"])
 
 
 @torch.no_grad()
