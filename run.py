@@ -20,10 +20,11 @@ from methods.table import METHODS, method_class
 from methods.training import Diverged
 from nas.comparison import Comparison
 from nas.evaluate import Evaluator
+from nas.evaluators import EVALUATORS, SearchEvaluator
 from nas.images import Batches
 from nas.objectives import OBJECTIVES, checked_objectives
 from nas.plots import pareto_plot
-from nas.problem import Problem
+from nas.problem import Problem, Report
 from nas.profile import cost, timed
 from nas.report import agreement, cost_table, pareto_table, picture, searches_table, summarise, summary_table, table
 from nas.results import ResultsLog
@@ -67,6 +68,7 @@ def parser() -> Parser:
     search.add_argument("--method", default="dgl", help="the method that trains what is searched")
     search.add_argument("--objectives", nargs="+", default=["error"], metavar="O",
                         help=f"what to minimise, error among them: {', '.join(OBJECTIVES)}")
+    search.add_argument("--evaluator", default="train", help="where scores come from; see `run.py list`")
     search.add_argument("--seed", type=int, default=0, help="of the search and of every training in it")
     search.add_argument("--seeds", type=int, default=1, metavar="N", help="N searches, with seeds from --seed on")
     _training_options(search, epochs=20)
@@ -218,27 +220,26 @@ def run_search(options: argparse.Namespace) -> None:
     strategy = STRATEGIES.resolve(options.strategy)
     searcher = STRATEGIES.build(strategy)
     check_searchable(problem)
-    log = ResultsLog(options.results / "search.csv")
+    problems = [replace(problem, seed=seed, objectives=objectives) for seed in seeds]
+    evaluators = [read_evaluator(options, problem, strategy, progress) for problem in problems]
+    log = evaluators[0].log
     say_where(problem, options)
-    before, evaluators, searches = len(log.rows()), {}, []
+    before = len(log.rows())
     with progress:
-        for seed in seeds:
-            problem = replace(problem, seed=seed, objectives=objectives)
-            evaluator = Evaluator(problem, log, progress, command=command_line(), test=False, labels={"strategy": str(strategy)})
-            searches.append(search(searcher, problem, evaluator, progress))
-            evaluators[seed] = evaluator
+        searches = [search(searcher, *pair, progress) for pair in zip(problems, evaluators, strict=True)]
     front = common_front(searches, objectives)
     best = front[0]
     plot = options.results / "pareto.png" if len(objectives) > 1 else None
     if plot:
         pareto_plot([point for searched in searches for point in searched.evaluated], front, objectives, plot)
-    facts = {"decoupling": str(best.decoupling), "row": evaluators[best.seed].recorded(best.decoupling),
-             "notes": searches[seeds.index(best.seed)].found.notes, "csv": str(log.path), "new_rows": len(log.rows()) - before,
+    place = seeds.index(best.seed)
+    facts = {"decoupling": str(best.decoupling), "row": evaluators[place].recorded(best.decoupling),
+             "notes": searches[place].found.notes, "csv": str(log.path), "new_rows": len(log.rows()) - before,
              "plot": plot and str(plot), "next": next_command(options, best.decoupling)}
     if options.json:
         print(json.dumps(facts | search_facts(searches, front)))
     else:
-        show_searches(problem, searches, front, facts)
+        show_searches(problem, searches, front, facts, trains=isinstance(evaluators[place], Evaluator))
 
 
 def search_facts(searches: list[Searched], front: list[Evaluated]) -> dict[str, Any]:
@@ -251,8 +252,9 @@ def search_facts(searches: list[Searched], front: list[Evaluated]) -> dict[str, 
     return {"searches": answers, "agreement": asdict(agreement(searches)) if len(searches) > 1 else None, "front": points}
 
 
-def show_searches(problem: Problem, searches: list[Searched], front: list[Evaluated], facts: dict[str, Any]) -> None:
-    """The same for people, with a picture of the lowest error."""
+def show_searches(problem: Problem, searches: list[Searched], front: list[Evaluated], facts: dict[str, Any], *,
+                  trains: bool) -> None:
+    """The same for people, with a picture of the lowest error; `trains` where scores were not looked up in a table."""
     best = front[0]
     if len(searches) > 1:
         print(f"{searches_table(searches)}\n")
@@ -263,7 +265,11 @@ def show_searches(problem: Problem, searches: list[Searched], front: list[Evalua
     print(f"validation  {100 * best.score.error:.2f} % error, {best.score.status}")
     for note in facts["notes"]:
         print(f"note        {note}")
-    print(f"rows        {facts['new_rows']} new in {facts['csv']}" + ("" if facts["new_rows"] else " (all were there already)"))
+    if trains:
+        known = "" if facts["new_rows"] else " (all were there already)"
+        print(f"rows        {facts['new_rows']} new in {facts['csv']}{known}")
+    else:
+        print(f"answers     from {facts['csv']}, made at commit {facts['row'].get('commit') or 'unknown'}")
     if facts["plot"]:
         print(f"plot        {facts['plot']}")
     print(f"next        {facts['next']}")
@@ -328,7 +334,7 @@ def run_list(options: argparse.Namespace) -> None:
     """Show what there is."""
     tables: dict[str, dict[str, str]] = {"spaces": named_spaces()}
     for title, entries in (("backbones", BACKBONES), ("heads", HEADS), ("splits", SPLITS), ("methods", METHODS),
-                           ("strategies", STRATEGIES), ("tasks", TASKS)):
+                           ("strategies", STRATEGIES), ("evaluators", EVALUATORS), ("tasks", TASKS)):
         tables[title] = {str(_shown(entries, name)): entries.describe(name) for name in entries}
     if options.json:
         print(json.dumps(tables))
@@ -378,6 +384,13 @@ def read_problem(options: argparse.Namespace, method: str, seed: int, lr: float,
         if folder.exists() and not folder.is_dir():
             raise UserError(f"--results and --runs are folders, but {folder} is a file; name another")
     return Problem(space, str(resolved_method), str(task), images, settings, seed, device, results, runs)
+
+
+def read_evaluator(options: argparse.Namespace, problem: Problem, strategy: Component, report: Report) -> SearchEvaluator:
+    """What scores the decouplings of a search: their training, or what --evaluator puts in its place."""
+    log = ResultsLog(options.results / "search.csv")
+    training = Evaluator(problem, log, report, command=command_line(), test=False, labels={"strategy": str(strategy)})
+    return EVALUATORS.build(options.evaluator, training)
 
 
 def read_device(text: str) -> torch.device:

@@ -60,9 +60,7 @@ class Evaluator:
             row = self.recorded(decoupling)
             if row is None:
                 row = self.run(decoupling)
-        return Score(error=float(row["validation_error"]), loss=float(row["validation_loss"] or math.nan),
-                     peak_activation_bytes=int(row["peak_activation_bytes"]),
-                     pipeline_speedup_bound=float(row["pipeline_speedup_bound"]), status=row["status"])
+        return read_score(row)
 
     def run_folder(self, decoupling: Decoupling) -> Path:
         """Where this evaluation keeps its checkpoint while it is unfinished."""
@@ -130,6 +128,13 @@ class Evaluator:
             if self.ensemble > 1:
                 row["ensemble_test_error"] = ensemble_error(trained.method, read(), self.ensemble, problem.settings.precision)
         return row
+
+
+def read_score(row: Mapping[str, str]) -> Score:
+    """The score that a row holds."""
+    return Score(error=float(row["validation_error"]), loss=float(row["validation_loss"] or math.nan),
+                 peak_activation_bytes=int(row["peak_activation_bytes"]),
+                 pipeline_speedup_bound=float(row["pipeline_speedup_bound"]), status=row["status"])
 
 
 @torch.no_grad()

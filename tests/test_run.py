@@ -19,6 +19,7 @@ import yaml
 
 import run
 from methods.table import METHODS
+from nas.evaluators import EVALUATORS
 from nas.problem import Found
 from nas.strategies import STRATEGIES
 from nas.tasks import TASKS
@@ -32,7 +33,8 @@ ROOT = Path(run.__file__).resolve().parent
 TINY = ("--space", "small(width=0.25)", "--iterations", "2", "--batch-size", "32")
 SEARCH = ("search", *TINY, "--strategy", "random(trials=2)")
 EVALUATE = ("evaluate", *TINY, "--decoupling", "even(2)", "--seeds", "2")
-TABLES = {"backbones": BACKBONES, "heads": HEADS, "splits": SPLITS, "methods": METHODS, "strategies": STRATEGIES, "tasks": TASKS}
+TABLES = {"backbones": BACKBONES, "heads": HEADS, "splits": SPLITS, "methods": METHODS, "strategies": STRATEGIES,
+          "evaluators": EVALUATORS, "tasks": TASKS}
 
 
 @pytest.fixture(autouse=True)
@@ -155,6 +157,26 @@ def test_the_default_search_made_short(succeed):
     text = succeed("search", "--iterations", "2", "--strategy", strategy)
     assert text.count("╳") == 2 and "1 new" in text
     assert rows("alpha_beta").groupby("meta_step").size().to_dict() == {"1": 5, "2": 5}
+
+
+def test_a_search_that_a_table_answers(succeed, refused):
+    space = ("--space", "small(width=0.25,num_blocks=2,heads=[linear])", "--iterations", "2", "--batch-size", "32")
+    points = [f"{gap}:linear" for gap in range(1, 6)]
+    succeed("evaluate", *space, "--decoupling", *points, "--methods", "dgl", "--seeds", "1", "--results", "tables")
+    table = pd.read_csv("tables/evaluate.csv")
+    best = table.loc[table["validation_error"].idxmin()]
+    search = ("search", *space, "--task", "digits", "--evaluator", "tabular(path='tables/evaluate.csv')")
+    text = succeed(*search, "--strategy", "exhaustive")
+    facts = json.loads(succeed(*search, "--strategy", "exhaustive", "--json"))
+    assert facts["decoupling"] == best["decoupling"] and f"found       {best['decoupling']}\n" in text
+    assert f"answers     from {facts['csv']}, made at commit {best['commit']}\n" in text
+    assert facts["csv"].endswith("tables/evaluate.csv") and facts["new_rows"] == 0
+    assert f"{100 * best['validation_error']:.2f} %" in text and "test_error" not in facts["row"]
+    assert not Path("results").exists()
+    assert "iterations=2, but iterations=3 came" in refused(*search, "--iterations", "3")
+    sedona = "sedona(pretrain=3,meta_steps=2,inner_steps=2,memory=2,outer_batch=32)"
+    assert "answers" in succeed(*search, "--strategy", sedona)
+    assert [path.name for path in Path("results").glob("*.csv")] == ["alpha_beta.csv"]
 
 
 class Fixed:
@@ -342,6 +364,8 @@ def test_flags_win_over_the_file_and_the_file_over_the_defaults(succeed, file, f
     (("search", "--optimizer", "sdg"), "sgd"),
     (("search", "--schedule", "cosin"), "cosine"),
     (("search", "--precision", "fp61"), "fp16"),
+    (("search", "--evaluator", "tabulr"), "tabular"),
+    (("search", "--evaluator", "tabular(path='no.csv',seeds=means)"), "mean"),
     (("evaluate", "--methods", "dgl", "backpropp"), "backprop"),
     (("evaluate", "--decoupling", "3:conv", "evn(3)"), "even"),
     (("evaluate", "--decoupling", "3:lineer"), "linear"),
@@ -408,6 +432,8 @@ def test_a_configuration_that_does_not_hold(refused, file, said):
     (("search", "--strategy", "random(trials=1"), "does not parse"),
     (("search", "--strategy", "no_such_module.Strategy"), "PYTHONPATH"),
     (("search", "--method", "backprop"), "no effect"),
+    (("search", "--evaluator", "tabular"), "path"),
+    (("search", "--evaluator", "tabular(path='nowhere.csv')"), "nowhere.csv has none"),
     (("search", "--space", "vgg19"), "32 x 32"),
     (("search", "--space", "small(num_blocks=9)"), "9"),
     (("search", "--space", "nowhere.yaml"), "nowhere.yaml"),

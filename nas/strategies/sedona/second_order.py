@@ -61,7 +61,7 @@ def _batch_norm(x: Tensor, running_mean: Maybe, running_var: Maybe, weight: Mayb
 
 
 _PLAIN_CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
-_REPLACEMENTS: dict[Any, Any] = {conv: _conv for conv in _PLAIN_CONV.values()} | {F.batch_norm: _batch_norm}
+_REPLACEMENTS: dict[Any, Any] = dict.fromkeys(_PLAIN_CONV.values(), _conv) | {F.batch_norm: _batch_norm}
 
 
 def _each(value: Any, spatial: int) -> list[int]:
