@@ -16,7 +16,7 @@ OF_TRAINING = "0.1 means the first tenth of training"
 
 
 def sgd(parameters: Iterable[nn.Parameter], lr: float, weight_decay: float, *, momentum: float = 0.9,
-        nesterov: bool = False) -> torch.optim.Optimizer:
+        nesterov: bool = False) -> torch.optim.SGD:
     """Stochastic gradient descent with momentum."""
     _check_share("momentum", momentum, "0.9 keeps nine tenths of the last step")
     if nesterov and not momentum:

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from nas.strategies.sedona.relaxation import Architecture, Relaxation, discretise
+from nas.strategies.sedona.decisions import discretise
+from nas.strategies.sedona.relaxation import Architecture, Relaxation
 from spaces.backbone import Backbone
 from spaces.errors import UserError
 from spaces.space import SearchSpace

@@ -226,20 +226,19 @@ def test_a_finished_search_is_not_repeated(make):
     assert search(problem, report=lambda what, *_, **__: steps.append(what)) == first and steps == []
 
 
-def test_a_second_process_of_the_same_search_waits_while_the_first_learns(make):
-    """The claim on the search's folder is taken from the first step to the last, and free in the end."""
+def test_other_processes_wait_for_the_search_to_its_end_and_for_its_pretraining_while_that_lasts(make):
     problem, free = make(num_blocks=2), []
 
-    def try_claim(*_, **__):
-        (lock,) = problem.runs.glob("*.lock")
-        claim = Claim(lock.with_suffix(""))
-        free.append(claim.try_take())
-        claim.release()
+    def try_claims(*_, **__):
+        claims = [Claim(lock.with_suffix("")) for lock in problem.runs.glob("*.lock")]
+        free.append([claim.try_take() for claim in claims].count(True))
+        for claim in claims:
+            claim.release()
 
-    search(problem, report=try_claim)
-    assert free == [False] * (PRETRAIN + META_STEPS)
-    try_claim()
-    assert free[-1]
+    search(problem, report=try_claims)
+    assert free == [0] * PRETRAIN + [1] * META_STEPS
+    try_claims()
+    assert free[-1] == 2
 
 
 @pytest.mark.parametrize(("settings", "level"), [

@@ -14,9 +14,6 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from methods.losses import smoothed_cross_entropy
 from spaces.backbone import Backbone
-from spaces.decoupling import Decoupling
-from spaces.errors import UserError
-from spaces.space import SearchSpace
 
 SCALE_EPS = 1e-5  # keeps the released output scale finite where a gap is hardly cut
 
@@ -184,18 +181,3 @@ def _outer_mode(module: nn.Module) -> Iterator[None]:
     finally:
         for part, mode in modes.items():
             part.training = mode
-
-
-def discretise(architecture: Architecture, space: SearchSpace, num_blocks: int) -> Decoupling:
-    """The decoupling of K = `num_blocks` blocks that the architecture points at.
-
-    The cuts are the allowed set with the largest sum of a_j0 (without constraints: the K - 1 largest, as in SEDONA), the
-    head of each is the likeliest candidate. In float64, as in float32 gaps that are hardly decided tie at 0.5. A
-    UserError where the space allows no K blocks.
-    """
-    local = torch.softmax(architecture.alpha.detach().cpu().double(), dim=1)[:, 0].tolist()
-    best_heads = architecture.beta.argmax(dim=1).tolist()
-    cuts = space.best_cuts(num_blocks - 1, dict(zip(space.gaps, local, strict=True)).__getitem__)
-    if cuts is None:
-        raise UserError(f"the space's gaps {space.gaps} and smallest block allow no {num_blocks} blocks; ask for fewer")
-    return Decoupling(cuts, tuple(space.heads[best_heads[space.gaps.index(cut)]] for cut in cuts))

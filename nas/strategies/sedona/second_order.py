@@ -97,8 +97,8 @@ class _Conv(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, dx: Maybe, dw: Maybe, _: None) -> Tensor:
         x, weight = ctx.saved_tensors
-        moved = [_forward(*pair, ctx.geometry) for pair in ((dx, weight), (x, dw)) if None not in pair]
-        return sum(moved[1:], moved[0])
+        moved = [_forward(a, b, ctx.geometry) for a, b in ((dx, weight), (x, dw)) if a is not None and b is not None]
+        return moved[0] if len(moved) == 1 else moved[0] + moved[1]
 
 
 class _ConvBackward(torch.autograd.Function):
@@ -114,7 +114,7 @@ class _ConvBackward(torch.autograd.Function):
     def backward(ctx: Any, ux: Maybe, uw: Maybe) -> Any:
         g, x, weight = ctx.saved_tensors
         geometry, (_, wants_x, wants_w, *_) = ctx.geometry, ctx.needs_input_grad
-        terms = [_forward(*pair, geometry) for pair in ((ux, weight), (x, uw)) if pair[0] is not None and pair[1] is not None]
+        terms = [_forward(a, b, geometry) for a, b in ((ux, weight), (x, uw)) if a is not None and b is not None]
         gg = terms[0].add_(terms[1]) if len(terms) == 2 else terms[0] if terms else None
         gx = _backward(g, x, uw, geometry, (True, False))[0] if wants_x and uw is not None else None
         gw = _backward(g, ux, weight, geometry, (False, True))[1] if wants_w and ux is not None else None

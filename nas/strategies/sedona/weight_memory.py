@@ -85,6 +85,10 @@ class WeightMemory:
             weight.copy_(value)
         optimizer.load_state_dict({"state": buffers, "param_groups": groups})
 
+    def clear(self) -> None:
+        """Hold nothing."""
+        self._snapshots.clear()
+
     def collect(self) -> None:
         """Delete the folder's snapshots that the memory no longer names, and what a killed process left of a write."""
         named = {snapshot.file for snapshot in self._snapshots}

@@ -31,7 +31,7 @@ def identity(problem: Bilevel) -> HyperGradient:
         for moment, to_velocity in training.ascend(moments, to_weights):
             direction = {names[p]: v for p, v in zip(training.parameters, to_velocity, strict=True)}
             torch._foreach_add_(to_leaves, _mixed(problem, moment, direction))
-    return HyperGradient(*to_leaves, outer_loss.detach(), tuple(moment.inner_loss for moment in moments))
+    return HyperGradient(to_leaves[0], to_leaves[1], outer_loss.detach(), tuple(moment.inner_loss for moment in moments))
 
 
 def _mixed(problem: Bilevel, moment: Moment, direction: dict[str, torch.Tensor]) -> Tensors:
