@@ -19,6 +19,11 @@ class CutSets:
         """How many sets of `num_cuts` cuts are allowed."""
         return self._ways(0, num_cuts)
 
+    def uses(self, num_cuts: int, gap: int) -> bool:
+        """Whether some allowed set of `num_cuts` cuts has this one."""
+        cuts = self.best(num_cuts, lambda _, cut: float(cut == gap))
+        return cuts is not None and gap in cuts
+
     def unrank(self, num_cuts: int, index: int) -> Cuts:
         """The set at `index` in lexicographic order, 0 <= index < count(num_cuts)."""
         cuts: list[int] = []

@@ -100,6 +100,12 @@ class SearchSpace:
             if str(HEADS.resolve(head)) not in self.heads:
                 raise UserError(f"this space has the heads {', '.join(self.heads)}, but '{decoupling}' has {head}")
 
+    def tightened(self) -> SearchSpace:
+        """The same decouplings, as a space whose gaps are those that some of them cut."""
+        gaps = [gap for gap in self.gaps if any(self.cut_sets.uses(k - 1, gap) for k in self.block_counts)]
+        return SearchSpace(str(self.backbone), self.heads, input_shape=self.input_shape, num_classes=self.num_classes,
+                           num_blocks=self._num_blocks, gaps=gaps, min_block=self.min_block)
+
     def best_cuts(self, num_cuts: int, score: Callable[[int], float]) -> tuple[int, ...] | None:
         """The allowed set of cuts with the largest sum of scores; None if no set of `num_cuts` cuts is allowed."""
         return self.cut_sets.best(num_cuts, lambda _, gap: score(gap))

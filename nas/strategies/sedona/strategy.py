@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from nas.claim import Claim
 from nas.problem import Evaluate, Found, Problem, Report
 from nas.results import ResultsLog
@@ -28,9 +30,10 @@ class Sedona(Settings):
         if problem.objectives != ("error",):
             raise UserError(f"sedona minimises the error alone, but the objectives {' '.join(problem.objectives)} came; its "
                             "settings memory_weight and time_weight add what the largest block costs to it")
-        space = problem.space
-        if space.block_counts[-1] == 1:
+        if problem.space.block_counts[-1] == 1:
             raise UserError("sedona decides where to cut, but this space allows a single block; raise num_blocks")
+        space = problem.space.tightened()  # a gap that no answer may cut is not relaxed either
+        problem = replace(problem, space=space)
         learning = MetaLearning(self, problem, report)
         with Claim(learning.folder):  # a second process of the same search waits, and takes over what the first found
             architecture = learning.run()
