@@ -73,7 +73,7 @@ def measured(backbone: str, num_steps: int, device: torch.device, turns: int) ->
     sizes = ON_CPU if device.type == "cpu" else PAPER
     steps = {name: meta_step(backbone, name, num_steps, sizes, device) for name in NAMES}
     seconds: dict[str, list[float]] = {name: [] for name in NAMES}
-    for turn in range(turns + (device.type != "cpu")):  # the first on a GPU warms up
+    for _ in range(turns + (device.type != "cpu")):  # the first on a GPU warms up
         for name, step in steps.items():
             started = now(device)
             step()

@@ -1,13 +1,16 @@
 """How far from the best decoupling a search is after so many trainings: every strategy that only asks for scores, on a table.
 
-    python benchmarks/regret.py --table results/tabular/small_cifar10.csv --out results/benchmarks/regret.csv
+    python benchmarks/regret.py --table results/tabular/small_cifar10.csv --num-blocks 4 --out results/benchmarks/regret.csv
 
 Each search sees the validation errors of one of the table's seeds (`tabular(seeds=one)`). Its regret is the true error of
-the decoupling with the best score so far, less the smallest true error of the table (`nas/truth.py`). The CSV has a row
-where that decoupling changes, and the last; regrets are shares, and stay between rows. The plot beside it shows means over the
-searches and 95 % intervals (Student's t), which tell the searches' luck, not that of the table's few trainings. The dotted
-line is what choosing by one training of every decoupling comes to. Answers of SEDONA are drawn as markers where sedona_truth.csv
-lies beside --out. Started again, it goes on; a table that grew is another one. The data folder is NAS_DATA_DIR.
+the decoupling with the best score so far, less the smallest true error of the table (`nas/truth.py`). With --num-blocks only
+decouplings of so many blocks are searched, and the best of these is what regret is measured from. The CSV has a row where the
+incumbent changes, and the last; regrets are shares, and stay between rows.
+
+The plot beside it shows means over the searches and 95 % intervals (Student's t), which tell the searches' luck, not that of the
+table's few trainings. The dotted line is what choosing by one training of every decoupling comes to. Answers of SEDONA are drawn
+as markers where sedona_truth.csv (benchmarks/sedona_truth.py) lies beside --out, each at its search's seconds over those of one
+training. Started again, it goes on; a table that grew is another one. The data folder is NAS_DATA_DIR.
 """
 
 from __future__ import annotations
@@ -48,17 +51,18 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks/regret.csv"),
                         help="the CSV file; the .png lies beside")
     parser.add_argument("--seeds", type=int, default=50, help="searches of each strategy, seeds 0..N-1")
+    parser.add_argument("--num-blocks", type=int, help="search the decouplings of so many blocks (default: all)")
     arguments = parser.parse_args()
-    options = parse(["search", "--config", str(arguments.table.with_suffix(".yaml"))])
-    problem = read_problem(options, options.method, 0, options.lr, options.schedule)
-    rows = Tabular(problem, arguments.table).rows
+    problem = table_problem(arguments.table, arguments.num_blocks)
+    points = {str(point) for point in problem.space.enumerate()}
+    rows = [row for row in Tabular(problem, arguments.table).rows if row["decoupling"] in points]
     test_errors = errors(rows)
     regret, floor = regrets(test_errors), noise_floor(test_errors)
     one_training = float(regret[errors(rows, "validation_error").idxmin()].mean())
     print(f"{len(test_errors)} decouplings; over seeds: standard deviation {100 * floor.std:.2f} percent points, "
           f"Spearman's rho {floor.rank_correlation:.3f}; the best of one training each has regret {100 * one_training:.2f}")
     log, wanted = ResultsLog(arguments.out), list(searches(arguments.seeds))
-    table: dict[str, Cell] = {"table": str(arguments.table), "table_rows": len(rows)}
+    table: dict[str, Cell] = {"table": str(arguments.table), "table_rows": len(rows), "num_blocks": arguments.num_blocks}
     where = {**provenance(), "command": shlex.join(["python", *sys.argv])}
     for strategy, seed in wanted:
         key = {"strategy": strategy, "seed": seed, **table}
@@ -66,11 +70,28 @@ def main() -> None:
             steps = search(strategy, replace(problem, seed=seed), arguments.table, regret)
             log.append_all([{**key, **step, **where} for step in steps])
             print(strategy, seed, f"regret {100 * regret[str(steps[-1]['decoupling'])]:.2f} percent points", flush=True)
-    made = [row for row in log.rows() if all(row[name] == str(value) for name, value in table.items())
+    made = [row for row in log.rows() if all(row[name] == str("" if value is None else value) for name, value in table.items())
             and (row["strategy"], int(row["seed"])) in wanted]
     answers = arguments.out.with_name("sedona_truth.csv")
-    figure = plot(curves(made), pd.read_csv(answers) if answers.is_file() else None, regret, one_training)
-    figure.savefig(arguments.out.with_suffix(".png"))
+    markers = sedona_answers(answers, arguments.num_blocks) if answers.is_file() else None
+    figure = plot(curves(made), markers, regret, one_training)
+    figure.savefig(arguments.out.with_name(f"{arguments.out.stem}_k{arguments.num_blocks or 'any'}.png"))
+
+
+def table_problem(table: Path, num_blocks: int | None) -> Problem:
+    """The problem that the table's settings name; its space, or the part of it with so many blocks."""
+    options = parse(["search", "--config", str(table.with_suffix(".yaml"))])
+    if num_blocks is not None:
+        space = Component.parse(options.space)
+        kept = tuple((name, value) for name, value in space.settings if name != "num_blocks")
+        options.space = str(Component(space.name, (*kept, ("num_blocks", num_blocks))))
+    return read_problem(options, options.method, 0, options.lr, options.schedule)
+
+
+def sedona_answers(path: Path, num_blocks: int | None) -> pd.DataFrame:
+    """The answers with so many blocks; of all, those that the search itself would recommend."""
+    answers = pd.read_csv(path)
+    return answers[answers["recommended"]] if num_blocks is None else answers[answers["num_blocks"] == num_blocks]
 
 
 def searches(num_seeds: int) -> Iterator[tuple[str, int]]:
@@ -121,13 +142,14 @@ def plot(regret_of: dict[str, pd.DataFrame], answers: pd.DataFrame | None, regre
         (line,) = axes.plot(mean.index, mean, label=f"{name} (n={n})")
         axes.fill_between(mean.index, mean - half, mean + half, color=line.get_color(), alpha=0.15, linewidth=0)
     for marker, (engine, group) in zip(MARKERS, answers.groupby("engine") if answers is not None else [], strict=False):
-        axes.scatter(group["unique_trainings"], 100 * regret[group["decoupling"]], marker=marker, facecolors="none",
+        axes.scatter(group["equivalent_trainings"], 100 * regret[group["decoupling"]], marker=marker, facecolors="none",
                      edgecolors="black", label=f"sedona {engine} (n={len(group)})", zorder=3)
     axes.axhline(100 * one_training, color="grey", linestyle=":", label="every decoupling trained once")
     highest = max(steps.mean(axis=1).max() for steps in regret_of.values())
     if answers is not None:
         highest = max(highest, regret[answers["decoupling"]].max())
-    axes.set(xscale="log", xlabel="unique trainings", ylabel="regret (percent points of test error)")
+    axes.set(xscale="log", xlabel="trainings (SEDONA: seconds of its search over those of one training)",
+             ylabel="regret (percent points of test error)")
     axes.set_yscale("symlog", linthresh=1)  # an answer may have no regret at all
     axes.set_xticks([1, 2, 5, 10, 20, 50, 100], minor=False)
     axes.set_yticks([0, 0.5, 1, 2, 5, 10, 20, 50], minor=False)
