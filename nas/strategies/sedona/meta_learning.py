@@ -50,7 +50,7 @@ class MetaLearning:
         settings = {name: value for name, value in vars(self.settings).items() if name != "disk_gb"}
         return {"search": "sedona", "space": str(problem.space.spec), "task": problem.task, "seed": problem.seed,
                 "batch_size": training.batch_size, "weight_decay": training.weight_decay, "precision": training.precision,
-                **settings}
+                "compile": training.compile, **settings}
 
     def run(self) -> Architecture:
         """Pretrain if no search has done so, then meta-learn; alpha and beta at the end. Their trajectory goes to
@@ -86,8 +86,10 @@ class MetaLearning:
         first = settings.pretrain + self.meta * settings.inner_steps
         inner = [self.inner_batches.batch(seed, first + t) for t in range(settings.inner_steps)]
         torch.manual_seed(step_seed(seed, step, 1))
-        found = ENGINES[settings.engine](Bilevel(self.training.relaxation, self.training.optimizer, self.architecture, inner,
-                                                 self.outer_batches.batch(seed, self.meta), settings.objective))
+        problem = Bilevel(self.training.relaxation, self.training.optimizer, self.architecture, inner,
+                          self.outer_batches.batch(seed, self.meta), settings.objective)
+        with torch.compiler.set_stance("force_eager"):  # what is compiled has no second derivative
+            found = ENGINES[settings.engine](problem)
         outer_loss = float(found.outer_loss)
         if not math.isfinite(outer_loss):
             raise Diverged(f"the outer loss is {outer_loss} at meta step {self.meta}; try a smaller sedona(lr=...)")

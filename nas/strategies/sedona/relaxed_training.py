@@ -23,7 +23,8 @@ class RelaxedTraining:
     """The relaxation of a problem's space, its optimizer and its batches.
 
     `lr` falls along a cosine over `pretrain` steps to a hundredth and stays there. Forward passes are in bfloat16 where the
-    training settings say so, else in float32. A step is seeded by its number, so that training continues to the bit.
+    training settings say so, else in float32; their `compile` compiles each unit and each head. A step is seeded by its
+    number, so that training continues to the bit.
     """
 
     def __init__(self, problem: Problem, objective: Objective, lr: float, pretrain: int) -> None:
@@ -41,6 +42,10 @@ class RelaxedTraining:
         self._precision: Precision = "bf16" if settings.precision == "bf16" else "fp32"
         self._schedule = cosine()
         self._last_loss = math.nan
+        if settings.compile != "no":
+            for module in (*self.relaxation.units, *(head for heads in self.relaxation.heads for head in heads),
+                           self.relaxation.classifier):
+                module.compile(mode=settings.compile)
 
     def set_lr(self, step: int) -> None:
         """The learning rate of weights that have had `step` steps."""

@@ -1,0 +1,116 @@
+"""How near each way to compute the hypergradient comes to the exact one, and how far apart exact ones of other batches are.
+
+    python benchmarks/gradient_quality.py --out results/benchmarks/gradient_quality.csv
+
+The relaxed network of the ground truth's space on CIFAR-10, after some plain training steps. Exact is `adjoint` in float64. A row
+for each T, learning rate and way: the mean over the draws of batches of the cosine of (alpha, beta) gradients and of the ratio of
+their norms. `other batches` is the exact gradient of other inner and outer batches at the same weights: what is lost to the noise
+of small batches. `bfloat16` is `unroll` with its forward passes under autocast. The data folder is NAS_DATA_DIR.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import shlex
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import torch
+
+from benchmarks.regret import table_problem
+from nas.images import Batches
+from nas.problem import Problem
+from nas.provenance import device_name, provenance
+from nas.results import Cell, ResultsLog
+from nas.strategies.sedona.bilevel import Batch, Bilevel
+from nas.strategies.sedona.engines import ENGINES
+from nas.strategies.sedona.relaxation import Architecture
+from nas.strategies.sedona.relaxed_training import RelaxedTraining, outer_batches
+
+WARM_UP, INNER_BATCH, OUTER_BATCH = 400, 64, 256
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/gradient_quality.csv"), help="the CSV to append to")
+    parser.add_argument("--table", type=Path, default=Path("results/tabular/small_cifar10.csv"), help="whose space")
+    parser.add_argument("--steps", nargs="+", type=int, default=[1, 5, 20], metavar="T", help="how many inner steps")
+    parser.add_argument("--rates", nargs="+", type=float, default=[0.05, 0.005], help="inner learning rates")
+    parser.add_argument("--draws", type=int, default=4, help="how many draws of batches")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    problem = table_problem(arguments.table, None)
+    problem = replace(problem, settings=replace(problem.settings, batch_size=INNER_BATCH))
+    training = RelaxedTraining(problem, "validation", 0.1, WARM_UP)
+    num_gaps, num_heads = len(problem.space.gaps), len(problem.space.heads)
+    for step in range(WARM_UP):
+        training.step(Architecture.zeros(num_gaps, num_heads), step, training.batches.batch(0, step), seed=step)
+    where: dict[str, Cell] = {**provenance(), "device": device_name(problem.device), "threads": 1,
+                              "command": shlex.join(["python", *sys.argv])}
+    log = ResultsLog(arguments.out)
+    for lr in arguments.rates:
+        for num_steps in arguments.steps:
+            rows = compared(training, problem, num_steps, lr, arguments.draws)
+            log.append_all([{"num_steps": num_steps, "lr": lr, "warm_up": WARM_UP, "draws": arguments.draws, **row, **where}
+                            for row in rows])
+
+
+def compared(training: RelaxedTraining, problem: Problem, num_steps: int, lr: float, draws: int) -> list[dict[str, Cell]]:
+    """A row a way."""
+    num_gaps, num_heads = len(problem.space.gaps), len(problem.space.heads)
+    architecture = Architecture(0.5 * torch.randn(num_gaps, 2), 0.5 * torch.randn(num_gaps, num_heads))
+    for group in training.optimizer.param_groups:
+        group["lr"] = lr
+    found: dict[str, list[torch.Tensor]] = {}
+    for draw in range(draws):
+        inner, outer = drawn(problem, num_steps, draw)
+        gradient = partial(flat_gradient, training, architecture, inner, outer)
+        found.setdefault("exact", []).append(gradient("adjoint", dtype=torch.float64))
+        found.setdefault("adjoint", []).append(gradient("adjoint"))
+        found.setdefault("identity", []).append(gradient("identity"))
+        found.setdefault("bfloat16", []).append(
+            gradient("unroll", under=lambda: torch.autocast(problem.device.type, dtype=torch.bfloat16)))
+    exact = found.pop("exact")
+    found["other batches"] = [*exact[1:], exact[0]]
+    rows: list[dict[str, Cell]] = []
+    for name, gradients in found.items():
+        cosines = [float(torch.cosine_similarity(a, b, dim=0)) for a, b in zip(gradients, exact, strict=True)]
+        norms = [float(a.norm() / b.norm()) for a, b in zip(gradients, exact, strict=True)]
+        row = {"way": name, "cosine": sum(cosines) / draws, "lowest_cosine": min(cosines), "norm_ratio": sum(norms) / draws}
+        print(f"lr {lr:<6} T = {num_steps:2}  {name:14} cosine {row['cosine']:7.4f} (lowest {row['lowest_cosine']:7.4f})   norm "
+              f"{row['norm_ratio']:6.3f}", flush=True)
+        rows.append(row)
+    return rows
+
+
+def drawn(problem: Problem, num_steps: int, draw: int) -> tuple[list[Batch], Batch]:
+    """Inner and outer batches that no other draw has."""
+    batches = Batches(problem.images, INNER_BATCH)
+    inner = [batches.batch(1, draw * num_steps + t) for t in range(num_steps)]
+    return inner, outer_batches(problem, OUTER_BATCH).batch(1, draw)
+
+
+def flat_gradient(training: RelaxedTraining, architecture: Architecture, inner: list[Batch], outer: Batch, engine: str, *,
+                  dtype: torch.dtype = torch.float32,
+                  under: Callable[[], AbstractContextManager[object]] = nullcontext) -> torch.Tensor:
+    """The gradient of alpha and beta as one float64 vector."""
+    relaxation, optimizer = copy.deepcopy((training.relaxation, training.optimizer))
+    relaxation.to(dtype)
+    for state in optimizer.state.values():
+        state["momentum_buffer"] = state["momentum_buffer"].to(dtype)
+    moved = Architecture(architecture.alpha.to(dtype), architecture.beta.to(dtype))
+    with under():
+        result = ENGINES[engine](Bilevel(relaxation, optimizer, moved, [(x.to(dtype), y) for x, y in inner],
+                                         (outer[0].to(dtype), outer[1])))
+    return torch.cat([result.alpha_grad.flatten(), result.beta_grad.flatten()]).double()
+
+
+if __name__ == "__main__":
+    main()
