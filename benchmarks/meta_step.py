@@ -2,21 +2,22 @@
 
     python benchmarks/meta_step.py --out results/benchmarks/meta_step.csv --device auto
 
-vgg19 and resnet50 with four heads at every gap, at T = 1, 2, 5, 10, 20 inner steps. `plain` does what the released code
-does, written here: higher, each training loss from a second run of the classifier, running statistics in the validation
-pass, torch's default layout, the gradient of the last training loss.
+vgg19 and resnet50 with four heads at every gap, at T = 1, 2, 5, 10, 20 inner steps. `released` does what the released code does,
+written here: higher, each training loss from a second run of the classifier, running statistics in the validation pass, torch's
+default layout, the gradient of the last training loss. Two rows more compare one step of pretraining with the same written in
+plain PyTorch: a sum of all losses, one backward pass, torch's fused SGD, channels-last.
 
-Memory: the peak of all live tensor bytes, weights and their copies included, at the paper's batches (128 and 1,024), counted
-on the meta device, where nothing is computed. Seconds: medians over the turns, in which all take part one after the other;
-at smaller batches on the CPU, where they are the process's own (other programs disturb them less), at the paper's on a GPU.
-Ratios are to `unroll`, of seconds turn by turn.
+All take turns. Seconds are the process's own on a CPU, which other programs disturb less, the wall clock's on a GPU. Memory is
+what the step adds at its peak to what was there: resident memory on a CPU (Linux), allocated memory on a GPU. Ratios are to
+`unroll`, medians over the turns. T = 10 and 20 have one turn. Batches are the paper's (128 and 1,024 images) on a GPU.
 
-Appends a row an engine, backbone and T. Takes about an hour on one core.
+Appends a row an engine, backbone and T. Takes about half an hour on one quiet core.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import gc
 import shlex
 import sys
@@ -31,22 +32,24 @@ import higher
 import torch
 from torch.nn import functional as F
 
+from methods.losses import smoothed_cross_entropy
+from methods.optimization import sgd
 from nas.provenance import device_name, provenance
 from nas.results import Cell, ResultsLog
 from nas.strategies.sedona.bilevel import Batch, Bilevel
 from nas.strategies.sedona.engines import ENGINES
 from nas.strategies.sedona.relaxation import Architecture, Relaxation
 from run import read_device
-from spaces.activations import PeakMemory
 from spaces.heads import HEADS
 from spaces.space import SearchSpace
 
 INPUT_SHAPE, NUM_CLASSES = (3, 32, 32), 10
 CANDIDATES = [f"conv(depth={depth})" for depth in (1, 2, 3, 4)]
 NUM_STEPS = (1, 2, 5, 10, 20)
-PAPER = (128, 1024)  # inner and outer batch
-ON_CPU = (16, 64)
-NAMES = ("unroll", "adjoint", "identity", "plain")
+ON_CPU, ON_GPU = (32, 128), (128, 1024)  # inner and outer batch
+META_STEPS, TRAINING_STEPS = ("unroll", "adjoint", "identity", "released"), ("plain training", "training")
+
+Step = Callable[[], object]
 
 
 def main() -> None:
@@ -55,56 +58,70 @@ def main() -> None:
     parser.add_argument("--device", type=read_device, default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--backbones", nargs="+", default=["vgg19", "resnet50"], help="which backbones")
     parser.add_argument("--steps", nargs="+", type=int, default=NUM_STEPS, metavar="T", help="how many inner steps")
-    parser.add_argument("--turns", type=int, default=3, help="how often each is timed")
+    parser.add_argument("--turns", type=int, default=3, help="how often each is measured up to T = 5")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     device = arguments.device
-    source: dict[str, Cell] = {"threads": 1, "turns": arguments.turns, "device": device_name(device), **provenance(),
+    source: dict[str, Cell] = {"threads": 1, "device": device_name(device), **provenance(),
                                "command": shlex.join(["python", *sys.argv])}
     for backbone in arguments.backbones:
         for num_steps in arguments.steps:
-            rows = measured(backbone, num_steps, device, arguments.turns)
+            turns = arguments.turns if num_steps <= 5 else 1
+            rows = measured(backbone, META_STEPS, num_steps, device, turns)
+            if num_steps == min(arguments.steps):
+                rows += measured(backbone, TRAINING_STEPS, num_steps, device, 3 * turns)
             ResultsLog(arguments.out).append_all([row | source for row in rows])
 
 
-def measured(backbone: str, num_steps: int, device: torch.device, turns: int) -> list[dict[str, Cell]]:
-    """A row for each engine and the plain script."""
-    peaks = {name: peak_bytes(backbone, name, num_steps) for name in NAMES}
-    sizes = ON_CPU if device.type == "cpu" else PAPER
-    steps = {name: meta_step(backbone, name, num_steps, sizes, device) for name in NAMES}
-    seconds: dict[str, list[float]] = {name: [] for name in NAMES}
-    for _ in range(turns + (device.type != "cpu")):  # the first on a GPU warms up
-        for name, step in steps.items():
-            started = now(device)
-            step()
-            seconds[name].append(now(device) - started)
-            gc.collect()
+def measured(backbone: str, names: tuple[str, ...], num_steps: int, device: torch.device, turns: int) -> list[dict[str, Cell]]:
+    """A row a name; the first is what the others are compared with."""
+    sizes = ON_CPU if device.type == "cpu" else ON_GPU
+    found: dict[str, list[tuple[float, int]]] = {name: [] for name in names}
+    for name in names:  # the first step of a kind also chooses kernels
+        made(backbone, name, 1, sizes, device)()
+    for _ in range(turns):
+        for name in names:
+            found[name].append(seconds_and_bytes(made(backbone, name, num_steps, sizes, device), device))
     rows: list[dict[str, Cell]] = []
-    for name in NAMES:
-        own = seconds[name][-turns:]
-        ratio = median(mine / reference for mine, reference in zip(own, seconds["unroll"][-turns:], strict=True))
-        memory = peaks[name] / peaks["unroll"]
-        print(f"{backbone:10} T = {num_steps:2}  {name:9} {median(own):8.2f} s  x {ratio:5.2f}   {peaks[name] / 2**20:9.0f} MiB  "
-              f"x {memory:5.3f}", flush=True)
-        rows.append({"backbone": backbone, "num_steps": num_steps, "engine": name, "seconds": median(own), "seconds_ratio": ratio,
-                     "timed_inner_batch": sizes[0], "timed_outer_batch": sizes[1], "peak_bytes": peaks[name],
-                     "memory_ratio": memory, "counted_inner_batch": PAPER[0], "counted_outer_batch": PAPER[1]})
+    for name in names:
+        seconds, peaks = zip(*found[name], strict=True)
+        ratios = [median(own[i] / reference[i] for own, reference in zip(found[name], found[names[0]], strict=True))
+                  for i in (0, 1)]
+        print(f"{backbone:10} T = {num_steps:2}  {name:15} {median(seconds):8.2f} s  x {ratios[0]:5.2f}   "
+              f"{median(peaks) / 2**20:7.0f} MiB  x {ratios[1]:5.3f}", flush=True)
+        rows.append({"backbone": backbone, "num_steps": num_steps, "engine": name, "compared_with": names[0], "turns": turns,
+                     "seconds": median(seconds), "seconds_ratio": ratios[0], "peak_bytes": int(median(peaks)),
+                     "memory_ratio": ratios[1], "inner_batch": sizes[0], "outer_batch": sizes[1]})
     return rows
 
 
-def peak_bytes(backbone: str, name: str, num_steps: int) -> int:
-    """The most bytes of tensors alive at once in one meta-step at the paper's batches, those made before it included."""
-    with torch.device("meta"):
-        step = meta_step(backbone, name, num_steps, PAPER, torch.device("meta"))
-        with PeakMemory() as memory:
-            step()
-    return memory.peak
+def seconds_and_bytes(step: Step, device: torch.device) -> tuple[float, int]:
+    """What the step takes, and what it adds to the memory in use at its peak."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before, started = torch.cuda.memory_allocated(device), time.perf_counter()
+        step()
+        torch.cuda.synchronize(device)
+        return time.perf_counter() - started, torch.cuda.max_memory_allocated(device) - before
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before, started = resident("VmRSS"), time.process_time()
+    step()
+    return time.process_time() - started, resident("VmHWM") - before
 
 
-def meta_step(backbone: str, name: str, num_steps: int, sizes: tuple[int, int], device: torch.device) -> Callable[[], object]:
-    """One meta-step, ready to run."""
+def resident(name: str) -> int:
+    """Bytes of this process's memory, now (VmRSS) or at most (VmHWM)."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))
+    return 1024 * int(line.split()[1])
+
+
+def made(backbone: str, name: str, num_steps: int, sizes: tuple[int, int], device: torch.device) -> Step:
+    """A step of that name, ready to run."""
     torch.manual_seed(0)
-    layout = torch.contiguous_format if name == "plain" else torch.channels_last
+    layout = torch.contiguous_format if name == "released" else torch.channels_last
     space = SearchSpace(backbone, CANDIDATES, input_shape=INPUT_SHAPE, num_classes=NUM_CLASSES)
     network = space.build_backbone()
     candidates = [[HEADS.build(head, space.site(gap, network)) for head in space.heads] for gap in space.gaps]
@@ -117,12 +134,38 @@ def meta_step(backbone: str, name: str, num_steps: int, sizes: tuple[int, int], 
         return x, torch.arange(size, device=device) % NUM_CLASSES
 
     inner, outer = [batch(sizes[0]) for _ in range(num_steps)], batch(sizes[1])
-    if name == "plain":
-        return lambda: plain_meta_step(relaxation, optimizer, architecture, inner, outer)
+    if name == "released":
+        return lambda: released_meta_step(relaxation, optimizer, architecture, inner, outer)
+    if name in TRAINING_STEPS:
+        return training_step(relaxation, inner[0], plain=name == "plain training")
     return lambda: ENGINES[name](Bilevel(relaxation, optimizer, architecture, inner, outer))
 
 
-def plain_meta_step(relaxation: Relaxation, optimizer: torch.optim.Optimizer, architecture: Architecture, inner: list[Batch],
+def training_step(relaxation: Relaxation, batch: Batch, *, plain: bool) -> Step:
+    """A step of pretraining, ours or as anyone would write it for the same network."""
+    x, y = batch
+    undecided = Architecture.zeros(len(relaxation.gaps), len(relaxation.heads[0]), device=x.device)
+    optimizer = (torch.optim.SGD(relaxation.parameters(), 0.01, 0.9, weight_decay=1e-4, fused=True) if plain
+                 else sgd(relaxation.parameters(), 0.01, 1e-4))
+
+    def plain_loss() -> torch.Tensor:
+        h, losses = x, []
+        for unit, heads in zip(relaxation.units, relaxation.heads, strict=False):
+            h = unit(h)
+            losses.append(smoothed_cross_entropy(sum(head(h) for head in heads) / len(heads), y, 0.1))
+        losses.append(smoothed_cross_entropy(relaxation.classifier(relaxation.units[-1](h)), y, 0.1))
+        return torch.stack(losses).sum()
+
+    def step() -> None:
+        loss = plain_loss() if plain else relaxation(Relaxation.inner_loss, x, y, undecided)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+    return step
+
+
+def released_meta_step(relaxation: Relaxation, optimizer: torch.optim.Optimizer, architecture: Architecture, inner: list[Batch],
                     outer: Batch) -> tuple[torch.Tensor, ...]:
     """What the released code computes (sedona.md 1 and 4), without its fork of higher: each gradient is divided by what
     reaches its unit of the nested loss."""
@@ -160,14 +203,6 @@ def plain_meta_step(relaxation: Relaxation, optimizer: torch.optim.Optimizer, ar
         functional.eval()
         functional(validation, *outer)
         return torch.autograd.grad(loss, leaves)
-
-
-def now(device: torch.device) -> float:
-    """Seconds on the clock of this device."""
-    if device.type != "cuda":
-        return time.process_time()
-    torch.cuda.synchronize(device)
-    return time.perf_counter()
 
 
 if __name__ == "__main__":

@@ -43,7 +43,7 @@ class RelaxedTraining:
         self._schedule = cosine()
         self._last_loss = math.nan
         if settings.compile != "no":
-            for module in (*self.relaxation.units, *(head for heads in self.relaxation.heads for head in heads),
+            for module in (*self.relaxation.units, *(head for heads in self.relaxation.heads for head in heads.children()),
                            self.relaxation.classifier):
                 module.compile(mode=settings.compile)
 
