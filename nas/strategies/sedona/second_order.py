@@ -155,33 +155,33 @@ def _batch_norm_backward(g: Tensor, x: Tensor, weight: Tensor, mean: Tensor, r: 
 class _BatchNormBackward(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, g: Tensor, x: Tensor, weight: Tensor, mean: Tensor, r: Tensor, eps: float) -> Any:
-        ctx.save_for_backward(g, x, weight, mean, r)
+        gx, gw, gb = _batch_norm_backward(g, x, weight, mean, r, eps)
+        ctx.save_for_backward(g, x, weight, mean, r, gw, gb)
+        ctx.eps = eps
         ctx.set_materialize_grads(False)
-        return _batch_norm_backward(g, x, weight, mean, r, eps)
+        return gx, gw, gb
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, u: Maybe, uw: Maybe, ub: Maybe) -> Any:
         """With averages m over batch and space, p = m(g), q = m(g xhat), s = m(u), t = m(u xhat), a = m(u g) - s p - t q:
         what is differentiated is n w r a + uw n q + ub n p, where xhat and r depend on x."""
-        g, x, w, mean, r = ctx.saved_tensors
-        columns = _Columns(x)
+        g, x, w, mean, r, gw, gb = ctx.saved_tensors
+        columns, n = _Columns(x), x.numel() // x.shape[1]
         zero = torch.zeros_like(w)
         uw, ub = zero if uw is None else uw, zero if ub is None else ub
         u = torch.zeros_like(x) if u is None else u
-        xhat, g, u = columns.affine(columns.fold(x), r, -mean * r), columns.fold(g), columns.fold(u)
-        p, s = columns.mean(g), columns.mean(u)
-        q, t = columns.mean(g * xhat), columns.mean(u * xhat)
+        through, sum_u_xhat, sum_u = _batch_norm_backward(u, x, w, mean, r, ctx.eps)  # w r (u - s - t xhat)
+        p, q, s, t, wr = gb / n, gw / n, sum_u / n, sum_u_xhat / n, w * r
+        through, g, u, x = columns.fold(through), columns.fold(g), columns.fold(u), columns.fold(x)
         a = columns.mean(u * g) - s * p - t * q
-        wr = w * r
-        to_xhat = uw - wr * t  # how much of xhat g's gradient holds, and of g xhat's own
-        gg = columns.affine(u, wr, ub - wr * s)
-        columns.add(gg, xhat, to_xhat)
+        columns.add(through, x, uw * r).add_(columns.repeat(ub - uw * r * mean))
         m_w, m_wx = -wr * (q * s + t * p) + uw * p, (uw - 2 * wr * t) * q
-        gx = columns.affine(u, -wr * r * q, -r * m_w)
-        columns.add(gx, g, r * to_xhat)
-        columns.add(gx, xhat, -r * m_wx - wr * r * a)
-        return columns.unfold(gg), columns.unfold(gx), r * columns.count * a, None, None, None
+        of_xhat = -r * m_wx - wr * r * a
+        gx = columns.affine(u, -wr * r * q, -r * m_w - of_xhat * r * mean)
+        columns.add(gx, g, r * (uw - wr * t))
+        columns.add(gx, x, of_xhat * r)
+        return columns.unfold(through), columns.unfold(gx), r * n * a, None, None, None
 
 
 class _Columns:
@@ -205,9 +205,13 @@ class _Columns:
         """(C,): the average over all but the channel."""
         return rows.sum(0).view(self.repeats, self.channels).sum(0) / self.count
 
-    def affine(self, rows: Tensor, factor: Tensor, summand: Tensor) -> Tensor:
-        return torch.addcmul(summand.repeat(self.repeats), rows, factor.repeat(self.repeats))
+    def repeat(self, of_channels: Tensor) -> Tensor:
+        """(C,) as a row."""
+        return of_channels.repeat(self.repeats)
 
-    def add(self, rows: Tensor, more: Tensor, factor: Tensor) -> None:
+    def affine(self, rows: Tensor, factor: Tensor, summand: Tensor) -> Tensor:
+        return torch.addcmul(self.repeat(summand), rows, self.repeat(factor))
+
+    def add(self, rows: Tensor, more: Tensor, factor: Tensor) -> Tensor:
         """rows += factor * more, in place."""
-        rows.addcmul_(more, factor.repeat(self.repeats))
+        return rows.addcmul_(more, self.repeat(factor))
