@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 import torch
 
-from nas.strategies.sedona.relaxation import Architecture, Relaxation, released_scales
+from nas.strategies.sedona.relaxation import Architecture, Relaxation, Weights, released_scales
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 Objective = Literal["validation", "train"]
@@ -29,7 +30,7 @@ class HyperGradient:
 
 @dataclass(frozen=True)
 class Bilevel:
-    """What an engine differentiates. `architecture` holds leaves: copies of alpha and beta that require gradients.
+    """What an engine differentiates, with respect to `leaves`: how much each gap is cut, and its mixture of heads.
 
     validation  `outer_loss` on the outer batch at theta_T, reached by T steps of `inner_loss`: the paper's objective
     train       `nested_loss` on the last inner batch at theta_(T-1), reached by T - 1 steps of `released_inner_loss`: what
@@ -46,14 +47,28 @@ class Bilevel:
     outer_batch: Batch
     objective: Objective = "validation"
 
-    def __post_init__(self) -> None:
-        leaves = (t.detach().clone().requires_grad_() for t in (self.architecture.alpha, self.architecture.beta))
-        object.__setattr__(self, "architecture", Architecture(*leaves))
+    @cached_property
+    def _own(self) -> Architecture:
+        """A copy of the architecture that requires gradients."""
+        alpha, beta = (t.detach().clone().requires_grad_() for t in (self.architecture.alpha, self.architecture.beta))
+        return replace(self.architecture, alpha=alpha, beta=beta)
+
+    @cached_property
+    def weights(self) -> Weights:
+        """The architecture's shares and mixture, as leaves."""
+        return Weights(*(t.detach().clone().requires_grad_() for t in (self._own.shares, self._own.mixture)))
 
     @property
     def leaves(self) -> Tensors:
-        """alpha and beta."""
-        return [self.architecture.alpha, self.architecture.beta]
+        """Shares (G, 2) and mixture (G, H)."""
+        return [self.weights.shares, self.weights.mixture]
+
+    def hypergradient(self, to_leaves: Sequence[torch.Tensor], outer_loss: torch.Tensor,
+                      inner_losses: Sequence[torch.Tensor]) -> HyperGradient:
+        """The result, from the derivatives with respect to the leaves."""
+        alpha_grad, beta_grad = torch.autograd.grad(
+            [self._own.shares, self._own.mixture], [self._own.alpha, self._own.beta], list(to_leaves))
+        return HyperGradient(alpha_grad, beta_grad, outer_loss.detach(), tuple(inner_losses))
 
     @property
     def steps(self) -> Sequence[Batch]:
@@ -63,17 +78,17 @@ class Bilevel:
     @property
     def scales(self) -> torch.Tensor | None:
         """The output scales (G,) of the inner rule; None where it has none."""
-        return None if self.objective == "validation" else released_scales(self.architecture)
+        return None if self.objective == "validation" else released_scales(self.weights)
 
     def inner_loss(self, batch: Batch, *, run: Run | None = None,
                    gradients: MutableMapping[int, torch.Tensor] | None = None) -> torch.Tensor:
         """The scalar whose first gradient is the inner update, of the relaxation or of a functional copy, `run`;
         `gradients` as in `Relaxation.inner_loss`."""
         rule = Relaxation.inner_loss if self.objective == "validation" else Relaxation.released_inner_loss
-        return (run or self.relaxation)(rule, *batch, self.architecture, gradients)
+        return (run or self.relaxation)(rule, *batch, self.weights, gradients)
 
     def outer_loss(self, *, run: Run | None = None) -> torch.Tensor:
         """The scalar to differentiate, at the weights of the relaxation or of a functional copy, `run`."""
         if self.objective == "validation":
             return (run or self.relaxation)(Relaxation.outer_loss, *self.outer_batch)
-        return (run or self.relaxation)(Relaxation.nested_loss, *self.inner_batches[-1], self.architecture)
+        return (run or self.relaxation)(Relaxation.nested_loss, *self.inner_batches[-1], self.weights)

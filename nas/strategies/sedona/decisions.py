@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nas.strategies.sedona.relaxation import Architecture
 from spaces.decoupling import Decoupling
@@ -16,7 +16,7 @@ TIE, NEAR_TIE = 1e-6, 0.01  # of a share: equal but for rounding, and too close 
 class Decision:
     """One cut of a discretised architecture and its head.
 
-    cut_share    a_j0 = softmax(alpha_j)[0]
+    cut_share    a_j0, how much the gap is cut
     cut_margin   how much smaller the largest allowed sum of shares is without this cut: where all sets are allowed, its
                  distance to the best gap that was left out; None if every allowed set has it
     head_share   the head's share of softmax(beta_j); head_margin its distance to the second, None for a single candidate
@@ -73,7 +73,7 @@ def decisions(architecture: Architecture, space: SearchSpace, decoupling: Decoup
 
 
 def _shares(architecture: Architecture, space: SearchSpace) -> dict[int, float]:
-    local = architecture.alpha.detach().cpu().double().softmax(dim=1)[:, 0].tolist()
+    local = replace(architecture, alpha=architecture.alpha.detach().cpu().double()).shares[:, 0].tolist()
     return dict(zip(space.gaps, local, strict=True))
 
 

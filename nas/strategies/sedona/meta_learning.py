@@ -14,6 +14,7 @@ from nas.images import Batches
 from nas.problem import Problem, Report
 from nas.results import ResultsLog
 from nas.strategies.sedona.bilevel import Bilevel
+from nas.strategies.sedona.conditioned import ConditionedArchitecture
 from nas.strategies.sedona.cost_penalty import CostPenalty
 from nas.strategies.sedona.engines import ENGINES
 from nas.strategies.sedona.pretraining import ADDS_BETWEEN_SAVES, Pretraining
@@ -34,6 +35,8 @@ class MetaLearning:
         self.inner_batches = Batches(problem.images, settings.inner_batch or problem.settings.batch_size)
         self.outer_batches = outer_batches(problem, settings.outer_batch)
         self.architecture = Architecture.zeros(len(space.gaps), len(space.heads), device=device)
+        if settings.shares == "conditioned":
+            self.architecture = ConditionedArchitecture(**vars(self.architecture), space=space)
         leaves = [self.architecture.alpha, self.architecture.beta]
         self.outer_optimizer = torch.optim.Adam(leaves, settings.meta_lr, (0.5, 0.999), weight_decay=1e-6)
         self.folder = problem.run_folder(self.key)

@@ -43,6 +43,14 @@ class Architecture:
         return self.beta.softmax(dim=1)
 
 
+@dataclass(frozen=True)
+class Weights:
+    """What the relaxation computes with: an architecture's shares (G, 2) and mixture (G, H), as tensors of their own."""
+
+    shares: torch.Tensor
+    mixture: torch.Tensor
+
+
 class Candidates(nn.ModuleList):
     """The H candidate heads of one gap."""
 
@@ -79,7 +87,7 @@ class Relaxation(nn.Module):
         """
         return loss(self, *arguments)
 
-    def inner_loss(self, x: torch.Tensor, y: torch.Tensor, architecture: Architecture,
+    def inner_loss(self, x: torch.Tensor, y: torch.Tensor, architecture: Architecture | Weights,
                    gradients: MutableMapping[int, torch.Tensor] | None = None) -> torch.Tensor:
         """sum_j a_j0 L_j + L_n: the training loss whose gradient is SEDONA's greedy rule.
 
@@ -91,12 +99,12 @@ class Relaxation(nn.Module):
         """
         return self._greedy_sum(x, y, architecture, None, gradients)
 
-    def released_inner_loss(self, x: torch.Tensor, y: torch.Tensor, architecture: Architecture,
+    def released_inner_loss(self, x: torch.Tensor, y: torch.Tensor, architecture: Architecture | Weights,
                             gradients: MutableMapping[int, torch.Tensor] | None = None) -> torch.Tensor:
         """`inner_loss` with the released code's output scale: its gradient is that of `nested_loss` divided by P_j."""
         return self._greedy_sum(x, y, architecture, released_scales(architecture), gradients)
 
-    def nested_loss(self, x: torch.Tensor, y: torch.Tensor, architecture: Architecture) -> torch.Tensor:
+    def nested_loss(self, x: torch.Tensor, y: torch.Tensor, architecture: Architecture | Weights) -> torch.Tensor:
         """E_1 of E_j = a_j0 L_j + a_j1 E_(j+1), E_n = L_n: the scalar that the released code differentiates for alpha.
 
         L_j is taken of s_j head(h / s_j), s_j = 1 / (a_j0 + 1e-5) held constant. This is not the paper's outer loss.
@@ -130,7 +138,8 @@ class Relaxation(nn.Module):
                 x = gate(j, x)
         return candidates, self.classifier(x)
 
-    def local_losses(self, candidates: Sequence[torch.Tensor], y: torch.Tensor, architecture: Architecture) -> torch.Tensor:
+    def local_losses(self, candidates: Sequence[torch.Tensor], y: torch.Tensor,
+                     architecture: Architecture | Weights) -> torch.Tensor:
         """L_j (G,) of the candidates' logits, mixed by softmax(beta)."""
         mixed = zip(candidates, architecture.mixture, strict=True)
         return torch.stack([self.cross_entropy(logits @ weights, y) for logits, weights in mixed])
@@ -139,14 +148,14 @@ class Relaxation(nn.Module):
         """The training loss of one head, smoothed."""
         return smoothed_cross_entropy(logits, y, self.label_smoothing)
 
-    def _greedy_sum(self, x: torch.Tensor, y: torch.Tensor, architecture: Architecture, scales: torch.Tensor | None,
+    def _greedy_sum(self, x: torch.Tensor, y: torch.Tensor, architecture: Architecture | Weights, scales: torch.Tensor | None,
                     gradients: MutableMapping[int, torch.Tensor] | None) -> torch.Tensor:
         shares = architecture.shares
         candidates, logits = self.logits(x, lambda j, h: _scale_gradient_once(h, shares[j, 1], j, gradients), scales)
         return torch.dot(shares[:, 0], self.local_losses(candidates, y, architecture)) + self.cross_entropy(logits, y)
 
 
-def released_scales(architecture: Architecture) -> torch.Tensor:
+def released_scales(architecture: Architecture | Weights) -> torch.Tensor:
     """s (G,), constant: s_j = 1 / (a_j0 + 1e-5)."""
     return 1 / (architecture.shares[:, 0].detach() + SCALE_EPS)
 

@@ -26,6 +26,9 @@ class Settings:
                    training loss, which is what the released code differentiates, and so where the published alphas are
                    from (sedona.md 4.1)
     inner_batch    training images an inner step; None for the training settings' batch size
+    shares         conditioned: gaps are cut to the degree that they are in the space's own decouplings, so that its K and its
+                   smallest block hold while alpha learns (`ConditionedArchitecture`). independent: by softmax(alpha)
+                   alone, as in SEDONA, where one search serves every K; the same where the space allows all sets of cuts
     outer_batch    validation images an outer step (paper: 1024), at most the whole validation split
     memory         snapshots held (paper: 50), as files below the folder of unfinished runs
     eviction       what a full memory drops: the oldest, or the worst by validation loss (see `WeightMemory`)
@@ -41,6 +44,7 @@ class Settings:
     inner_steps: int = 5
     engine: Literal["adjoint", "identity", "unroll"] = "adjoint"
     objective: Objective = "validation"
+    shares: Literal["conditioned", "independent"] = "conditioned"
     inner_batch: int | None = None
     outer_batch: int = 1024
     memory: int = 50

@@ -29,4 +29,4 @@ def adjoint(problem: Bilevel) -> HyperGradient:
             del gradients
             torch._foreach_add_(to_weights, products[:count])
             torch._foreach_add_(to_leaves, products[count:])
-    return HyperGradient(to_leaves[0], to_leaves[1], outer_loss.detach(), tuple(moment.inner_loss for moment in moments))
+    return problem.hypergradient(to_leaves, outer_loss, [moment.inner_loss for moment in moments])

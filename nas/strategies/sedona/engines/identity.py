@@ -31,7 +31,7 @@ def identity(problem: Bilevel) -> HyperGradient:
         for moment, to_velocity in training.ascend(moments, to_weights):
             direction = {names[p]: v for p, v in zip(training.parameters, to_velocity, strict=True)}
             torch._foreach_add_(to_leaves, _mixed(problem, moment, direction))
-    return HyperGradient(to_leaves[0], to_leaves[1], outer_loss.detach(), tuple(moment.inner_loss for moment in moments))
+    return problem.hypergradient(to_leaves, outer_loss, [moment.inner_loss for moment in moments])
 
 
 def _mixed(problem: Bilevel, moment: Moment, direction: dict[str, torch.Tensor]) -> Tensors:
@@ -40,7 +40,7 @@ def _mixed(problem: Bilevel, moment: Moment, direction: dict[str, torch.Tensor])
     A tangent that meets gap j is scaled by a_j1 there, so the derivative for a_j1 is the product of that tangent and of the
     gradient from above; for the rest it is found at the logits.
     """
-    relaxation, (x, y), shares = problem.relaxation, moment.batch, problem.architecture.shares
+    relaxation, (x, y), shares = problem.relaxation, moment.batch, problem.weights.shares
     crossing: dict[int, torch.Tensor] = {}
     from_above = moment.gradients or {}
 
@@ -57,7 +57,7 @@ def _mixed(problem: Bilevel, moment: Moment, direction: dict[str, torch.Tensor])
         pairs = [forward_ad.unpack_dual(logits) for logits in candidates]
     along = torch.stack([
         _derivative(relaxation, logits, tangent, y, weights)
-        for (logits, tangent), weights in zip(pairs, problem.architecture.mixture, strict=True)])
+        for (logits, tangent), weights in zip(pairs, problem.weights.mixture, strict=True)])
     total = torch.dot(shares[:, 0], along)
     total = total + sum(shares[j, 1] * product for j, product in crossing.items())
     return list(torch.autograd.grad(total, problem.leaves))

@@ -23,5 +23,5 @@ def unroll(problem: Bilevel) -> HyperGradient:
             steps.step(loss)
             inner_losses.append(loss.detach())
         outer_loss = problem.outer_loss(run=functional)
-        alpha_grad, beta_grad = torch.autograd.grad(outer_loss, problem.leaves, materialize_grads=True, allow_unused=True)
-    return HyperGradient(alpha_grad, beta_grad, outer_loss.detach(), tuple(inner_losses))
+        to_leaves = torch.autograd.grad(outer_loss, problem.leaves, materialize_grads=True, allow_unused=True)
+    return problem.hypergradient(to_leaves, outer_loss, inner_losses)
