@@ -24,7 +24,8 @@ class Pretraining:
     """Training at alpha = beta = 0. `run` gives the folder of its snapshots and their index.
 
     Its folder depends on nothing but what it depends on: searches that differ in their meta-learning, in K or in the
-    constraints on cuts share it, also while they run at the same time. It stays when they have ended.
+    smallest block share it as long as the same gaps may be cut, also while they run at the same time. It stays when they
+    have ended.
     """
 
     def __init__(self, settings: Settings, problem: Problem, training: RelaxedTraining, report: Report) -> None:
@@ -42,7 +43,8 @@ class Pretraining:
                 "heads": str(space.heads), "task": problem.task, "seed": problem.seed,
                 "batch_size": problem.settings.batch_size, "weight_decay": problem.settings.weight_decay,
                 "precision": problem.settings.precision, "objective": settings.objective, "pretrain": settings.pretrain,
-                "memory": settings.memory, "eviction": settings.eviction, "lr": settings.lr}
+                "memory": settings.memory, "eviction": settings.eviction, "lr": settings.lr,
+                "error_batch": settings.outer_batch if settings.eviction == "worst" else None}
 
     def run(self) -> tuple[Path, dict[str, Any]]:
         """Train what is left to train."""
@@ -52,11 +54,11 @@ class Pretraining:
             if (saved := store.load(self.problem.device)) is not None:
                 step = saved["step"]
                 self.memory.load_state_dict(saved["memory"])
+                self.memory.collect()
                 if step == self.settings.pretrain:
                     return self.folder, saved["memory"]
                 self.training.relaxation.load_state_dict(saved["relaxation"])
                 self.training.optimizer.load_state_dict(saved["optimizer"])
-                self.memory.collect()
             self._train(step, store)
         return self.folder, self.memory.state_dict()
 
