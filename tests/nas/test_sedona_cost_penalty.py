@@ -108,7 +108,7 @@ def test_a_large_weight_makes_the_answer_cheaper(digits_problem):
 
 
 def test_the_penalty_of_each_step_is_recorded(digits_problem):
-    problem = digits_problem(heads=HEADS, num_blocks=2)
+    problem = digits_problem(gaps=[1, 2, 4], num_blocks=2)
     search(problem, "memory_weight=2.0,meta_lr=0.3")
     rows = pd.read_csv(problem.results / "alpha_beta.csv")
     penalty = make_penalty(problem, memory_weight=2.0)
@@ -123,8 +123,8 @@ def test_without_weights_nothing_is_measured_and_nothing_changes(digits_problem,
     def refuse(*arguments):
         raise AssertionError("a cost was asked for")
 
-    plain, tiny = digits_problem("plain", num_blocks=2), digits_problem("tiny", num_blocks=2)
-    monkeypatch.setattr(cost_penalty, "block_seconds", lambda *arguments: {**SECONDS, "conv(depth=1,reduction=4)": [1.0] * 5})
+    plain, tiny = (digits_problem(name, heads=["linear"], num_blocks=2) for name in ("plain", "tiny"))
+    monkeypatch.setattr(cost_penalty, "block_seconds", lambda *arguments: SECONDS)
     search(tiny, "memory_weight=1e-30,time_weight=1e-30")
     monkeypatch.setattr(cost_penalty, "block_seconds", refuse)
     monkeypatch.setattr(cost_penalty, "block_memory", refuse)
@@ -151,7 +151,7 @@ def test_a_search_that_goes_on_keeps_the_seconds_that_it_measured(digits_problem
         if done == stop and "alpha" in what:
             raise Stop
 
-    undisturbed, stopped = (digits_problem(name, heads=HEADS, num_blocks=2) for name in ("undisturbed", "stopped"))
+    undisturbed, stopped = (digits_problem(name, heads=["linear"], num_blocks=2) for name in ("undisturbed", "stopped"))
     measured(1.0)
     search(undisturbed, "time_weight=1.0")
     with pytest.raises(Stop):
