@@ -176,7 +176,7 @@ def test_a_search_that_a_table_answers(succeed, refused):
     assert "iterations=2, but iterations=3 came" in refused(*search, "--iterations", "3")
     sedona = "sedona(pretrain=3,meta_steps=2,inner_steps=2,memory=2,outer_batch=32)"
     assert "answers" in succeed(*search, "--strategy", sedona)
-    assert [path.name for path in Path("results").glob("*.csv")] == ["alpha_beta.csv"]
+    assert {path.name for path in Path("results").glob("*.csv")} == {"alpha_beta.csv", "decisions.csv"}
 
 
 class Fixed:
@@ -360,6 +360,7 @@ def test_flags_win_over_the_file_and_the_file_over_the_defaults(succeed, file, f
     (("search", "--objectives", "error", "peak_memry"), "peak_memory"),
     (("search", "--strategy", "sedonna"), "sedona"),
     (("search", "--strategy", "sedona(pretrian=9)"), "pretrain"),
+    (("search", "--strategy", "sedona(engine=adjiont)"), "adjoint"),
     (("search", "--strategy", "optuna(sampler=tp)"), "tpe"),
     (("search", "--optimizer", "sdg"), "sgd"),
     (("search", "--schedule", "cosin"), "cosine"),

@@ -1,4 +1,4 @@
-"""The relaxed network's losses against the same written out, and its discretisation against brute force and the paper."""
+"""The relaxed network's losses against the same written out."""
 
 from collections import Counter
 
@@ -6,11 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from nas.strategies.sedona.decisions import discretise
 from nas.strategies.sedona.relaxation import Architecture, Relaxation
 from spaces.backbone import Backbone
-from spaces.errors import UserError
-from spaces.space import SearchSpace
 
 GAPS = (1, 3)
 
@@ -92,47 +89,3 @@ def test_outer_loss_has_batch_statistics_and_no_dropout_in_every_mode(batch, tra
     expected = -logits.log_softmax(1)[torch.arange(8), y].mean()
     torch.testing.assert_close(relaxation.outer_loss(x, y), expected)
     assert [module.training for module in relaxation.modules()] == modes
-
-
-def make_space(**constraints):
-    return SearchSpace("small", ["conv(depth=1)", "conv(depth=2)"], input_shape=(1, 8, 8), num_classes=10, **constraints)
-
-
-@pytest.mark.parametrize("num_blocks", [1, 2, 3])
-@pytest.mark.parametrize("constraints", [{}, {"gaps": (1, 2, 4, 5), "min_block": 2}])
-@pytest.mark.parametrize("seed", range(3))
-def test_discretise_takes_the_best_allowed_cuts_and_the_likeliest_heads(num_blocks, constraints, seed):
-    space = make_space(num_blocks=num_blocks, **constraints)
-    generator = torch.Generator().manual_seed(seed)
-    architecture = Architecture(torch.randn(len(space.gaps), 2, generator=generator),
-                                torch.randn(len(space.gaps), 2, generator=generator))
-
-    def merit(decoupling):
-        rows = [space.gaps.index(cut) for cut in decoupling.cuts]
-        heads = [architecture.mixture[row, space.heads.index(head)] for row, head in zip(rows, decoupling.heads, strict=True)]
-        return sum(float(architecture.shares[row, 0]) for row in rows) + 1e-3 * float(sum(heads))
-
-    assert discretise(architecture, space, num_blocks) == max(space.enumerate(), key=merit)
-
-
-def test_discretise_sees_what_float32_cannot():
-    alpha = torch.zeros(5, 2)
-    alpha[3, 0] = 1e-9
-    assert len(set(torch.softmax(alpha, 1)[:, 0].tolist())) == 1
-    assert discretise(Architecture(alpha, torch.zeros(5, 2)), make_space(num_blocks=2), 2).cuts == (4,)
-
-
-def test_discretise_says_when_there_is_no_such_decoupling():
-    with pytest.raises(UserError, match="allow no 5 blocks"):
-        discretise(Architecture.zeros(5, 2), make_space(min_block=2), 5)
-
-
-@pytest.mark.parametrize(("num_blocks", "units_before_cuts"), [
-    (2, (6,)), (4, (6, 13, 14)), (8, (6, 8, 11, 12, 13, 14, 15)), (16, tuple(range(1, 16))),
-])
-def test_discretise_reads_the_published_vgg19(num_blocks, units_before_cuts):
-    """alpha[:, 0] as released (rounded; alpha[:, 1] is its negative), and the cuts that the released code made of it."""
-    alpha = torch.tensor([-7.76, -7.56, -7.77, -7.21, -7.40, 3.43, -4.51, -3.99, -4.42, -4.85, .007, .036, .131, .130, .115])
-    space = SearchSpace("vgg19(width=0.25)", ["conv(depth=1)"], input_shape=(3, 32, 32), num_classes=10)
-    architecture = Architecture(torch.stack([alpha, -alpha], dim=1), torch.zeros(15, 1))
-    assert discretise(architecture, space, num_blocks).cuts == units_before_cuts

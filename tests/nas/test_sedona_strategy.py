@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from itertools import combinations, pairwise
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,40 +10,18 @@ import torch
 from torch import nn
 
 from methods import checkpoint
-from methods.settings import TrainingSettings
 from methods.training import Diverged
 from nas.claim import Claim
-from nas.problem import Problem, Score, silent
+from nas.problem import Score, silent
 from nas.strategies import STRATEGIES
+from nas.strategies.sedona import strategy
 from nas.strategies.sedona.relaxation import Relaxation
-from nas.tasks import TASKS
 from spaces.backbone import Backbone
 from spaces.errors import UserError
-from spaces.space import SearchSpace
 
 PRETRAIN, META_STEPS = 4, 3
 TINY = f"pretrain={PRETRAIN},meta_steps={META_STEPS},inner_steps=2,memory=3,outer_batch=32"
 HEADS = ["linear", "conv(depth=1)"]
-
-
-@pytest.fixture(scope="module")
-def images():
-    def read_test():
-        raise AssertionError("a search read the test split")
-
-    return replace(TASKS.build("digits(validation=0.4)", Path("nowhere")), read_test=read_test)
-
-
-@pytest.fixture
-def make(images, tmp_path):
-    """make(folder): a problem whose rows and checkpoints lie in that folder."""
-
-    def problem(folder="one", backbone="small(width=0.25)", heads=HEADS, seed=0, **constraints):
-        space = SearchSpace(backbone, heads, input_shape=images.input_shape, num_classes=10, **constraints)
-        return Problem(space, "dgl", "digits", images, TrainingSettings(batch_size=16), seed, torch.device("cpu"),
-                       tmp_path / folder / "results", tmp_path / folder / "runs")
-
-    return problem
 
 
 def search(problem, settings=TINY, report=silent, score=lambda decoupling: 0.5):
@@ -72,46 +49,43 @@ def columns(rows, prefix):
 @pytest.mark.parametrize("constraints", [
     {"num_blocks": 3}, {"num_blocks": (1, 3)}, {"num_blocks": (2, 3), "gaps": [1, 2, 4], "min_block": 2}, {"gaps": [2, 4]},
 ])
-def test_one_point_for_each_number_of_blocks_is_asked_for_and_follows_from_the_last_alpha_and_beta(make, constraints):
-    problem = make(**constraints)
+def test_one_point_for_each_number_of_blocks_is_asked_for_and_follows_from_the_last_alpha_and_beta(digits_problem, constraints):
+    problem = digits_problem(**constraints)
     space = problem.space
     found, asked = search(problem, score=lambda decoupling: {1: 0.5, 2: 0.4, 3: 0.4}[decoupling.num_blocks])
     assert [point.num_blocks for point in asked] == list(space.block_counts)
     assert found == next((point for point in asked if point.num_blocks == 2), asked[0])  # the first of equals
-    last = trajectory(problem).tail(len(space.gaps)).set_index("gap")
-    assert list(last.index) == list(space.gaps)
-    for point in asked:
-        allowed = [list(cuts) for cuts in combinations(space.gaps, len(point.cuts))
+    allowed = {K: [list(cuts) for cuts in combinations(space.gaps, K - 1)
                    if all(b - a >= space.min_block for a, b in pairwise((0, *cuts, space.num_units)))]
-        best = max(last.loc[cuts, "cut_share"].sum() for cuts in allowed)
+               for K in space.block_counts}
+    relaxed = sorted({gap for sets in allowed.values() for cuts in sets for gap in cuts})
+    rows = trajectory(problem)
+    assert len(rows) == META_STEPS * len(relaxed)
+    last = rows.tail(len(relaxed)).set_index("gap")
+    assert list(last.index) == relaxed
+    for point in asked:
+        best = max(last.loc[cuts, "cut_share"].sum() for cuts in allowed[point.num_blocks])
         assert last.loc[list(point.cuts), "cut_share"].sum() == pytest.approx(best, abs=1e-6)
         for gap, head in zip(point.cuts, point.heads, strict=True):
             assert last.loc[gap, f"beta_{head}"] == max(last.loc[gap, f"beta_{other}"] for other in space.heads)
 
 
-def test_a_space_without_cuts_is_refused(make):
+def test_a_space_without_cuts_is_refused(digits_problem):
     with pytest.raises(UserError, match="single block.*num_blocks"):
-        search(make(num_blocks=1))
+        search(digits_problem(num_blocks=1))
 
 
-def test_several_objectives_are_refused_with_what_does_the_same(make):
-    problem = replace(make(num_blocks=2), objectives=("error", "peak_memory"))
+def test_several_objectives_are_refused_with_what_does_the_same(digits_problem):
+    problem = replace(digits_problem(num_blocks=2), objectives=("error", "peak_memory"))
     with pytest.raises(UserError, match=r"error peak_memory came.*memory_weight.*time_weight"):
         search(problem)
     assert not problem.results.exists() and not problem.runs.exists()
 
 
-@pytest.mark.parametrize("setting", ["pretrain=0", "meta_steps=0", "inner_steps=0", "memory=0", "outer_batch=0", "lr=0",
-                                     "lr=-0.1", "meta_lr=0", "meta_lr=-1"])
-def test_settings_that_cannot_be_are_refused(setting):
-    with pytest.raises(UserError, match=setting.partition("=")[0]):
-        STRATEGIES.build(f"sedona({setting})")
-
-
 # ---- the trajectory
 
-def test_the_trajectory_holds_every_gap_of_every_meta_step(make):
-    problem = make(num_blocks=2)
+def test_the_trajectory_holds_every_gap_of_every_meta_step(digits_problem):
+    problem = digits_problem(num_blocks=2)
     search(problem)
     rows = trajectory(problem)
     assert list(zip(rows["meta_step"], rows["gap"], strict=True)) == [
@@ -127,22 +101,22 @@ def test_the_trajectory_holds_every_gap_of_every_meta_step(make):
     np.testing.assert_allclose(first[["alpha_cut", "alpha_uncut"]].abs(), 0.01, rtol=0.02)
 
 
-def test_searches_that_differ_share_the_file_and_those_that_do_not_add_nothing(make):
-    problem = make(num_blocks=2)
+def test_searches_that_differ_share_the_file_and_those_that_do_not_add_nothing(digits_problem):
+    problem = digits_problem(num_blocks=2)
     search(problem)
     before = (problem.results / "alpha_beta.csv").read_bytes()
     search(problem)
     assert (problem.results / "alpha_beta.csv").read_bytes() == before
-    search(make(num_blocks=2, seed=1))
-    search(make(num_blocks=2, heads=["linear"]))
+    search(digits_problem(num_blocks=2, seed=1))
+    search(digits_problem(num_blocks=2, heads=["linear"]))
     rows = trajectory(problem)
     assert rows["run"].nunique() == 3 and rows.groupby("run").size().eq(META_STEPS * 5).all()
 
 
-def test_the_objectives_differ(make):
+def test_the_objectives_differ(digits_problem):
     learned = []
     for objective in ("validation", "train"):
-        problem = make(objective, num_blocks=2)
+        problem = digits_problem(objective, num_blocks=2)
         search(problem, f"{TINY},objective={objective}")
         learned.append(columns(trajectory(problem), "alpha_"))
     assert np.abs(learned[0] - learned[1]).max() > 1e-3
@@ -150,12 +124,12 @@ def test_the_objectives_differ(make):
 
 @pytest.mark.parametrize(("objective", "foreign"), [("validation", "released_inner_loss"), ("validation", "nested_loss"),
                                                     ("train", "inner_loss"), ("train", "outer_loss")])
-def test_an_objective_uses_no_loss_of_the_other(make, monkeypatch, objective, foreign):
+def test_an_objective_uses_no_loss_of_the_other(digits_problem, monkeypatch, objective, foreign):
     def refuse(*arguments):
         raise AssertionError(f"{objective} used {foreign}")
 
     monkeypatch.setattr(Relaxation, foreign, refuse)
-    search(make(num_blocks=2), f"{TINY},objective={objective}")
+    search(digits_problem(num_blocks=2), f"{TINY},objective={objective}")
 
 
 # ---- stopped and started again
@@ -184,21 +158,19 @@ def stopping_at(step):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(images, tmp_path_factory):
-    """The trajectory of a search that nothing stops, as it lies on disk."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    space = SearchSpace("small(width=0.25)", STOPPED_HEADS, input_shape=images.input_shape, num_classes=10, num_blocks=3)
-    problem = Problem(space, "dgl", "digits", images, TrainingSettings(batch_size=16), 0, torch.device("cpu"), folder, folder)
-    return search(problem), (folder / "alpha_beta.csv").read_bytes()
+def undisturbed(problem_in, tmp_path_factory):
+    """The answer and the trajectory, as it lies on disk, of a search that nothing stops."""
+    problem = problem_in(tmp_path_factory.mktemp("undisturbed"), heads=STOPPED_HEADS, num_blocks=3)
+    return search(problem), (problem.results / "alpha_beta.csv").read_bytes()
 
 
 @pytest.mark.parametrize(("seconds", "step"), [
     *((-1.0, step) for step in range(1, PRETRAIN + META_STEPS + 1)),  # saved at each step
-    (30.0, PRETRAIN), (30.0, PRETRAIN + META_STEPS),  # never saved
+    (30.0, PRETRAIN), (30.0, PRETRAIN + META_STEPS),  # saved at the end of pretraining only
 ])
-def test_a_search_stopped_at_any_moment_ends_as_if_it_had_not_been(make, undisturbed, monkeypatch, seconds, step):
+def test_a_search_stopped_at_any_moment_ends_as_if_it_had_not_been(digits_problem, undisturbed, monkeypatch, seconds, step):
     monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", seconds)
-    problem = make(heads=STOPPED_HEADS, num_blocks=3)
+    problem = digits_problem(heads=STOPPED_HEADS, num_blocks=3)
     with pytest.raises(Stop):
         search(problem, report=stopping_at(step))
     torch.manual_seed(step)  # nothing of the first process is left
@@ -207,9 +179,9 @@ def test_a_search_stopped_at_any_moment_ends_as_if_it_had_not_been(make, undistu
     assert (problem.results / "alpha_beta.csv").read_bytes() == rows
 
 
-def test_a_search_stopped_at_every_step_ends_as_if_it_had_not_been(make, undisturbed, monkeypatch):
+def test_a_search_stopped_at_every_step_ends_as_if_it_had_not_been(digits_problem, undisturbed, monkeypatch):
     monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", -1.0)
-    problem, starts = make(heads=STOPPED_HEADS, num_blocks=3), 1
+    problem, starts = digits_problem(heads=STOPPED_HEADS, num_blocks=3), 1
     while True:
         try:
             answer = search(problem, report=stopping_at(2))
@@ -220,33 +192,40 @@ def test_a_search_stopped_at_every_step_ends_as_if_it_had_not_been(make, undistu
     assert (answer, (problem.results / "alpha_beta.csv").read_bytes()) == undisturbed
 
 
-def test_a_finished_search_is_not_repeated(make):
-    problem, steps = make(num_blocks=3), []
+def test_a_finished_search_is_not_repeated(digits_problem):
+    problem, steps = digits_problem(num_blocks=3), []
     first = search(problem)
     assert search(problem, report=lambda what, *_, **__: steps.append(what)) == first and steps == []
 
 
-def test_other_processes_wait_for_the_search_to_its_end_and_for_its_pretraining_while_that_lasts(make):
-    problem, free = make(num_blocks=2), []
+def num_free_claims(problem):
+    """How many of the claims on this problem's searches and pretrainings another process could take now."""
+    claims = [Claim(lock.with_suffix("")) for lock in problem.runs.glob("*.lock")]
+    free = [claim.try_take() for claim in claims].count(True)
+    for claim in claims:
+        claim.release()
+    return free
 
-    def try_claims(*_, **__):
-        claims = [Claim(lock.with_suffix("")) for lock in problem.runs.glob("*.lock")]
-        free.append([claim.try_take() for claim in claims].count(True))
-        for claim in claims:
-            claim.release()
 
-    search(problem, report=try_claims)
-    assert free == [0] * PRETRAIN + [1] * META_STEPS
-    try_claims()
-    assert free[-1] == 2
+def test_other_processes_wait_for_the_search_to_its_end_and_for_its_pretraining_while_that_lasts(digits_problem, monkeypatch):
+    problem, free, record = digits_problem(num_blocks=2), [], strategy._record
+
+    def record_under_claim(*arguments):
+        free.append(num_free_claims(problem))
+        record(*arguments)
+
+    monkeypatch.setattr(strategy, "_record", record_under_claim)
+    search(problem, report=lambda *_, **__: free.append(num_free_claims(problem)))
+    assert free == [0] * PRETRAIN + [1] * META_STEPS + [1]
+    assert num_free_claims(problem) == 2
 
 
 @pytest.mark.parametrize(("settings", "level"), [
     (f"{TINY},lr=1e30", "inner"),
     ("pretrain=1,meta_steps=2,inner_steps=3,lr=1e20,outer_batch=32", "outer"),
 ])
-def test_divergence_is_told_with_what_to_do(make, settings, level):
-    problem = make(num_blocks=2)
+def test_divergence_is_told_with_what_to_do(digits_problem, settings, level):
+    problem = digits_problem(num_blocks=2)
     with pytest.raises(Diverged, match=rf"{level} loss is (nan|inf).*step \d.*smaller sedona\(lr="):
         search(problem, settings)
     path = problem.results / "alpha_beta.csv"
@@ -290,27 +269,27 @@ def one_layer(input_shape, num_classes):
     return Backbone(units, Read(), input_shape=input_shape, num_classes=num_classes)
 
 
-def planted(make, *heads, seed=0, objective="validation"):
+def planted(digits_problem, *heads, seed=0, objective="validation"):
     """The last row of each gap, after a search of the one layer with these heads."""
     heads = [f"{__name__}.{head}" for head in heads]
-    problem = make(objective, f"{__name__}.one_layer", heads, seed, num_blocks=2)
+    problem = digits_problem(objective, f"{__name__}.one_layer", heads, seed, num_blocks=2)
     search(problem, f"pretrain=10,meta_steps=25,inner_steps=3,memory=10,meta_lr=0.1,outer_batch=256,objective={objective}")
     return trajectory(problem).tail(2)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize(("worse", "better"), [("Blind", "agreeing"), ("contrary", "Blind"), ("contrary", "agreeing")])
-def test_beta_moves_away_from_the_head_that_does_not_help(make, worse, better, seed):
-    last = planted(make, worse, better, seed=seed)
+def test_beta_moves_away_from_the_head_that_does_not_help(digits_problem, worse, better, seed):
+    last = planted(digits_problem, worse, better, seed=seed)
     assert (last[f"share_{__name__}.{better}"] > 0.75).all()
 
 
-def test_alpha_moves_away_from_cuts_whose_only_head_misleads(make):
+def test_alpha_moves_away_from_cuts_whose_only_head_misleads(digits_problem):
     """For the validation loss. The released objective holds the local loss itself, and so likes what is easy to fit."""
-    assert (planted(make, "contrary")["cut_share"] < 0.1).all()
-    assert (planted(make, "contrary", objective="train")["cut_share"] > 0.8).all()
+    assert (planted(digits_problem, "contrary")["cut_share"] < 0.1).all()
+    assert (planted(digits_problem, "contrary", objective="train")["cut_share"] > 0.8).all()
 
 
-def test_alpha_stays_undecided_where_cutting_changes_nothing(make):
+def test_alpha_stays_undecided_where_cutting_changes_nothing(digits_problem):
     """A head that is the classifier gives the gradient that comes from above anyway."""
-    np.testing.assert_allclose(planted(make, "agreeing")["cut_share"], 0.5, atol=0.05)
+    np.testing.assert_allclose(planted(digits_problem, "agreeing")["cut_share"], 0.5, atol=0.05)

@@ -230,6 +230,24 @@ def test_best_and_nearest_cuts_are_those_of_trying_all(constraints):
         assert distance(nearest) == min(map(distance, allowed))
 
 
+@pytest.mark.parametrize("constraints", CONSTRAINTS)
+def test_a_gap_is_used_where_trying_all_finds_a_set_with_it(constraints):
+    cut_sets = small(**constraints).cut_sets
+    for num_cuts in range(7):
+        allowed = [cuts for cuts in combinations(cut_sets.gaps, num_cuts)
+                   if all(stop - start >= cut_sets.min_block for start, stop in pairwise((0, *cuts, 6)))]
+        assert {gap for gap in range(8) if cut_sets.uses(num_cuts, gap)} == {gap for cuts in allowed for gap in cuts}
+
+
+@pytest.mark.parametrize(("constraints", "heads"), SPACES)
+def test_a_tightened_space_has_the_same_points_and_no_gap_that_none_of_them_cuts(constraints, heads):
+    space, points = small(heads, **constraints), brute(constraints, heads)
+    tight = space.tightened()
+    assert tight.gaps == tuple(sorted({cut for point in points for cut in point.cuts}))
+    assert list(tight.enumerate()) == list(space.enumerate()) and tight.block_counts == space.block_counts
+    assert str(tight.tightened().spec) == str(tight.spec)
+
+
 @pytest.mark.parametrize(("constraints", "says"), [
     ({"num_blocks": 7}, r"5 gaps .* allow 1\.\.6 blocks, but num_blocks=7 came"), ({"num_blocks": 0}, "but num_blocks=0 came"),
     ({"num_blocks": -1}, "but num_blocks=-1 came"), ({"num_blocks": (2, 9)}, r"1\.\.6 blocks, but num_blocks=\(2, 9\) came"),

@@ -67,8 +67,8 @@ def decisions(architecture: Architecture, space: SearchSpace, decoupling: Decoup
         others = space.best_cuts(len(decoupling.cuts), {**shares, cut: shares[cut] - len(shares) - 1}.__getitem__)
         without = None if others is None or cut in others else sum(shares[other] for other in others)
         ranked = sorted(mixture[cut], reverse=True)
-        found.append(Decision(cut, head, shares[cut], None if without is None else total - without, ranked[0],
-                              ranked[0] - ranked[1] if len(ranked) > 1 else None))
+        ahead = None if without is None else max(0.0, total - without)  # rounding may put equal sums in either order
+        found.append(Decision(cut, head, shares[cut], ahead, ranked[0], ranked[0] - ranked[1] if len(ranked) > 1 else None))
     return found
 
 

@@ -67,6 +67,7 @@ class MetaLearning:
         if saved is None:
             self.penalty.measure()
             self.memory.adopt(*Pretraining(self.settings, self.problem, self.training, self.report).run())
+            store.save(self.state_dict())  # before anything follows from the seconds, which no two measurements share
         added = 0
         while self.meta < self.settings.meta_steps:
             self._meta_step()

@@ -24,7 +24,8 @@ class Pretraining:
     """Training at alpha = beta = 0. `run` gives the folder of its snapshots and their index.
 
     Its folder depends on nothing but what it depends on: searches that differ in their meta-learning, in K or in the
-    constraints on cuts share it, also while they run at the same time. It stays when they have ended.
+    smallest block share it as long as the same gaps may be cut, also while they run at the same time. It stays when they
+    have ended.
     """
 
     def __init__(self, settings: Settings, problem: Problem, training: RelaxedTraining, report: Report) -> None:
@@ -53,11 +54,11 @@ class Pretraining:
             if (saved := store.load(self.problem.device)) is not None:
                 step = saved["step"]
                 self.memory.load_state_dict(saved["memory"])
+                self.memory.collect()
                 if step == self.settings.pretrain:
                     return self.folder, saved["memory"]
                 self.training.relaxation.load_state_dict(saved["relaxation"])
                 self.training.optimizer.load_state_dict(saved["optimizer"])
-                self.memory.collect()
             self._train(step, store)
         return self.folder, self.memory.state_dict()
 

@@ -37,9 +37,9 @@ class Sedona(Settings):
         learning = MetaLearning(self, problem, report)
         with Claim(learning.folder):  # a second process of the same search waits, and takes over what the first found
             architecture = learning.run()
-        points = [discretise(architecture, space, num_blocks) for num_blocks in space.block_counts]
-        sure = {point: decisions(architecture, space, point) for point in points}
-        _record(ResultsLog(problem.results / "decisions.csv"), learning.folder.name, problem.seed, sure)
+            points = [discretise(architecture, space, num_blocks) for num_blocks in space.block_counts]
+            sure = {point: decisions(architecture, space, point) for point in points}
+            _record(ResultsLog(problem.results / "decisions.csv"), learning.folder.name, problem.seed, sure)
         found = best({point: evaluate(point) for point in points})
         return Found(found, notes=tuple(str(decision) for decision in sure[found]))
 
