@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
-from nas.strategies.sedona.relaxation import Architecture, Relaxation, released_scales
+from nas.strategies.sedona.relaxation import Architecture, Relaxation, outer_mode, released_scales
+from spaces.errors import UserError
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 Objective = Literal["validation", "train"]
@@ -35,8 +37,8 @@ class Bilevel:
     train       `nested_loss` on the last inner batch at theta_(T-1), reached by T - 1 steps of `released_inner_loss`: what
                 the released code differentiates; the outer batch is not read
 
-    Steps, learning rate, weight decay and momentum are the optimizer's, momentum buffers included. An engine leaves
-    weights, BatchNorm statistics, optimizer and `.grad` as they were.
+    Steps, learning rate, weight decay and momentum are the optimizer's, momentum buffers included; a UserError where it does
+    more. An engine leaves weights, BatchNorm statistics, optimizer and `.grad` as they were.
     """
 
     relaxation: Relaxation
@@ -47,6 +49,8 @@ class Bilevel:
     objective: Objective = "validation"
 
     def __post_init__(self) -> None:
+        if any(group[more] for group in self.optimizer.param_groups for more in ("nesterov", "dampening", "maximize")):
+            raise UserError("the inner steps are plain SGD with momentum; leave out nesterov, dampening and maximize")
         leaves = (t.detach().clone().requires_grad_() for t in (self.architecture.alpha, self.architecture.beta))
         object.__setattr__(self, "architecture", Architecture(*leaves))
 
@@ -72,8 +76,11 @@ class Bilevel:
         rule = Relaxation.inner_loss if self.objective == "validation" else Relaxation.released_inner_loss
         return (run or self.relaxation)(rule, *batch, self.architecture, gradients)
 
-    def outer_loss(self, *, run: Run | None = None) -> torch.Tensor:
-        """The scalar to differentiate, at the weights of the relaxation or of a functional copy, `run`."""
-        if self.objective == "validation":
-            return (run or self.relaxation)(Relaxation.outer_loss, *self.outer_batch)
-        return (run or self.relaxation)(Relaxation.nested_loss, *self.inner_batches[-1], self.architecture)
+    def outer_gradient(self, inputs: Tensors, *, run: Run | None = None) -> tuple[torch.Tensor, Tensors]:
+        """The outer loss, at the weights of the relaxation or of a functional copy, `run`, and its derivatives."""
+        run, validation = run or self.relaxation, self.objective == "validation"
+        # A unit that checkpoints itself runs once more in the backward pass, which must find the mode of the first.
+        with outer_mode(self.relaxation) if validation else nullcontext():
+            loss = (run(Relaxation.outer_loss, *self.outer_batch) if validation
+                    else run(Relaxation.nested_loss, *self.inner_batches[-1], self.architecture))
+            return loss.detach(), list(torch.autograd.grad(loss, inputs, materialize_grads=True, allow_unused=True))

@@ -30,7 +30,8 @@ def twice_differentiable(module: nn.Module) -> Iterator[None]:
     GRU on a GPU, a forward mode."""
     recurrent = any(isinstance(part, nn.RNNBase) for part in module.modules())
     without_cudnn = torch.backends.cudnn.flags(enabled=False) if recurrent else nullcontext()
-    without_mkldnn = torch.backends.mkldnn.flags(enabled=False) if recurrent else nullcontext()
+    # None leaves tf32 as it is: torch warns when it is set, even to its own default.
+    without_mkldnn = torch.backends.mkldnn.flags(enabled=False, allow_tf32=None) if recurrent else nullcontext()
     with sdpa_kernel(SDPBackend.MATH), without_cudnn, without_mkldnn:
         yield
 

@@ -16,8 +16,7 @@ def adjoint(problem: Bilevel) -> HyperGradient:
     inputs, count = [*training.parameters, *problem.leaves], len(training.parameters)
     with training.borrowed(), twice_differentiable(problem.relaxation):
         moments = training.descend(problem)
-        outer_loss = problem.outer_loss()
-        found = list(torch.autograd.grad(outer_loss, inputs, materialize_grads=True, allow_unused=True))
+        outer_loss, found = problem.outer_gradient(inputs)
         to_weights, to_leaves = found[:count], found[count:]
         for moment, to_velocity in training.ascend(moments, to_weights):
             with SecondOrder():
@@ -29,4 +28,4 @@ def adjoint(problem: Bilevel) -> HyperGradient:
             del gradients
             torch._foreach_add_(to_weights, products[:count])
             torch._foreach_add_(to_leaves, products[count:])
-    return HyperGradient(to_leaves[0], to_leaves[1], outer_loss.detach(), tuple(moment.inner_loss for moment in moments))
+    return HyperGradient(to_leaves[0], to_leaves[1], outer_loss, tuple(moment.inner_loss for moment in moments))
