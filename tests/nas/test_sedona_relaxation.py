@@ -89,3 +89,26 @@ def test_outer_loss_has_batch_statistics_and_no_dropout_in_every_mode(batch, tra
     expected = -logits.log_softmax(1)[torch.arange(8), y].mean()
     torch.testing.assert_close(relaxation.outer_loss(x, y), expected)
     assert [module.training for module in relaxation.modules()] == modes
+
+
+class OwnDropout(nn.Module):
+    """Layers that drop without an nn.Dropout inside."""
+
+    def __init__(self):
+        super().__init__()
+        self.recurrent = nn.LSTM(4, 6, num_layers=2, dropout=0.5, batch_first=True)
+        self.attention = nn.MultiheadAttention(6, 2, dropout=0.5, batch_first=True)
+
+    def forward(self, x):
+        h, _ = self.recurrent(x.flatten(1, 2))
+        h = self.attention(h, h, h, need_weights=False)[0]
+        return nn.functional.dropout(h, 0.5, training=self.training)
+
+
+def test_outer_loss_is_without_the_dropout_that_layers_do_themselves(batch):
+    torch.manual_seed(0)
+    unit, classifier, (x, y) = OwnDropout(), nn.Sequential(nn.Flatten(), nn.Linear(72, 5)), batch
+    relaxation = Relaxation(Backbone([unit], classifier, input_shape=(3, 4, 4), num_classes=5), (), [])
+    expected = -classifier(unit.eval()(x)).log_softmax(1)[torch.arange(8), y].mean()
+    torch.testing.assert_close(relaxation.train().outer_loss(x, y), expected)
+    assert unit.attention.training

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
 import torch
 
-from nas.strategies.sedona.relaxation import Architecture, Relaxation, Weights, released_scales
+from nas.strategies.sedona.relaxation import Architecture, Relaxation, Weights, outer_mode, released_scales
+from spaces.errors import UserError
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 Objective = Literal["validation", "train"]
@@ -36,8 +38,8 @@ class Bilevel:
     train       `nested_loss` on the last inner batch at theta_(T-1), reached by T - 1 steps of `released_inner_loss`: what
                 the released code differentiates; the outer batch is not read
 
-    Steps, learning rate, weight decay and momentum are the optimizer's, momentum buffers included. An engine leaves
-    weights, BatchNorm statistics, optimizer and `.grad` as they were.
+    Steps, learning rate, weight decay and momentum are the optimizer's, momentum buffers included; a UserError where it does
+    more. An engine leaves weights, BatchNorm statistics, optimizer and `.grad` as they were.
     """
 
     relaxation: Relaxation
@@ -46,6 +48,10 @@ class Bilevel:
     inner_batches: Sequence[Batch]
     outer_batch: Batch
     objective: Objective = "validation"
+
+    def __post_init__(self) -> None:
+        if any(group[more] for group in self.optimizer.param_groups for more in ("nesterov", "dampening", "maximize")):
+            raise UserError("the inner steps are plain SGD with momentum; leave out nesterov, dampening and maximize")
 
     @cached_property
     def _own(self) -> Architecture:
@@ -87,8 +93,11 @@ class Bilevel:
         rule = Relaxation.inner_loss if self.objective == "validation" else Relaxation.released_inner_loss
         return (run or self.relaxation)(rule, *batch, self.weights, gradients)
 
-    def outer_loss(self, *, run: Run | None = None) -> torch.Tensor:
-        """The scalar to differentiate, at the weights of the relaxation or of a functional copy, `run`."""
-        if self.objective == "validation":
-            return (run or self.relaxation)(Relaxation.outer_loss, *self.outer_batch)
-        return (run or self.relaxation)(Relaxation.nested_loss, *self.inner_batches[-1], self.weights)
+    def outer_gradient(self, inputs: Tensors, *, run: Run | None = None) -> tuple[torch.Tensor, Tensors]:
+        """The outer loss, at the weights of the relaxation or of a functional copy, `run`, and its derivatives."""
+        run, validation = run or self.relaxation, self.objective == "validation"
+        # A unit that checkpoints itself runs once more in the backward pass, which must find the mode of the first.
+        with outer_mode(self.relaxation) if validation else nullcontext():
+            loss = (run(Relaxation.outer_loss, *self.outer_batch) if validation
+                    else run(Relaxation.nested_loss, *self.inner_batches[-1], self.weights))
+            return loss.detach(), list(torch.autograd.grad(loss, inputs, materialize_grads=True, allow_unused=True))

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from nas.strategies.sedona.bilevel import Batch, Bilevel, Tensors
-from spaces.errors import UserError
 from spaces.network import frozen_statistics
 
 
@@ -34,10 +33,8 @@ class InnerTraining:
         self.parameters: list[nn.Parameter] = []
         self._groups: list[tuple[slice, float, float, float]] = []  # where, lr, mu, wd
         for group in optimizer.param_groups:
-            if group["nesterov"] or group["dampening"] or group["maximize"]:
-                raise UserError("the inner steps are plain SGD with momentum; leave out nesterov, dampening and maximize")
             begin = len(self.parameters)
-            self.parameters += group["params"]
+            self.parameters += [p for p in group["params"] if p.requires_grad]
             self._groups.append((slice(begin, len(self.parameters)), group["lr"], group["momentum"], group["weight_decay"]))
         self._velocity = [optimizer.state.get(p, {}).get("momentum_buffer") for p in self.parameters]
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.modules.batchnorm import _NormBase
 
 from methods.losses import smoothed_cross_entropy
 from spaces.backbone import Backbone
@@ -122,7 +122,7 @@ class Relaxation(nn.Module):
         those are constants to autograd, so part of the derivative would be lost. As in any training-mode pass, the
         running statistics move: call this on a copy of a network that is to be kept.
         """
-        with _outer_mode(self):
+        with outer_mode(self):
             for unit in self.units:
                 x = unit(x)
             return F.cross_entropy(self.classifier(x), y)
@@ -181,11 +181,12 @@ def _scale_gradient_once(h: torch.Tensor, factor: torch.Tensor, j: int,
 
 
 @contextmanager
-def _outer_mode(module: nn.Module) -> Iterator[None]:
+def outer_mode(module: nn.Module) -> Iterator[None]:
+    """Inside, layers with running statistics are in training mode, and all others, attention's own dropout too, are not."""
     modes = {part: part.training for part in module.modules()}
     try:
         for part in modes:
-            part.training = not isinstance(part, _DropoutNd)
+            part.training = isinstance(part, _NormBase)
         yield
     finally:
         for part, mode in modes.items():

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch._C._autograd import _top_saved_tensors_default_hooks
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -25,39 +26,44 @@ Maybe = torch.Tensor | None
 
 @contextmanager
 def twice_differentiable(module: nn.Module) -> Iterator[None]:
-    """Inside, attention and recurrent layers take those of their kernels that have a second derivative."""
+    """Inside, attention and recurrent layers take those of their kernels that have a second derivative and, but for LSTM and
+    GRU on a GPU, a forward mode."""
     recurrent = any(isinstance(part, nn.RNNBase) for part in module.modules())
     without_cudnn = torch.backends.cudnn.flags(enabled=False) if recurrent else nullcontext()
-    with sdpa_kernel(SDPBackend.MATH), without_cudnn:
+    # None leaves tf32 as it is: torch warns when it is set, even to its own default.
+    without_mkldnn = torch.backends.mkldnn.flags(enabled=False, allow_tf32=None) if recurrent else nullcontext()
+    with sdpa_kernel(SDPBackend.MATH), without_cudnn, without_mkldnn:
         yield
 
 
 class SecondOrder(TorchFunctionMode):
     """`with SecondOrder():` replaces 1-d to 3-d convolutions and training-mode BatchNorm in all that runs inside.
 
-    BatchNorm's running statistics stay as they are: nothing inside reads them.
+    BatchNorm's running statistics stay as they are: nothing inside reads them. Where saved tensors go through hooks, as in a
+    checkpoint, nothing is replaced: autograd leaves all modes before the backward pass, which would compute it otherwise.
     """
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        replacement = _REPLACEMENTS.get(function, function)
-        return replacement(*args, **(kwargs or {}))
+        if function in _REPLACEMENTS and _top_saved_tensors_default_hooks(False) is None:
+            function = _REPLACEMENTS[function]
+        return function(*args, **(kwargs or {}))
 
 
-def _conv(x: Tensor, weight: Tensor, bias: Maybe = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
+def _conv(input: Tensor, weight: Tensor, bias: Maybe = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
           groups: int = 1) -> Tensor:
     spatial = weight.dim() - 2
-    if isinstance(padding, str) or x.dim() != weight.dim():
-        return _PLAIN_CONV[spatial](x, weight, bias, stride, padding, dilation, groups)
+    if isinstance(padding, str) or input.dim() != weight.dim():
+        return _PLAIN_CONV[spatial](input, weight, bias, stride, padding, dilation, groups)
     geometry = (*(_each(value, spatial) for value in (stride, padding, dilation)), groups)
-    y = _Conv.apply(x, weight, geometry)
+    y = _Conv.apply(input, weight, geometry)
     return y if bias is None else y + bias.view(-1, *[1] * spatial)
 
 
-def _batch_norm(x: Tensor, running_mean: Maybe, running_var: Maybe, weight: Maybe = None, bias: Maybe = None,
+def _batch_norm(input: Tensor, running_mean: Maybe, running_var: Maybe, weight: Maybe = None, bias: Maybe = None,
                 training: bool = False, momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
     if not training or weight is None or bias is None:
-        return F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
-    return _BatchNorm.apply(x, weight, bias, eps)
+        return F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+    return _BatchNorm.apply(input, weight, bias, eps)
 
 
 _PLAIN_CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}

@@ -16,8 +16,7 @@ def adjoint(problem: Bilevel) -> HyperGradient:
     inputs, count = [*training.parameters, *problem.leaves], len(training.parameters)
     with training.borrowed(), twice_differentiable(problem.relaxation):
         moments = training.descend(problem)
-        outer_loss = problem.outer_loss()
-        found = list(torch.autograd.grad(outer_loss, inputs, materialize_grads=True, allow_unused=True))
+        outer_loss, found = problem.outer_gradient(inputs)
         to_weights, to_leaves = found[:count], found[count:]
         for moment, to_velocity in training.ascend(moments, to_weights):
             with SecondOrder():

@@ -9,7 +9,7 @@ from torch.func import functional_call
 from nas.strategies.sedona.bilevel import Bilevel, HyperGradient, Tensors
 from nas.strategies.sedona.inner_training import InnerTraining, Moment
 from nas.strategies.sedona.relaxation import Relaxation
-from nas.strategies.sedona.second_order import SecondOrder
+from nas.strategies.sedona.second_order import SecondOrder, twice_differentiable
 
 
 def identity(problem: Bilevel) -> HyperGradient:
@@ -17,15 +17,14 @@ def identity(problem: Bilevel) -> HyperGradient:
 
     The mixed derivative that is left, (dG/d(alpha, beta))^T V, is the derivative of <G, V>. That is how fast the inner loss
     changes along V where gap j lets a_j1 of the change through, so one forward-mode pass along V gives it for all of
-    alpha and beta (`_mixed`). Keeps the weights of each step, and the gradients at the gaps.
+    alpha and beta (`_mixed`). Keeps the weights of each step, and the gradients at the gaps. torch has no forward mode for
+    weight_norm and spectral_norm, nor on a GPU for LSTM and GRU: these need another engine.
     """
     training = InnerTraining(problem.relaxation, problem.optimizer)
     names = {parameter: name for name, parameter in problem.relaxation.named_parameters()}
-    with training.borrowed():
+    with training.borrowed(), twice_differentiable(problem.relaxation):
         moments = training.descend(problem, keep_gradients=True)
-        outer_loss = problem.outer_loss()
-        found = list(torch.autograd.grad(outer_loss, [*training.parameters, *problem.leaves], materialize_grads=True,
-                                         allow_unused=True))
+        outer_loss, found = problem.outer_gradient([*training.parameters, *problem.leaves])
         count = len(training.parameters)
         to_weights, to_leaves = found[:count], found[count:]
         for moment, to_velocity in training.ascend(moments, to_weights):
@@ -52,7 +51,8 @@ def _mixed(problem: Bilevel, moment: Moment, direction: dict[str, torch.Tensor])
         return forward_ad.make_dual(primal, tangent * shares[j, 1].detach())
 
     with torch.no_grad(), SecondOrder(), forward_ad.dual_level():
-        moved = {name: forward_ad.make_dual(p.detach(), direction[name]) for name, p in relaxation.named_parameters()}
+        moved = {name: forward_ad.make_dual(p.detach(), direction[name]) for name, p in relaxation.named_parameters()
+                 if name in direction}
         candidates, _ = functional_call(relaxation, moved, (Relaxation.logits, x, gate, problem.scales))
         pairs = [forward_ad.unpack_dual(logits) for logits in candidates]
     along = torch.stack([

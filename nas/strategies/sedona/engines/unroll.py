@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import higher
-import torch
 
 from nas.strategies.sedona.bilevel import Bilevel, HyperGradient
 from nas.strategies.sedona.second_order import twice_differentiable
@@ -22,6 +21,5 @@ def unroll(problem: Bilevel) -> HyperGradient:
             loss = problem.inner_loss(batch, run=functional)
             steps.step(loss)
             inner_losses.append(loss.detach())
-        outer_loss = problem.outer_loss(run=functional)
-        to_leaves = torch.autograd.grad(outer_loss, problem.leaves, materialize_grads=True, allow_unused=True)
+        outer_loss, to_leaves = problem.outer_gradient(problem.leaves, run=functional)
     return problem.hypergradient(to_leaves, outer_loss, inner_losses)
