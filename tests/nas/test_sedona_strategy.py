@@ -85,7 +85,7 @@ def test_several_objectives_are_refused_with_what_does_the_same(digits_problem):
 # ---- the trajectory
 
 def test_the_trajectory_holds_every_gap_of_every_meta_step(digits_problem):
-    problem = digits_problem(num_blocks=2)
+    problem = digits_problem()  # any K, so that nothing conditions the shares
     search(problem)
     rows = trajectory(problem)
     assert list(zip(rows["meta_step"], rows["gap"], strict=True)) == [
@@ -273,7 +273,7 @@ def planted(digits_problem, *heads, seed=0, objective="validation"):
     """The last row of each gap, after a search of the one layer with these heads."""
     heads = [f"{__name__}.{head}" for head in heads]
     problem = digits_problem(objective, f"{__name__}.one_layer", heads, seed, num_blocks=2)
-    search(problem, f"pretrain=10,meta_steps=25,inner_steps=3,memory=10,meta_lr=0.1,outer_batch=256,objective={objective}")
+    search(problem, f"pretrain=10,meta_steps=25,inner_steps=3,memory=10,meta_lr=0.1,outer_batch=256,shares=independent,objective={objective}")
     return trajectory(problem).tail(2)
 
 
