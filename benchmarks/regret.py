@@ -40,7 +40,7 @@ from spaces.component import Component
 from spaces.decoupling import Decoupling
 
 TRIALS = 100
-SLOW = {"gp": (10, 30)}  # at most so many seeds and trainings: a proposal takes two seconds
+SLOW = {"gp": (5, 20)}  # at most so many seeds and trainings: a proposal takes two seconds
 MARKERS = "os^Dv*"
 
 
@@ -50,7 +50,7 @@ def main() -> None:
                         help="the CSV file; a .yaml file of the same name holds its settings for run.py search")
     parser.add_argument("--out", type=Path, default=Path("results/benchmarks/regret.csv"),
                         help="the CSV file; the .png lies beside")
-    parser.add_argument("--seeds", type=int, default=50, help="searches of each strategy, seeds 0..N-1")
+    parser.add_argument("--seeds", type=int, default=30, help="searches of each strategy, seeds 0..N-1")
     parser.add_argument("--num-blocks", type=int, help="search the decouplings of so many blocks (default: all)")
     arguments = parser.parse_args()
     problem = table_problem(arguments.table, arguments.num_blocks)
