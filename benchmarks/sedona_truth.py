@@ -4,11 +4,11 @@
 
 Each variant learns alpha and beta on the table's images and space for as many meta-steps as fit --seconds (one is timed first),
 from a weight memory that all variants of a seed share. A row for each number of blocks K: the decoupling that alpha and beta
-point at, its regret (true error less that of the best decoupling of the same K) and its rank among them, and Spearman's rho
-between -log P(decoupling | alpha, beta) and the true errors, among those of K blocks (`rho`) and among all of the search's (`rho_all`).
-`recommended` marks the K of the lowest validation error; `equivalent_trainings` are the seconds of pretraining and
-meta-learning over those of one training, plus the training of the answer. benchmarks/regret.py draws the answers beside other
-strategies. Started again, it goes on. The data folder is NAS_DATA_DIR.
+point at, its regret (true error less that of the best decoupling of the same K) and its rank among them, its peak memory, and
+Spearman's rho between -log P(decoupling | alpha, beta) and the true errors, among those of K blocks (`rho`) and among all that
+the search could have answered with (`rho_all`). `recommended` marks the K of the lowest validation error; `equivalent_trainings`
+are the seconds of pretraining and meta-learning over those of one training, plus the training of the answer. benchmarks/regret.py
+draws the answers beside other strategies. Started again, it goes on. The data folder is NAS_DATA_DIR.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ VARIANTS: dict[str, tuple[Settings, int | None]] = {  # and the number of blocks
     "identity": (replace(COMMON, engine="identity"), None),
     "identity, batch x 4": (replace(COMMON, engine="identity", inner_batch=256), None),
     "adjoint, K = 4": (COMMON, 4),
+    "adjoint, memory_weight=1": (replace(COMMON, memory_weight=1.0), None),
     "released objective": (replace(COMMON, objective="train"), None),
 }
 
@@ -95,7 +96,7 @@ def answers(settings: Settings, problem: Problem, budget: float, rows: list[dict
             "equivalent_trainings": seconds / training_seconds + 1, "num_blocks": point.num_blocks, "decoupling": str(point),
             "recommended": point == best, "num_points": len(same), "regret": float(regret[str(point)]),
             "regret_all": float(regrets(test_errors)[str(point)]), "rank": int((regret < regret[str(point)]).sum()) + 1,
-            "mean_regret": float(regret.mean()),
+            "mean_regret": float(regret.mean()), "peak_activation_bytes": tabular(point).peak_activation_bytes,
             "rho": rank_correlation(scores, among) if len(same) > 2 else None, "rho_all": rank_correlation(scores, test_errors),
         })
     shown = pd.DataFrame(found)[["num_blocks", "decoupling", "regret", "mean_regret", "rank", "num_points", "rho", "rho_all"]]
