@@ -4,8 +4,9 @@
 
 vgg19 and resnet50 with four heads at every gap, at T = 1, 2, 5, 10, 20 inner steps. `released` does what the released code does,
 written here: higher, each training loss from a second run of the classifier, running statistics in the validation pass, torch's
-default layout, the gradient of the last training loss. Two rows more compare one step of pretraining with the same written in
-plain PyTorch: a sum of all losses, one backward pass, torch's fused SGD, channels-last.
+default layout, the gradient of the last training loss; `adjoint for train` computes that same gradient. Two rows more compare one
+step of pretraining with the same written in plain PyTorch: a sum of all losses, one backward pass, torch's fused SGD,
+channels-last.
 
 All take turns. Seconds are the process's own on a CPU, which other programs disturb less, the wall clock's on a GPU. Memory is
 what the step adds at its peak to what was there: resident memory on a CPU (Linux), allocated memory on a GPU. Ratios are to
@@ -47,7 +48,8 @@ INPUT_SHAPE, NUM_CLASSES = (3, 32, 32), 10
 CANDIDATES = [f"conv(depth={depth})" for depth in (1, 2, 3, 4)]
 NUM_STEPS = (1, 2, 5, 10, 20)
 ON_CPU, ON_GPU = (32, 128), (128, 1024)  # inner and outer batch
-META_STEPS, TRAINING_STEPS = ("unroll", "adjoint", "identity", "released"), ("plain training", "training")
+META_STEPS = ("unroll", "adjoint", "identity", "adjoint for train", "released")
+TRAINING_STEPS = ("plain training", "training")
 
 Step = Callable[[], object]
 
@@ -58,7 +60,7 @@ def main() -> None:
     parser.add_argument("--device", type=read_device, default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--backbones", nargs="+", default=["vgg19", "resnet50"], help="which backbones")
     parser.add_argument("--steps", nargs="+", type=int, default=NUM_STEPS, metavar="T", help="how many inner steps")
-    parser.add_argument("--turns", type=int, default=3, help="how often each is measured up to T = 5")
+    parser.add_argument("--turns", type=int, default=2, help="how often each is measured up to T = 5")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     device = arguments.device
@@ -138,7 +140,8 @@ def made(backbone: str, name: str, num_steps: int, sizes: tuple[int, int], devic
         return lambda: released_meta_step(relaxation, optimizer, architecture, inner, outer)
     if name in TRAINING_STEPS:
         return training_step(relaxation, inner[0], plain=name == "plain training")
-    return lambda: ENGINES[name](Bilevel(relaxation, optimizer, architecture, inner, outer))
+    engine, _, objective = name.partition(" for ")
+    return lambda: ENGINES[engine](Bilevel(relaxation, optimizer, architecture, inner, outer, objective or "validation"))
 
 
 def training_step(relaxation: Relaxation, batch: Batch, *, plain: bool) -> Step:

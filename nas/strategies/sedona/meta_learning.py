@@ -87,7 +87,7 @@ class MetaLearning:
         snapshot = self.memory.sample(torch.Generator().manual_seed(step_seed(seed, step, 0)))
         self.memory.load(snapshot, self.training.relaxation, self.training.optimizer)
         self.training.set_lr(snapshot.step)
-        first = settings.pretrain + self.meta * settings.inner_steps
+        first = settings.pretrain + self.meta * (settings.inner_steps + 1)  # of this meta-step's batches
         inner = [self.inner_batches.batch(seed, first + t) for t in range(settings.inner_steps)]
         torch.manual_seed(step_seed(seed, step, 1))
         problem = Bilevel(self.training.relaxation, self.training.optimizer, self.architecture, inner,
@@ -101,7 +101,7 @@ class MetaLearning:
         self.architecture.alpha.grad = found.alpha_grad + alpha_grad
         self.architecture.beta.grad = found.beta_grad + beta_grad
         self.outer_optimizer.step()
-        batch = self.training.batches.batch(seed, step)
+        batch = self.training.batches.batch(seed, first + settings.inner_steps)
         self.training.step(self.architecture, snapshot.step, batch, seed=step_seed(seed, step, 2))
         self.memory.add(snapshot.step + 1, self.training.relaxation, self.training.optimizer, outer_loss)
         self._record(outer_loss, penalty)
