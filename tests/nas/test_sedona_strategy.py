@@ -273,7 +273,8 @@ def planted(digits_problem, *heads, seed=0, objective="validation"):
     """The last row of each gap, after a search of the one layer with these heads."""
     heads = [f"{__name__}.{head}" for head in heads]
     problem = digits_problem(objective, f"{__name__}.one_layer", heads, seed, num_blocks=2)
-    search(problem, f"pretrain=10,meta_steps=25,inner_steps=3,memory=10,meta_lr=0.1,outer_batch=256,shares=independent,objective={objective}")
+    search(problem, "pretrain=10,meta_steps=25,inner_steps=3,memory=10,meta_lr=0.1,outer_batch=256,shares=independent,"
+                    f"objective={objective}")
     return trajectory(problem).tail(2)
 
 
