@@ -8,7 +8,9 @@ import os
 import shlex
 import sys
 from dataclasses import asdict, fields, replace
+from itertools import zip_longest
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, NoReturn
 
 import torch
@@ -340,7 +342,9 @@ def run_list(options: argparse.Namespace) -> None:
         print(json.dumps(tables))
         return
     for title, rows in tables.items():
-        print(f"{title}\n{table(['name', 'what'], list(rows.items()))}\n")
+        lines = [pair for name, text in rows.items()
+                 for pair in zip_longest(wrap(name, 76, subsequent_indent="    "), [text], fillvalue="")]
+        print(f"{title}\n{table(['name', 'what'], lines)}\n")
 
 
 def _shown(entries: Any, name: str) -> str:
