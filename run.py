@@ -437,10 +437,11 @@ def next_command(options: argparse.Namespace, found: Decoupling) -> str:
              "--decoupling", str(found), f"even({found.num_blocks})", "--methods", *methods, "--seeds", "3"]
     usual = vars(parser().parse_args(["evaluate"]))
     for name in ("data_dir", "results", "runs", "batch_size", "lr", "schedule", "weight_decay", "optimizer", "precision",
-                 "device", "threads"):
+                 "compile", "device", "threads"):
         value = getattr(options, name)
         if value not in (usual[name], *(usual[name] if isinstance(usual[name], list) else [])):
             parts += [f"--{name.replace('_', '-')}", str(value)]
+    parts += ["--checkpoint-units"] if options.checkpoint_units else []
     return shlex.join(parts)
 
 

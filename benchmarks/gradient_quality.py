@@ -5,7 +5,8 @@
 The relaxed network of the ground truth's space on CIFAR-10, after some plain training steps. Exact is `adjoint` in float64. A row
 for each T, learning rate and way: the mean over the draws of batches of the cosine of (alpha, beta) gradients and of the ratio of
 their norms. `other batches` is the exact gradient of other inner and outer batches at the same weights: what is lost to the noise
-of small batches. `bfloat16` is `unroll` with its forward passes under autocast. The data folder is NAS_DATA_DIR.
+of small batches. `bfloat16` is `adjoint` with the forward passes of the inner steps under autocast. Each draw has its own random
+alpha and beta, the same for all T and rates. The data folder is NAS_DATA_DIR.
 """
 
 from __future__ import annotations
@@ -14,11 +15,10 @@ import argparse
 import copy
 import shlex
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -50,8 +50,9 @@ def main() -> None:
     problem = replace(problem, settings=replace(problem.settings, batch_size=INNER_BATCH))
     training = RelaxedTraining(problem, "validation", 0.1, WARM_UP)
     num_gaps, num_heads = len(problem.space.gaps), len(problem.space.heads)
+    undecided = Architecture.zeros(num_gaps, num_heads, device=problem.device)
     for step in range(WARM_UP):
-        training.step(Architecture.zeros(num_gaps, num_heads), step, training.batches.batch(0, step), seed=step)
+        training.step(undecided, step, training.batches.batch(0, step), seed=step)
     where: dict[str, Cell] = {**provenance(), "device": device_name(problem.device), "threads": 1,
                               "command": shlex.join(["python", *sys.argv])}
     log = ResultsLog(arguments.out)
@@ -64,19 +65,15 @@ def main() -> None:
 
 def compared(training: RelaxedTraining, problem: Problem, num_steps: int, lr: float, draws: int) -> list[dict[str, Cell]]:
     """A row a way."""
-    num_gaps, num_heads = len(problem.space.gaps), len(problem.space.heads)
-    architecture = Architecture(0.5 * torch.randn(num_gaps, 2), 0.5 * torch.randn(num_gaps, num_heads))
     for group in training.optimizer.param_groups:
         group["lr"] = lr
     found: dict[str, list[torch.Tensor]] = {}
     for draw in range(draws):
-        inner, outer = drawn(problem, num_steps, draw)
-        gradient = partial(flat_gradient, training, architecture, inner, outer)
+        gradient = partial(flat_gradient, training, *drawn(problem, num_steps, draw))
         found.setdefault("exact", []).append(gradient("adjoint", dtype=torch.float64))
         found.setdefault("adjoint", []).append(gradient("adjoint"))
         found.setdefault("identity", []).append(gradient("identity"))
-        found.setdefault("bfloat16", []).append(
-            gradient("unroll", under=lambda: torch.autocast(problem.device.type, dtype=torch.bfloat16)))
+        found.setdefault("bfloat16", []).append(gradient("adjoint", kind=Bfloat16))
     exact = found.pop("exact")
     found["other batches"] = [*exact[1:], exact[0]]
     rows: list[dict[str, Cell]] = []
@@ -90,25 +87,34 @@ def compared(training: RelaxedTraining, problem: Problem, num_steps: int, lr: fl
     return rows
 
 
-def drawn(problem: Problem, num_steps: int, draw: int) -> tuple[list[Batch], Batch]:
-    """Inner and outer batches that no other draw has."""
+class Bfloat16(Bilevel):
+    """The same, its inner forward passes in mixed precision."""
+
+    def inner_loss(self, batch: Batch, **how: Any) -> torch.Tensor:
+        with torch.autocast(batch[0].device.type, dtype=torch.bfloat16):
+            return super().inner_loss(batch, **how)
+
+
+def drawn(problem: Problem, num_steps: int, draw: int) -> tuple[Architecture, list[Batch], Batch]:
+    """Alpha and beta, and inner and outer batches that no other draw has."""
+    generator = torch.Generator().manual_seed(draw)
+    shapes = (len(problem.space.gaps), 2), (len(problem.space.gaps), len(problem.space.heads))
+    architecture = Architecture(*(0.5 * torch.randn(shape, generator=generator).to(problem.device) for shape in shapes))
     batches = Batches(problem.images, INNER_BATCH)
     inner = [batches.batch(1, draw * num_steps + t) for t in range(num_steps)]
-    return inner, outer_batches(problem, OUTER_BATCH).batch(1, draw)
+    return architecture, inner, outer_batches(problem, OUTER_BATCH).batch(1, draw)
 
 
 def flat_gradient(training: RelaxedTraining, architecture: Architecture, inner: list[Batch], outer: Batch, engine: str, *,
-                  dtype: torch.dtype = torch.float32,
-                  under: Callable[[], AbstractContextManager[object]] = nullcontext) -> torch.Tensor:
+                  dtype: torch.dtype = torch.float32, kind: type[Bilevel] = Bilevel) -> torch.Tensor:
     """The gradient of alpha and beta as one float64 vector."""
     relaxation, optimizer = copy.deepcopy((training.relaxation, training.optimizer))
     relaxation.to(dtype)
     for state in optimizer.state.values():
         state["momentum_buffer"] = state["momentum_buffer"].to(dtype)
     moved = Architecture(architecture.alpha.to(dtype), architecture.beta.to(dtype))
-    with under():
-        result = ENGINES[engine](Bilevel(relaxation, optimizer, moved, [(x.to(dtype), y) for x, y in inner],
-                                         (outer[0].to(dtype), outer[1])))
+    result = ENGINES[engine](kind(relaxation, optimizer, moved, [(x.to(dtype), y) for x, y in inner],
+                                  (outer[0].to(dtype), outer[1])))
     return torch.cat([result.alpha_grad.flatten(), result.beta_grad.flatten()]).double()
 
 

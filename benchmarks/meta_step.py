@@ -4,13 +4,16 @@
 
 vgg19 and resnet50 with four heads at every gap, at T = 1, 2, 5, 10, 20 inner steps. `released` does what the released code does,
 written here: higher, each training loss from a second run of the classifier, running statistics in the validation pass, torch's
-default layout, the gradient of the last training loss; `adjoint for train` computes that same gradient. Two rows more compare one
-step of pretraining with the same written in plain PyTorch: a sum of all losses, one backward pass, torch's fused SGD,
-channels-last.
+default layout, the gradient of the last training loss; `adjoint for train` computes that same gradient. `unroll` has torch's own
+second derivatives; `unroll with our kernels` has those of `adjoint`, which tells the gain of the kernels from that of the
+recursion. Two rows more compare one step of pretraining with the same written in plain PyTorch: a sum of all losses, one backward
+pass, torch's fused SGD, channels-last.
 
 All take turns. Seconds are the process's own on a CPU, which other programs disturb less, the wall clock's on a GPU. Memory is
-what the step adds at its peak to what was there: resident memory on a CPU (Linux), allocated memory on a GPU. Ratios are to
-`unroll`, medians over the turns. T = 10 and 20 have one turn. Batches are the paper's (128 and 1,024 images) on a GPU.
+what the step adds at its peak to what was there: resident memory on a CPU (Linux), which holds what the allocator keeps too,
+allocated memory on a GPU. With --live the bytes of live tensors are counted as well, in a run of its own that is not timed.
+Ratios are to the first of the group, medians over the turns; on a CPU T = 10 and 20 have one turn. Batches are the paper's
+(128 and 1,024 images) on a GPU.
 
 Appends a row an engine, backbone and T. Takes about half an hour on one quiet core.
 """
@@ -40,7 +43,9 @@ from nas.results import Cell, ResultsLog
 from nas.strategies.sedona.bilevel import Batch, Bilevel
 from nas.strategies.sedona.engines import ENGINES
 from nas.strategies.sedona.relaxation import Architecture, Relaxation
+from nas.strategies.sedona.second_order import SecondOrder
 from run import read_device
+from spaces.activations import PeakMemory
 from spaces.heads import HEADS
 from spaces.space import SearchSpace
 
@@ -48,7 +53,7 @@ INPUT_SHAPE, NUM_CLASSES = (3, 32, 32), 10
 CANDIDATES = [f"conv(depth={depth})" for depth in (1, 2, 3, 4)]
 NUM_STEPS = (1, 2, 5, 10, 20)
 ON_CPU, ON_GPU = (32, 128), (128, 1024)  # inner and outer batch
-META_STEPS = ("unroll", "adjoint", "identity", "adjoint for train", "released")
+META_STEPS = ("unroll", "unroll with our kernels", "adjoint", "identity", "adjoint for train", "released")
 TRAINING_STEPS = ("plain training", "training")
 
 Step = Callable[[], object]
@@ -60,6 +65,8 @@ def main() -> None:
     parser.add_argument("--device", type=read_device, default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--backbones", nargs="+", default=["vgg19", "resnet50"], help="which backbones")
     parser.add_argument("--steps", nargs="+", type=int, default=NUM_STEPS, metavar="T", help="how many inner steps")
+    parser.add_argument("--engines", nargs="+", default=META_STEPS, choices=META_STEPS, help="which, the first to compare with")
+    parser.add_argument("--live", action="store_true", help="count live tensor bytes too (takes several times as long)")
     parser.add_argument("--turns", type=int, default=2, help="how often each is measured up to T = 5")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -68,14 +75,15 @@ def main() -> None:
                                "command": shlex.join(["python", *sys.argv])}
     for backbone in arguments.backbones:
         for num_steps in arguments.steps:
-            turns = arguments.turns if num_steps <= 5 else 1
-            rows = measured(backbone, META_STEPS, num_steps, device, turns)
+            turns = arguments.turns if num_steps <= 5 or device.type == "cuda" else 1
+            rows = measured(backbone, tuple(arguments.engines), num_steps, device, turns, live=arguments.live)
             if num_steps == min(arguments.steps):
-                rows += measured(backbone, TRAINING_STEPS, num_steps, device, 3 * turns)
+                rows += measured(backbone, TRAINING_STEPS, num_steps, device, 3 * turns, live=False)
             ResultsLog(arguments.out).append_all([row | source for row in rows])
 
 
-def measured(backbone: str, names: tuple[str, ...], num_steps: int, device: torch.device, turns: int) -> list[dict[str, Cell]]:
+def measured(backbone: str, names: tuple[str, ...], num_steps: int, device: torch.device, turns: int, *,
+             live: bool) -> list[dict[str, Cell]]:
     """A row a name; the first is what the others are compared with."""
     sizes = ON_CPU if device.type == "cpu" else ON_GPU
     found: dict[str, list[tuple[float, int]]] = {name: [] for name in names}
@@ -84,16 +92,17 @@ def measured(backbone: str, names: tuple[str, ...], num_steps: int, device: torc
     for _ in range(turns):
         for name in names:
             found[name].append(seconds_and_bytes(made(backbone, name, num_steps, sizes, device), device))
+    alive = {name: live_bytes(made(backbone, name, num_steps, sizes, device)) if live else None for name in names}
     rows: list[dict[str, Cell]] = []
     for name in names:
         seconds, peaks = zip(*found[name], strict=True)
         ratios = [median(own[i] / reference[i] for own, reference in zip(found[name], found[names[0]], strict=True))
                   for i in (0, 1)]
-        print(f"{backbone:10} T = {num_steps:2}  {name:15} {median(seconds):8.2f} s  x {ratios[0]:5.2f}   "
-              f"{median(peaks) / 2**20:7.0f} MiB  x {ratios[1]:5.3f}", flush=True)
+        print(f"{backbone:10} T = {num_steps:2}  {name:23} {median(seconds):8.2f} s  x {ratios[0]:5.2f}   "
+              f"{median(peaks) / 2**20:7.0f} MiB  x {ratios[1]:5.3f}   live {(alive[name] or 0) / 2**20:7.0f} MiB", flush=True)
         rows.append({"backbone": backbone, "num_steps": num_steps, "engine": name, "compared_with": names[0], "turns": turns,
                      "seconds": median(seconds), "seconds_ratio": ratios[0], "peak_bytes": int(median(peaks)),
-                     "memory_ratio": ratios[1], "inner_batch": sizes[0], "outer_batch": sizes[1]})
+                     "memory_ratio": ratios[1], "live_bytes": alive[name], "inner_batch": sizes[0], "outer_batch": sizes[1]})
     return rows
 
 
@@ -112,6 +121,13 @@ def seconds_and_bytes(step: Step, device: torch.device) -> tuple[float, int]:
     before, started = resident("VmRSS"), time.process_time()
     step()
     return time.process_time() - started, resident("VmHWM") - before
+
+
+def live_bytes(step: Step) -> int:
+    """The most bytes of tensors made in the step that are alive at once."""
+    with PeakMemory() as memory:
+        step()
+    return memory.peak
 
 
 def resident(name: str) -> int:
@@ -140,8 +156,16 @@ def made(backbone: str, name: str, num_steps: int, sizes: tuple[int, int], devic
         return lambda: released_meta_step(relaxation, optimizer, architecture, inner, outer)
     if name in TRAINING_STEPS:
         return training_step(relaxation, inner[0], plain=name == "plain training")
+    if name == "unroll with our kernels":
+        return lambda: unroll_with_our_kernels(Bilevel(relaxation, optimizer, architecture, inner, outer))
     engine, _, objective = name.partition(" for ")
     return lambda: ENGINES[engine](Bilevel(relaxation, optimizer, architecture, inner, outer, objective or "validation"))
+
+
+def unroll_with_our_kernels(problem: Bilevel) -> object:
+    """The reference engine on adjoint's convolutions and BatchNorm, whose second derivatives are faster than torch's."""
+    with SecondOrder():
+        return ENGINES["unroll"](problem)
 
 
 def training_step(relaxation: Relaxation, batch: Batch, *, plain: bool) -> Step:
@@ -186,10 +210,10 @@ def released_meta_step(relaxation: Relaxation, optimizer: torch.optim.Optimizer,
         for unit, heads, weights, scale in zip(self.units, self.heads, mixture, scales, strict=False):
             x = unit(x)
             logits = sum(weight * head(x / scale) for weight, head in zip(weights, heads, strict=True))
-            local.append(F.cross_entropy(scale * logits, y, label_smoothing=0.1))
+            local.append(smoothed_cross_entropy(scale * logits, y, 0.1))
         x = self.units[-1](x)
         self.classifier(x)  # the released forward pass computes the logits, and the loss computes them again
-        loss = F.cross_entropy(self.classifier(x), y, label_smoothing=0.1)
+        loss = smoothed_cross_entropy(self.classifier(x), y, 0.1)
         for (cut, above), local_loss in zip(shares.flip(0), reversed(local), strict=True):
             loss = cut * local_loss + above * loss
         return loss

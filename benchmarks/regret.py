@@ -55,7 +55,8 @@ def main() -> None:
     arguments = parser.parse_args()
     problem = table_problem(arguments.table, arguments.num_blocks)
     points = {str(point) for point in problem.space.enumerate()}
-    rows = [row for row in Tabular(problem, arguments.table).rows if row["decoupling"] in points]
+    rows_of_all = Tabular(problem, arguments.table).rows
+    rows = [row for row in rows_of_all if row["decoupling"] in points]
     test_errors = errors(rows)
     regret, floor = regrets(test_errors), noise_floor(test_errors)
     one_training = float(regret[errors(rows, "validation_error").idxmin()].mean())
@@ -73,7 +74,7 @@ def main() -> None:
     made = [row for row in log.rows() if all(row[name] == str("" if value is None else value) for name, value in table.items())
             and (row["strategy"], int(row["seed"])) in wanted]
     answers = arguments.out.with_name("sedona_truth.csv")
-    markers = sedona_answers(answers, arguments.num_blocks) if answers.is_file() else None
+    markers = sedona_answers(answers, arguments.num_blocks, len(rows_of_all)) if answers.is_file() else None
     figure = plot(curves(made), markers, regret, one_training)
     figure.savefig(arguments.out.with_name(f"{arguments.out.stem}_k{arguments.num_blocks or 'any'}.png"))
 
@@ -88,10 +89,15 @@ def table_problem(table: Path, num_blocks: int | None) -> Problem:
     return read_problem(options, options.method, 0, options.lr, options.schedule)
 
 
-def sedona_answers(path: Path, num_blocks: int | None) -> pd.DataFrame:
-    """The answers with so many blocks; of all, those that the search itself would recommend."""
+def sedona_answers(path: Path, num_blocks: int | None, table_rows: int) -> pd.DataFrame:
+    """The answers on the same table with so many blocks, and what each cost; of all, those that the search itself would
+    recommend, after a training for each number of blocks."""
     answers = pd.read_csv(path)
-    return answers[answers["recommended"]] if num_blocks is None else answers[answers["num_blocks"] == num_blocks]
+    answers = answers[answers["table_rows"] == table_rows]
+    if num_blocks is None:
+        free = answers[answers["recommended"] & answers["rho_num_blocks"].notna()]
+        return free.assign(equivalent_trainings=free["equivalent_trainings_any"])
+    return answers[answers["num_blocks"] == num_blocks]
 
 
 def searches(num_seeds: int) -> Iterator[tuple[str, int]]:

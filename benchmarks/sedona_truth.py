@@ -2,21 +2,26 @@
 
     python benchmarks/sedona_truth.py --table results/tabular/small_cifar10.csv --out results/benchmarks/sedona_truth.csv
 
-Each variant learns alpha and beta on the table's images and space for as many meta-steps as fit --seconds (one is timed first),
-from a weight memory that all variants of a seed share. A row for each number of blocks K: the decoupling that alpha and beta
-point at, its regret (true error less that of the best decoupling of the same K) and its rank among them, its peak memory, and
-Spearman's rho between -log P(decoupling | alpha, beta) and the true errors, among those of K blocks (`rho`) and among all that
-the search could have answered with (`rho_all`). `recommended` marks the K of the lowest validation error; `equivalent_trainings`
-are the seconds of pretraining and meta-learning over those of one training, plus the training of the answer. benchmarks/regret.py
-draws the answers beside other strategies. Started again, it goes on. The data folder is NAS_DATA_DIR.
+Each variant learns alpha and beta on the table's images and space until --seconds are used up, the first meta-step not counted, from
+a weight memory that all variants of a seed share. A row for each number of blocks K: the decoupling that alpha and beta point at,
+its regret (true error less that of the best decoupling of the same K) and its rank among them, its peak memory, and Spearman's
+rho between -log P(decoupling | alpha, beta) and the true errors: `rho` among those of K blocks, `rho_all` among all that the search
+could have answered with, beside `rho_num_blocks`, that of K alone. `recommended` marks the K of the lowest validation error.
+
+`equivalent_trainings` is what the answer cost: seconds of pretraining and meta-learning over those of one training (of even(3)),
+plus the training of the answer; `equivalent_trainings_any` has one training for each K instead. All seconds are the process's
+own, measured here. At the end the means over the seeds are printed, with 95 % intervals (Student's t). benchmarks/regret.py draws
+the answers beside other strategies. Started again, it goes on. The data folder is NAS_DATA_DIR.
 """
 
 from __future__ import annotations
 
 import argparse
 import shlex
+import shutil
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -25,19 +30,23 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import pandas as pd
 import torch
+from scipy.stats import t as student_t
 
 from benchmarks.regret import table_problem
+from methods.training import Trainer
+from nas.images import Batches
 from nas.problem import Problem, silent
 from nas.provenance import device_name, provenance
 from nas.results import Cell, ResultsLog
 from nas.strategies.sedona.decisions import discretise
 from nas.strategies.sedona.expected_cost import log_probability
 from nas.strategies.sedona.meta_learning import MetaLearning
-from nas.strategies.sedona.pretraining import Pretraining
 from nas.strategies.sedona.relaxation import Architecture
+from nas.strategies.sedona.relaxed_training import RelaxedTraining
 from nas.strategies.sedona.settings import Settings
 from nas.tabular import Tabular
 from nas.truth import errors, rank_correlation, regrets
+from spaces.splits import even
 
 COMMON = Settings(pretrain=400, inner_steps=5, memory=25, eviction="oldest", lr=0.1, meta_lr=0.05, outer_batch=512)
 VARIANTS: dict[str, tuple[Settings, int | None]] = {  # and the number of blocks that the search is conditioned on, if any
@@ -61,20 +70,22 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     problems = {num_blocks: replace(table_problem(arguments.table, num_blocks), runs=arguments.runs, results=arguments.runs)
-                for _, num_blocks in VARIANTS.values()}
-    problem = problems[None]
-    log, rows = ResultsLog(arguments.out), Tabular(problem, arguments.table).rows
-    where: dict[str, Cell] = {**provenance(), "device": device_name(problem.device), "threads": 1,
+                for num_blocks in {num_blocks for _, num_blocks in VARIANTS.values()}}
+    log, rows = ResultsLog(arguments.out), Tabular(problems[None], arguments.table).rows
+    where: dict[str, Cell] = {**provenance(), "device": device_name(problems[None].device), "threads": 1,
                               "command": shlex.join(["python", *sys.argv])}
-    training_seconds = median(float(row["step_seconds"]) * problem.settings.iterations for row in rows if row["status"] == "ok")
+    table: dict[str, Cell] = {"budget_seconds": arguments.seconds, "table_rows": len(rows)}
+    training_seconds = seconds_of_a_training(problems[None])
     for seed in range(arguments.seeds):
         for name in arguments.variants:
-            key: dict[str, Cell] = {"engine": name, "seed": seed, "budget_seconds": arguments.seconds, "table_rows": len(rows)}
+            key: dict[str, Cell] = {"engine": name, "seed": seed, **table}
             if log.find(key) is None:
                 settings, num_blocks = VARIANTS[name]
                 found = answers(settings, replace(problems[num_blocks], seed=seed), arguments.seconds, rows, arguments.table,
                                 training_seconds)
                 log.append_all([{**key, **answer, **where} for answer in found])
+    made = [row for row in log.rows() if all(row[name] == str(value) for name, value in table.items())]
+    print(means(pd.DataFrame(made)).to_string(index=False))
 
 
 def answers(settings: Settings, problem: Problem, budget: float, rows: list[dict[str, str]], table: Path,
@@ -84,6 +95,7 @@ def answers(settings: Settings, problem: Problem, budget: float, rows: list[dict
     space = problem.space
     test_errors = errors(rows).loc[[str(point) for point in space.enumerate()]]
     scores = {str(point): -float(log_probability(architecture, space, point)) for point in space.enumerate()}
+    num_blocks_of = {str(point): float(point.num_blocks) for point in space.enumerate()}
     tabular = Tabular(problem, table)
     points = [discretise(architecture, space, num_blocks) for num_blocks in space.block_counts]
     best = min(points, key=lambda point: tabular(point).error)
@@ -93,34 +105,74 @@ def answers(settings: Settings, problem: Problem, budget: float, rows: list[dict
         among, regret = test_errors.loc[same], regrets(test_errors.loc[same])
         found.append({
             "meta_steps": num_steps, "seconds": seconds, "training_seconds": training_seconds,
-            "equivalent_trainings": seconds / training_seconds + 1, "num_blocks": point.num_blocks, "decoupling": str(point),
-            "recommended": point == best, "num_points": len(same), "regret": float(regret[str(point)]),
-            "regret_all": float(regrets(test_errors)[str(point)]), "rank": int((regret < regret[str(point)]).sum()) + 1,
-            "mean_regret": float(regret.mean()), "peak_activation_bytes": tabular(point).peak_activation_bytes,
+            "equivalent_trainings": seconds / training_seconds + 1,
+            "equivalent_trainings_any": seconds / training_seconds + len(points), "num_blocks": point.num_blocks,
+            "decoupling": str(point), "recommended": point == best, "num_points": len(same), "regret": float(regret[str(point)]),
+            "mean_regret": float(regret.mean()), "rank": int((regret < regret[str(point)]).sum()) + 1,
+            "regret_all": float(regrets(test_errors)[str(point)]), "peak_activation_bytes": tabular(point).peak_activation_bytes,
             "rho": rank_correlation(scores, among) if len(same) > 2 else None, "rho_all": rank_correlation(scores, test_errors),
+            "rho_num_blocks": rank_correlation(num_blocks_of, test_errors) if len(points) > 1 else None,
         })
     shown = pd.DataFrame(found)[["num_blocks", "decoupling", "regret", "mean_regret", "rank", "num_points", "rho", "rho_all"]]
-    print(f"\nseed {problem.seed}, {settings.engine}, {settings.objective}, T = {settings.inner_steps}: {num_steps} meta-steps, "
-          f"{seconds:.0f} s\n{shown.to_string(index=False)}", flush=True)
+    print(f"\nseed {problem.seed}, {settings.engine}, {settings.objective}: {num_steps} meta-steps, {seconds:.0f} s of search, "
+          f"{training_seconds:.1f} s a training\n{shown.to_string(index=False)}", flush=True)
     return found
 
 
 def searched(settings: Settings, problem: Problem, budget: float) -> tuple[Architecture, int, float]:
-    """Alpha and beta after as many meta-steps as fit the budget, how many these were, and the seconds, pretraining included."""
-    started = time.perf_counter()
-    trial = MetaLearning(replace(settings, meta_steps=1), problem, silent)
-    Pretraining(settings, problem, trial.training, silent).run()
-    pretraining = time.perf_counter() - started
-    record = problem.runs / f"pretraining_seconds_{problem.seed}_{settings.objective}.txt"
-    if not record.exists():  # later variants find the pretraining done
-        record.write_text(str(pretraining))
-    trial.run()
-    started = time.perf_counter()
-    MetaLearning(replace(settings, meta_steps=3), problem, silent).run()
-    num_steps = max(1, round(budget / ((time.perf_counter() - started) / 3)))
-    started = time.perf_counter()
-    architecture = MetaLearning(replace(settings, meta_steps=num_steps), problem, silent).run()
-    return architecture, num_steps, time.perf_counter() - started + float(record.read_text())
+    """Alpha and beta when the budget is used up, after how many meta-steps, and all seconds, pretraining included."""
+    learning = MetaLearning(replace(settings, meta_steps=10**6), problem, silent)
+    shutil.rmtree(learning.folder, ignore_errors=True)  # of a run that was stopped: its seconds are not known
+    started = num_steps = 0.0
+    for _ in learning.steps():
+        num_steps += 1
+        if num_steps == 1:
+            started = time.process_time()
+        elif time.process_time() - started > budget:
+            break
+    seconds = (time.process_time() - started) * num_steps / (num_steps - 1)
+    shutil.rmtree(learning.folder)
+    return learning.architecture, int(num_steps), seconds + seconds_of_pretraining(settings, problem)
+
+
+def seconds_of_pretraining(settings: Settings, problem: Problem) -> float:
+    """From some of its steps."""
+    training = RelaxedTraining(problem, settings.objective, settings.lr, settings.pretrain)
+    undecided = Architecture.zeros(len(problem.space.gaps), len(problem.space.heads), device=problem.device)
+    return settings.pretrain * seconds_of_a_step(
+        lambda step: training.step(undecided, step, training.batches.batch(0, step), seed=step))
+
+
+def seconds_of_a_training(problem: Problem) -> float:
+    """One training of even(3), from some of its steps."""
+    trainer = Trainer(problem.build(even(problem.space, problem.space.heads[0], num_blocks=3)), problem.settings, seed=0,
+                      device=problem.device)
+    batches = Batches(problem.images, problem.settings.batch_size)
+    return problem.settings.iterations * seconds_of_a_step(lambda step: trainer.step(*batches.batch(0, step), step))
+
+
+def seconds_of_a_step(run: Callable[[int], object], repeats: int = 15) -> float:
+    """The median, after one to warm up."""
+    seconds = []
+    for step in range(repeats + 1):
+        started = time.process_time()
+        run(step)
+        seconds.append(time.process_time() - started)
+    return median(seconds[1:])
+
+
+def means(frame: pd.DataFrame) -> pd.DataFrame:
+    """Regret, rank correlations and what they are compared with, as means over seeds and half 95 % intervals."""
+    columns = ["regret", "mean_regret", "rho", "rho_all", "rho_num_blocks"]
+    frame = frame.assign(**{name: pd.to_numeric(frame[name]) for name in columns})
+    lines = []
+    for (engine, num_blocks), group in frame.groupby(["engine", "num_blocks"], sort=False):
+        n, line = len(group), {"engine": engine, "K": num_blocks, "n": len(group)}
+        for name in columns:
+            half = float(student_t.ppf(0.975, n - 1)) * group[name].std() / n**0.5 if n > 1 else float("nan")
+            line[name] = f"{group[name].mean():.3f} +- {half:.3f}"
+        lines.append(line)
+    return pd.DataFrame(lines)
 
 
 if __name__ == "__main__":

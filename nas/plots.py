@@ -1,4 +1,4 @@
-"""Pictures of results. The only file that imports matplotlib; nothing of it needs a screen."""
+"""Pictures of results. The only file of the framework that imports matplotlib; nothing of it needs a screen."""
 
 from __future__ import annotations
 

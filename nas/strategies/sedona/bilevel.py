@@ -39,7 +39,8 @@ class Bilevel:
                 the released code differentiates; the outer batch is not read
 
     Steps, learning rate, weight decay and momentum are the optimizer's, momentum buffers included; a UserError where it does
-    more. An engine leaves weights, BatchNorm statistics, optimizer and `.grad` as they were.
+    more. An engine leaves weights, BatchNorm statistics, optimizer and `.grad` as they were; where the
+    random generators are after it is its own matter.
     """
 
     relaxation: Relaxation

@@ -19,12 +19,12 @@ from spaces.splits import block_bytes
 REPEATS = 5
 
 
-def block_memory(space: SearchSpace) -> Cost:
+def block_memory(space: SearchSpace, *, checkpoint_units: bool = False) -> Cost:
     """`cost(start, stop, head)`: the peak activation bytes an image of a training step of units start..stop-1.
 
     `head` is an index into the space's heads, None for the classifier; `cost(0, L, None)` is the uncut network's.
     """
-    peaks = [block_bytes(space, head) for head in space.heads]
+    peaks = [block_bytes(space, head, checkpoint_units=checkpoint_units) for head in space.heads]
     return lambda start, stop, head: peaks[head or 0](start, stop)  # the last block has the classifier whatever the head
 
 

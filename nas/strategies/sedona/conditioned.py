@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
+from nas.strategies.sedona.expected_cost import NEVER
 from nas.strategies.sedona.relaxation import Architecture
 from spaces.space import SearchSpace
-
-NEVER = -1e300  # the logarithm of nothing, but finite: infinities would make the gradient nan
 
 
 @dataclass(frozen=True)

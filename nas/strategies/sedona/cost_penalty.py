@@ -40,7 +40,8 @@ class CostPenalty:
         """Each cost that has a weight: the weight for one unit of it, and its expectation."""
         space, costs = self.problem.space, list[tuple[float, Cost]]()
         if self.settings.memory_weight:
-            costs.append((self.settings.memory_weight, block_memory(space)))
+            checkpoint_units = self.problem.settings.checkpoint_units
+            costs.append((self.settings.memory_weight, block_memory(space, checkpoint_units=checkpoint_units)))
         if self.settings.time_weight:
             costs.append((self.settings.time_weight, block_time(space, self.seconds)))
         return [(weight / cost(0, space.num_units, None), ExpectedLargest(space, cost)) for weight, cost in costs]

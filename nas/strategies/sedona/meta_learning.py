@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
@@ -53,17 +54,23 @@ class MetaLearning:
         settings = {name: value for name, value in vars(self.settings).items() if name != "disk_gb"}
         return {"search": "sedona", "space": str(problem.space.spec), "task": problem.task, "seed": problem.seed,
                 "batch_size": training.batch_size, "weight_decay": training.weight_decay, "precision": training.precision,
-                "compile": training.compile, **settings}
+                "compile": training.compile, "checkpoint_units": training.checkpoint_units, **settings}
 
     def run(self) -> Architecture:
-        """Pretrain if no search has done so, then meta-learn; alpha and beta at the end. Their trajectory goes to
+        """All meta-steps; alpha and beta at the end."""
+        for _ in self.steps():
+            pass
+        return self.architecture
+
+    def steps(self) -> Iterator[None]:
+        """Pretrain if no search has done so, then one meta-step after the other. The trajectory of alpha and beta goes to
         alpha_beta.csv."""
         store = Checkpoint(self.folder / "search.pt", described=str(sorted(self.key.items())))
         if (saved := store.load(self.problem.device)) is not None:
             self.load_state_dict(saved)
             self.memory.collect()
         if self.meta == self.settings.meta_steps:
-            return self.architecture
+            return
         if saved is None:
             self.penalty.measure()
             self.memory.adopt(*Pretraining(self.settings, self.problem, self.training, self.report).run())
@@ -79,7 +86,7 @@ class MetaLearning:
                 store.save(self.state_dict())
                 self.memory.collect()
                 added = 0
-        return self.architecture
+            yield
 
     def _meta_step(self) -> None:
         settings, seed = self.settings, self.problem.seed
@@ -105,7 +112,7 @@ class MetaLearning:
         self.training.step(self.architecture, snapshot.step, batch, seed=step_seed(seed, step, 2))
         self.memory.add(snapshot.step + 1, self.training.relaxation, self.training.optimizer, outer_loss)
         self._record(outer_loss, penalty)
-        self.report("sedona: learning alpha and beta", self.meta + 1, settings.meta_steps, validation_loss=outer_loss)
+        self.report("sedona: learning alpha and beta", self.meta + 1, settings.meta_steps, outer_loss=outer_loss)
 
     def _record(self, outer_loss: float, penalty: float) -> None:
         """One row a gap: alpha, beta and their softmaxes after this meta step."""

@@ -21,11 +21,12 @@ ADDS_BETWEEN_SAVES = 10  # a memory's folder holds at most so many snapshots mor
 
 
 class Pretraining:
-    """Training at alpha = beta = 0. `run` gives the folder of its snapshots and their index.
+    """Training with every gap half cut, whatever the space allows, and every head alike: alpha = beta = 0 as in SEDONA.
+    `run` gives the folder of its snapshots and their index.
 
     Its folder depends on nothing but what it depends on: searches that differ in their meta-learning, in K or in the
     smallest block share it as long as the same gaps may be cut, also while they run at the same time. It stays when they
-    have ended.
+    have ended, until someone removes it.
     """
 
     def __init__(self, settings: Settings, problem: Problem, training: RelaxedTraining, report: Report) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 from nas.strategies.sedona.bilevel import Objective
 from spaces.errors import UserError
 
-COUNTS = ("pretrain", "meta_steps", "inner_steps", "inner_batch", "outer_batch", "memory")
+COUNTS = {"pretrain": 1, "meta_steps": 1, "inner_steps": 1, "inner_batch": 2, "outer_batch": 2, "memory": 1}  # the fewest
 RATES = ("lr", "meta_lr", "disk_gb")
 WEIGHTS = ("memory_weight", "time_weight")
 
@@ -57,9 +57,9 @@ class Settings:
 
     def __post_init__(self) -> None:
         given = {field.name: getattr(self, field.name) for field in fields(self)}
-        for name in COUNTS:
-            if given[name] is not None and given[name] < 1:
-                raise UserError(f"sedona's {name} is a whole number from 1 on, but {given[name]} came")
+        for name, fewest in COUNTS.items():
+            if given[name] is not None and given[name] < fewest:
+                raise UserError(f"sedona's {name} is a whole number from {fewest} on, but {given[name]} came")
         for name in RATES:
             if not 0 < given[name] < math.inf:
                 raise UserError(f"sedona's {name} is a number above 0, but {given[name]} came")

@@ -18,8 +18,9 @@ from spaces.errors import UserError
 class Sedona(Settings):
     """Meta-learns alpha (cut or not) and beta (which head) through steps of training, by gradient descent.
 
-    One search answers for every K that the space allows. `Settings` describes the settings. Batch size, weight decay and bf16 precision are the training settings'. A step is
-    seeded by its number, so that a search continues from its checkpoint to the bit.
+    One search answers for every K that the space allows. `Settings` describes the settings. Batch size, weight decay and
+    bf16 precision are the training settings'. A step is seeded by its number, so that a search continues from its
+    checkpoint to the bit.
     """
 
     def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Found:

@@ -1,4 +1,4 @@
-"""The reference: automatic differentiation through all T steps at once. The only file that imports higher."""
+"""The reference: automatic differentiation through all T steps at once. The only file of the framework that imports higher."""
 
 from __future__ import annotations
 
