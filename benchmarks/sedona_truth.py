@@ -2,11 +2,12 @@
 
     python benchmarks/sedona_truth.py --table results/tabular/small_cifar10.csv --out results/benchmarks/sedona_truth.csv
 
-Each variant learns alpha and beta on the table's images and space until --seconds are used up, the first meta-step not counted, from
-a weight memory that all variants of a seed share. A row for each number of blocks K: the decoupling that alpha and beta point at,
-its regret (true error less that of the best decoupling of the same K) and its rank among them, its peak memory, and Spearman's
-rho between -log P(decoupling | alpha, beta) and the true errors: `rho` among those of K blocks, `rho_all` among all that the search
-could have answered with, beside `rho_num_blocks`, that of K alone. `recommended` marks the K of the lowest validation error.
+Each variant learns alpha and beta on the table's images and space until --seconds are used up, the first meta-step not counted,
+from a weight memory that all variants of a seed share. A row for each number of blocks K: the decoupling that alpha and beta
+point at, its regret (true error less that of the best decoupling of the same K) and its rank among them, its peak memory, and
+Spearman's rho between -log P(decoupling | alpha, beta) and the true errors: `rho` among those of K blocks, `rho_all` among all
+that the search could have answered with, beside `rho_num_blocks`, that of K alone. `recommended` marks the K of the lowest
+validation error.
 
 `equivalent_trainings` is what the answer cost: seconds of pretraining and meta-learning over those of one training (of even(3)),
 plus the training of the answer; `equivalent_trainings_any` has one training for each K instead. All seconds are the process's
