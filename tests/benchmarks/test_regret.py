@@ -32,7 +32,7 @@ def table(tmp_path, monkeypatch):
     problem, rng = read_problem(settings, settings.method, 0, settings.lr, settings.schedule), random.Random(0)
     ResultsLog(tmp_path / "toy.csv").append_all([
         {**replace(problem, seed=seed).key(point), "status": "ok", "validation_error": rng.random(), "validation_loss": 1.0,
-         "test_error": rng.random()}
+         "test_error": rng.random(), "peak_activation_bytes": 1000, "pipeline_speedup_bound": 1.0}
         for seed in (0, 1) for point in problem.space.enumerate()])
     return tmp_path / "toy.csv", problem
 
@@ -91,7 +91,7 @@ def test_started_again_it_goes_on(table, monkeypatch):
 
 def test_the_plot_shows_means_intervals_and_answers_in_percent_points(table, monkeypatch):
     curve = pd.DataFrame({seed: accumulate([0.3, 0.2, 0.1 + seed / 100], min) for seed in range(5)}, index=[1, 2, 3])
-    answers = pd.DataFrame({"engine": ["adjoint", "identity"], "decoupling": ["a", "b"], "unique_trainings": [3, 5]})
+    answers = pd.DataFrame({"engine": ["adjoint", "identity"], "decoupling": ["a", "b"], "equivalent_trainings": [3.0, 5.0]})
     figure = regret.plot({"optuna(sampler=tpe,trials=3)": curve}, answers, pd.Series({"a": 0.01, "b": 0.04}), 0.02)
     (axes,) = figure.axes
     assert axes.lines[0].get_ydata() == pytest.approx([30, 20, 12])
