@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -20,7 +20,7 @@ class DGL(Method):
 
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
         """h_k = block_k(h_{k-1}), L_k = CE(head_k(h_k), y)."""
-        h = self.net.blocks[k](carry)
+        h = self.run_block(k, carry)
         return h, self.cross_entropy(self.net.heads[k](h), y)
 
 
@@ -30,6 +30,6 @@ class Backprop(DGL):
     default_head = None
 
     @classmethod
-    def adapt(cls, decoupling: Decoupling) -> Decoupling:
+    def adapt(cls, decoupling: Decoupling, **settings: Any) -> Decoupling:
         """Always uncut."""
         return Decoupling()

@@ -35,19 +35,35 @@ class Method(nn.Module, ABC):
         self.net = net
         self.label_smoothing = label_smoothing
 
+    head_lookahead: ClassVar[int] = 0
+    """How many units behind its cut a head's input lies; 0 where heads are given the block's own output."""
+
     @classmethod
-    def adapt(cls, decoupling: Decoupling) -> Decoupling:
-        """The decoupling that this method trains when `decoupling` is asked for."""
+    def adapt(cls, decoupling: Decoupling, **settings: Any) -> Decoupling:
+        """The decoupling that this method, with these settings, trains when `decoupling` is asked for."""
         return decoupling
+
+    @classmethod
+    def answers_early(cls, **settings: Any) -> bool:
+        """Whether, with these settings, every exit gives logits and not only the last."""
+        return True
 
     @property
     def num_stages(self) -> int:
         """K."""
         return self.net.num_blocks
 
-    def start(self, x: torch.Tensor, y: torch.Tensor) -> Carry:
-        """What the first stage is given, for inputs x (N, *input_shape) and labels y (N,)."""
+    def start(self, x: torch.Tensor, y: torch.Tensor | None = None) -> Carry:
+        """What the first stage is given, for inputs x (N, *input_shape) and labels y (N,), None at inference."""
         return x
+
+    def run_block(self, k: int, carry: Carry) -> Carry:
+        """Block k with what inference runs before it: the carry that it hands on. No head, no loss."""
+        return self.net.blocks[k](carry)
+
+    def activation(self, carry: Carry) -> torch.Tensor:
+        """The activation in a carry, which is what the head of the block that made it is given."""
+        return carry
 
     @abstractmethod
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
@@ -66,18 +82,34 @@ class Method(nn.Module, ABC):
             yield loss
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, *input_shape) -> logits (N, classes) of the whole network."""
-        return self.net(x)
+        """(N, *input_shape) -> logits (N, classes) of the whole network; auxiliary heads do not run."""
+        carry = self.start(x)
+        for k in range(self.num_stages):
+            carry = self.run_block(k, carry)
+        return self.net.heads[-1](self.activation(carry))
 
     def exits(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
         """The logits (N, classes) after each block, lazily; the last are those of `forward`."""
-        for block, head in zip(self.net.blocks, self.net.heads, strict=True):
-            x = block(x)
-            yield head(x)
+        carry = self.start(x)
+        for k, head in enumerate(self.net.heads):
+            carry = self.run_block(k, carry)
+            yield head(self.activation(carry))
+
+    def inference_modules(self, k: int) -> list[nn.Module]:
+        """What of stage k inference runs, beside the classifier."""
+        return [self.net.blocks[k]]
+
+    def stage_modules(self, k: int) -> list[nn.Module]:
+        """All whose parameters and buffers belong to stage k, those of `inference_modules` among them."""
+        return [*self.inference_modules(k), self.net.heads[k]]
 
     def stage_parameters(self, k: int) -> list[nn.Parameter]:
-        """What block k's own optimizer updates."""
-        return [*self.net.blocks[k].parameters(), *self.net.heads[k].parameters()]
+        """What stage k's own optimizer updates."""
+        return [parameter for module in self.stage_modules(k) for parameter in module.parameters() if parameter.requires_grad]
+
+    def reads(self, k: int) -> tuple[int, ...]:
+        """The other stages whose weights stage k reads in training. Where there are any, it cannot train apart from them."""
+        return ()
 
     def cross_entropy(self, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Mean cross-entropy with this method's label smoothing."""

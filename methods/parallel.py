@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from methods.method import Carry, Method
 from methods.settings import TrainingSettings
 from methods.training import TrainBatches, Trainer, check_finite
+from spaces.errors import UserError
 
 
 def train_parallel(build: Callable[[], Method], batches: TrainBatches, settings: TrainingSettings, *, seed: int) -> Method:
@@ -22,10 +23,15 @@ def train_parallel(build: Callable[[], Method], batches: TrainBatches, settings:
     While stage k trains on iteration i, stage k - 1 trains on iteration i + 1. A stage is seeded by (seed, iteration,
     k) and hands on what it computed before its update, so the result is that of `Trainer.step`, to the bit. `build`
     gives equal weights whenever it is called; it and `batches`, which every process draws for itself, are pickled. A
-    stage is its block and its head. What fails in a stage ends all and raises torch.multiprocessing.ProcessRaisedException,
-    a loss that is not finite included. Validation and checkpoints belong to `train`.
+    stage is its own modules; a method whose stages read others' weights is a UserError. What fails in a stage ends
+    all and raises torch.multiprocessing.ProcessRaisedException, a loss that is not finite included. Validation and
+    checkpoints belong to `train`.
     """
     method = build()
+    for k in range(method.num_stages):
+        if method.reads(k):
+            raise UserError(f"stages in processes of their own cannot read each other's weights, but stage {k} of "
+                            f"{type(method).__name__} reads those of {', '.join(map(str, method.reads(k)))}; train in one process")
     with tempfile.TemporaryDirectory() as folder:
         mp.spawn(_stage_process, (method.num_stages, build, batches, settings, seed, folder), nprocs=method.num_stages)
         for k in range(method.num_stages):
@@ -85,7 +91,7 @@ def _memory(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _stage_modules(method: Method, k: int) -> torch.nn.ModuleList:
-    return torch.nn.ModuleList([method.net.blocks[k], method.net.heads[k]])
+    return torch.nn.ModuleList(method.stage_modules(k))
 
 
 def _result(folder: str, k: int) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from typing import Any
 
 import torch
 from torch.nn import functional as F
@@ -30,7 +31,7 @@ class PredSim(Method):
         self.similarity = similarity
 
     @classmethod
-    def adapt(cls, decoupling: Decoupling) -> Decoupling:
+    def adapt(cls, decoupling: Decoupling, **settings: Any) -> Decoupling:
         """The same cuts, each with the predsim head."""
         return Decoupling(decoupling.cuts, (cls.default_head,) * len(decoupling.cuts))
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from methods.dgl import DGL, Backprop
 from methods.method import Method
 from methods.predsim import PredSim
 from spaces.component import Table
+from spaces.decoupling import Decoupling
 from spaces.errors import UserError
 
 METHODS: Table[Method] = Table("method", {"backprop": Backprop, "dgl": DGL, "predsim": PredSim})
+
+
+def adapter(spec: str) -> Callable[[Decoupling], Decoupling]:
+    """`Method.adapt` of the method that `spec` names, with its settings."""
+    return partial(method_class(spec).adapt, **dict(METHODS.resolve(spec).settings))
 
 
 def method_class(spec: str) -> type[Method]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from methods.settings import TrainingSettings
-from methods.table import METHODS, method_class
+from methods.table import METHODS, adapter, method_class
 from nas.claim import Claim
 from nas.evaluate import Evaluator
 from nas.problem import Problem, Report
@@ -87,7 +87,7 @@ class Comparison:
     def _points(self, method: str, decouplings: Sequence[str]) -> list[Decoupling]:
         kind = method_class(method)
         read = (read_decoupling(text, self.problem.space, kind.default_head) for text in decouplings)
-        return list(dict.fromkeys(kind.adapt(decoupling) for decoupling in read))
+        return list(dict.fromkeys(map(adapter(method), read)))
 
     def _tuning(self, method: str) -> list[Run]:
         if len(self.grid) == 1:

@@ -13,10 +13,11 @@ import torch
 
 from methods.method import Method
 from methods.settings import TrainingSettings
-from methods.table import METHODS, method_class
+from methods.table import METHODS, adapter, method_class
 from nas.images import Images
 from nas.results import Cell
 from spaces.decoupling import Decoupling
+from spaces.network import PixelScale
 from spaces.space import SearchSpace
 
 
@@ -52,12 +53,14 @@ class Problem:
 
     def adapt(self, decoupling: Decoupling) -> Decoupling:
         """The decoupling that the method trains when this one is asked for."""
-        return method_class(self.method).adapt(decoupling)
+        return adapter(self.method)(decoupling)
 
     def build(self, decoupling: Decoupling) -> Method:
         """A freshly initialised method on its network; equal seeds give equal backbones for every decoupling."""
         torch.manual_seed(self.seed)
-        net = self.space.build(decoupling, checkpoint_units=self.settings.checkpoint_units)
+        net = self.space.build(decoupling, checkpoint_units=self.settings.checkpoint_units,
+                               head_lookahead=method_class(self.method).head_lookahead,
+                               pixels=PixelScale(self.images.mean, self.images.std))
         return METHODS.build(self.method, net)
 
     def key(self, decoupling: Decoupling) -> dict[str, Cell]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
@@ -21,9 +21,10 @@ from spaces.activations import PeakMemory
 
 @dataclass(frozen=True)
 class BlockCost:
-    """One block with its head. MACs are of one image's forward pass, `head_macs` of all that the stage computes beside its
-    block; activation bytes are an image's peak in the stage's training step; seconds are the median of a training step of
-    the stage, None where nothing was run."""
+    """One stage: its block, with what else of it runs at inference, and its head, with what else only training needs.
+    MACs are of one image's forward pass, `head_macs` of all that inference leaves out; activation bytes are an
+    image's peak in the stage's training step; seconds are the median of a training step of the stage, None where
+    nothing was run."""
 
     units: int
     params: int
@@ -84,10 +85,12 @@ def cost(build: Callable[[], Method], input_shape: tuple[int, ...], num_classes:
     method.train()
     blocks, net, carry = [], method.net, method.start(x, y)
     for k in range(method.num_stages):
-        macs, _ = _macs(batch_size, net.blocks[k], carry)
+        macs, _ = _macs(batch_size, method.run_block, k, carry)
         stage_macs, (carry, _) = _macs(batch_size, method.isolated_stage, k, carry, y)
         units = len(list(net.blocks[k].children()))
-        blocks.append(BlockCost(units, _count(net.blocks[k]), _count(net.heads[k]), macs, stage_macs - macs, activation_bytes=0))
+        params = _count(method.inference_modules(k))
+        head_params = _count(method.stage_modules(k)) - params
+        blocks.append(BlockCost(units, params, head_params, macs, stage_macs - macs, activation_bytes=0))
     peaks = _peaks(method, x, y)
     blocks = [replace(block, activation_bytes=peak // batch_size) for block, peak in zip(blocks, peaks, strict=True)]
     return Cost(tuple(blocks), batch_size, max(peaks))
@@ -115,7 +118,7 @@ def _peaks(method: Method, x: torch.Tensor, y: torch.Tensor) -> list[int]:
     peaks, given = [], method.start(x, y)
     for k in range(method.num_stages):
         held = {t.untyped_storage() for t in (x, *tree_leaves(given)) if isinstance(t, torch.Tensor)}
-        with PeakMemory(leave_out=method.stage_parameters(k)) as memory:
+        with PeakMemory(leave_out=method.parameters()) as memory:
             given, loss = method.isolated_stage(k, given, y)
             loss.backward()
         del loss
@@ -131,8 +134,8 @@ def _macs(batch_size: int, run: Callable[..., Any], *given: Any) -> tuple[int, A
     return counter.get_total_flops() // 2 // batch_size, result
 
 
-def _count(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
+def _count(modules: Iterable[nn.Module]) -> int:
+    return sum(parameter.numel() for module in modules for parameter in module.parameters())
 
 
 def wait_for(device: torch.device) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Literal
 
-from methods.table import method_class
+from methods.table import adapter
 from nas.evaluate import read_score
 from nas.problem import Problem, Score
 from nas.results import ResultsLog
@@ -32,7 +32,7 @@ class Tabular:
 
     def __init__(self, problem: Problem, path: Path, *, seeds: Seeds = "one") -> None:
         self.problem, self.log = problem, ResultsLog(path)
-        self.adapt = method_class(problem.method).adapt  # reading the method's settings each time would take most of an answer
+        self.adapt = adapter(problem.method)  # reading the method's settings each time would take most of an answer
         self.rows = _agreeing(self.log, problem)
         points: dict[str, dict[int, Row]] = {}
         for row in self.rows:

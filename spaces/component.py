@@ -6,6 +6,7 @@ import ast
 import importlib
 import inspect
 import keyword
+import re
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -32,7 +33,7 @@ class Component:
     def parse(text: str) -> Component:
         """Read the notation. A bare word as a value is a string (`optuna(sampler=gp)`); lists become tuples."""
         head, bracket, rest = text.strip().partition("(")
-        if not head or not all(part.isidentifier() for part in head.replace(":", ".").split(".")):
+        if not re.fullmatch(r"\d*[^\W\d]\w*(\.\w+)*(:\w+)?", head):
             raise UserError(f"a component is written name or name(setting=value, ...), but {text!r} came")
         if not bracket:
             return Component(head)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -13,13 +14,27 @@ from torch.utils.checkpoint import checkpoint
 from spaces.lean_unit import is_lean, lean
 
 
-class DecoupledNet(nn.Module):
-    """`blocks[k]` maps what block k is given to its activation, `heads[k]` maps that to logits (N, classes)."""
+@dataclass(frozen=True)
+class PixelScale:
+    """How images became inputs: (pixel - mean) / std, pixels in 0..1, one mean and one std a channel."""
 
-    def __init__(self, blocks: Sequence[Block], heads: Sequence[nn.Module]) -> None:
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+class DecoupledNet(nn.Module):
+    """`blocks[k]` maps what block k is given to its activation, `heads[k]` maps that to logits (N, classes).
+
+    `shapes[k]` is the shape, without the batch, of what block k is given, and `shapes[K]` that of the last activation;
+    `pixels` says what the inputs were before they were normalised, where somebody knows.
+    """
+
+    def __init__(self, blocks: Sequence[Block], heads: Sequence[nn.Module], *, shapes: Sequence[tuple[int, ...]],
+                 num_classes: int, pixels: PixelScale | None = None) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
         self.heads = nn.ModuleList(heads)
+        self.shapes, self.num_classes, self.pixels = tuple(shapes), num_classes, pixels
 
     @property
     def num_blocks(self) -> int:

@@ -16,7 +16,7 @@ from spaces.cut_sets import CutSets
 from spaces.decoupling import UNCUT, Decoupling
 from spaces.errors import UserError
 from spaces.heads import HEADS
-from spaces.network import Block, DecoupledNet
+from spaces.network import Block, DecoupledNet, PixelScale
 
 Choices = Sequence[int | str]
 
@@ -160,16 +160,20 @@ class SearchSpace:
         """A freshly initialised backbone on the current default device."""
         return BACKBONES.build(self.backbone, self.input_shape, self.num_classes)
 
-    def build(self, decoupling: Decoupling, *, checkpoint_units: bool = False) -> DecoupledNet:
+    def build(self, decoupling: Decoupling, *, checkpoint_units: bool = False, head_lookahead: int = 0,
+              pixels: PixelScale | None = None) -> DecoupledNet:
         """The decoupled network. The backbone is initialised first, so it is the same for every decoupling of a seed.
 
-        Heads need not be the space's own; a cut that the backbone does not have is a UserError.
+        Each head is made for the activation `head_lookahead` units behind its cut. Heads need not be the space's own;
+        a cut that the backbone does not have is a UserError.
         """
         units = decoupling.blocks(self.num_units)
         backbone = self.build_backbone()
-        heads = [HEADS.build(head, self.site(cut, backbone)) for cut, head in zip(decoupling.cuts, decoupling.heads, strict=True)]
+        heads = [HEADS.build(head, self.site(cut + head_lookahead, backbone))
+                 for cut, head in zip(decoupling.cuts, decoupling.heads, strict=True)]
         blocks = [Block([backbone.units[i] for i in block], checkpoint_units=checkpoint_units) for block in units]
-        return DecoupledNet(blocks, [*heads, backbone.classifier])
+        shapes = [self.template.shapes[gap] for gap in (0, *decoupling.cuts, self.num_units)]
+        return DecoupledNet(blocks, [*heads, backbone.classifier], shapes=shapes, num_classes=self.num_classes, pixels=pixels)
 
     def site(self, gap: int, backbone: Backbone | None = None) -> Site:
         """The site of a head after `gap` units."""

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from methods.method import Method
 from methods.settings import TrainingSettings
-from methods.table import METHODS
+from methods.table import METHODS, adapter, method_class
 from methods.training import Trainer, error_and_loss
 from spaces.activations import PeakMemory
 from spaces.errors import UserError
@@ -25,10 +25,10 @@ SPACE = read_space("small(width=0.5)", (3, 8, 8), NUM_CLASSES)
 
 
 def build(name: str, split: str = "even(3)", seed: int = 0) -> Method:
-    kind = METHODS[name]
-    point = kind.adapt(read_decoupling(split, SPACE, kind.default_head))  # type: ignore[attr-defined]
+    kind = method_class(name)
+    point = adapter(name)(read_decoupling(split, SPACE, kind.default_head))
     torch.manual_seed(seed)
-    return METHODS.build(name, SPACE.build(point))
+    return METHODS.build(name, SPACE.build(point, head_lookahead=kind.head_lookahead))
 
 
 def batch(size: int = 16, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -71,7 +71,15 @@ def test_a_loss_reaches_its_own_stage_and_no_other(method: Method) -> None:
 
 def test_every_parameter_belongs_to_one_stage(method: Method) -> None:
     owned = [parameter for k in range(method.num_stages) for parameter in method.stage_parameters(k)]
-    assert sorted(map(id, owned)) == sorted(map(id, method.parameters()))
+    assert sorted(map(id, owned)) == sorted(id(parameter) for parameter in method.parameters() if parameter.requires_grad)
+
+
+def test_every_tensor_belongs_to_one_stage(method: Method) -> None:
+    owned = [name for k in range(method.num_stages) for module in method.stage_modules(k) for name in module.state_dict()]
+    assert len(owned) == len(method.state_dict())
+    for k in range(method.num_stages):
+        assert set(method.inference_modules(k)) <= set(method.stage_modules(k))
+        assert k not in method.reads(k) and set(method.reads(k)) <= set(range(method.num_stages))
 
 
 def test_inputs_and_carries_are_left_as_they_were(method: Method) -> None:

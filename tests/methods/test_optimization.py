@@ -77,7 +77,7 @@ class Slope(DGL):
 @pytest.mark.parametrize("spec", ["cosine(warmup=0.2)", "multistep(milestones=[0.3,0.6])"])
 def test_every_stage_steps_by_the_scheduled_learning_rate(spec: str) -> None:
     heads = [nn.Linear(1, 1, bias=False).double() for _ in range(2)]
-    method = Slope(DecoupledNet([Block([nn.Identity()]) for _ in heads], heads))
+    method = Slope(DecoupledNet([Block([nn.Identity()]) for _ in heads], heads, shapes=[], num_classes=2))
     settings = TrainingSettings(iterations=STEPS, lr=0.3, weight_decay=0, optimizer="sgd(momentum=0)", schedule=spec)
     trainer = Trainer(method, settings, seed=0, device=CPU)
     moved: list[list[float]] = [[], []]

@@ -26,7 +26,7 @@ def two_blocks() -> Method:
     """On (3, 6, 6): 3x3 conv to 4 channels, 6x6 kept | 3x3 conv of stride 2 to 8 channels, 3x3 left; linear heads."""
     blocks = [Block([nn.Conv2d(3, 4, 3, padding=1)]), Block([nn.ReLU(), nn.Conv2d(4, 8, 3, stride=2, padding=1, bias=False)])]
     heads = [nn.Sequential(nn.Flatten(), nn.Linear(4 * 36, 5)), nn.Sequential(nn.Flatten(), nn.Linear(8 * 9, 5))]
-    return DGL(DecoupledNet(blocks, heads))
+    return DGL(DecoupledNet(blocks, heads, shapes=[], num_classes=2))
 
 
 def test_parameters_and_macs_by_hand() -> None:
