@@ -31,7 +31,7 @@ def train_parallel(build: Callable[[], Method], batches: TrainBatches, settings:
     for k in range(method.num_stages):
         if method.reads(k):
             raise UserError(f"stages in processes of their own cannot read each other's weights, but stage {k} of "
-                            f"{type(method).__name__} reads those of {', '.join(map(str, method.reads(k)))}; train in one process")
+                            f"{type(method).__name__} reads those of {', '.join(map(str, method.reads(k)))}; use one process")
     with tempfile.TemporaryDirectory() as folder:
         mp.spawn(_stage_process, (method.num_stages, build, batches, settings, seed, folder), nprocs=method.num_stages)
         for k in range(method.num_stages):
