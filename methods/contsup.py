@@ -18,6 +18,7 @@ class ContSup(InfoPro):
 
     context  R0: nothing is added · Rn: c_1..c_n, the inputs of the n blocks before, their own contexts included, as far as
              there are so many; the first block's is the image · E: the image · RnE: both, the image only through Enc
+             (released as R1E; a larger n is ours)
 
     The encoders of block k belong to stage k: its loss trains them, and inference runs them. `decoder` is off unless asked
     for, as in the released code; the other settings are InfoPro's. The carry is InfoPro's and a tuple of the inputs that

@@ -51,6 +51,6 @@ def _published(name: str, num_blocks: int) -> Lambdas:
         raise unknown("set of lambdas:", name, PUBLISHED)
     if num_blocks > 1 and num_blocks not in PUBLISHED[name]:
         known = ", ".join(map(str, PUBLISHED[name]))
-        raise UserError(f"the lambdas {name} are published for K = {known}, but the decoupling has {num_blocks} blocks; give four "
-                        f"numbers instead, such as lambdas={list(DEFAULT)}")
+        raise UserError(f"the lambdas {name} are published for K = {known}, but the decoupling has {num_blocks} blocks; "
+                        f"give four numbers instead, such as lambdas={list(DEFAULT)}")
     return PUBLISHED[name].get(num_blocks, DEFAULT)  # without a cut none are needed

@@ -31,19 +31,20 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 
 def by_hand(method: ContSup, x: torch.Tensor, num_residuals: int, image: bool) -> list[torch.Tensor]:
     """h_k of every block, from the equation: Res over the inputs of the blocks before, Enc of the image."""
-    inputs, activations, h = [], [], x
+    inputs: list[torch.Tensor] = []
+    activations, h = [], x
     for k, block in enumerate(method.net.blocks):
         before = [given for j, given in enumerate(inputs) if not (image and j == 0)][::-1][:num_residuals]
         given = h
         for r, source in enumerate(before):
-            conv, norm = method.contexts[str(k)].blocks[r][:2]  # type: ignore[index, union-attr]
+            conv, norm = method.contexts[str(k)].blocks[r][:2]  # type: ignore[index]
             assert conv.kernel_size == (1, 1)
-            given = given + F.adaptive_avg_pool2d(norm(conv(source)).relu(), h.shape[2:])
+            given = given + F.adaptive_avg_pool2d(norm(conv(source)).relu(), (h.shape[2], h.shape[3]))
         if image and k > 0:
-            conv, norm, _, second, second_norm, *_ = method.contexts[str(k)].image  # type: ignore[misc, union-attr]
+            conv, norm, _, second, second_norm, *_ = method.contexts[str(k)].image  # type: ignore[misc]
             assert (conv.out_channels, second.out_channels) == (12, h.shape[1])
             encoded = second_norm(second(norm(conv(x)).relu())).relu()
-            given = given + F.adaptive_avg_pool2d(encoded, h.shape[2:])
+            given = given + F.adaptive_avg_pool2d(encoded, (h.shape[2], h.shape[3]))
         inputs.append(given)
         h = block(given)
         activations.append(h)

@@ -34,7 +34,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 
 def reconstruction(method: InfoPro, k: int, h: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
     upsampled = F.interpolate(h, (8, 8), mode="bilinear", align_corners=True)
-    found = torch.sigmoid(method.decoders[str(k)].layers(upsampled))  # type: ignore[operator, union-attr]
+    found = torch.sigmoid(method.decoders[str(k)].layers(upsampled))  # type: ignore[operator]
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (PIXELS.mean, PIXELS.std))
     return F.binary_cross_entropy(found, (x * std + mean).clamp(0, 1))
 
@@ -133,8 +133,8 @@ def test_with_contrast_heads_give_embeddings() -> None:
 
 @pytest.mark.parametrize(("settings", "message"), [
     ("decoder=False,lambdas=[1,1,1,1]", "without a decoder"), ("lambdas=[1,2,3]", "four numbers"),
-    ("lambdas=[-1,1,1,1]", "four numbers"), ("lambdas=resnet32_cifar10", "K = 2, 4, 8, 16"), ("lambdas=resnet23", "resnet32_cifar10"),
-    ("lambdas=[1,1,0,0]", "block 2 of 4 without a loss"),
+    ("lambdas=[-1,1,1,1]", "four numbers"), ("lambdas=[1,1,0,0]", "block 2 of 4 without a loss"),
+    ("lambdas=resnet32_cifar10", "K = 2, 4, 8, 16"), ("lambdas=resnet23", "resnet32_cifar10"),
     ("temperature=0.1", "only of loss=contrast"), ("loss=contrast,temperature=0", "above 0"), ("loss=hinge", "softmax"),
 ])
 def test_wrong_settings(settings: str, message: str) -> None:
