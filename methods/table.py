@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from methods.contsup import ContSup
 from methods.dgl import DGL, Backprop
+from methods.infopro import InfoPro
 from methods.method import Method
 from methods.predsim import PredSim
 from spaces.component import Table
 from spaces.decoupling import Decoupling
 from spaces.errors import UserError
 
-METHODS: Table[Method] = Table("method", {"backprop": Backprop, "dgl": DGL, "predsim": PredSim})
+METHODS: Table[Method] = Table("method", {
+    "backprop": Backprop, "dgl": DGL, "predsim": PredSim, "infopro": InfoPro, "contsup": ContSup,
+})
 
 
 def adapter(spec: str) -> Callable[[Decoupling], Decoupling]:
