@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from methods.auglocal import AugLocal
 from methods.dgl import DGL, Backprop
+from methods.greedy import Greedy
+from methods.man import MAN
 from methods.method import Method
 from methods.predsim import PredSim
 from spaces.component import Table
 from spaces.decoupling import Decoupling
 from spaces.errors import UserError
 
-METHODS: Table[Method] = Table("method", {"backprop": Backprop, "dgl": DGL, "predsim": PredSim})
+METHODS: Table[Method] = Table("method", {
+    "backprop": Backprop, "dgl": DGL, "predsim": PredSim, "greedy": Greedy, "auglocal": AugLocal, "man": MAN,
+})
 
 
 def adapter(spec: str) -> Callable[[Decoupling], Decoupling]:

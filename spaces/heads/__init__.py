@@ -5,9 +5,12 @@ from __future__ import annotations
 from torch import nn
 
 from spaces.component import Table
+from spaces.heads.auglocal import auglocal
 from spaces.heads.conv import conv
 from spaces.heads.linear import linear
 from spaces.heads.mlp_sr import mlp_sr
 from spaces.heads.predsim import PredSimHead
 
-HEADS: Table[nn.Module] = Table("head", {"conv": conv, "mlp_sr": mlp_sr, "predsim": PredSimHead, "linear": linear})
+HEADS: Table[nn.Module] = Table("head", {
+    "conv": conv, "mlp_sr": mlp_sr, "predsim": PredSimHead, "linear": linear, "auglocal": auglocal,
+})

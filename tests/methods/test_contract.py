@@ -19,6 +19,9 @@ from spaces.errors import UserError
 from spaces.named import read_space
 from spaces.splits import read_decoupling
 
+METHOD_SPECS = [
+    *sorted(METHODS), "auglocal(depth=1)", "man(base=predsim)", "man(start=random,scale=True)", "man(bias=False)",
+]
 CPU = torch.device("cpu")
 NUM_CLASSES = 4
 SPACE = read_space("small(width=0.5)", (3, 8, 8), NUM_CLASSES)
@@ -39,19 +42,19 @@ def batch(size: int = 16, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
     return colours[y] + 0.5 * torch.randn(size, 3, 8, 8, generator=generator), y
 
 
-@pytest.fixture(params=sorted(METHODS))
+@pytest.fixture(params=METHOD_SPECS)
 def method(request: pytest.FixtureRequest) -> Method:
     return build(request.param)
 
 
-@pytest.fixture(params=sorted(METHODS))
+@pytest.fixture(params=METHOD_SPECS)
 def uncut(request: pytest.FixtureRequest) -> Method:
     return build(request.param, "uncut")
 
 
 def test_the_table_is_not_all_uncut() -> None:
     """Guards the tests below, which would say little of methods with one stage."""
-    assert {build(name).num_stages for name in METHODS} == {1, 3}
+    assert {build(name).num_stages for name in METHOD_SPECS} == {1, 3}
 
 
 def test_one_finite_scalar_loss_a_stage(method: Method) -> None:
@@ -215,7 +218,7 @@ def test_only_one_block_is_in_memory_at_a_time(method: Method) -> None:
     scalars = 16 * method.num_stages
     assert peak(method, method.losses(x, y), at_once=False) == pytest.approx(max(stages), abs=scalars)
     if method.num_stages > 1:
-        assert max(stages) < 0.7 * peak(method, method.losses(x, y), at_once=True)
+        assert max(stages) < 0.8 * peak(method, method.losses(x, y), at_once=True)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
