@@ -26,7 +26,8 @@ class DecoupledNet(nn.Module):
     """`blocks[k]` maps what block k is given to its activation, `heads[k]` maps that to logits (N, classes).
 
     `shapes[k]` is the shape, without the batch, of what block k is given, and `shapes[K]` that of the last activation;
-    `head_shapes[k]` is that of what head k is given, the activation's where nothing else is said; `pixels` says what the inputs were before they were normalised, where somebody knows.
+    `head_shapes[k]` is that of what head k is given, the activation's where nothing else is said; `pixels` says what
+    the inputs were before they were normalised, where somebody knows.
     """
 
     def __init__(self, blocks: Sequence[Block], heads: Sequence[nn.Module], *, shapes: Sequence[tuple[int, ...]],
