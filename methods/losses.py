@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import torch
 from torch.nn import functional as F
 
@@ -13,3 +16,32 @@ def smoothed_cross_entropy(logits: torch.Tensor, y: torch.Tensor, smoothing: flo
     """
     num_classes = logits.shape[-1]
     return F.cross_entropy(logits, y, label_smoothing=smoothing * num_classes / (num_classes - 1))
+
+
+def supervised_contrast(features: torch.Tensor, y: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Supervised contrastive loss (Khosla et al. 2020, eq. 2) of features (N, D), one view, for labels y (N,).
+
+    The mean over samples i of -1/|P_i| sum_{j in P_i} log softmax_{j != i}(cos(z_i, z_j) / temperature), P_i the other
+    samples of i's class. A sample without any is left out, where the released code counts it as a loss of 0; if all are,
+    the loss is 0, gradients included. A feature vector of 0 has no direction: its cosines and its gradient are 0. In
+    float32 also under autocast.
+    """
+    with full_precision(features.device):
+        norm = features.float().norm(dim=1, keepdim=True)
+        z = features.float() / norm.masked_fill(norm < _NO_DIRECTION, torch.inf)
+        itself = torch.eye(len(y), dtype=torch.bool, device=y.device)
+        lowest = torch.finfo(torch.float32).min  # not -inf: a batch of one has no other sample
+        log_shares = (z @ z.T / temperature).masked_fill(itself, lowest).log_softmax(dim=1)
+        positive = (y[:, None] == y) & ~itself
+        num_positive = positive.sum(1)
+        of_sample = -log_shares.where(positive, 0).sum(1) / num_positive.clamp(min=1)
+        return of_sample.sum() / (num_positive > 0).sum().clamp(min=1)
+
+
+_NO_DIRECTION = 1e-6
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """What runs inside is not autocast, on any device."""
+    has_autocast = torch.amp.is_autocast_available(device.type)
+    return torch.autocast(device.type, enabled=False) if has_autocast else nullcontext()

@@ -34,7 +34,7 @@ class MAN(Method):
     code moves EMA after its use, so it is one iteration behind.
     """
 
-    default_head = "mlp_sr"
+    default_head = "2c2f"
     head_lookahead = 1
 
     def __init__(self, net: DecoupledNet, *, base: str = "dgl", momentum: float = 0.995, start: Start = "next",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch.nn import functional as F
 
+from methods.losses import full_precision
 from methods.method import Carry, Method
 from spaces.decoupling import Decoupling
 from spaces.errors import UserError
@@ -54,8 +54,7 @@ def similarity_matrix(h: torch.Tensor) -> torch.Tensor:
     An activation (N, C, H, W) is first reduced to the standard deviation over space of each channel, (N, C); a map of
     1 x 1, which has none, to its values. In float32 also under autocast, since it is a difference of nearly equal numbers.
     """
-    has_autocast = torch.amp.is_autocast_available(h.device.type)
-    with torch.autocast(h.device.type, enabled=False) if has_autocast else nullcontext():
+    with full_precision(h.device):
         v = h.float()
         if v.dim() == 4:
             over_space = v.flatten(2)

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from functools import partial
 
 from methods.auglocal import AugLocal
+from methods.contsup import ContSup
 from methods.dgl import DGL, Backprop
 from methods.greedy import Greedy
+from methods.infopro import InfoPro
 from methods.man import MAN
 from methods.method import Method
 from methods.predsim import PredSim
@@ -27,7 +29,8 @@ class MethodTable(Table[Method]):
 
 
 METHODS: Table[Method] = MethodTable("method", {
-    "backprop": Backprop, "dgl": DGL, "predsim": PredSim, "greedy": Greedy, "auglocal": AugLocal, "man": MAN,
+    "backprop": Backprop, "dgl": DGL, "predsim": PredSim, "infopro": InfoPro, "contsup": ContSup, "greedy": Greedy,
+    "auglocal": AugLocal, "man": MAN,
 })
 
 

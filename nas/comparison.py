@@ -71,6 +71,10 @@ class Comparison:
         most = max(point.num_blocks for points in self.points.values() for point in points)
         if ensemble > most:
             raise UserError(f"an ensemble sums the last heads of a network; {ensemble} came, but no run has more than {most}")
+        for method in self.points:
+            if ensemble > 1 and not method_class(method).answers_early(**dict(METHODS.resolve(method).settings)):
+                raise UserError(f"an ensemble sums the logits of the last {ensemble} heads, but those of {method} give none; "
+                                "leave the ensemble or the method out")
 
     def run(self) -> list[dict[str, str]]:
         """Finish every run; the rows, method by method."""

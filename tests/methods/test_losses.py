@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from methods.losses import smoothed_cross_entropy
+from methods.losses import smoothed_cross_entropy, supervised_contrast
 from methods.predsim import similarity_matrix
 
 
@@ -86,3 +86,52 @@ def test_similarity_is_computed_in_float32_under_autocast() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
         inside = similarity_matrix(h)
     assert torch.equal(inside, similarity_matrix(h))
+
+
+def naive_contrast(features: torch.Tensor, y: list[int], temperature: float) -> torch.Tensor:
+    """Khosla et al. (2020), eq. 2, term by term; a sample without another of its class has none."""
+    terms = []
+    cosine = torch.nn.functional.cosine_similarity
+    for i in range(len(y)):
+        others = [j for j in range(len(y)) if j != i]
+        logits = torch.stack([cosine(features[i], features[j], dim=0) / temperature for j in others])
+        shares = [logits[n] - logits.logsumexp(0) for n, j in enumerate(others) if y[j] == y[i]]
+        if shares:
+            terms.append(-sum(shares, torch.zeros(())) / len(shares))
+    return sum(terms, torch.zeros(())) / max(1, len(terms))
+
+
+@pytest.mark.parametrize("temperature", [0.001, 0.07, 1.0])
+@pytest.mark.parametrize("y", [[0, 1, 0, 2, 1, 0, 3], [4, 4, 4, 4], [0, 0], [1, 2, 2]])
+def test_contrast_is_the_papers_mean_with_its_gradient(y: list[int], temperature: float) -> None:
+    features = torch.randn(len(y), 5, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    exact = features.detach().double().requires_grad_()
+    loss, expected = supervised_contrast(features, torch.tensor(y), temperature), naive_contrast(exact, y, temperature)
+    (gradient,), (expected_gradient,) = torch.autograd.grad(loss, features), torch.autograd.grad(expected, exact)
+    torch.testing.assert_close(loss.double(), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(gradient.double(), expected_gradient, rtol=1e-3, atol=1e-6 / temperature)
+
+
+@pytest.mark.parametrize("y", [[0], [0, 1, 2, 3]])
+def test_contrast_without_positives_is_nothing_to_learn_from(y: list[int]) -> None:
+    features = torch.randn(len(y), 5, requires_grad=True)
+    loss = supervised_contrast(features, torch.tensor(y), 0.07)
+    loss.backward()
+    assert loss == 0 and features.grad is not None and not features.grad.any()
+
+
+def test_contrast_in_bf16_is_that_of_the_rounded_features() -> None:
+    features, y = torch.randn(32, 16, generator=torch.Generator().manual_seed(0)).bfloat16(), torch.arange(32) % 3
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = supervised_contrast(features, y, 0.01)
+    assert found.dtype == torch.float32 and torch.equal(found, supervised_contrast(features.float(), y, 0.01))
+
+
+def test_contrast_of_features_without_a_direction() -> None:
+    """A head whose last hidden layer is silent gives 0: no cosine, no gradient, and none that is huge."""
+    features = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    features[2] = 0
+    features.requires_grad_()
+    supervised_contrast(features, torch.arange(6) % 2, 0.07).backward()
+    assert features.grad is not None and features.grad.isfinite().all()
+    assert not features.grad[2].any() and features.grad[[0, 1, 3, 4, 5]].any(1).all()

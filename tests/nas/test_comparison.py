@@ -147,6 +147,12 @@ def test_an_ensemble_of_more_heads_than_any_run_has_is_a_user_error(tmp_path: Pa
         compare(tmp_path, ensemble=4)
 
 
+def test_an_ensemble_of_heads_that_give_no_logits_is_a_user_error(tmp_path: Path) -> None:
+    compare(tmp_path, ["infopro"], ensemble=2)
+    with pytest.raises(UserError, match=r"those of infopro\(loss=contrast.* give none"):
+        compare(tmp_path, ["dgl", "infopro(loss=contrast)"], ensemble=2)
+
+
 def test_leaves_to_another_process_what_it_trains_and_waits_for_it_last(tmp_path: Path, scripted: Scripted) -> None:
     comparison = compare(tmp_path)
     first = comparison._runs("dgl(label_smoothing=0.1)")[0]

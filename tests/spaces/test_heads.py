@@ -137,6 +137,32 @@ def test_an_inverted_residual_whose_body_is_silent_is_its_input_or_nothing(outpu
     assert torch.equal(block(x), x if skips else torch.zeros(2, outputs, 8 // stride, 8 // stride))
 
 
+@pytest.mark.parametrize(("gap", "planes", "stride"), [(1, (16, 32), 2), (6, (16, 32), 2), (7, (32, 64), 2), (12, (64, 64), 1)])
+def test_infopros_heads_are_the_released_ones_on_cifar_resnets(gap, planes, stride):
+    site, (inputs, outputs) = site_of(gap, "resnet32"), planes
+    conv = 9 * inputs * outputs + 2 * outputs
+    linear = outputs * 128 + 128 + 128 * 10 + 10
+    assert num_params("0c1f", site) == inputs * 10 + 10
+    assert num_params("1c2f", site) == conv + linear
+    assert num_params("2c2f", site) == conv + (9 * outputs * outputs + 2 * outputs) + linear
+    assert num_params("1c2f(width=2)", site) == 2 * conv + (2 * outputs) * 256 + 256 + 256 * 10 + 10
+    assert [m.stride[0] for m in HEADS.build("2c2f", site).modules() if isinstance(m, nn.Conv2d)] == [stride, 1]
+
+
+def test_infopros_heads_widen_until_the_backbones_end():
+    for gap, (channels, *_) in enumerate(backbone().shapes[1:-1], 1):
+        (conv,) = (m for m in HEADS.build("1c2f", site_of(gap)).modules() if isinstance(m, nn.Conv2d))
+        assert (conv.out_channels, conv.stride[0]) == ((128, 1) if channels == 128 else (2 * channels, 2))
+
+
+@pytest.mark.parametrize("name", ["0c1f", "1c2f", "2c2f"])
+def test_an_embedding_replaces_the_logits(name):
+    h = torch.randn(3, 16, 8, 8)
+    assert HEADS.build(f"{name}(feature_dim=7,embedding=True)", site_with((16, 8, 8)))(h).shape == (3, 7)
+    with pytest.raises(UserError, match=f"feature_dim of head {name} .* but 0 came"):
+        HEADS.build(f"{name}(feature_dim=0)", site_with((16, 8, 8)))
+
+
 def test_mlp_sr_sees_quarter_resolution():
     torch.manual_seed(0)
     head = HEADS.build("mlp_sr", site_with((4, 32, 32)))

@@ -1,0 +1,116 @@
+"""InfoPro (Wang et al. 2021): a block keeps what the image holds while it learns what the label needs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from methods.decoder import Decoder
+from methods.lambdas import DEFAULT, loss_weights
+from methods.losses import supervised_contrast
+from methods.method import Carry, Method
+from spaces.component import Component
+from spaces.decoupling import Decoupling
+from spaces.errors import UserError
+from spaces.heads import HEADS
+from spaces.network import DecoupledNet
+
+TEMPERATURE = 0.07
+
+
+class InfoPro(Method):
+    """L_k = lambda1_k BCE(decoder_k(h_k), image) + lambda2_k loss(head_k(h_k), y); the last block has cross-entropy alone.
+
+    loss         softmax: cross-entropy · contrast: supervised contrastive loss, and heads that give embeddings
+    decoder      without it L_k = loss(head_k(h_k), y)
+    lambdas      the lambdas of the first and of the last block with a head, [5,0.5,0.5,1], or the name of a published
+                 set (`methods.lambdas`); a term whose lambda is 0 is not computed. Only with a decoder
+    temperature  of the contrastive loss, 0.07 unless given
+
+    As released, but for the decoder's target, which is the image whatever the task's normalisation is (the code has its
+    own constants), and for weights drawn as everywhere here. The carry is the activation and the input.
+    """
+
+    default_head = "1c2f"
+
+    def __init__(self, net: DecoupledNet, *, loss: Literal["softmax", "contrast"] = "softmax", decoder: bool = True,
+                 lambdas: str | tuple[float, ...] | None = None, label_smoothing: float = 0.0,
+                 temperature: float | None = None) -> None:
+        super().__init__(net, label_smoothing=label_smoothing)
+        if lambdas is not None and not decoder:
+            raise UserError(f"lambdas weigh reconstruction against prediction, but lambdas={lambdas} came without a decoder; "
+                            "leave them out, or take decoder=True")
+        if temperature is not None and (loss != "contrast" or not 0 < temperature < math.inf):
+            raise UserError(f"temperature is a number above 0 and only of loss=contrast, but temperature={temperature} came with "
+                            f"loss={loss}")
+        self.contrasts = loss == "contrast"
+        self.temperature = TEMPERATURE if temperature is None else temperature
+        last = self.num_stages - 1
+        self.weights = loss_weights(DEFAULT if lambdas is None else lambdas, last + 1) if decoder else [(0.0, 1.0)] * last
+        self.decoders = nn.ModuleDict({
+            str(k): Decoder(net.head_shapes[k], net.shapes[0], net.pixels) for k in range(last) if self.weights[k][0]
+        })
+
+    @classmethod
+    def adapt(cls, decoupling: Decoupling, **settings: Any) -> Decoupling:
+        """With loss=contrast every head gives an embedding: it becomes 1c2f where it cannot."""
+        if cls.answers_early(**settings):
+            return decoupling
+        return Decoupling(decoupling.cuts, tuple(map(_embedding, decoupling.heads)))
+
+    @classmethod
+    def answers_early(cls, **settings: Any) -> bool:
+        """Not with embeddings. A head whose lambda is 0 answers, but has learnt nothing."""
+        return settings.get("loss") != "contrast"
+
+    def start(self, x: torch.Tensor, y: torch.Tensor | None = None) -> Carry:
+        """The input twice: as what the first block is given, and as what decoders are compared with."""
+        return x, x
+
+    def run_block(self, k: int, carry: Carry) -> Carry:
+        """The activation through block k; the input as it is."""
+        h, image = carry
+        return self.net.blocks[k](h), image
+
+    def activation(self, carry: Carry) -> torch.Tensor:
+        """The first of the carry."""
+        return carry[0]
+
+    def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
+        """Block k and its local loss."""
+        following = self.run_block(k, carry)
+        _, image, *_ = following
+        return following, self.local_loss(k, self.head_input(k, following), image, y)
+
+    def local_loss(self, k: int, h: torch.Tensor, image: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """L_k for what head and decoder are given of block k."""
+        head = self.net.heads[k]
+        if k == self.num_stages - 1:
+            return self.cross_entropy(head(h), y)
+        of_reconstruction, of_prediction = self.weights[k]
+        terms = []
+        if of_reconstruction:
+            terms.append(of_reconstruction * self.decoders[str(k)].loss(h, image))  # type: ignore[operator]
+        if of_prediction:
+            terms.append(of_prediction * self.prediction_loss(head(h), y))
+        return sum(terms[1:], terms[0])
+
+    def prediction_loss(self, output: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """The loss of a head's logits or embeddings."""
+        return supervised_contrast(output, y, self.temperature) if self.contrasts else self.cross_entropy(output, y)
+
+    def stage_modules(self, k: int) -> list[nn.Module]:
+        """With the decoder, where there is one."""
+        own = [self.decoders[str(k)]] if str(k) in self.decoders else []
+        return [*super().stage_modules(k), *own]
+
+
+def _embedding(spec: str) -> str:
+    """The head with embedding=True, or 1c2f with it where the head has no such setting."""
+    head = HEADS.resolve(spec)
+    if "embedding" not in dict(head.settings):
+        head = HEADS.resolve("1c2f")
+    return str(Component(head.name, tuple((dict(head.settings) | {"embedding": True}).items())))

@@ -1,0 +1,53 @@
+"""InfoPro's heads, named by how many convolutions and linear layers they have: 0c1f, 1c2f and 2c2f.
+
+They give logits, or with `embedding` the `feature_dim` features that the contrastive loss compares. On a shape other
+than (C, H, W) they are UserErrors.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from spaces.backbone import Site
+from spaces.errors import UserError
+from spaces.layers import GlobalAveragePool, conv_bn_relu, image_shape, kaiming, pooled_linear, scaled
+
+
+def linear_or_embedding(site: Site, *, feature_dim: int = 128, embedding: bool = False) -> nn.Module:
+    """Global average pool and a linear layer, as InfoPro's greedy baseline has it; `feature_dim` is an embedding's."""
+    channels, _, _ = image_shape("head 0c1f", site.shape)
+    return kaiming(pooled_linear(channels, _outputs("0c1f", site, feature_dim, embedding)))
+
+
+def one_conv(site: Site, *, width: float = 1.0, feature_dim: int = 128, embedding: bool = False) -> nn.Module:
+    """InfoPro's head: a 3x3 convolution, global average pool, and two linear layers, the first of `feature_dim` features."""
+    return _conv_fc("1c2f", 1, site, width, feature_dim, embedding)
+
+
+def two_convs(site: Site, *, width: float = 1.0, feature_dim: int = 128, embedding: bool = False) -> nn.Module:
+    """MAN's default head: 1c2f with a second 3x3 convolution, which has stride 1."""
+    return _conv_fc("2c2f", 2, site, width, feature_dim, embedding)
+
+
+def _conv_fc(name: str, convs: int, site: Site, width: float, feature_dim: int, embedding: bool) -> nn.Module:
+    """3x3 convolutions with BatchNorm and ReLU, global average pool, a hidden layer with ReLU, and the last layer.
+
+    The first convolution does what the backbone's next stage does: it doubles the channels and has stride 2, unless the
+    channels are already as many as at the backbone's end; then it keeps both. On CIFAR ResNets these are the released
+    16 -> 32, 32 -> 64 and 64 -> 64 (local_learning.md 3); the rule is ours, since the code knows no other channels.
+    `width` multiplies the convolutions' channels and the hidden layer.
+    """
+    channels, _, _ = image_shape(f"head {name}", site.shape)
+    widens = channels < site.backbone.shapes[-1][0]
+    outputs = _outputs(name, site, feature_dim, embedding)
+    planes, hidden = scaled(2 * channels if widens else channels, width), scaled(feature_dim, width)
+    layers = [conv_bn_relu(channels, planes, 3, stride=2 if widens else 1)]
+    layers += [conv_bn_relu(planes, planes, 3) for _ in range(convs - 1)]
+    return kaiming(nn.Sequential(*layers, GlobalAveragePool(), nn.Linear(planes, hidden), nn.ReLU(inplace=True),
+                                 nn.Linear(hidden, outputs)))
+
+
+def _outputs(name: str, site: Site, feature_dim: int, embedding: bool) -> int:
+    if feature_dim < 1:
+        raise UserError(f"feature_dim of head {name} is a number of features from 1 on, but {feature_dim} came; try 128")
+    return feature_dim if embedding else site.num_classes
