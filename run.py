@@ -78,7 +78,7 @@ def parser() -> Parser:
     evaluate = _command(commands, "evaluate", "train decouplings with several methods and seeds, and compare")
     _problem_options(evaluate, task="digits", space="small")
     evaluate.add_argument("--decoupling", nargs="+", default=["even(3)"], metavar="D",
-                          help="'3:conv(depth=1) 5:linear', even(K), balanced(K), published(K) or uncut")
+                          help="'3:conv(depth=1) 5:linear', even(K), balanced(K), published(K), layerwise or uncut")
     evaluate.add_argument("--methods", nargs="+", default=["dgl", "backprop"], metavar="M",
                           help="how to train; see `run.py list`")
     evaluate.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0..N-1")

@@ -20,8 +20,8 @@ class DGL(Method):
 
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
         """h_k = block_k(h_{k-1}), L_k = CE(head_k(h_k), y)."""
-        h = self.run_block(k, carry)
-        return h, self.cross_entropy(self.net.heads[k](h), y)
+        carry = self.run_block(k, carry)
+        return carry, self.cross_entropy(self.net.heads[k](self.head_input(k, carry)), y)
 
 
 class Backprop(DGL):

@@ -51,7 +51,7 @@ class InfoPro(Method):
         last = self.num_stages - 1
         self.weights = loss_weights(DEFAULT if lambdas is None else lambdas, last + 1) if decoder else [(0.0, 1.0)] * last
         self.decoders = nn.ModuleDict({
-            str(k): Decoder(net.shapes[k + 1], net.shapes[0], net.pixels) for k in range(last) if self.weights[k][0]
+            str(k): Decoder(net.head_shapes[k], net.shapes[0], net.pixels) for k in range(last) if self.weights[k][0]
         })
 
     @classmethod
@@ -82,11 +82,11 @@ class InfoPro(Method):
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
         """Block k and its local loss."""
         following = self.run_block(k, carry)
-        h, image, *_ = following
-        return following, self.local_loss(k, h, image, y)
+        _, image, *_ = following
+        return following, self.local_loss(k, self.head_input(k, following), image, y)
 
     def local_loss(self, k: int, h: torch.Tensor, image: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """L_k for the activation h of block k."""
+        """L_k for what head and decoder are given of block k."""
         head = self.net.heads[k]
         if k == self.num_stages - 1:
             return self.cross_entropy(head(h), y)

@@ -34,6 +34,7 @@ class Method(nn.Module, ABC):
                             "came; 0 is plain cross-entropy")
         self.net = net
         self.label_smoothing = label_smoothing
+        self.lookaheads = nn.ModuleList(nn.Identity() for _ in net.blocks)
 
     head_lookahead: ClassVar[int] = 0
     """How many units behind its cut a head's input lies; 0 where heads are given the block's own output."""
@@ -62,8 +63,13 @@ class Method(nn.Module, ABC):
         return self.net.blocks[k](carry)
 
     def activation(self, carry: Carry) -> torch.Tensor:
-        """The activation in a carry, which is what the head of the block that made it is given."""
+        """The activation in the carry that a block hands on."""
         return carry
+
+    def head_input(self, k: int, carry: Carry) -> torch.Tensor:
+        """What head k and all that learns beside it are given, of `net.head_shapes[k]`: the activation in the carry that
+        block k hands on, through what a method such as MAN has put between the two."""
+        return self.lookaheads[k](self.activation(carry))
 
     @abstractmethod
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
@@ -93,7 +99,7 @@ class Method(nn.Module, ABC):
         carry = self.start(x)
         for k, head in enumerate(self.net.heads):
             carry = self.run_block(k, carry)
-            yield head(self.activation(carry))
+            yield head(self.head_input(k, carry))
 
     def inference_modules(self, k: int) -> list[nn.Module]:
         """What of stage k inference runs, beside the classifier."""
@@ -101,7 +107,7 @@ class Method(nn.Module, ABC):
 
     def stage_modules(self, k: int) -> list[nn.Module]:
         """All whose parameters and buffers belong to stage k, those of `inference_modules` among them."""
-        return [*self.inference_modules(k), self.net.heads[k]]
+        return [*self.inference_modules(k), self.lookaheads[k], self.net.heads[k]]
 
     def stage_parameters(self, k: int) -> list[nn.Parameter]:
         """What stage k's own optimizer updates."""

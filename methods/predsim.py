@@ -33,19 +33,19 @@ class PredSim(Method):
     @classmethod
     def adapt(cls, decoupling: Decoupling, **settings: Any) -> Decoupling:
         """The same cuts, each with the predsim head."""
-        return Decoupling(decoupling.cuts, (cls.default_head,) * len(decoupling.cuts))
+        return decoupling.with_head("predsim")
 
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
         """h_k = block_k(h_{k-1}) and its local loss; the last stage has the classifier's cross-entropy alone."""
-        h = self.net.blocks[k](carry)
-        head = self.net.heads[k]
+        carry = self.run_block(k, carry)
+        head, h = self.net.heads[k], self.head_input(k, carry)
         logits = head(h)
         prediction = self.cross_entropy(logits, y)
         if k == self.num_stages - 1:
-            return h, prediction
+            return carry, prediction
         target = similarity_matrix(F.one_hot(y, logits.shape[-1]))
         matching = F.mse_loss(similarity_matrix(head.similarity(h)), target)  # type: ignore[operator]
-        return h, (1 - self.similarity) * prediction + self.similarity * matching
+        return carry, (1 - self.similarity) * prediction + self.similarity * matching
 
 
 def similarity_matrix(h: torch.Tensor) -> torch.Tensor:

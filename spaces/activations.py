@@ -26,7 +26,7 @@ class PeakMemory(TorchDispatchMode):
         super().__init__()
         self.current = self.peak = 0
         self._alive: dict[int, int] = {}
-        self._leave_out, self._hooks = list(leave_out), list[RemovableHandle]()
+        self._leave_out, self._hooks = [p for p in leave_out if p.requires_grad], list[RemovableHandle]()
 
     def __enter__(self) -> Self:
         self._hooks = [p.register_post_accumulate_grad_hook(self._forget_grad) for p in self._leave_out]

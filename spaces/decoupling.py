@@ -32,6 +32,10 @@ class Decoupling:
         """K: the blocks that are truly gradient-isolated from each other."""
         return len(self.cuts) + 1
 
+    def with_head(self, head: str) -> Decoupling:
+        """The same cuts, each with this head."""
+        return Decoupling(self.cuts, (head,) * len(self.cuts))
+
     def blocks(self, num_units: int) -> tuple[range, ...]:
         """The units of each block; a cut outside 1..num_units-1 is a UserError."""
         for cut in self.cuts:

@@ -26,15 +26,18 @@ class DecoupledNet(nn.Module):
     """`blocks[k]` maps what block k is given to its activation, `heads[k]` maps that to logits (N, classes).
 
     `shapes[k]` is the shape, without the batch, of what block k is given, and `shapes[K]` that of the last activation;
-    `pixels` says what the inputs were before they were normalised, where somebody knows.
+    `head_shapes[k]` is that of what head k is given, the activation's where nothing else is said; `pixels` says what
+    the inputs were before they were normalised, where somebody knows.
     """
 
     def __init__(self, blocks: Sequence[Block], heads: Sequence[nn.Module], *, shapes: Sequence[tuple[int, ...]],
-                 num_classes: int, pixels: PixelScale | None = None) -> None:
+                 num_classes: int, head_shapes: Sequence[tuple[int, ...]] | None = None,
+                 pixels: PixelScale | None = None) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
         self.heads = nn.ModuleList(heads)
         self.shapes, self.num_classes, self.pixels = tuple(shapes), num_classes, pixels
+        self.head_shapes = self.shapes[1:] if head_shapes is None else tuple(head_shapes)
 
     @property
     def num_blocks(self) -> int:

@@ -169,11 +169,12 @@ class SearchSpace:
         """
         units = decoupling.blocks(self.num_units)
         backbone = self.build_backbone()
-        heads = [HEADS.build(head, self.site(cut + head_lookahead, backbone))
-                 for cut, head in zip(decoupling.cuts, decoupling.heads, strict=True)]
+        sites = [self.site(cut + head_lookahead, backbone) for cut in decoupling.cuts]
+        heads = [HEADS.build(head, site) for head, site in zip(decoupling.heads, sites, strict=True)]
         blocks = [Block([backbone.units[i] for i in block], checkpoint_units=checkpoint_units) for block in units]
         shapes = [self.template.shapes[gap] for gap in (0, *decoupling.cuts, self.num_units)]
-        return DecoupledNet(blocks, [*heads, backbone.classifier], shapes=shapes, num_classes=self.num_classes, pixels=pixels)
+        return DecoupledNet(blocks, [*heads, backbone.classifier], shapes=shapes, num_classes=self.num_classes,
+                            head_shapes=[*(site.shape for site in sites), shapes[-1]], pixels=pixels)
 
     def site(self, gap: int, backbone: Backbone | None = None) -> Site:
         """The site of a head after `gap` units."""

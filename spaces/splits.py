@@ -1,4 +1,4 @@
-"""Decouplings by rule: even, balanced by activation memory, and those that SEDONA's authors published."""
+"""Decouplings by rule: even, layer by layer, balanced by activation memory, and those that papers published."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from spaces.errors import UserError
 from spaces.heads import HEADS
 from spaces.network import Block
 from spaces.published import published_cuts
+from spaces.published_infopro import infopro_cuts, infopro_networks
 from spaces.space import SearchSpace
 
 
@@ -51,9 +52,27 @@ def balanced(space: SearchSpace, default_head: str | None, *, num_blocks: int, h
     return _with_head(cuts, spec)
 
 
-def published(space: SearchSpace, default_head: str | None, *, num_blocks: int) -> Decoupling:
-    """SEDONA's released decoupling for K blocks, with its heads; refused where the released numbers tie."""
-    cuts, depths = published_cuts(space.backbone.name, num_blocks)
+def layerwise(space: SearchSpace, default_head: str | None, *, last: int = 1, head: str | None = None) -> Decoupling:
+    """Every unit a block, but for the last `last` units, which are one: AugLocal's K = L and depth d is last = d + 1."""
+    if not 1 <= last <= space.num_units:
+        raise UserError(f"{space.num_units} units have a last block of 1..{space.num_units}, but last={last} came")
+    return _with_head(space.nearest_cuts(range(1, space.num_units - last + 1)), head or default_head)
+
+
+def published(space: SearchSpace, default_head: str | None, *, num_blocks: int, memory_balanced: bool = False,
+              head: str | None = None) -> Decoupling:
+    """SEDONA's released decoupling for K blocks, with its heads, or InfoPro's and ContSup's cuts of resnet32 and resnet110.
+
+    SEDONA's are refused where the released numbers tie. The others are cuts of equal numbers of layers, or
+    `memory_balanced` for the space's image size, with this head or the method's.
+    """
+    name = space.backbone.name
+    if name in infopro_networks():
+        cuts = infopro_cuts(name, num_blocks, memory_balanced=memory_balanced, input_shape=space.input_shape)
+        return _with_head(cuts, head or default_head)
+    cuts, depths = published_cuts(name, num_blocks)
+    if memory_balanced or head is not None:
+        raise UserError(f"SEDONA published the heads of {name} too, and no cuts by memory; leave memory_balanced and head out")
     return Decoupling(cuts, tuple(str(HEADS.resolve(f"conv(depth={depth})")) for depth in depths))
 
 
@@ -120,7 +139,9 @@ def _with_head(cuts: tuple[int, ...], head: str | None) -> Decoupling:
     return Decoupling(cuts, (spec,) * len(cuts))
 
 
-SPLITS: Table[Decoupling] = Table("split", {"uncut": uncut, "even": even, "balanced": balanced, "published": published})
+SPLITS: Table[Decoupling] = Table("split", {
+    "uncut": uncut, "even": even, "layerwise": layerwise, "balanced": balanced, "published": published,
+})
 
 
 def read_decoupling(text: str, space: SearchSpace, default_head: str | None) -> Decoupling:

@@ -100,7 +100,8 @@ def test_memory_from_shapes_is_that_of_a_real_step(name: str, method_name: str, 
     point = kind.adapt(read_decoupling(split, space, kind.default_head))  # type: ignore[attr-defined]
 
     def build() -> Method:
-        return METHODS.build(method_name, space.build(point, checkpoint_units=checkpoint_units))
+        net = space.build(point, checkpoint_units=checkpoint_units, head_lookahead=kind.head_lookahead)  # type: ignore[attr-defined]
+        return METHODS.build(method_name, net)
 
     costs = cost(build, shape, 10, batch_size)
     x, y = torch.randn(batch_size, *shape).to(memory_format=torch.channels_last), torch.arange(batch_size)

@@ -129,7 +129,7 @@ def test_the_meta_device_counts_heads_as_the_cpu_does(spec):
     counts = []
     for device in DEVICES:
         with torch.device(device):
-            head = HEADS.build(spec, Site((8, 9, 9), 10, 1, BACKBONES["small"]((3, 32, 32), 10)))
+            head = HEADS.build(spec, Site((8, 9, 9), 10, 1, BACKBONES["small"]((3, 9, 9), 10, width=0.5)))
             h = torch.zeros(3, 8, 9, 9, requires_grad=True)
         with PeakMemory(leave_out=head.parameters()) as memory:
             head(h).sum().backward()

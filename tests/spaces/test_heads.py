@@ -102,7 +102,7 @@ def test_counts_without_reduction():
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("spec", [*HEADS, "conv(depth=4)", "conv(depth=4,reduction=1)"])
+@pytest.mark.parametrize("spec", [*sorted({*HEADS} - {"auglocal"}), "conv(depth=4)", "conv(depth=4,reduction=1)"])
 def test_every_head_gives_logits_and_gradients_on_every_map(spec, shape):
     torch.manual_seed(0)
     head = HEADS.build(spec, site_with(shape))

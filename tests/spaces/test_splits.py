@@ -133,6 +133,26 @@ def test_published(space, num_blocks, written):
         space_of(space).check(found)
 
 
+@pytest.mark.parametrize(("text", "space", "num_blocks"), [
+    ("layerwise", "small", 6), ("layerwise(3)", "small", 4), ("layerwise(6)", "small", 1),
+    ("layerwise(last=7)", "resnet110", 49), ("layerwise(last=6)", "resnet32", 11),  # AugLocal's d = 6, d = 5
+])
+def test_layerwise_leaves_one_unit_a_block_up_to_the_last(text, space, num_blocks):
+    num_units = space_of(space).num_units
+    sizes = [stop - start for start, stop in pairwise((0, *cuts_of(text, space), num_units))]
+    assert sizes == [1] * (num_blocks - 1) + [num_units - num_blocks + 1]
+
+
+@pytest.mark.parametrize(("text", "says"), [
+    ("layerwise(0)", r"last block of 1\.\.6, but last=0"), ("layerwise(7)", r"last block of 1\.\.6, but last=7"),
+])
+def test_layerwise_needs_a_last_block(text, says):
+    with pytest.raises(UserError, match=says):
+        cuts_of(text, "small")
+    with pytest.raises(UserError, match=r"gaps \(1, 2, 5\) .* allow no 5 cuts"):
+        cuts_of("layerwise", "small(gaps=[1,2,5],num_blocks=None)")
+
+
 def test_uncut_and_methods_without_heads():
     for text in ("uncut", " uncut ", "even(1)", "balanced(1)"):
         assert read_decoupling(text, space_of("small"), "linear") == Decoupling()
@@ -165,7 +185,7 @@ def test_an_own_split(tmp_path, monkeypatch):
 @pytest.mark.parametrize(("text", "says"), [
     ("", "a decoupling is written"), ("-1:linear", "a decoupling is written"), ("3", "a decoupling is written"),
     ("uncutt", "unknown split 'uncutt'; did you mean uncut"), ("evn(3)", "did you mean even"),
-    ("zzz", "balanced, even, published, uncut"),
+    ("zzz", "balanced, even, layerwise, published, uncut"),
     ("even", r"split even needs the setting num_blocks: even\(num_blocks=...\)"),
     ("even(x)", "must be a whole number, but x came"),
     ("even(0)", r"6 units make 1\.\.6 blocks, but 0 came"), ("balanced(7)", r"6 units make 1\.\.6 blocks, but 7 came"),

@@ -1,0 +1,31 @@
+"""AugLocal: local learning through heads that look like what comes after (Ma et al. 2024)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from methods.dgl import DGL
+from spaces.component import Component
+from spaces.decoupling import Decoupling
+from spaces.heads import HEADS
+from spaces.network import DecoupledNet
+
+
+class AugLocal(DGL):
+    """Local cross-entropy through heads that copy the shapes of units after the cut (Ma et al. 2024).
+
+    Every cut gets the head `auglocal(depth, pyramid)`, whatever head the decoupling names. The papers' K counts units
+    that the last block swallows: their ResNet-110 with K=55 and d=6 is `layerwise(last=7)`, 49 blocks.
+    """
+
+    default_head = "auglocal"
+
+    def __init__(self, net: DecoupledNet, *, label_smoothing: float = 0.0, depth: int = 6, pyramid: float = 0.5) -> None:
+        super().__init__(net, label_smoothing=label_smoothing)
+        self.depth, self.pyramid = depth, pyramid  # of the heads that `adapt` has named
+
+    @classmethod
+    def adapt(cls, decoupling: Decoupling, **settings: Any) -> Decoupling:
+        """The same cuts, each with the auglocal head of this depth and pyramid."""
+        of_head = {name: settings[name] for name in ("depth", "pyramid") if name in settings}
+        return decoupling.with_head(str(HEADS.resolve(Component("auglocal", tuple(of_head.items())))))

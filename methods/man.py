@@ -1,0 +1,152 @@
+"""MAN: a head sees the block's output through a slow copy of what comes next (Su et al. 2024)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from methods.method import Carry, Method
+from spaces.decoupling import Decoupling
+from spaces.errors import UserError
+from spaces.layers import kaiming
+from spaces.network import DecoupledNet
+
+Start = Literal["next", "random"]
+
+
+class MAN(Method):
+    """A momentum auxiliary network around another method (Su et al. 2024): heads are given LB(h) + EMA(h).
+
+    LB, the learnable bias, and EMA are copies of the next block's first unit. The local loss trains LB; no loss trains
+    EMA: before each use in training theta_EMA <- momentum theta_EMA + (1 - momentum) theta_next. BatchNorm in both
+    normalises by its own batches and has running statistics of its own, as released; only parameters are averaged.
+
+    base      the method that learns, with its settings: dgl, infopro(...), ...
+    start     `next`: LB and EMA begin as the next block; `random`: each with weights of its own, as in the released code
+    bias      without it heads are given EMA(h) alone, the paper's ablation
+    scale     s LB(h) + (2 - s) EMA(h), s learnt from 1 on (MAN++, Su et al. 2026)
+
+    Stage k reads the weights that block k + 1 has before its own update of the same iteration. Deviation: the released
+    code moves EMA after its use, so it is one iteration behind.
+    """
+
+    default_head = "2c2f"
+    head_lookahead = 1
+
+    def __init__(self, net: DecoupledNet, *, base: str = "dgl", momentum: float = 0.995, start: Start = "next",
+                 bias: bool = True, scale: bool = False) -> None:
+        if not 0 <= momentum <= 1:
+            raise UserError(f"momentum is the share of the old average that stays, in [0, 1], but {momentum} came; "
+                            "the paper has 0.995")
+        if scale and not bias:
+            raise UserError("scale weighs the learnable bias, but bias=False came; leave one of them out")
+        nn.Module.__init__(self)
+        kind, of_base = _base(base)
+        self.base = kind(net, **of_base)
+        object.__setattr__(self, "net", net)  # its tensors are registered once, as the base's
+        self.label_smoothing, self.momentum = self.base.label_smoothing, momentum
+        for k in range(self.num_stages - 1):
+            self.base.lookaheads[k] = Lookahead(_next_unit(net, k), start, bias=bias, scale=scale)
+
+    @classmethod
+    def adapt(cls, decoupling: Decoupling, *, base: str = "dgl", **settings: Any) -> Decoupling:
+        """What the base trains."""
+        kind, of_base = _base(base)
+        return kind.adapt(decoupling, **of_base)
+
+    @classmethod
+    def answers_early(cls, *, base: str = "dgl", **settings: Any) -> bool:
+        """As the base."""
+        kind, of_base = _base(base)
+        return kind.answers_early(**of_base)
+
+    def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
+        """The base's stage, whose head looks through LB and EMA."""
+        if k < self.num_stages - 1:
+            self.base.lookaheads[k].follow(_next_unit(self.net, k), self.momentum)  # type: ignore[operator]
+        return self.base.stage(k, carry, y)
+
+    def reads(self, k: int) -> tuple[int, ...]:
+        """Stage k + 1, which EMA follows, and what the base reads."""
+        return tuple(sorted({*self.base.reads(k), *range(k + 1, min(k + 2, self.num_stages))}))
+
+    def start(self, x: torch.Tensor, y: torch.Tensor | None = None) -> Carry:
+        """The base's."""
+        return self.base.start(x, y)
+
+    def run_block(self, k: int, carry: Carry) -> Carry:
+        """The base's; LB and EMA do not run."""
+        return self.base.run_block(k, carry)
+
+    def activation(self, carry: Carry) -> torch.Tensor:
+        """The base's."""
+        return self.base.activation(carry)
+
+    def head_input(self, k: int, carry: Carry) -> torch.Tensor:
+        """LB(h) + EMA(h); the last block's h itself."""
+        return self.base.head_input(k, carry)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The base's; LB and EMA do not run."""
+        return self.base.forward(x)
+
+    def exits(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
+        """The base's, of heads that look through LB and EMA."""
+        return self.base.exits(x)
+
+    def inference_modules(self, k: int) -> list[nn.Module]:
+        """The base's."""
+        return self.base.inference_modules(k)
+
+    def stage_modules(self, k: int) -> list[nn.Module]:
+        """The base's, LB and EMA among them."""
+        return self.base.stage_modules(k)
+
+
+class Lookahead(nn.Module):
+    """h -> LB(h) + EMA(h), or s LB(h) + (2 - s) EMA(h), or EMA(h), all of the shape that `unit` makes of h."""
+
+    def __init__(self, unit: nn.Module, start: Start, *, bias: bool, scale: bool) -> None:
+        super().__init__()
+        self.average = _copy(unit, start).requires_grad_(False)
+        self.bias = _copy(unit, start) if bias else None
+        self.scale = nn.Parameter(torch.ones(())) if scale else None
+
+    def forward(self, h: torch.Tensor) -> torch.Tensor:
+        """(N, C, H, W) -> the next unit's (N, C', H', W')."""
+        if self.bias is None:
+            return self.average(h)
+        if self.scale is None:
+            return self.bias(h) + self.average(h)
+        return self.scale * self.bias(h) + (2 - self.scale) * self.average(h)
+
+    @torch.no_grad()
+    def follow(self, unit: nn.Module, momentum: float) -> None:
+        """Move EMA's parameters towards the unit's."""
+        for own, following in zip(self.average.parameters(), unit.parameters(), strict=True):
+            own.lerp_(following, 1 - momentum)
+
+
+def _copy(unit: nn.Module, start: Start) -> nn.Module:
+    unit = copy.deepcopy(unit)
+    return kaiming(unit) if start == "random" else unit
+
+
+def _next_unit(net: DecoupledNet, k: int) -> nn.Module:
+    """The first unit of block k + 1."""
+    return net.blocks[k + 1][0]  # type: ignore[index]
+
+
+def _base(spec: str) -> tuple[type[Method], dict[str, Any]]:
+    """The method that learns, and its settings; one without heads, or MAN itself, is a UserError."""
+    from methods.table import METHODS, method_class  # the table holds this method too
+
+    kind = method_class(spec)
+    if kind.default_head is None or issubclass(kind, MAN):
+        raise UserError(f"man changes what heads are given, so its base is a method with heads other than man, but {spec} came; "
+                        "try man(base=dgl)")
+    return kind, dict(METHODS.resolve(spec).settings)

@@ -1,0 +1,67 @@
+"""AugLocal's head (Ma et al. 2024): copies of units of the backbone that lie after the cut."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+from torch import nn
+
+from spaces.backbone import Site
+from spaces.errors import UserError
+from spaces.layers import image_shape, kaiming, pooled_linear
+
+
+def auglocal(site: Site, *, depth: int = 6, pyramid: float = 0.5) -> nn.Module:
+    """Units shaped like `depth` or fewer that lie after the cut, evenly spread, with weights of their own; a linear layer.
+
+    With l = gap - 1, the last unit before the cut, of L units, the units round(l + (L - l - 1) / d i), i = 1..d, global
+    average pool, a linear layer on pooled features (BatchNorm before it if d <= 1). Pyramid: d = max(1, round(depth
+    (1 - pyramid t) + pyramid t)), t = l / (L - depth - 2) within 0..1, which is the released code's where each unit is
+    a block up to the last depth + 1; and no more units than there are.
+
+    The shapes chain by this rule, for any backbone: a unit of another shape than what comes is stood for by the unit
+    that leads to its shape; so it halves the map where the backbone does. Deviations from the released code: where a
+    step passes two changes of shape, both leading units are there (the code makes one, with the stride of one); and
+    VGG's heads end with one linear layer too. The site's shape is the backbone's at that gap; a shape other than
+    (C, H, W), a depth under 1 or a pyramid outside 0..1 is a UserError.
+    """
+    image_shape("head auglocal", site.shape)
+    if depth < 1:
+        raise UserError(f"the depth of head auglocal is a number from 1 on, but {depth} came")
+    if not 0 <= pyramid <= 1:
+        raise UserError(f"pyramid says how much of head auglocal's depth the last cut loses, in 0..1, but {pyramid} came")
+    num_units, last = len(site.backbone.units), site.gap - 1
+    share = pyramid * min(1.0, last / max(1, num_units - depth - 2))
+    asked = max(1, round(depth * (1 - share) + share))
+    chain = _chain(site.backbone.shapes, last, sampled_units(num_units, last, asked))
+    channels = site.backbone.shapes[chain[-1] + 1 if chain else site.gap][0]
+    pool, linear = pooled_linear(channels, site.num_classes)
+    norm = [nn.BatchNorm1d(channels)] if asked == 1 else []
+    return kaiming(nn.Sequential(*(_anew(site.backbone.units[i]) for i in chain), pool, *norm, linear))
+
+
+def sampled_units(num_units: int, last: int, depth: int) -> list[int]:
+    """At most `depth` units after unit `last`, evenly spread up to the backbone's last one."""
+    rest = num_units - last - 1
+    depth = min(depth, rest)
+    return [round(last + rest / depth * i) for i in range(1, depth + 1)]
+
+
+def _chain(shapes: Sequence[tuple[int, ...]], last: int, sampled: Sequence[int]) -> list[int]:
+    """The units that stand for the sampled ones, so that each takes the shape that the one before it makes."""
+    chain: list[int] = []
+    for i in sampled:
+        leading = [j for j in range(last + 1, i + 1) if shapes[j] != shapes[j + 1]]
+        chain += leading or [i]
+        last = i
+    return chain
+
+
+def _anew(unit: nn.Module) -> nn.Module:
+    """A copy with fresh weights and statistics; the caller draws convolutions and linear layers."""
+    unit = copy.deepcopy(unit)
+    for layer in unit.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.reset_parameters()
+    return unit

@@ -1,0 +1,131 @@
+"""AugLocal's head: the units and depths of the released code, and shapes that chain on every backbone."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+import torch
+from torch import nn
+
+from spaces.backbone import Backbone, Site
+from spaces.backbones import BACKBONES
+from spaces.backbones.resnet import Residual
+from spaces.errors import UserError
+from spaces.heads import HEADS
+from spaces.heads.auglocal import sampled_units
+
+
+@cache
+def backbone(name: str) -> Backbone:
+    with torch.device("meta"):
+        return BACKBONES[name]((3, 32, 32), 10)
+
+
+def site(name: str, gap: int) -> Site:
+    return Site(backbone(name).shapes[gap], 10, gap, backbone(name))
+
+
+def depths(name: str, head: str) -> list[int]:
+    """How many residual blocks the head of each gap has."""
+    num_units = len(backbone(name).units)
+    with torch.device("meta"):
+        heads = [HEADS.build(head, site(name, gap)) for gap in range(1, num_units)]
+    return [sum(isinstance(layer, Residual) for layer in built) for built in heads]
+
+
+def released_blocks(net_dim: list[int], last: int, depth: int) -> list[tuple[int, int, int]]:
+    """(inputs, channels, stride) of the blocks of the released head, as its loop makes them one by one."""
+    count = len(net_dim)
+    if depth >= count - 1 - last:
+        sampled = list(range(last + 1, count))
+    else:
+        sampled = [round(last + (count - last - 1) / depth * i) for i in range(1, depth + 1)]
+    inputs, owed, blocks = net_dim[last], 0, []
+    for i in sampled:
+        owed += (net_dim[i] // inputs).bit_length() - 1
+        stride, owed = (2, owed - 1) if owed else (1, 0)
+        blocks.append((inputs, net_dim[i], stride))
+        inputs = net_dim[i]
+    return blocks
+
+
+@pytest.mark.parametrize(("name", "net_dim", "depth"), [
+    ("resnet32", [16] * 6 + [32] * 5 + [64] * 5, 5), ("resnet110", [16] * 19 + [32] * 18 + [64] * 18, 6),
+    ("resnet32", [16] * 6 + [32] * 5 + [64] * 5, 2),
+])
+def test_blocks_are_those_of_the_released_code(name, net_dim, depth):
+    for gap in range(1, len(net_dim)):
+        with torch.device("meta"):
+            head = HEADS.build(f"auglocal(depth={depth},pyramid=0)", site(name, gap))
+        convs = [layer.body[0] for layer in head if isinstance(layer, Residual)]
+        found = [(conv.in_channels, conv.out_channels, conv.stride[0]) for conv in convs]
+        assert found == released_blocks(net_dim, gap - 1, depth), gap
+
+
+def test_the_pyramid_is_the_released_codes_for_49_blocks_of_resnet110():
+    """d_l of the paper's setting d = 6, tau = 0.5, K' = 49, as the released code writes them out."""
+    expected = [max(1, round(6 * (1 - i * 0.5 / 47) + i * 0.5 / 47 * 1)) for i in range(48)]
+    assert depths("resnet110", "auglocal")[:48] == expected
+    assert expected[0] == 6 and expected[-1] == 4
+
+
+def test_no_more_units_than_there_are_and_no_less_than_one():
+    assert depths("resnet32", "auglocal(depth=20,pyramid=0)") == list(range(15, 0, -1))
+    assert depths("resnet32", "auglocal(depth=3,pyramid=1)")[-1] == 1
+
+
+@pytest.mark.parametrize("num_units", [2, 6, 16, 55])
+def test_sampled_units_lie_after_the_cut_rise_and_end_with_the_last(num_units):
+    for last in range(num_units - 1):
+        for depth in (1, 2, 6, 60):
+            units = sampled_units(num_units, last, depth)
+            assert units == sorted(set(units)) and units[0] > last and units[-1] == num_units - 1
+            assert len(units) == min(depth, num_units - 1 - last)
+    assert sampled_units(num_units, num_units - 1, 3) == []
+
+
+@pytest.mark.parametrize("depth", [1, 2, 6])
+@pytest.mark.parametrize("name", sorted(BACKBONES))
+def test_shapes_chain_on_every_backbone(name, depth):
+    num_units = len(backbone(name).units)
+    for gap in {1, 2, num_units // 3, num_units // 2, num_units - 1, num_units}:
+        place = site(name, gap)
+        with torch.device("meta"):
+            head = HEADS.build(f"auglocal(depth={depth})", place)
+            assert head(torch.zeros(2, *place.shape)).shape == (2, 10)
+
+
+def test_a_unit_that_changes_the_shape_stands_for_one_of_its_shape():
+    with torch.device("meta"):
+        head = HEADS.build("auglocal(depth=1)", site("small", 1))  # 16 channels before the cut, 64 in the last unit
+    convs = [layer for layer in head.modules() if isinstance(layer, nn.Conv2d)]
+    assert [(conv.in_channels, conv.out_channels) for conv in convs] == [(16, 32), (32, 64)]
+    assert sum(isinstance(layer, nn.MaxPool2d) for layer in head.modules()) == 2
+
+
+def test_weights_are_its_own():
+    trained = BACKBONES["small"]((3, 32, 32), 10)
+    place = Site(trained.shapes[1], 10, 1, trained)
+    for tensor in trained.state_dict().values():
+        tensor.fill_(3)
+    head = HEADS.build("auglocal(depth=5,pyramid=0)", place)
+    assert all(not bool((tensor == 3).all()) for tensor in head.state_dict().values())
+    head(torch.randn(4, *place.shape)).sum().backward()
+    assert all(p.grad is not None for p in head.parameters())
+    assert all(p.grad is None and bool((p == 3).all()) for p in trained.parameters())
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_batch_norm_before_the_linear_layer_of_a_head_of_one_unit(depth):
+    with torch.device("meta"):
+        head = HEADS.build(f"auglocal(depth={depth},pyramid=0)", site("resnet32", 3))
+    assert sum(isinstance(layer, nn.BatchNorm1d) for layer in head) == (depth == 1)
+
+
+@pytest.mark.parametrize(("setting", "says"), [
+    ("depth=0", "from 1 on, but 0 came"), ("pyramid=1.5", r"in 0\.\.1, but 1.5 came"), ("pyramid=-0.5", "but -0.5 came"),
+])
+def test_unfit_settings(setting, says):
+    with pytest.raises(UserError, match=says):
+        HEADS.build(f"auglocal({setting})", site("small", 1))
