@@ -20,9 +20,11 @@ from tqdm import tqdm
 from methods.settings import TrainingSettings
 from methods.table import METHODS, method_class
 from methods.training import Diverged
+from nas.comparable import read_rows
 from nas.comparison import Comparison
 from nas.evaluate import Evaluator
 from nas.evaluators import EVALUATORS, SearchEvaluator
+from nas.fair_table import as_csv, fair_table, written
 from nas.images import Batches
 from nas.objectives import OBJECTIVES, checked_objectives
 from nas.plots import pareto_plot
@@ -59,9 +61,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser() -> Parser:
-    """The command line: four commands, and the options of each."""
+    """The command line: five commands, and the options of each."""
     top = Parser(prog="run.py", description=__doc__, allow_abbrev=False)
-    commands = top.add_subparsers(dest="command", required=True, metavar="search | evaluate | profile | list")
+    commands = top.add_subparsers(dest="command", required=True, metavar="search | evaluate | profile | compare | list")
 
     search = _command(commands, "search", "search a space with a strategy")
     _problem_options(search, task="digits(validation=0.4)", space="small")
@@ -91,15 +93,21 @@ def parser() -> Parser:
     profile.add_argument("--method", default="dgl", help="what trains it; see `run.py list`")
     _training_options(profile, epochs=1)
 
-    _command(commands, "list", "what there is, with one line each")
+    compare = _command(commands, "compare", "methods against K, from the rows of evaluate", config=False)
+    compare.add_argument("csv", nargs="+", type=Path, metavar="CSV", help="files that evaluate wrote")
+    compare.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUE",
+                         help="only rows with this cell; may come several times, values of one column are alternatives")
+    compare.add_argument("--out", type=Path, metavar="FILE", help="also write the table there, as CSV with raw numbers")
+
+    _command(commands, "list", "what there is, with one line each", config=False)
     return top
 
 
-def _command(commands: Any, name: str, text: str) -> Parser:
+def _command(commands: Any, name: str, text: str, *, config: bool = True) -> Parser:
     command = commands.add_parser(name, help=text, description=text, allow_abbrev=False,
                                   formatter_class=Formatter)
     command.add_argument("--json", action="store_true", help="print the facts for programs, and no progress")
-    if name != "list":
+    if config:
         command.add_argument("--config", type=Path, metavar="FILE", help="options from a YAML file; flags win")
         command.add_argument("--print-config", action="store_true", help="print all options as such a file, and stop")
     return command
@@ -196,7 +204,8 @@ def main(argv: list[str]) -> int:
         if getattr(options, "print_config", False):
             print(yaml.safe_dump(settings_of(options), sort_keys=False), end="")
             return 0
-        commands = {"search": run_search, "evaluate": run_evaluate, "profile": run_profile, "list": run_list}
+        commands = {"search": run_search, "evaluate": run_evaluate, "profile": run_profile, "compare": run_compare,
+                    "list": run_list}
         commands[options.command](options)
         return 0
     except KeyboardInterrupt:
@@ -330,6 +339,16 @@ def run_profile(options: argparse.Namespace) -> None:
     print(picture(decoupling, problem.space.num_units))
     print()
     print(cost_table(costs, decoupling))
+
+
+def run_compare(options: argparse.Namespace) -> None:
+    """Show the fair table of the rows that are asked for."""
+    if options.out and options.out.resolve() in [path.resolve() for path in options.csv]:
+        raise UserError(f"--out would replace {options.out}, which is read; name another file")
+    fair = fair_table(read_rows(options.csv, options.where))
+    if options.out:
+        options.out.write_text(as_csv(fair), encoding="utf-8")
+    print(json.dumps(asdict(fair)) if options.json else written(fair))
 
 
 def run_list(options: argparse.Namespace) -> None:
