@@ -84,6 +84,10 @@ def parser() -> Parser:
     evaluate.add_argument("--methods", nargs="+", default=["dgl", "backprop"], metavar="M",
                           help="how to train; see `run.py list`")
     evaluate.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0..N-1")
+    evaluate.add_argument("--scale", type=float, default=None, metavar="S",
+                          help="a trial: of --epochs or --iterations, and of the images for training and validation, the share "
+                               "S in 0..1, so that S * S is left of the steps of so many epochs; the test split stays whole, "
+                               "and rows say S")
     evaluate.add_argument("--ensemble", type=int, default=1, metavar="M", help="also sum the last M heads at test time")
     _training_options(evaluate, epochs=30, several=True)
 
@@ -392,21 +396,38 @@ def read_problem(options: argparse.Namespace, method: str, seed: int, lr: float,
     device = read_device(options.device)
     task = TASKS.resolve(options.task)
     resolved_method = METHODS.resolve(method)
-    images = TASKS.build(task, options.data_dir).to(device)
+    images = TASKS.build(task, options.data_dir)
+    share = checked_scale(getattr(options, "scale", None))
+    images = (images if share == 1 else images.scaled(share)).to(device)
     space = read_space(options.space, images.input_shape, images.num_classes)
-    iterations = options.iterations
+    iterations, num_batches = options.iterations, Batches(images, options.batch_size).num_batches
     if iterations is None:
         epochs = options.default_epochs if options.epochs is None else options.epochs
         if epochs < 1:
             raise UserError(f"--epochs is a whole number from 1 on, but {epochs} came")
-        iterations = epochs * Batches(images, options.batch_size).num_batches
+        iterations = shortened(epochs, share) * num_batches
+    else:
+        iterations = shortened(iterations, share)
     given = {field.name: getattr(options, field.name) for field in fields(TrainingSettings) if hasattr(options, field.name)}
     settings = TrainingSettings(**given | {"iterations": iterations, "lr": lr, "schedule": schedule})
     results, runs = (getattr(options, name, Path(name)) for name in ("results", "runs"))
     for folder in (results, runs):
         if folder.exists() and not folder.is_dir():
             raise UserError(f"--results and --runs are folders, but {folder} is a file; name another")
-    return Problem(space, str(resolved_method), str(task), images, settings, seed, device, results, runs)
+    return Problem(space, str(resolved_method), str(task), images, settings, seed, device, results, runs,
+                   scale=None if share == 1 else share)
+
+
+def checked_scale(scale: float | None) -> float:
+    """The share of a trial; 1, the whole, where none is given."""
+    if scale is not None and not 0 < scale <= 1:
+        raise UserError(f"--scale is the share that a trial takes, above 0 and at most 1, but {scale} came")
+    return 1.0 if scale is None else scale
+
+
+def shortened(count: int, share: float) -> int:
+    """`count` epochs or iterations in a trial: at least one where there was one."""
+    return max(min(count, 1), round(count * share))
 
 
 def read_evaluator(options: argparse.Namespace, problem: Problem, strategy: Component, report: Report) -> SearchEvaluator:
@@ -470,7 +491,8 @@ def say_where(problem: Problem, options: argparse.Namespace) -> None:
         return
     threads = f", {options.threads} thread{'s' if options.threads > 1 else ''} a process" if problem.device.type == "cpu" else ""
     sharing = "; start the same command again to share the work" if options.command == "evaluate" else ""
-    print(f"on {problem.device}{threads}, channels-last, {problem.settings.precision}{sharing}", file=sys.stderr)
+    trial = f", a trial of scale {problem.scale:g}" if problem.scale else ""
+    print(f"on {problem.device}{threads}, channels-last, {problem.settings.precision}{trial}{sharing}", file=sys.stderr)
 
 
 def command_line() -> str:

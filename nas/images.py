@@ -27,6 +27,11 @@ class Split:
     def to(self, device: torch.device) -> Split:
         return Split(self.images.to(device), self.labels.to(device))
 
+    def part(self, share: float) -> Split:
+        """A random `share` of the samples, rounded but at least one: the same at every call, in their order."""
+        index = random_part(len(self), share).to(self.labels.device)
+        return Split(self.images[index], self.labels[index])
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -68,8 +73,18 @@ class Images:
         """Read the test split, onto the device of the others; an unreadable one is a UserError."""
         return self.read_test().to(self.train.images.device)
 
+    def scaled(self, share: float) -> Images:
+        """For a trial: a random `share` of training and validation; the test split, mean and std stay those of the whole."""
+        return replace(self, train=self.train.part(share), validation=self.validation.part(share))
+
     def to(self, device: torch.device) -> Images:
         return replace(self, train=self.train.to(device), validation=self.validation.to(device))
+
+
+def random_part(count: int, share: float) -> torch.Tensor:
+    """int64: a random `share` of 0..count - 1, rounded but at least one of them, rising; the same at every call."""
+    chosen = np.random.default_rng((0, 2)).permutation(count)[:max(1, round(share * count))]
+    return torch.from_numpy(np.sort(chosen))
 
 
 class Batches:

@@ -12,11 +12,11 @@ from nas.report import short_names
 from spaces.errors import UserError
 
 ROW = {"method": "dgl(label_smoothing=0.1)", "backbone": "resnet32(width=1.0)", "decoupling": "8:mlp_sr",
-       "task": "cifar10(crop=4)", "seed": 0, "iterations": 700, "batch_size": 64, "lr": 0.1, "weight_decay": 0.0001, "optimizer": "sgd(momentum=0.9)",
-       "schedule": "cosine(warmup=0.0)", "precision": "fp32", "checkpoint_units": False, "compile": "no", "ensemble": 1,
-       "num_blocks": 2, "params": 1000, "head_params": 50, "macs": 2_000_000, "head_macs": 1_000,
-       "peak_activation_bytes": 3 * 2**20, "pipeline_speedup_bound": 1.5, "status": "ok", "epochs": 1.0, "step_seconds": 0.5,
-       "test_error": 0.1, "device": "CPU A", "threads": 1}
+       "task": "cifar10(crop=4)", "seed": 0, "iterations": 700, "batch_size": 64, "lr": 0.1, "weight_decay": 0.0001,
+       "optimizer": "sgd(momentum=0.9)", "schedule": "cosine(warmup=0.0)", "precision": "fp32", "checkpoint_units": False,
+       "compile": "no", "ensemble": 1, "num_blocks": 2, "params": 1000, "head_params": 50, "macs": 2_000_000,
+       "head_macs": 1_000, "peak_activation_bytes": 3 * 2**20, "pipeline_speedup_bound": 1.5, "status": "ok", "epochs": 1.0,
+       "step_seconds": 0.5, "test_error": 0.1, "device": "CPU A", "threads": 1}
 BACKPROP = {"method": "backprop(label_smoothing=0.1)", "decoupling": "uncut", "num_blocks": 1, "head_params": 0, "head_macs": 0}
 DIVERGED = {"status": "diverged: the loss of stage 0 is nan", "test_error": "", "step_seconds": "", "epochs": ""}
 

@@ -194,3 +194,20 @@ def test_a_gpu_makes_the_same_batches_without_waiting_for_the_host() -> None:
         expected_x, expected_y = Batches(images, 4).batch(0, iteration)
         torch.testing.assert_close(x.cpu(), expected_x, rtol=0, atol=1e-5)
         assert torch.equal(y.cpu(), expected_y)
+
+
+# ---- a trial's share
+
+def test_a_trial_has_a_random_share_of_training_and_validation_and_the_whole_test_split():
+    images = made_up()
+    part = images.scaled(0.5)
+    assert (len(part.train), len(part.validation), len(part.test())) == (6, 2, COUNT)  # 2.5 is rounded to even
+    assert torch.equal(part.train.images, images.train.images[part.train.labels])  # a label is its image's number
+    assert len(set(part.train.labels.tolist())) == 6 and part.train.labels.tolist() != list(range(6))
+    assert (part.mean, part.std) == (images.mean, images.std)
+    assert torch.equal(part.train.labels, images.scaled(0.5).train.labels)
+
+
+def test_the_smallest_trial_keeps_a_sample():
+    part = made_up().scaled(1e-9)
+    assert (len(part.train), len(part.validation)) == (1, 1)
