@@ -145,6 +145,8 @@ def _training_options(command: Parser, *, epochs: int, several: bool = False) ->
     command.add_argument("--precision", default="fp32", help="fp32, bf16 or fp16")
     command.add_argument("--checkpoint-units", action="store_true", help="less memory, more computing")
     command.add_argument("--compile", default="no", help="no, default or reduce-overhead (CUDA graphs)")
+    command.add_argument("--class-batches", metavar="C",
+                         help="classes(num=20,until=0.5): batches of the first half hold 20 classes each")
 
 
 def parse(argv: list[str]) -> argparse.Namespace:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from nas.images import Augmentation, Batches, Images, Split, eval_batches
+from nas.augmentation import Augmentation
+from nas.images import Batches, Images, Split, eval_batches
 from nas.torchvision_import import torchvision
 from spaces.errors import UserError
 
@@ -33,11 +35,11 @@ def normalised(images: Images, pixels: np.ndarray) -> torch.Tensor:
     return transforms.Normalize(images.mean, images.std)(transforms.ToTensor()(np.ascontiguousarray(pixels)))
 
 
-def variants(images: Images, crop: int, flips: tuple[bool, ...]) -> torch.Tensor:
+def variants(images: Images, crop: int, flips: tuple[bool, ...], **padding: Any) -> torch.Tensor:
     """Every crop and flip of every training image: (images, variants, C, H, W)."""
     every = []
     for image in images.train.images.numpy():
-        padded = np.pad(image, ((crop, crop), (crop, crop), (0, 0)))
+        padded = np.pad(image, ((crop, crop), (crop, crop), (0, 0)), **padding)
         windows = [padded[top:top + HEIGHT, left:left + WIDTH]
                    for top in range(2 * crop + 1) for left in range(2 * crop + 1)]
         every.append([normalised(images, window[:, ::-1] if flip else window) for window in windows for flip in flips])
@@ -78,6 +80,15 @@ def test_a_batch_holds_crops_and_flips_of_its_images_each_equally_often(channels
         x, y = batches.batch(7, iteration)
         counts.update(found(x, candidates[y]))
     check_uniform(counts, candidates.shape[1])
+
+
+@pytest.mark.parametrize("crop, flip", [(1, False), (2, True), (3, True)])
+def test_reflected_padding_is_numpys(crop: int, flip: bool) -> None:
+    images = made_up(3, Augmentation(crop, flip, padding="reflect"))
+    batches, candidates = Batches(images, 4), variants(images, crop, (False, True) if flip else (False,), mode="reflect")
+    for iteration in range(60):
+        x, y = batches.batch(7, iteration)
+        assert ((x[:, None] - candidates[y]).abs().amax((2, 3, 4)) < 1e-5).any(1).all()
 
 
 @pytest.mark.parametrize("side", [1, 2, 3])
