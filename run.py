@@ -20,9 +20,11 @@ from tqdm import tqdm
 from methods.settings import TrainingSettings
 from methods.table import METHODS, method_class
 from methods.training import Diverged
+from nas.comparable import read_rows
 from nas.comparison import Comparison
 from nas.evaluate import Evaluator
 from nas.evaluators import EVALUATORS, SearchEvaluator
+from nas.fair_table import as_csv, fair_table, written
 from nas.images import Batches
 from nas.objectives import OBJECTIVES, checked_objectives
 from nas.plots import pareto_plot
@@ -59,9 +61,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser() -> Parser:
-    """The command line: four commands, and the options of each."""
+    """The command line: five commands, and the options of each."""
     top = Parser(prog="run.py", description=__doc__, allow_abbrev=False)
-    commands = top.add_subparsers(dest="command", required=True, metavar="search | evaluate | profile | list")
+    commands = top.add_subparsers(dest="command", required=True, metavar="search | evaluate | profile | compare | list")
 
     search = _command(commands, "search", "search a space with a strategy")
     _problem_options(search, task="digits(validation=0.4)", space="small")
@@ -82,6 +84,10 @@ def parser() -> Parser:
     evaluate.add_argument("--methods", nargs="+", default=["dgl", "backprop"], metavar="M",
                           help="how to train; see `run.py list`")
     evaluate.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0..N-1")
+    evaluate.add_argument("--scale", type=float, default=None, metavar="S",
+                          help="a trial: of --epochs or --iterations, and of the images for training and validation, the share "
+                               "S in 0..1, so that S * S is left of the steps of so many epochs; the test split stays whole, "
+                               "and rows say S")
     evaluate.add_argument("--ensemble", type=int, default=1, metavar="M", help="also sum the last M heads at test time")
     _training_options(evaluate, epochs=30, several=True)
 
@@ -91,15 +97,21 @@ def parser() -> Parser:
     profile.add_argument("--method", default="dgl", help="what trains it; see `run.py list`")
     _training_options(profile, epochs=1)
 
-    _command(commands, "list", "what there is, with one line each")
+    compare = _command(commands, "compare", "methods against K, from the rows of evaluate", config=False)
+    compare.add_argument("csv", nargs="+", type=Path, metavar="CSV", help="files that evaluate wrote")
+    compare.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUE",
+                         help="only rows with this cell; may come several times, values of one column are alternatives")
+    compare.add_argument("--out", type=Path, metavar="FILE", help="also write the table there, as CSV with raw numbers")
+
+    _command(commands, "list", "what there is, with one line each", config=False)
     return top
 
 
-def _command(commands: Any, name: str, text: str) -> Parser:
+def _command(commands: Any, name: str, text: str, *, config: bool = True) -> Parser:
     command = commands.add_parser(name, help=text, description=text, allow_abbrev=False,
                                   formatter_class=Formatter)
     command.add_argument("--json", action="store_true", help="print the facts for programs, and no progress")
-    if name != "list":
+    if config:
         command.add_argument("--config", type=Path, metavar="FILE", help="options from a YAML file; flags win")
         command.add_argument("--print-config", action="store_true", help="print all options as such a file, and stop")
     return command
@@ -133,6 +145,8 @@ def _training_options(command: Parser, *, epochs: int, several: bool = False) ->
     command.add_argument("--precision", default="fp32", help="fp32, bf16 or fp16")
     command.add_argument("--checkpoint-units", action="store_true", help="less memory, more computing")
     command.add_argument("--compile", default="no", help="no, default or reduce-overhead (CUDA graphs)")
+    command.add_argument("--class-batches", metavar="C",
+                         help="classes(num=20,until=0.5): batches of the first half hold 20 classes each")
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -196,7 +210,8 @@ def main(argv: list[str]) -> int:
         if getattr(options, "print_config", False):
             print(yaml.safe_dump(settings_of(options), sort_keys=False), end="")
             return 0
-        commands = {"search": run_search, "evaluate": run_evaluate, "profile": run_profile, "list": run_list}
+        commands = {"search": run_search, "evaluate": run_evaluate, "profile": run_profile, "compare": run_compare,
+                    "list": run_list}
         commands[options.command](options)
         return 0
     except KeyboardInterrupt:
@@ -332,6 +347,16 @@ def run_profile(options: argparse.Namespace) -> None:
     print(cost_table(costs, decoupling))
 
 
+def run_compare(options: argparse.Namespace) -> None:
+    """Show the fair table of the rows that are asked for."""
+    if options.out and options.out.resolve() in [path.resolve() for path in options.csv]:
+        raise UserError(f"--out would replace {options.out}, which is read; name another file")
+    fair = fair_table(read_rows(options.csv, options.where))
+    if options.out:
+        options.out.write_text(as_csv(fair), encoding="utf-8")
+    print(json.dumps(asdict(fair)) if options.json else written(fair))
+
+
 def run_list(options: argparse.Namespace) -> None:
     """Show what there is."""
     tables: dict[str, dict[str, str]] = {"spaces": named_spaces()}
@@ -373,21 +398,38 @@ def read_problem(options: argparse.Namespace, method: str, seed: int, lr: float,
     device = read_device(options.device)
     task = TASKS.resolve(options.task)
     resolved_method = METHODS.resolve(method)
-    images = TASKS.build(task, options.data_dir).to(device)
+    images = TASKS.build(task, options.data_dir)
+    share = checked_scale(getattr(options, "scale", None))
+    images = (images if share == 1 else images.scaled(share)).to(device)
     space = read_space(options.space, images.input_shape, images.num_classes)
-    iterations = options.iterations
+    iterations, num_batches = options.iterations, Batches(images, options.batch_size).num_batches
     if iterations is None:
         epochs = options.default_epochs if options.epochs is None else options.epochs
         if epochs < 1:
             raise UserError(f"--epochs is a whole number from 1 on, but {epochs} came")
-        iterations = epochs * Batches(images, options.batch_size).num_batches
+        iterations = shortened(epochs, share) * num_batches
+    else:
+        iterations = shortened(iterations, share)
     given = {field.name: getattr(options, field.name) for field in fields(TrainingSettings) if hasattr(options, field.name)}
     settings = TrainingSettings(**given | {"iterations": iterations, "lr": lr, "schedule": schedule})
     results, runs = (getattr(options, name, Path(name)) for name in ("results", "runs"))
     for folder in (results, runs):
         if folder.exists() and not folder.is_dir():
             raise UserError(f"--results and --runs are folders, but {folder} is a file; name another")
-    return Problem(space, str(resolved_method), str(task), images, settings, seed, device, results, runs)
+    return Problem(space, str(resolved_method), str(task), images, settings, seed, device, results, runs,
+                   scale=None if share == 1 else share)
+
+
+def checked_scale(scale: float | None) -> float:
+    """The share of a trial; 1, the whole, where none is given."""
+    if scale is not None and not 0 < scale <= 1:
+        raise UserError(f"--scale is the share that a trial takes, above 0 and at most 1, but {scale} came")
+    return 1.0 if scale is None else scale
+
+
+def shortened(count: int, share: float) -> int:
+    """`count` epochs or iterations in a trial: at least one where there was one."""
+    return max(min(count, 1), round(count * share))
 
 
 def read_evaluator(options: argparse.Namespace, problem: Problem, strategy: Component, report: Report) -> SearchEvaluator:
@@ -451,7 +493,8 @@ def say_where(problem: Problem, options: argparse.Namespace) -> None:
         return
     threads = f", {options.threads} thread{'s' if options.threads > 1 else ''} a process" if problem.device.type == "cpu" else ""
     sharing = "; start the same command again to share the work" if options.command == "evaluate" else ""
-    print(f"on {problem.device}{threads}, channels-last, {problem.settings.precision}{sharing}", file=sys.stderr)
+    trial = f", a trial of scale {problem.scale:g}" if problem.scale else ""
+    print(f"on {problem.device}{threads}, channels-last, {problem.settings.precision}{trial}{sharing}", file=sys.stderr)
 
 
 def command_line() -> str:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from methods.class_limit import CLASS_LIMITS, ClassLimit
 from methods.optimization import OPTIMIZERS, SCHEDULES
 from spaces.errors import UserError, unknown
 
@@ -26,6 +27,7 @@ class TrainingSettings:
     precision         fp32, or autocast to bf16, or to fp16 with loss scaling
     checkpoint_units  keep only the units' inputs for the backward pass and compute the rest again
     compile           compile each stage with torch.compile; reduce-overhead adds CUDA graphs
+    class_batches     classes(num=20,until=0.5): batches of the first half hold 20 classes each; None: no limit
     """
 
     iterations: int = 1000
@@ -37,6 +39,7 @@ class TrainingSettings:
     precision: Precision = "fp32"
     checkpoint_units: bool = False
     compile: Compile = "no"
+    class_batches: str | None = None
 
     def __post_init__(self) -> None:
         for name, lowest in (("iterations", 1), ("batch_size", 2)):
@@ -49,4 +52,11 @@ class TrainingSettings:
                 raise unknown(name, getattr(self, name), choices)
         object.__setattr__(self, "optimizer", str(OPTIMIZERS.resolve(self.optimizer)))
         object.__setattr__(self, "schedule", str(SCHEDULES.resolve(self.schedule)))
-        SCHEDULES.build(self.schedule)  # refuses values that do not hold
+        if self.class_batches is not None:
+            object.__setattr__(self, "class_batches", str(CLASS_LIMITS.resolve(self.class_batches)))
+        _ = SCHEDULES.build(self.schedule), self.class_limit  # refuse values that do not hold
+
+    @property
+    def class_limit(self) -> ClassLimit | None:
+        """What `class_batches` means for so many iterations."""
+        return None if self.class_batches is None else CLASS_LIMITS.build(self.class_batches, self.iterations)

@@ -43,7 +43,8 @@ class Evaluator:
     @cached_property
     def batches(self) -> Batches:
         """The training batches."""
-        return Batches(self.problem.images, self.problem.settings.batch_size)
+        settings = self.problem.settings
+        return Batches(self.problem.images, settings.batch_size, limit=settings.class_limit)
 
     def key(self, decoupling: Decoupling) -> dict[str, Cell]:
         """The cells that make two rows the same evaluation."""

@@ -2,44 +2,84 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
-from torch.nn import functional
 
+from methods.class_limit import ClassLimit
+from nas.augmentation import NONE, Augmentation, cut_out, normalised, row_constants, windows
+from nas.class_limited import ClassLimited
 from spaces.errors import UserError
 
+Draw = tuple[int, ...]  # what the random numbers of a batch are seeded by
 Batch = tuple[torch.Tensor, torch.Tensor]  # x float32 (N, C, H, W), channels_last; y int64 (N,)
+
+
+class Samples(Protocol):
+    """One part of a task's samples, wherever their pixels are: in memory (`Split`) or in files (`FolderSplit`)."""
+
+    @property
+    def labels(self) -> torch.Tensor:
+        """int64 (N,), on the device on which samples are drawn."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of one sample."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches come to lie."""
+
+    @property
+    def ahead(self) -> int:
+        """How many batches should be requested before they are needed."""
+
+    def __len__(self) -> int: ...
+
+    def to(self, device: torch.device) -> Samples: ...
+
+    def at(self, index: torch.Tensor) -> Samples:
+        """The part at these places, in this order."""
+
+    def request(self, index: torch.Tensor, draw: Draw | None) -> Callable[[], Batch]:
+        """Begin to read the samples at `index`; the result waits for their uint8 (N, H, W, C) and int64 (N,).
+
+        `draw` seeds what is random in reading files; None reads them as evaluation does.
+        """
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """One part of a task's samples: `images` uint8 (N, H, W, C) and `labels` int64 (N,)."""
+    """Samples in memory: `images` uint8 (N, H, W, C) and `labels` int64 (N,)."""
 
     images: torch.Tensor
     labels: torch.Tensor
+    ahead = 0
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        _, height, width, channels = self.images.shape
+        return height, width, channels
+
+    @property
+    def device(self) -> torch.device:
+        return self.images.device
+
     def to(self, device: torch.device) -> Split:
         return Split(self.images.to(device), self.labels.to(device))
 
+    def at(self, index: torch.Tensor) -> Split:
+        return Split(self.images[index], self.labels[index])
 
-@dataclass(frozen=True)
-class Augmentation:
-    """What a random batch does to its images; `Augmentation()` leaves them as they are.
-
-    `crop`: the image is padded by so many black pixels a side and a window of its own size is drawn. `flip`: left and
-    right are swapped in half of the images. `cutout`: a square of so many pixels a side, its centre uniform over the
-    image, becomes the training mean, and what overhangs is dropped (DeVries & Taylor 2017, arXiv 1708.04552).
-    """
-
-    crop: int = 0
-    flip: bool = False
-    cutout: int = 0
+    def request(self, index: torch.Tensor, draw: Draw | None) -> Callable[[], Batch]:
+        return lambda: (self.images.index_select(0, index), self.labels.index_select(0, index))
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,40 +90,51 @@ class Images:
     the whole training set, which differ from these in the third digit. The test split stays unread until `test()`.
     """
 
-    train: Split
-    validation: Split
-    read_test: Callable[[], Split]
+    train: Samples
+    validation: Samples
+    read_test: Callable[[], Samples]
     num_classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation = NONE
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of one sample."""
-        _, height, width, channels = self.train.images.shape
+        height, width, channels = self.train.image_shape
         return channels, height, width
 
-    def test(self) -> Split:
+    def test(self) -> Samples:
         """Read the test split, onto the device of the others; an unreadable one is a UserError."""
-        return self.read_test().to(self.train.images.device)
+        return self.read_test().to(self.train.device)
+
+    def scaled(self, share: float) -> Images:
+        """For a trial: a random `share` of training and validation; the test split, mean and std stay those of the whole."""
+        return replace(self, train=_part(self.train, share), validation=_part(self.validation, share))
 
     def to(self, device: torch.device) -> Images:
         return replace(self, train=self.train.to(device), validation=self.validation.to(device))
 
 
+def _part(samples: Samples, share: float) -> Samples:
+    """A random `share` of the samples, rounded but at least one, in their order; the same at every call."""
+    chosen = np.random.default_rng((0, 2)).permutation(len(samples))[:max(1, round(share * len(samples)))]
+    return samples.at(torch.from_numpy(np.sort(chosen)))
+
+
 class Batches:
     """Random batches of one split, each a function of (seed, iteration) alone, so training resumes without saved state.
 
-    An epoch is a permutation drawn from (seed, epoch); its last, incomplete batch is left out. All that is random is
-    drawn on the CPU, so a seed gives the same crops on every device, and nothing waits for the device.
+    An epoch is a permutation drawn from (seed, epoch); its last, incomplete batch is left out. With a `limit` its first
+    iterations are drawn by `ClassLimited` instead. All that is random is drawn on the CPU, so a seed gives the same crops
+    on every device, and nothing waits for the device.
     """
 
-    def __init__(self, images: Images, batch_size: int, *, split: Split | None = None,
-                 augmentation: Augmentation | None = None) -> None:
+    def __init__(self, images: Images, batch_size: int, *, split: Samples | None = None,
+                 augmentation: Augmentation | None = None, limit: ClassLimit | None = None) -> None:
         """Of the training split, augmented as the task says, unless another `split` or `augmentation` is given.
 
-        A batch size outside 1..len(split) is a UserError.
+        A batch size outside 1..len(split) and a limit that the split cannot keep are UserErrors.
         """
         self._split = images.train if split is None else split
         if not 1 <= batch_size <= len(self._split):
@@ -92,24 +143,44 @@ class Batches:
         self.batch_size = batch_size
         self.num_batches = len(self._split) // batch_size  # an epoch's
         self._augmentation = images.augmentation if augmentation is None else augmentation
-        self._constants = _constants(images, self._split.images.device)
+        self._constants = row_constants(images.mean, images.std, images.input_shape[2], self._split.device)
+        self._limited_until = limit.iterations if limit else 0
+        self._limited = ClassLimited(self._split.labels, images.num_classes, limit.num, batch_size) if limit else None
         self._epoch: tuple[tuple[int, int], torch.Tensor] | None = None
+        self._requested: dict[tuple[int, int], Callable[[], Batch]] = {}
 
     def batch(self, seed: int, iteration: int) -> Batch:
         """x float32 (N, C, H, W) in channels_last, y int64 (N,), on the device of the split; seeds and iterations are >= 0."""
+        pixels, y = self._read(seed, iteration)
+        top, left, flip, cut_y, cut_x = self._draws(seed, iteration).to(pixels.device, non_blocking=True)
+        augmentation = self._augmentation
+        x = normalised(windows(pixels, augmentation.crop, augmentation.padding, top, left, flip), self._constants)
+        if augmentation.cutout:
+            cut_out(x, cut_y, cut_x, augmentation.cutout)
+        return x, y
+
+    def _read(self, seed: int, iteration: int) -> Batch:
+        """The batch's pixels and labels; as many batches behind it are requested as the split likes."""
+        requested: dict[tuple[int, int], Callable[[], Batch]] = {}
+        for number in range(iteration, iteration + 1 + self._split.ahead):
+            known = self._requested.get((seed, number))
+            draw = (seed, 3, number) if self._augmentation.resized_crop else None
+            requested[seed, number] = known or self._split.request(self._index(seed, number), draw)
+        self._requested = requested
+        return requested.pop((seed, iteration))()
+
+    def _index(self, seed: int, iteration: int) -> torch.Tensor:
+        """int64 (batch_size,): the samples of the batch."""
+        if self._limited is not None and iteration < self._limited_until:
+            index = self._limited.index(np.random.default_rng((seed, 2, iteration)))
+            return torch.from_numpy(index).to(self._split.labels.device, non_blocking=True)
         epoch, position = divmod(iteration, self.num_batches)
-        index = self._order(seed, epoch)[position * self.batch_size:][:self.batch_size]
-        top, left, flip, cut_y, cut_x = self._draws(seed, iteration).to(index.device, non_blocking=True)
-        pixels = _windows(self._split.images.index_select(0, index), self._augmentation.crop, top, left, flip)
-        x = _normalised(pixels, self._constants)
-        if self._augmentation.cutout:
-            _cut_out(x, cut_y, cut_x, self._augmentation.cutout)
-        return x, self._split.labels.index_select(0, index)
+        return self._order(seed, epoch)[position * self.batch_size:][:self.batch_size]
 
     def _draws(self, seed: int, iteration: int) -> torch.Tensor:
         """int64 (5, N): the crop's offset from the top and from the left, flip or not, the cut-out's centre (y, x)."""
         offsets = 2 * self._augmentation.crop + 1
-        limits = (offsets, offsets, 1 + self._augmentation.flip, *self._split.images.shape[1:3])
+        limits = (offsets, offsets, 1 + self._augmentation.flip, *self._split.image_shape[:2])
         generator = np.random.default_rng((seed, 0, iteration))
         return torch.from_numpy(generator.integers(np.array(limits)[:, None], size=(5, self.batch_size)))
 
@@ -121,48 +192,18 @@ class Batches:
         return self._epoch[1]
 
 
-def eval_batches(images: Images, split: Split, batch_size: int) -> Iterator[Batch]:
+def eval_batches(images: Images, split: Samples, batch_size: int) -> Iterator[Batch]:
     """The samples of `split` once, in order, normalised as in training, not augmented; the last batch may be smaller."""
-    constants = _constants(images, split.images.device)
-    for batch, labels in zip(split.images.split(batch_size), split.labels.split(batch_size), strict=True):
-        yield _normalised(batch, constants), labels
+    constants = row_constants(images.mean, images.std, images.input_shape[2], split.device)
+    requested: deque[Callable[[], Batch]] = deque()
+    for index in torch.arange(len(split), device=split.labels.device).split(batch_size):
+        requested.append(split.request(index, None))
+        if len(requested) > split.ahead:
+            yield _evaluated(requested.popleft(), constants)
+    for read in requested:
+        yield _evaluated(read, constants)
 
 
-def _windows(images: torch.Tensor, pad: int, top: torch.Tensor, left: torch.Tensor, flip: torch.Tensor) -> torch.Tensor:
-    """Of each uint8 (N, H, W, C), mirrored where `flip` is 1 and padded with zeros, the (H, W) window at (top, left).
-
-    Every window of every image, mirrored or not, is a view; one lookup copies those that are wanted.
-    """
-    count, height, width, _ = images.shape
-    padded = functional.pad(torch.stack([images, images.flip(2)]), (0, 0, pad, pad, pad, pad))
-    windows = padded.unfold(2, height, 1).unfold(3, width, 1).permute(0, 1, 2, 3, 5, 6, 4)
-    return windows[flip, torch.arange(count, device=images.device), top, left]
-
-
-def _constants(images: Images, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Factor and summand for the W * C numbers of a row: sums over whole rows are vectorised, over C channels not."""
-    mean, std = torch.tensor(images.mean, dtype=torch.float64), torch.tensor(images.std, dtype=torch.float64)
-    factor, summand, width = 1 / (255 * std), -mean / std, images.input_shape[2]
-    return factor.repeat(width).to(device, torch.float32), summand.repeat(width).to(device, torch.float32)
-
-
-def _normalised(pixels: torch.Tensor, constants: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-    """uint8 (N, H, W, C) -> (pixel / 255 - mean) / std, float32 (N, C, H, W) in channels_last."""
-    factor, summand = constants
-    rows = pixels.reshape(-1, len(factor)).float()
-    return torch.addcmul(summand, rows, factor, out=rows).view(pixels.shape).permute(0, 3, 1, 2)
-
-
-def _cut_out(x: torch.Tensor, centre_y: torch.Tensor, centre_x: torch.Tensor, side: int) -> None:
-    """Set a square of each (C, H, W), where it lies inside, to 0, which is the mean of normalised pixels."""
-    _, channels, height, width = x.shape
-    y = torch.arange(height, device=x.device)
-    x_of_row = torch.arange(width * channels, device=x.device) // channels  # whole rows, for the reason of _constants
-    hole = _covered(y, centre_y, side)[:, :, None] * _covered(x_of_row, centre_x, side)[:, None, :]
-    x.permute(0, 2, 3, 1).view(hole.shape).mul_(1 - hole)
-
-
-def _covered(places: torch.Tensor, centres: torch.Tensor, side: int) -> torch.Tensor:
-    """float32 (N, places): 1 in the `side` places from centre - side // 2 on, else 0."""
-    distance = places - (centres[:, None] - side // 2)
-    return ((distance >= 0) & (distance < side)).float()
+def _evaluated(read: Callable[[], Batch], constants: tuple[torch.Tensor, torch.Tensor]) -> Batch:
+    pixels, labels = read()
+    return normalised(pixels, constants), labels

@@ -37,7 +37,7 @@ class Problem:
 
     `method` and `task` are written with all their settings. `results` is the folder of the CSV files, `runs` that of
     unfinished runs. `objectives` are what a search minimises, names of `nas.objectives.OBJECTIVES`; an evaluation is the
-    same whatever they are.
+    same whatever they are. `scale` is the share to which `images` and `settings` were shortened for a trial, None for none.
     """
 
     space: SearchSpace
@@ -50,6 +50,7 @@ class Problem:
     results: Path
     runs: Path
     objectives: tuple[str, ...] = ("error",)
+    scale: float | None = None
 
     def adapt(self, decoupling: Decoupling) -> Decoupling:
         """The decoupling that the method trains when this one is asked for."""
@@ -72,11 +73,12 @@ class Problem:
             "task": self.task,
             "seed": self.seed,
             **asdict(self.settings),
+            "scale": self.scale,
         }
 
     def run_folder(self, key: Mapping[str, Cell]) -> Path:
         """Where the unfinished state of the run with this key lies."""
-        text = json.dumps(dict(key), sort_keys=True)
+        text = json.dumps({name: cell for name, cell in key.items() if cell is not None}, sort_keys=True)
         return self.runs / hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

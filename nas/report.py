@@ -13,6 +13,7 @@ from scipy.stats import t as student_t
 
 from nas.profile import Cost
 from nas.search import Evaluated, Searched
+from spaces.component import Component
 from spaces.decoupling import Decoupling
 
 
@@ -44,24 +45,34 @@ def summarise(rows: Iterable[Mapping[str, str]], column: str = "test_error") -> 
     for name in {column, "test_error", "validation_error", "step_seconds", "num_blocks", "peak_activation_bytes"}:
         frame[name] = pd.to_numeric(frame[name]) if name in frame else math.nan
     frame["error"] = 100 * frame[column].fillna(frame["test_error"]).fillna(1.0)
-    frame["method"] = frame["method"].map(_short_names(list(frame["method"].unique())))
+    frame["method"] = frame["method"].map(short_names(frame["method"].unique()))
     groups = frame.groupby(["method", "decoupling"], sort=False)
     return sorted((_summary(str(method), str(point), group) for (method, point), group in groups), key=lambda s: s.mean)
 
 
-def _short_names(methods: Sequence[str]) -> dict[str, str]:
-    """Each method's name, with its settings only where another method has the same name."""
-    bare = [method.partition("(")[0] for method in methods]
-    return {method: name if bare.count(name) == 1 else method for method, name in zip(methods, bare, strict=True)}
+def short_names(methods: Iterable[str]) -> dict[str, str]:
+    """Each method's name, with the settings in which it differs from another of the same name."""
+    parsed = {method: Component.parse(method) for method in methods}
+    short = {}
+    for method, own in parsed.items():
+        others = [other.settings for other in parsed.values() if other.name == own.name]
+        differing = tuple(setting for setting in own.settings if any(setting not in other for other in others))
+        short[method] = str(Component(own.name, differing))
+    return short
+
+
+def half_interval(errors: pd.Series) -> float | None:
+    """Half the width of the 95 % interval of the mean (Student's t); None for a single value."""
+    n = len(errors)
+    return float(student_t.ppf(0.975, n - 1)) * float(errors.std()) / n**0.5 if n > 1 else None
 
 
 def _summary(method: str, decoupling: str, group: pd.DataFrame) -> Summary:
     n, std, seconds = len(group), float(group["error"].std()), group["step_seconds"].dropna()
-    several = n > 1
     return Summary(
         method=method, decoupling=decoupling, num_blocks=int(group["num_blocks"].iloc[0]), n=n,
-        mean=float(group["error"].mean()), std=std if several else None,
-        interval=float(student_t.ppf(0.975, n - 1)) * std / n**0.5 if several else None,
+        mean=float(group["error"].mean()), std=std if n > 1 else None,
+        interval=half_interval(group["error"]),
         validation=100 * float(group["validation_error"].mean()),
         peak_activation_bytes=int(group["peak_activation_bytes"].iloc[0]),
         step_seconds=float(seconds.mean()) if len(seconds) else None, diverged=int((group["status"] != "ok").sum()),

@@ -65,7 +65,7 @@ def _agreeing(log: ResultsLog, problem: Problem) -> list[Row]:
         raise UserError(f"a table has a row for each trained decoupling, but {log.path} has none; benchmarks/ground_truth.py "
                         f"makes one")
     key = problem.key(Decoupling((), ()))
-    wanted = {name: str(value) for name, value in key.items() if name not in ("decoupling", "seed")}
+    wanted = {name: "" if value is None else str(value) for name, value in key.items() if name not in ("decoupling", "seed")}
     differing = [[name for name in wanted if row.get(name, "") != wanted[name]] for row in rows]
     nearest = min(range(len(rows)), key=lambda i: len(differing[i]))
     if differing[nearest]:

@@ -107,7 +107,10 @@ class Table(Generic[T], Mapping[str, Callable[..., T]]):
         return len(self._entries)
 
     def resolve(self, text: str | Component) -> Component:
-        """The component with every setting filled in and checked; an unknown setting or a wrong type is a UserError."""
+        """The component with every setting filled in and checked; an unknown setting or a wrong type is a UserError.
+
+        A setting that is None by default and in fact is left out, so that a new optional setting renames no old result.
+        """
         component = Component.parse(text) if isinstance(text, str) else text
         parameters = self.parameters(component.name)
         given = self._named(component, parameters)
@@ -120,7 +123,8 @@ class Table(Generic[T], Mapping[str, Callable[..., T]]):
                 value = tuple(value)
             if name in given or isinstance(value, bool | int | float | str | tuple):
                 value = _typed(value, parameter.annotation, f"{self.kind} {component.name}, setting {name}")
-            settings.append((name, value))
+            if value is not None or parameter.default is not None:
+                settings.append((name, value))
         return Component(component.name, tuple(settings))
 
     def build(self, text: str | Component, *context: Any) -> T:

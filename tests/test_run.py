@@ -595,3 +595,45 @@ def test_a_reader_that_has_seen_enough_and_a_terminal_without_box_characters():
     process = start("list", env={"PYTHONIOENCODING": "ascii"})
     process.stdout.close()
     assert process.stderr.read() == "" and process.wait() == 0
+
+
+# ---- a trial, and the fair table
+
+@pytest.mark.parametrize("length, iterations", [(("--epochs", "4"), 2 * (1293 // 2 // 32)), (("--iterations", "9"), 4)])
+def test_a_trial_is_shorter_in_steps_and_images_and_its_row_says_so(succeed, length, iterations):
+    """Of digits' 1293 images for training, batches of 32: half the epochs of half the images."""
+    argv = ("evaluate", "--space", "small(width=0.25)", "--batch-size", "32", "--methods", "backprop", "--seeds", "1", "--json")
+    (row,) = json.loads(succeed(*argv, *length, "--scale", "0.5"))["rows"]
+    assert (row["iterations"], row["scale"]) == (str(iterations), "0.5")
+    assert json.loads(succeed(*argv, *length, "--scale", "0.5"))["new_rows"] == 0
+
+
+def test_a_whole_run_keeps_its_row_and_is_none_of_a_trials(succeed):
+    argv = ("evaluate", *TINY, "--methods", "backprop", "--seeds", "1", "--json")
+    assert json.loads(succeed(*argv))["new_rows"] == 1
+    assert json.loads(succeed(*argv, "--scale", "1"))["new_rows"] == 0
+    assert json.loads(succeed(*argv, "--iterations", "4", "--scale", "0.5"))["new_rows"] == 1
+
+
+@pytest.mark.parametrize("scale, said", [("0", "above 0"), ("1.1", "at most 1"), ("nan", "above 0"), ("0.001", "batch size 32")])
+def test_a_trial_that_leaves_nothing_to_train_on_is_refused(call, scale, said):
+    code, _, err = call("evaluate", *TINY, "--scale", scale)
+    assert code == 2 and said in err and err.count("\n") == 1
+
+
+def test_the_rows_of_evaluate_make_a_fair_table(succeed, call):
+    succeed(*EVALUATE, "--methods", "dgl", "backprop", "--json")
+    succeed(*EVALUATE, "--methods", "backprop", "--checkpoint-units", "--json")
+    csv = "results/evaluate.csv"
+    fair = json.loads(succeed("compare", csv, "--json", "--out", "fair.csv"))
+    lines = {(line["method"], line["checkpoint_units"], line["num_blocks"], line["n"]) for line in fair["lines"]}
+    assert lines == {("dgl", False, 2, 2), ("backprop", False, 1, 2), ("backprop", True, 1, 2)}
+    table = pd.read_csv("fair.csv")
+    assert table["test_error"].tolist() == pytest.approx([line["test_error"] for line in fair["lines"]])
+    rows = pd.read_csv(csv)
+    mean = rows[rows["method"].str.startswith("dgl")]["test_error"].mean()
+    assert f"{100 * mean:.2f}" in succeed("compare", csv, "--where", "method=dgl")
+    succeed(*EVALUATE, "--methods", "dgl", "--iterations", "3", "--json")
+    code, _, err = call("compare", csv)
+    assert code == 2 and "iterations is 2, 3" in err and err.count("\n") == 1
+    assert call("compare", csv, "--out", csv)[0] == 2

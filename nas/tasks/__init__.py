@@ -3,7 +3,9 @@
 from nas.images import Images
 from nas.tasks.arrays import arrays
 from nas.tasks.digits import digits
-from nas.tasks.torchvision_sets import cifar10, cifar100, fashion_mnist
+from nas.tasks.imagenet import imagenet
+from nas.tasks.tiny_imagenet import tiny_imagenet
+from nas.tasks.torchvision_sets import cifar10, cifar100, fashion_mnist, stl10, svhn
 from spaces.component import Table
 
 TASKS: Table[Images] = Table("task", {
@@ -11,5 +13,9 @@ TASKS: Table[Images] = Table("task", {
     "cifar10": cifar10,
     "cifar100": cifar100,
     "fashion_mnist": fashion_mnist,
+    "svhn": svhn,
+    "stl10": stl10,
+    "tiny_imagenet": tiny_imagenet,
+    "imagenet": imagenet,
     "arrays": arrays,
 })

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nas.images import Augmentation, Images, Split
+from nas.augmentation import Augmentation, Padding
+from nas.images import Images, Split
 from nas.tasks.hold_out import checked, hold_out
 from spaces.errors import UserError
 
@@ -19,7 +20,7 @@ _READ_ERRORS = (OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError
 
 
 def arrays(data_dir: Path, *, root: str, validation: float = 0.1, split_seed: int = 0, crop: int = 0,
-           flip: bool = False, cutout: int = 0) -> Images:
+           flip: bool = False, cutout: int = 0, padding: Padding = None) -> Images:
     """Your own images: `train.npz` and `test.npz` in the folder `root`, each with the arrays `images` and `labels`.
 
     `images` is uint8 (N, H, W) or (N, H, W, C), `labels` whole numbers (N,); the classes are
@@ -34,7 +35,7 @@ def arrays(data_dir: Path, *, root: str, validation: float = 0.1, split_seed: in
     if not test.is_file():
         raise UserError(f"there is no {test}; the task arrays needs it beside train.npz")
     return hold_out(pool, num_classes, partial(_read_test, test, num_classes, tuple(pool.images.shape[1:])),
-                    validation=validation, split_seed=split_seed, augmentation=Augmentation(crop, flip, cutout))
+                    validation=validation, split_seed=split_seed, augmentation=Augmentation(crop, flip, cutout, padding))
 
 
 def _read_test(path: Path, num_classes: int, shape: tuple[int, ...]) -> Split:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from nas.images import Augmentation, Images, Split
+from nas.augmentation import Augmentation
+from nas.images import Images, Split
 from spaces.errors import UserError
 
 
@@ -31,27 +32,32 @@ def checked(images: np.ndarray, labels: np.ndarray, num_classes: int, source: st
 
 def hold_out(pool: Split, num_classes: int, read_test: Callable[[], Split], *, validation: float, split_seed: int,
              augmentation: Augmentation) -> Images:
-    """Split `pool` by a permutation drawn from `split_seed`: its first part, the share `validation`, is held out.
-
-    The share is rounded to whole samples; the split is not stratified. A share that leaves a part empty, a negative
-    seed and an augmentation that does not fit the images are UserErrors.
-    """
-    num_validation = round(validation * len(pool)) if 0 < validation < 1 else 0
-    if not 1 <= num_validation < len(pool):
-        raise UserError(f"validation is a share between 0 and 1 that leaves a sample on both sides, but {validation} "
-                        f"of {len(pool)} samples came; try validation=0.1")
-    if split_seed < 0:
-        raise UserError(f"split_seed is a whole number from 0 on, but {split_seed} came")
-    _check_augmentation(augmentation, min(pool.images.shape[1:3]))
-    order = torch.from_numpy(np.random.default_rng(split_seed).permutation(len(pool)))
-    train, held_out = order[num_validation:], order[:num_validation]
+    """Split `pool` as `parts` says. An augmentation that does not fit the images is a UserError."""
+    train, held_out = parts(len(pool), validation=validation, split_seed=split_seed)
+    check_augmentation(augmentation, min(pool.image_shape[:2]))
     images = pool.images[train]
     mean, std = _mean_and_std(images)
     return Images(Split(images, pool.labels[train]), Split(pool.images[held_out], pool.labels[held_out]), read_test,
                   num_classes, mean, std, augmentation)
 
 
-def _check_augmentation(augmentation: Augmentation, side: int) -> None:
+def parts(num_samples: int, *, validation: float, split_seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The places of training and of validation in a permutation drawn from `split_seed`: its first part is held out.
+
+    The share `validation` is rounded to whole samples; the split is not stratified. A share that leaves a part empty and a
+    negative seed are UserErrors.
+    """
+    num_validation = round(validation * num_samples) if 0 < validation < 1 else 0
+    if not 1 <= num_validation < num_samples:
+        raise UserError(f"validation is a share between 0 and 1 that leaves a sample on both sides, but {validation} "
+                        f"of {num_samples} samples came; try validation=0.1")
+    if split_seed < 0:
+        raise UserError(f"split_seed is a whole number from 0 on, but {split_seed} came")
+    order = torch.from_numpy(np.random.default_rng(split_seed).permutation(num_samples))
+    return order[num_validation:], order[:num_validation]
+
+
+def check_augmentation(augmentation: Augmentation, side: int) -> None:
     if not 0 <= augmentation.crop < side:
         raise UserError(f"crop pads by 0..{side - 1} pixels where the shorter side has {side}, but {augmentation.crop} "
                         "came; 0 crops nothing")

@@ -75,7 +75,7 @@ def test_a_row_holds_every_setting_score_and_source(problem: Problem, trainings:
     score = make(problem, labels={"strategy": "mine"}, ensemble=2)(POINT)
     (row,) = ResultsLog(problem.results / "rows.csv").rows()
     (trained,) = trainings
-    settings = {name: str(value) for name, value in asdict(problem.settings).items()}
+    settings = {name: "" if value is None else str(value) for name, value in asdict(problem.settings).items()}
     fixed = {"strategy": "mine", "method": problem.method, "decoupling": str(POINT), "task": "toy", "seed": "0",
              "num_blocks": "3", "backbone": str(problem.space.backbone), "space": str(problem.space.spec), "ensemble": "2",
              "status": "ok", "command": "python run.py", "threads": "1", "device": device_name(problem.device),
@@ -133,6 +133,7 @@ def test_a_second_call_reads_the_row(problem: Problem, trainings: list[training.
 SETTINGS: dict[str, Any] = {
     "iterations": 9, "batch_size": 19, "lr": 0.06, "weight_decay": 0.0, "optimizer": "adam", "schedule": "multistep",
     "precision": "bf16", "checkpoint_units": True, "compile": "default",
+    "class_batches": "classes(num=2)",
 }
 REST: dict[str, Any] = {
     "seed": 1, "method": "dgl(label_smoothing=0.0)", "task": "another", "space": read_space("small(width=0.5)", (2, 8, 8), 3),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from nas.images import Augmentation, Batches, Images, Split, eval_batches
+from nas.augmentation import Augmentation
+from nas.images import Batches, Images, Split, eval_batches
 from nas.torchvision_import import torchvision
 from spaces.errors import UserError
 
@@ -33,11 +35,11 @@ def normalised(images: Images, pixels: np.ndarray) -> torch.Tensor:
     return transforms.Normalize(images.mean, images.std)(transforms.ToTensor()(np.ascontiguousarray(pixels)))
 
 
-def variants(images: Images, crop: int, flips: tuple[bool, ...]) -> torch.Tensor:
+def variants(images: Images, crop: int, flips: tuple[bool, ...], **padding: Any) -> torch.Tensor:
     """Every crop and flip of every training image: (images, variants, C, H, W)."""
     every = []
     for image in images.train.images.numpy():
-        padded = np.pad(image, ((crop, crop), (crop, crop), (0, 0)))
+        padded = np.pad(image, ((crop, crop), (crop, crop), (0, 0)), **padding)
         windows = [padded[top:top + HEIGHT, left:left + WIDTH]
                    for top in range(2 * crop + 1) for left in range(2 * crop + 1)]
         every.append([normalised(images, window[:, ::-1] if flip else window) for window in windows for flip in flips])
@@ -78,6 +80,15 @@ def test_a_batch_holds_crops_and_flips_of_its_images_each_equally_often(channels
         x, y = batches.batch(7, iteration)
         counts.update(found(x, candidates[y]))
     check_uniform(counts, candidates.shape[1])
+
+
+@pytest.mark.parametrize("crop, flip", [(1, False), (2, True), (3, True)])
+def test_reflected_padding_is_numpys(crop: int, flip: bool) -> None:
+    images = made_up(3, Augmentation(crop, flip, padding="reflect"))
+    batches, candidates = Batches(images, 4), variants(images, crop, (False, True) if flip else (False,), mode="reflect")
+    for iteration in range(60):
+        x, y = batches.batch(7, iteration)
+        assert ((x[:, None] - candidates[y]).abs().amax((2, 3, 4)) < 1e-5).any(1).all()
 
 
 @pytest.mark.parametrize("side", [1, 2, 3])
@@ -194,3 +205,20 @@ def test_a_gpu_makes_the_same_batches_without_waiting_for_the_host() -> None:
         expected_x, expected_y = Batches(images, 4).batch(0, iteration)
         torch.testing.assert_close(x.cpu(), expected_x, rtol=0, atol=1e-5)
         assert torch.equal(y.cpu(), expected_y)
+
+
+# ---- a trial's share
+
+def test_a_trial_has_a_random_share_of_training_and_validation_and_the_whole_test_split():
+    images = made_up()
+    part = images.scaled(0.5)
+    assert (len(part.train), len(part.validation), len(part.test())) == (6, 2, COUNT)  # 2.5 is rounded to even
+    assert torch.equal(part.train.images, images.train.images[part.train.labels])  # a label is its image's number
+    assert len(set(part.train.labels.tolist())) == 6 and part.train.labels.tolist() != list(range(6))
+    assert (part.mean, part.std) == (images.mean, images.std)
+    assert torch.equal(part.train.labels, images.scaled(0.5).train.labels)
+
+
+def test_the_smallest_trial_keeps_a_sample():
+    part = made_up().scaled(1e-9)
+    assert (len(part.train), len(part.validation)) == (1, 1)

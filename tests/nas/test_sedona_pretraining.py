@@ -14,7 +14,8 @@ import torch
 from torch.nn import functional as F
 
 import run
-from nas.images import Augmentation, Batches
+from nas.augmentation import Augmentation
+from nas.images import Batches
 from nas.problem import Score, silent
 from nas.strategies import STRATEGIES
 from nas.strategies.sedona import meta_learning, pretraining

@@ -91,17 +91,26 @@ def test_a_channel_that_is_the_same_everywhere_stays_finite(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("setting", [
     "validation=0", "validation=1", "validation=-0.1", "validation=1.5", "validation=0.01", "validation=0.999",
-    "split_seed=-1", "crop=-1", "crop=4", "cutout=-1", "cutout=5", "crop=1.5", "flip=1", "padding=2",
+    "split_seed=-1", "crop=-1", "crop=4", "cutout=-1", "cutout=5", "crop=1.5", "flip=1", "padding=2", "padding=black",
 ])
 def test_a_wrong_setting_is_named(folder: Path, setting: str) -> None:
     with pytest.raises(UserError, match=setting.partition("=")[0]):
         TASKS.build(f"arrays(mine,{setting})", folder)
 
 
+def test_a_row_that_exists_keeps_its_task() -> None:
+    """As in results/tabular/small_cifar10.csv and results/cifar10_vgg19/evaluate.csv."""
+    written = "cifar10(validation=0.1,split_seed=0,crop=2,flip=True,cutout=0)"
+    assert str(TASKS.resolve("cifar10")) == str(TASKS.resolve("cifar10(padding=None)")) == written
+    assert str(TASKS.resolve("cifar10(padding=reflect)")) == f"{written[:-1]},padding=reflect)"
+
+
 @pytest.mark.parametrize("name", TASKS)
 def test_every_task_takes_the_same_settings(name: str) -> None:
     component = TASKS.resolve(f"{name}(root=here)" if name == "arrays" else name)
-    assert {"validation", "split_seed", "crop", "flip", "cutout"} <= set(dict(component.settings))
+    shape = "size" if name == "imagenet" else "crop"  # whose images are cut out of larger ones, of any size
+    assert {"validation", "split_seed", "flip", "cutout", shape} <= set(dict(component.settings))
+    assert name == "imagenet" or TASKS.parameters(name)["padding"].default is None
     assert TASKS.describe(name)
 
 
@@ -282,7 +291,52 @@ def test_cifar_reads_the_batches(
     assert rows(task.test()) == written["test_list"]
 
 
+def numbers(count: int, side: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 (count, side, side, 3) and labels, each of the ten classes among them."""
+    return random.integers(0, 256, (count, side, side, 3), dtype=np.uint8), np.arange(count) % 10
+
+
+def test_svhn_reads_the_matrices_whose_tens_are_zeros(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from scipy.io import savemat
+
+    dataset, random = torchvision().datasets.SVHN, np.random.default_rng(0)
+    monkeypatch.setattr(dataset, "split_list", {part: [url, file, None] for part, (url, file, _) in dataset.split_list.items()})
+    written = {}
+    for part, count in (("train", 30), ("test", 20), ("extra", 40)):
+        pixels, labels = numbers(count, 32, random)
+        written[part] = samples(pixels, labels)
+        content = {"X": pixels.transpose(1, 2, 3, 0), "y": np.where(labels == 0, 10, labels).astype(np.uint8)[:, None]}
+        savemat(tmp_path / f"{part}_32x32.mat", content)
+    task, more = TASKS.build("svhn", tmp_path), TASKS.build("svhn(extra=True)", tmp_path)
+    assert task.input_shape == (3, 32, 32) and task.num_classes == 10
+    assert (task.augmentation.crop, task.augmentation.flip) == (2, False)
+    assert rows(task.train, task.validation) == written["train"]
+    assert rows(more.train, more.validation) == written["train"] + written["extra"]
+    assert rows(task.test()) == rows(more.test()) == written["test"]
+
+
+def test_stl10_reads_the_binaries_whose_columns_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset, random, written = torchvision().datasets.STL10, np.random.default_rng(0), {}
+    folder = tmp_path / "stl10_binary"
+    folder.mkdir()
+    (folder / "unlabeled_X.bin").touch()
+    for attribute, part, count in (("train_list", "train", 20), ("test_list", "test", 10)):
+        monkeypatch.setattr(dataset, attribute, [[file, None] for file, _ in getattr(dataset, attribute)])
+        pixels, labels = numbers(count, 96, random)
+        written[part] = samples(pixels, labels)
+        (folder / f"{part}_X.bin").write_bytes(pixels.transpose(0, 3, 2, 1).tobytes())
+        (folder / f"{part}_y.bin").write_bytes((labels + 1).astype(np.uint8).tobytes())
+    task = TASKS.build("stl10", tmp_path)
+    assert task.input_shape == (3, 96, 96) and task.num_classes == 10
+    assert (task.augmentation.crop, task.augmentation.flip) == (4, True)
+    assert rows(task.train, task.validation) == written["train"] and rows(task.test()) == written["test"]
+    (folder / "test_y.bin").write_bytes(b"\0" * 10)  # as if unlabelled
+    with pytest.raises(UserError, match=r"0\.\.9.*255"):
+        task.test()
+
+
 @pytest.mark.parametrize("name, kind, where", [
+    ("svhn", "SVHN", "train_32x32.mat"), ("stl10", "STL10", "stl10_binary"),
     ("cifar10", "CIFAR10", "cifar-10-batches-py"), ("cifar100", "CIFAR100", "cifar-100-python"),
     ("fashion_mnist", "FashionMNIST", "FashionMNIST.raw"),
 ])
@@ -298,9 +352,9 @@ def test_only_absent_files_are_downloaded_and_without_a_network_their_place_is_n
     with pytest.raises(UserError, match=f"{where}.*no network.*put the files there"):
         TASKS.build(name, tmp_path)
     assert asked == [kind]
-    folder = tmp_path / where.replace(".", "/")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "half").touch()
+    place = tmp_path / (where if where.endswith(".mat") else where.replace(".", "/") + "/half")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_bytes(b"half")
     with pytest.raises(UserError, match=f"{where}.*incomplete or damaged"):
         TASKS.build(name, tmp_path)
     assert asked == [kind]

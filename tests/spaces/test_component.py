@@ -117,9 +117,23 @@ TABLE = Table("thing", {"thing": thing, "bare": bare, "needy": needy, "classy": 
 def test_defaults_are_filled_in_with_their_types():
     resolved = TABLE.resolve("thing")
     assert str(resolved) == ("thing(size=3,scale=1.0,name=x,on=False,kind=a,limit=1e999,steps=[0.5,1.0],words=[u],"
-                             "maybe=None,either=1,free=None)")
+                             "either=1)")
     assert repr(TABLE.resolve(str(resolved))) == repr(resolved)
     assert hash(resolved) == hash(TABLE.resolve("thing(3)")), "positional values are named"
+
+
+def test_an_optional_setting_is_written_only_when_it_says_something():
+    def without(site, *, size: int = 3, needed: int | None):
+        return size
+
+    def grown(site, *, size: int = 3, needed: int | None, extra: Literal["a"] | None = None):
+        return size, extra
+
+    old, new = (Table("thing", {"thing": factory}) for factory in (without, grown))
+    assert new.resolve("thing(needed=None)") == old.resolve("thing(needed=None)") == Component.parse("thing(size=3,needed=None)")
+    assert new.resolve("thing(needed=1,extra=None)") == new.resolve("thing(needed=1)")
+    assert str(new.resolve("thing(needed=1,extra=a)")) == "thing(size=3,needed=1,extra=a)"
+    assert new.build("thing(needed=1)", "site") == (3, None) and new.build("thing(needed=1,extra=a)", "site") == (3, "a")
 
 
 @pytest.mark.parametrize(("text", "name", "value"), [
@@ -194,7 +208,8 @@ def test_every_entry_reads_back_and_describes_itself(table, name):
     needed = {key: "4" for key, parameter in table.parameters(name).items() if parameter.default is parameter.empty}
     text = f"{name}({','.join(f'{key}={value}' for key, value in needed.items())})"
     resolved = table.resolve(text)
-    assert [key for key, _ in resolved.settings] == list(table.parameters(name)), "every setting is filled in"
+    said = [key for key, parameter in table.parameters(name).items() if parameter.default is not None]
+    assert [key for key, _ in resolved.settings] == said, "every setting is filled in that says something by default"
     for again in (table.resolve(str(resolved)), Component.parse(str(resolved))):
         assert repr(again) == repr(resolved)
     assert len(table.describe(name)) > 10

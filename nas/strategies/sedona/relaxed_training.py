@@ -9,7 +9,8 @@ import torch
 from methods.optimization import cosine, sgd
 from methods.settings import Precision
 from methods.training import Diverged, autocast, stage_seed
-from nas.images import Augmentation, Batches
+from nas.augmentation import NONE
+from nas.images import Batches
 from nas.problem import Problem
 from nas.strategies.sedona.bilevel import Batch, Objective
 from nas.strategies.sedona.relaxation import Architecture, Relaxation
@@ -72,7 +73,7 @@ class RelaxedTraining:
 def outer_batches(problem: Problem, size: int) -> Batches:
     """Validation batches of that many images, at most the whole split, as they are."""
     split = problem.images.validation
-    return Batches(problem.images, min(size, len(split)), split=split, augmentation=Augmentation())
+    return Batches(problem.images, min(size, len(split)), split=split, augmentation=NONE)
 
 
 def step_seed(seed: int, step: int, stream: int) -> int:

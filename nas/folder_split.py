@@ -1,0 +1,131 @@
+"""Images that are too many for memory: read from their files by worker processes, a few batches ahead."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import struct
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from nas.images import Batch, Draw
+from nas.torchvision_import import torchvision
+from spaces.errors import UserError
+
+CPU = torch.device("cpu")
+CHUNK = 16  # images that a worker reads at a time
+EVAL_ZOOM = 256 / 224  # evaluation makes the shorter side so many times the size of the crop
+# What Pillow's readers raise on damaged and foreign files.
+_READ_ERRORS = (OSError, ValueError, TypeError, SyntaxError, EOFError, IndexError,
+                OverflowError, struct.error, Image.DecompressionBombError)
+
+
+@dataclass(frozen=True, eq=False)
+class FolderSplit:
+    """Samples in files: `files` below `folder`, `labels` int64 (N,), read as RGB of `size` x `size` pixels.
+
+    For training a `RandomResizedCrop` of torchvision's, seeded by the batch's draw and the place in it, so that it is the
+    same whatever process reads it; for evaluation the shorter side becomes 256/224 of `size` and the middle is cut out.
+    A file that cannot be read is a UserError that names it.
+    """
+
+    folder: Path
+    files: Sequence[str]
+    labels: torch.Tensor
+    size: int
+    device: torch.device = CPU
+    ahead = 2
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self.size, self.size, 3
+
+    def at(self, index: torch.Tensor) -> FolderSplit:
+        """The part at these places, in this order."""
+        return replace(self, files=[self.files[i] for i in index.tolist()], labels=self.labels[index])
+
+    def to(self, device: torch.device) -> FolderSplit:
+        return replace(self, device=device)
+
+    def request(self, index: torch.Tensor, draw: Draw | None) -> Callable[[], Batch]:
+        paths, labels = [self.folder / self.files[i] for i in index.tolist()], self.labels[index]
+        parts = in_parallel(read_resized, paths, self.size, draw)
+        return lambda: (torch.from_numpy(gathered(parts)).to(self.device), labels.to(self.device))
+
+
+def in_parallel(read: Callable[..., np.ndarray], paths: Sequence[Path], *settings: object) -> list[Future[np.ndarray]]:
+    """Have the workers call `read(paths, first, *settings)` on runs of paths; `first` is the place of the run's first."""
+    return [_workers().submit(read, paths[first:first + CHUNK], first, *settings) for first in range(0, len(paths), CHUNK)]
+
+
+def gathered(parts: Sequence[Future[np.ndarray]]) -> np.ndarray:
+    """What the workers read, once they have; the first error of theirs is raised."""
+    return np.concatenate([part.result() for part in parts])
+
+
+def read_resized(paths: Sequence[Path], first: int, size: int, draw: Draw | None) -> np.ndarray:
+    """uint8 (N, size, size, 3) as `FolderSplit` says."""
+    transforms = torchvision().transforms
+    if draw is None:
+        change = transforms.Compose([transforms.Resize(round(size * EVAL_ZOOM)), transforms.CenterCrop(size)])
+    else:
+        change = transforms.RandomResizedCrop(size)
+    images = []
+    for place, path in enumerate(paths, start=first):
+        if draw is not None:
+            torch.default_generator.manual_seed(int(np.random.SeedSequence((*draw, place)).generate_state(1, np.uint64)[0] >> 1))
+        images.append(np.asarray(change(_image(path))))
+    return np.stack(images)
+
+
+def read_plain(paths: Sequence[Path], first: int, size: int) -> np.ndarray:
+    """uint8 (N, size, size, 3) of images that have this size; another size is a UserError."""
+    images = [np.asarray(_image(path)) for path in paths]
+    for path, image in zip(paths, images, strict=True):
+        if image.shape[:2] != (size, size):
+            raise UserError(f"images have {size}x{size} pixels, but {path} has {image.shape[1]}x{image.shape[0]}; restore it")
+    return np.stack(images)
+
+
+def _image(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as file:
+            return file.convert("RGB")
+    except _READ_ERRORS as error:
+        raise UserError(f"the image {path} is missing or damaged ({error!r}); restore it from the original data set") from None
+
+
+@cache
+def _workers() -> ProcessPoolExecutor:
+    """This process's worker processes, one a core, started when first needed.
+
+    Forked, as starting anew would take each of them seconds; they never touch a GPU.
+    """
+    torchvision()  # imported once, here, not in each of them
+    return ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("fork"), _start_worker)
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, end with it however it ends, and use no threads, which a fork may leave unusable."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "only workers call this"
+    parent.join()
+    os._exit(1)

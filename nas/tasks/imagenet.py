@@ -1,0 +1,48 @@
+"""ImageNet, and any other folders of images of any size: read while training, since they are too many for memory."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from nas.augmentation import Augmentation
+from nas.folder_split import FolderSplit
+from nas.images import Images
+from nas.tasks.class_folders import class_folders, image_files
+from nas.tasks.hold_out import check_augmentation, parts
+from spaces.errors import UserError
+
+# Of the training pixels, one a channel, as every ImageNet recipe has them.
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def imagenet(data_dir: Path, *, validation: float = 0.02, split_seed: int = 0, size: int = 224, flip: bool = True,
+             cutout: int = 0) -> Images:
+    """ImageNet (Deng et al. 2009): 1,281,167 colour images of any size in 1,000 classes, and 50,000 for testing.
+
+    Reads `data_dir`/imagenet/train/CLASS/*.JPEG and, as the test split, imagenet/val/CLASS/*.JPEG; the classes are those
+    that have a folder, so parts of ImageNet will do. Training cuts out a random window, scaled to `size` pixels a side, and
+    flips; evaluation scales the shorter side to 256/224 of `size` and takes the middle. Worker processes, one a core, read
+    the images a few batches ahead; a batch depends on seed and iteration alone. Missing folders and, when its turn comes, a
+    damaged image are UserErrors.
+    """
+    if size < 1:
+        raise UserError(f"size is the side of a training image in pixels, from 1 on, but {size} came; ImageNet's is 224")
+    augmentation = Augmentation(flip=flip, cutout=cutout, resized_crop=True)
+    check_augmentation(augmentation, size)
+    train, test = (Path(data_dir) / "imagenet" / part for part in ("train", "val"))
+    classes = class_folders(train)
+    if class_folders(test) != classes:
+        raise UserError(f"{train} and {test} hold folders of the same {len(classes)} classes, but they differ; sort the "
+                        "validation images into folders named like those for training")
+    read = partial(_split, classes=classes, size=size)
+    pool = read(train)
+    kept, held_out = parts(len(pool), validation=validation, split_seed=split_seed)
+    return Images(pool.at(kept), pool.at(held_out), partial(read, test), len(classes), MEAN, STD, augmentation)
+
+
+def _split(folder: Path, classes: list[str], size: int) -> FolderSplit:
+    files, labels = image_files(folder, classes)
+    return FolderSplit(folder, files, torch.tensor(labels), size)
