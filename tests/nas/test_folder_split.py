@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import signal
 import subprocess
@@ -135,7 +134,7 @@ def test_workers_do_not_outlive_a_process_that_is_killed(split: FolderSplit) -> 
     process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     workers = [int(word) for word in process.stdout.readline().split()]
-    assert len(workers) == os.cpu_count() and all(alive(worker) for worker in workers)
+    assert workers and all(alive(worker) for worker in workers)
     process.send_signal(signal.SIGKILL)
     process.wait()
     for _ in range(300):
