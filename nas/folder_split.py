@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from nas.images import Batch, Draw
+from nas.split import Batch, Draw
 from nas.torchvision_import import torchvision
 from spaces.errors import UserError
 

@@ -345,7 +345,8 @@ def test_images_that_stay_in_files_are_trained_on_alike_each_time(succeed, call)
     ("search",), ("evaluate",), ("profile",),
     ("search", *TINY, "--strategy", "optuna(sampler=gp,trials=3)", "--seed", "7", "--checkpoint-units"),
     ("evaluate", "--epochs", "3", "--lr", "0.1", "3e-05", "--schedule", "cosine(warmup=0.1)", "multistep(milestones=[0.3,0.6])",
-     "--class-batches", "classes(num=3,until=0.5)", "--decoupling", "1:conv(depth=2) 4:linear", "uncut", "--methods", "predsim(similarity=0.5)", "--data-dir", "my data"),
+     "--class-batches", "classes(num=3,until=0.5)",
+     "--decoupling", "1:conv(depth=2) 4:linear", "uncut", "--methods", "predsim(similarity=0.5)", "--data-dir", "my data"),
     ("profile", "--device", "cpu", "--compile", "default", "--precision", "bf16", "--weight-decay", "0"),
 ])
 def test_a_printed_configuration_gives_the_same_options(succeed, argv):

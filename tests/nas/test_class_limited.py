@@ -10,7 +10,8 @@ import torch
 
 from methods.settings import TrainingSettings
 from nas.class_limited import ClassLimited
-from nas.images import Batches, Images, Split
+from nas.images import Batches, Images
+from nas.split import Split
 from spaces.errors import UserError
 
 SIZES = (3, 5, 9, 4)  # of the classes
