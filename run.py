@@ -145,8 +145,9 @@ def _training_options(command: Parser, *, epochs: int, several: bool = False) ->
     command.add_argument("--precision", default="fp32", help="fp32, bf16 or fp16")
     command.add_argument("--checkpoint-units", action="store_true", help="less memory, more computing")
     command.add_argument("--compile", default="no", help="no, default or reduce-overhead (CUDA graphs)")
-    command.add_argument("--class-batches", metavar="C",
-                         help="classes(num=20,until=0.5): batches of the first half hold 20 classes each")
+    if not command.prog.endswith("profile"):
+        command.add_argument("--class-batches", metavar="C",
+                             help="classes(num=20,until=0.5): batches of the first half hold 20 classes each")
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -412,6 +413,7 @@ def read_problem(options: argparse.Namespace, method: str, seed: int, lr: float,
         iterations = shortened(iterations, share)
     given = {field.name: getattr(options, field.name) for field in fields(TrainingSettings) if hasattr(options, field.name)}
     settings = TrainingSettings(**given | {"iterations": iterations, "lr": lr, "schedule": schedule})
+    Batches(images, settings.batch_size, limit=settings.class_limit)  # refuses what the task cannot fill
     results, runs = (getattr(options, name, Path(name)) for name in ("results", "runs"))
     for folder in (results, runs):
         if folder.exists() and not folder.is_dir():

@@ -66,7 +66,8 @@ class Loop:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/local_methods.csv"), help="the CSV file to append to")
+    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/local_methods.csv"),
+                        help="the CSV file to append to")
     parser.add_argument("--device", type=read_device, default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--backbone", default="resnet110", help="a backbone that has published cuts")
     parser.add_argument("--batch-size", type=int, default=32, help="images a step")
@@ -102,13 +103,14 @@ def measured(space: SearchSpace, batch_size: int, turns: int, device: torch.devi
     for loop, own, costs_of in zip(wanted, seconds, costs, strict=True):
         ratio = median(mine / reference for mine, reference in zip(own, seconds[0], strict=True))
         memory, checkpointed = costs_of.peak_activation_bytes, " checkpointed" * loop.checkpoint_units
+        share = memory / costs[0].peak_activation_bytes
         print(f"{loop.method + checkpointed:84}{loop.decoupling.num_blocks:4}{1e3 * median(own):8.0f}{ratio:12.3f}"
-              f"{memory / 2**20:6.1f}{memory / costs[0].peak_activation_bytes:12.3f}{costs_of.pipeline_speedup_bound:7.2f}", flush=True)
+              f"{memory / 2**20:6.1f}{share:12.3f}{costs_of.pipeline_speedup_bound:7.2f}", flush=True)
         rows.append({
             "backbone": str(space.backbone), "method": loop.method, "checkpoint_units": loop.checkpoint_units,
             "num_blocks": loop.decoupling.num_blocks, "decoupling": str(loop.decoupling), "batch_size": batch_size,
             "seconds": median(own), "seconds_ratio": ratio, "peak_activation_bytes": memory,
-            "memory_ratio": memory / costs[0].peak_activation_bytes, "params": costs_of.params, "head_params": costs_of.head_params,
+            "memory_ratio": share, "params": costs_of.params, "head_params": costs_of.head_params,
             "macs": costs_of.macs, "head_macs": costs_of.head_macs, "pipeline_bound": costs_of.pipeline_speedup_bound,
         })
     return rows

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from nas.images import Batch, Draw
+from nas.split import Batch, Draw
 from nas.torchvision_import import torchvision
 from spaces.errors import UserError
 
@@ -67,7 +67,8 @@ class FolderSplit:
 
 def in_parallel(read: Callable[..., np.ndarray], paths: Sequence[Path], *settings: object) -> list[Future[np.ndarray]]:
     """Have the workers call `read(paths, first, *settings)` on runs of paths; `first` is the place of the run's first."""
-    return [_workers().submit(read, paths[first:first + CHUNK], first, *settings) for first in range(0, len(paths), CHUNK)]
+    places = [path.absolute() for path in paths]  # workers stay in the folder in which they started
+    return [_workers().submit(read, places[first:first + CHUNK], first, *settings) for first in range(0, len(paths), CHUNK)]
 
 
 def gathered(parts: Sequence[Future[np.ndarray]]) -> np.ndarray:
@@ -109,16 +110,16 @@ def _image(path: Path) -> Image.Image:
 
 @cache
 def _workers() -> ProcessPoolExecutor:
-    """This process's worker processes, one a core, started when first needed.
+    """This process's worker processes, up to one a core, started when first needed.
 
-    Forked, as starting anew would take each of them seconds; they never touch a GPU.
+    They are forked from a server that imported what they need: a fork of this process itself would hold its locks on
+    claimed runs, and might hang on its threads and its GPU.
     """
-    torchvision()  # imported once, here, not in each of them
-    return ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("fork"), _start_worker)
+    return ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("forkserver"), _start_worker)
 
 
 def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, end with it however it ends, and use no threads, which a fork may leave unusable."""
+    """Leave Ctrl-C to the parent, end with it however it ends, and use one thread, as there is one worker a core."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,73 +12,8 @@ import torch
 from methods.class_limit import ClassLimit
 from nas.augmentation import NONE, Augmentation, cut_out, normalised, row_constants, windows
 from nas.class_limited import ClassLimited
+from nas.split import Batch, Samples
 from spaces.errors import UserError
-
-Draw = tuple[int, ...]  # what the random numbers of a batch are seeded by
-Batch = tuple[torch.Tensor, torch.Tensor]  # x float32 (N, C, H, W), channels_last; y int64 (N,)
-
-
-class Samples(Protocol):
-    """One part of a task's samples, wherever their pixels are: in memory (`Split`) or in files (`FolderSplit`)."""
-
-    @property
-    def labels(self) -> torch.Tensor:
-        """int64 (N,), on the device on which samples are drawn."""
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of one sample."""
-
-    @property
-    def device(self) -> torch.device:
-        """Where batches come to lie."""
-
-    @property
-    def ahead(self) -> int:
-        """How many batches should be requested before they are needed."""
-
-    def __len__(self) -> int: ...
-
-    def to(self, device: torch.device) -> Samples: ...
-
-    def at(self, index: torch.Tensor) -> Samples:
-        """The part at these places, in this order."""
-
-    def request(self, index: torch.Tensor, draw: Draw | None) -> Callable[[], Batch]:
-        """Begin to read the samples at `index`; the result waits for their uint8 (N, H, W, C) and int64 (N,).
-
-        `draw` seeds what is random in reading files; None reads them as evaluation does.
-        """
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Samples in memory: `images` uint8 (N, H, W, C) and `labels` int64 (N,)."""
-
-    images: torch.Tensor
-    labels: torch.Tensor
-    ahead = 0
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        _, height, width, channels = self.images.shape
-        return height, width, channels
-
-    @property
-    def device(self) -> torch.device:
-        return self.images.device
-
-    def to(self, device: torch.device) -> Split:
-        return Split(self.images.to(device), self.labels.to(device))
-
-    def at(self, index: torch.Tensor) -> Split:
-        return Split(self.images[index], self.labels[index])
-
-    def request(self, index: torch.Tensor, draw: Draw | None) -> Callable[[], Batch]:
-        return lambda: (self.images.index_select(0, index), self.labels.index_select(0, index))
 
 
 @dataclass(frozen=True, eq=False)

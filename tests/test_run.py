@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 import run
 from methods.table import METHODS
@@ -307,12 +308,44 @@ def test_runs_that_diverge_are_rows_and_stay_valid_json(succeed):
     assert all("smaller lr" in status for status in rows()["status"])
 
 
+def test_a_limit_on_classes_makes_other_rows_and_leaves_those_that_are_there(succeed, refused):
+    new_rows = lambda *flags: json.loads(succeed(*EVALUATE, *flags, "--json"))["new_rows"]  # noqa: E731
+    assert new_rows() == 4
+    table = rows().drop(columns="class_batches")  # as it was written before there was such a setting
+    table.to_csv("results/evaluate.csv", index=False)
+    assert new_rows() == 0
+    assert new_rows("--class-batches", "classes(3)") == 4 and new_rows("--class-batches", "classes(num=3,until=1)") == 0
+    assert new_rows() == 0
+    assert rows()["class_batches"].tolist() == [""] * 4 + ["classes(num=3,until=1.0)"] * 4
+    assert "1..9 of the task's 10 classes" in refused(*EVALUATE, "--class-batches", "classes(10)")
+    assert "--class-batches" in refused("profile", "--class-batches", "classes(3)")
+
+
+def test_images_that_stay_in_files_are_trained_on_alike_each_time(succeed, call):
+    for number in range(60):
+        image = Image.new("RGB", (40 + number, 50), (4 * number, 90 * (number % 3), 0))
+        path = Path(f"data/imagenet/{'train' if number < 48 else 'val'}/class{number % 3}/{number}.JPEG")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(path)
+    command = ("evaluate", "--task", "imagenet(size=16,validation=0.25)", "--space", "small(width=0.25)", "--iterations", "8",
+               "--batch-size", "8", "--decoupling", "even(2)", "--methods", "dgl", "--seeds", "1", "--lr", "0.02")
+    succeed(*command, "--results", "one")
+    succeed(*command, "--results", "other", "--runs", "others")
+    one, other = (pd.read_csv(f"{folder}/evaluate.csv") for folder in ("one", "other"))
+    for name in ("validation_loss", "train_loss", "test_loss", "test_error"):
+        assert one[name].tolist() == other[name].tolist()
+    path.write_bytes(b"damaged")
+    code, _, err = call(*command, "--results", "third")
+    assert code == 2 and f"{path} is missing or damaged" in err and "Traceback" not in err
+
+
 # ---- options
 
 @pytest.mark.parametrize("argv", [
     ("search",), ("evaluate",), ("profile",),
     ("search", *TINY, "--strategy", "optuna(sampler=gp,trials=3)", "--seed", "7", "--checkpoint-units"),
     ("evaluate", "--epochs", "3", "--lr", "0.1", "3e-05", "--schedule", "cosine(warmup=0.1)", "multistep(milestones=[0.3,0.6])",
+     "--class-batches", "classes(num=3,until=0.5)",
      "--decoupling", "1:conv(depth=2) 4:linear", "uncut", "--methods", "predsim(similarity=0.5)", "--data-dir", "my data"),
     ("profile", "--device", "cpu", "--compile", "default", "--precision", "bf16", "--weight-decay", "0"),
 ])

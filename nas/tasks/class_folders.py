@@ -24,11 +24,12 @@ def image_files(folder: Path, classes: list[str], inside: str = "") -> tuple[lis
 
     Names are read, no images; a class without an image is a UserError.
     """
-    files, labels = [], []
+    files: list[str] = []
+    labels: list[int] = []
     for label, name in enumerate(classes):
         place = Path(name, inside)
-        found = sorted(file for file in os.listdir(folder / place) if file.lower().endswith(_SUFFIXES)) \
-            if (folder / place).is_dir() else []
+        names = os.listdir(folder / place) if (folder / place).is_dir() else []
+        found = sorted(file for file in names if file.lower().endswith(_SUFFIXES))
         if not found:
             raise UserError(f"{folder / place} holds the images of a class, but has no {', '.join(_SUFFIXES)} file; restore it")
         files += [f"{place}/{file}" for file in found]

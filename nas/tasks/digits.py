@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from nas.augmentation import Augmentation, Padding
-from nas.images import Images, Split
+from nas.images import Images
+from nas.split import Split
 from nas.tasks.hold_out import checked, hold_out
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from nas.augmentation import Augmentation
-from nas.images import Images, Split
+from nas.images import Images
+from nas.split import Split
 from spaces.errors import UserError
 
 

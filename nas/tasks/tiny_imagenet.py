@@ -10,7 +10,8 @@ import numpy as np
 
 from nas.augmentation import Augmentation, Padding
 from nas.folder_split import gathered, in_parallel, read_plain
-from nas.images import Images, Split
+from nas.images import Images
+from nas.split import Split
 from nas.tasks.class_folders import class_folders, image_files
 from nas.tasks.hold_out import checked, hold_out
 from spaces.errors import UserError

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from nas.augmentation import Augmentation, Padding
-from nas.images import Images, Split
+from nas.images import Images
+from nas.split import Split
 from nas.tasks.hold_out import checked, hold_out
 from nas.torchvision_import import torchvision
 from spaces.errors import UserError

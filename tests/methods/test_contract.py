@@ -23,8 +23,8 @@ CPU = torch.device("cpu")
 NUM_CLASSES = 4
 VARIANTS = (
     *sorted(METHODS), "infopro(loss=contrast)", "contsup(context=R2,loss=contrast)", "contsup(context=E,decoder=True)",
-    "auglocal(depth=1)", "man(base=predsim)", "man(start=random,scale=True)", "man(bias=False)", "man(base=infopro(loss=contrast))",
-    "man(base=contsup(context=R1E))",
+    "auglocal(depth=1)", "man(base=predsim)", "man(start=random,scale=True)", "man(bias=False)",
+    "man(base=infopro(loss=contrast))", "man(base=contsup(context=R1E))",
 )
 SPACE = read_space("small(width=0.5)", (3, 8, 8), NUM_CLASSES)
 

@@ -10,7 +10,8 @@ import torch
 
 from methods.settings import TrainingSettings
 from nas.class_limited import ClassLimited
-from nas.images import Batches, Images, Split
+from nas.images import Batches, Images
+from nas.split import Split
 from spaces.errors import UserError
 
 SIZES = (3, 5, 9, 4)  # of the classes
@@ -47,7 +48,7 @@ def test_every_set_of_classes_is_as_likely_and_within_a_class_every_sample() -> 
     check_uniform(list(sets.values()))
     samples = Counter(number for index in batches for number in index.tolist())
     for label in range(4):
-        check_uniform([samples[number] for number in (LABELS == label).nonzero().flatten().tolist()])
+        check_uniform([samples[number] for number in range(len(LABELS)) if LABELS[number] == label])
 
 
 @pytest.mark.parametrize("num, batch_size, says", [

@@ -20,9 +20,10 @@ from nas import evaluate
 from nas.claim import Claim
 from nas.comparison import Comparison
 from nas.evaluate import Evaluator
-from nas.images import Images, Split
+from nas.images import Images
 from nas.problem import Problem, silent
 from nas.results import ResultsLog
+from nas.split import Split
 from spaces.errors import UserError
 from spaces.named import read_space
 

@@ -14,10 +14,11 @@ from methods.settings import TrainingSettings
 from nas import evaluate
 from nas.claim import Claim
 from nas.evaluate import Evaluator, ensemble_error
-from nas.images import Batches, Images, Split, eval_batches
+from nas.images import Batches, Images, eval_batches
 from nas.problem import Problem, silent
 from nas.provenance import device_name, provenance
 from nas.results import ResultsLog
+from nas.split import Split
 from nas.strategies import STRATEGIES
 from spaces.decoupling import Decoupling
 from spaces.named import read_space

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import signal
 import subprocess
@@ -129,12 +128,13 @@ def test_a_damaged_image_is_named_when_its_batch_comes(split: FolderSplit) -> No
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at processes")
 def test_workers_do_not_outlive_a_process_that_is_killed(split: FolderSplit) -> None:
     program = ("import sys, time, torch; from pathlib import Path; from nas.folder_split import FolderSplit, _workers\n"
-               f"FolderSplit(Path({str(split.folder)!r}), ['0.png'], torch.zeros(1).long(), 8).request(torch.tensor([0]), None)()\n"
+               f"split = FolderSplit(Path({str(split.folder)!r}), ['0.png'], torch.zeros(1).long(), 8)\n"
+               "split.request(torch.tensor([0]), None)()\n"
                "print(*_workers()._processes, flush=True); time.sleep(600)")
     process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     workers = [int(word) for word in process.stdout.readline().split()]
-    assert len(workers) == os.cpu_count() and all(alive(worker) for worker in workers)
+    assert workers and all(alive(worker) for worker in workers)
     process.send_signal(signal.SIGKILL)
     process.wait()
     for _ in range(300):

@@ -10,7 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
-from nas.images import Batches, Images, Samples, Split, eval_batches
+from nas.images import Batches, Images, eval_batches
+from nas.split import Samples, Split
 from nas.tasks import TASKS
 from spaces.errors import UserError
 

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from nas.augmentation import Augmentation
-from nas.images import Batches, Images, Split, eval_batches
+from nas.images import Batches, Images, eval_batches
+from nas.split import Split
 from nas.torchvision_import import torchvision
 from spaces.errors import UserError
 

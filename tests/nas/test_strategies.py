@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from methods.settings import TrainingSettings
-from nas.images import Images, Split
+from nas.images import Images
 from nas.objectives import measured
 from nas.problem import Problem, Score, silent
+from nas.split import Split
 from nas.strategies import STRATEGIES, optuna_search
 from nas.strategies.optuna_search import PATIENCE, SamplerName
 from spaces.errors import UserError

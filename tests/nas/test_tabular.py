@@ -11,9 +11,10 @@ from methods.settings import TrainingSettings
 from nas.comparison import Comparison
 from nas.evaluate import Evaluator
 from nas.evaluators import EVALUATORS
-from nas.images import Images, Split
+from nas.images import Images
 from nas.problem import Problem, silent
 from nas.results import ResultsLog
+from nas.split import Split
 from nas.strategies import STRATEGIES
 from nas.tabular import Tabular
 from spaces.decoupling import Decoupling

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from nas.images import Batches, Images, Split, eval_batches
+from nas.images import Batches, Images, eval_batches
+from nas.split import Split
 from nas.tasks import TASKS
 from nas.torchvision_import import torchvision
 from spaces.errors import UserError

@@ -24,8 +24,9 @@ class RelaxedTraining:
     """The relaxation of a problem's space, its optimizer and its batches.
 
     `lr` falls along a cosine over `pretrain` steps to a hundredth and stays there. Forward passes are in bfloat16 where the
-    training settings say so, else in float32; their `compile` compiles each unit and each head. A step is seeded by its
-    number, so that training continues to the bit.
+    training settings say so, else in float32; their `compile` compiles each unit and each head; their
+    `class_batches` are for what is trained once the search has found it. A step is seeded by its number, so that training
+    continues to the bit.
     """
 
     def __init__(self, problem: Problem, objective: Objective, lr: float, pretrain: int) -> None:
