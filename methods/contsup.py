@@ -14,7 +14,9 @@ from spaces.network import DecoupledNet
 
 
 class ContSup(InfoPro):
-    """InfoPro whose block k is given sg(h_{k-1}) + sum_r Res_{k,r}(sg(c_r)) + Enc_k(sg(image)) (local_learning.md 4.1).
+    """InfoPro whose blocks are also given encoded contexts (Yu et al. 2023).
+
+    Block k is given sg(h_{k-1}) + sum_r Res_{k,r}(sg(c_r)) + Enc_k(sg(image)) (local_learning.md 4.1).
 
     context  R0: nothing is added · Rn: c_1..c_n, the inputs of the n blocks before, their own contexts included, as far as
              there are so many; the first block's is the image · E: the image · RnE: both, the image only through Enc

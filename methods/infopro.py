@@ -22,7 +22,9 @@ TEMPERATURE = 0.07
 
 
 class InfoPro(Method):
-    """L_k = lambda1_k BCE(decoder_k(h_k), image) + lambda2_k loss(head_k(h_k), y); the last block has cross-entropy alone.
+    """A loss of reconstruction beside that of the labels (Wang et al. 2021).
+
+    L_k = lambda1_k BCE(decoder_k(h_k), image) + lambda2_k loss(head_k(h_k), y); the last block has cross-entropy alone.
 
     loss         softmax: cross-entropy · contrast: supervised contrastive loss, and heads that give embeddings
     decoder      without it L_k = loss(head_k(h_k), y)

@@ -140,3 +140,12 @@ def test_with_contrast_heads_give_embeddings() -> None:
 def test_wrong_settings(settings: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         build(f"infopro({settings})", CUTS if "K = " not in message else Decoupling((1, 2), ("1c2f",) * 2))
+
+
+@pytest.mark.parametrize("spec", ["infopro", "dgl", "contsup(decoder=True)"])
+def test_embeddings_are_no_logits(spec: str) -> None:
+    """128 features would pass for 128 classes."""
+    torch.manual_seed(0)
+    method = METHODS.build(spec, SPACE.build(adapter(spec)(Decoupling((2,), ("1c2f(embedding=True)",)))))
+    with pytest.raises(UserError, match="takes 5 logits, one a class, but a head gives 128"):
+        next(method.losses(*batch()))
