@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from textwrap import wrap
 
 import pandas as pd
 
+from nas.brief import brief_cuts, brief_heads, short_names
 from nas.comparable import COUNTS, LINE, RECIPE, SHARED, TIMED_BY, check_comparable, disagree, listed
-from nas.report import half_interval, short, short_names, table
-from spaces.decoupling import Decoupling
+from nas.report import half_interval, table
+from spaces.component import Component
+from spaces.decoupling import UNCUT, Decoupling
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,17 @@ def fair_table(rows: pd.DataFrame) -> FairTable:
     lines = [_line(line.assign(method=line["method"].map(names)), timed=not apart)
              for _, line in rows.groupby(list(LINE), sort=False)]
     notes = [f"seconds and pipeline bounds are left out: {column} is {listed(rows[column])}" for column in apart]
-    notes += [f"{column} is each line's own: {listed(rows[column])}" for column in RECIPE if disagree(rows[column])]
+    recipe = rows.assign(label_smoothing=rows["method"].map(_label_smoothing))
+    notes += [f"{column} is each line's own: {listed(recipe[column])}" for column in (*RECIPE, "label_smoothing")
+              if disagree(recipe[column])]
     shared = {column: max(rows[column]) for column in SHARED}  # some rows have empty epochs
     return FairTable(shared, tuple(sorted(lines, key=lambda line: (line.num_blocks, line.test_error))), tuple(notes))
+
+
+def _label_smoothing(method: str) -> str:
+    """That of the method or of the one inside it, as text; empty for a method of another kind."""
+    settings = dict(Component.parse(method).settings)
+    return _label_smoothing(settings["base"]) if "base" in settings else str(settings.get("label_smoothing", ""))
 
 
 def _line(rows: pd.DataFrame, *, timed: bool) -> Line:
@@ -77,20 +88,38 @@ def _line(rows: pd.DataFrame, *, timed: bool) -> Line:
 
 
 def written(fair: FairTable) -> str:
-    """The table as text: errors of methods against K, then every line with its costs."""
-    header = ["K", "method", "test error %", "95 % interval", "n", "params", "in training", "MACs", "in training", "peak MiB",
-              "s/step", "pipeline bound", "cuts and heads"]
-    lines = [
-        [str(line.num_blocks), _name(line), f"{line.test_error:.2f}", _interval(line), str(line.n), f"{line.params:,}",
-         f"{line.train_params:,}", f"{line.macs:,}", f"{line.train_macs:,}", f"{line.peak_activation_bytes / 2**20:.1f}",
-         "" if line.step_seconds is None else f"{line.step_seconds:.4f}",
-         "" if line.pipeline_speedup_bound is None else f"{line.pipeline_speedup_bound:.2f}",
-         short_cuts(line.decoupling) + (f"  ({line.diverged} diverged)" if line.diverged else "")]
-        for line in fair.lines
-    ]
-    shared = ", ".join(f"{name} {value}" for name, value in fair.shared.items() if value)
-    return "\n".join([shared, "", _against_num_blocks(fair.lines), "", table(header, lines),
-                      *(f"note: {note}" for note in fair.notes)])
+    """The table as text: errors of methods against K, then the costs of every line, those of the same cuts together."""
+    header = ["method", "test error %", "n", "params k", "training", "MACs M", "training", "peak MiB", "s/step", "bound", "heads"]
+    points = [Decoupling.parse(line.decoupling) for line in fair.lines]
+    order = sorted(range(len(points)), key=lambda i: (points[i].num_blocks, points[i].cuts))  # and by error, as they stand
+    top, rule, *rows = table(header, [_cells(fair.lines[i], points[i]) for i in order]).splitlines()
+    costs = [top, rule]
+    for place, row in zip(order, rows, strict=True):
+        heading = _heading(points[place])
+        costs += [row] if heading in costs else [heading, row]
+    kept = "\u00a0"  # a space at which `wrap` breaks no line
+    shared = ", ".join(f"{name}{kept}{value}" for name, value in fair.shared.items() if value)
+    return "\n".join([*(line.replace(kept, " ") for line in wrap(shared, WIDTH, break_on_hyphens=False)), "",
+                      _against_num_blocks(fair.lines), "", *costs, "", *wrap(LEGEND, WIDTH), *(
+                          line for note in fair.notes for line in wrap(f"note: {note}", WIDTH, subsequent_indent="      "))])
+
+
+WIDTH = 110
+LEGEND = ("test error: mean, and half its 95 % interval, over n seeds. Parameters (thousands) and MACs (millions, of one image): "
+          "of inference, then of training with the heads. bound: what a pipeline of the blocks can gain at most.")
+
+
+def _heading(point: Decoupling) -> str:
+    return f"K={point.num_blocks}, " + (f"cut after {brief_cuts(point)}" if point.cuts else UNCUT)
+
+
+def _cells(line: Line, point: Decoupling) -> list[str]:
+    return [
+        _name(line), _error(line), str(line.n), f"{line.params / 1e3:,.1f}", f"{line.train_params / 1e3:,.1f}",
+        f"{line.macs / 1e6:,.2f}", f"{line.train_macs / 1e6:,.2f}", f"{line.peak_activation_bytes / 2**20:.1f}",
+        "" if line.step_seconds is None else f"{line.step_seconds:.4f}",
+        "" if line.pipeline_speedup_bound is None else f"{line.pipeline_speedup_bound:.2f}",
+        (brief_heads(point) if point.heads else "") + (f"  ({line.diverged} diverged)" if line.diverged else "")]
 
 
 def as_csv(fair: FairTable) -> str:
@@ -102,35 +131,15 @@ def _against_num_blocks(lines: Iterable[Line]) -> str:
     """Test errors in percent, a row a method and a column a K; `/` between decouplings of one K, in the table's order."""
     errors: dict[str, dict[int, list[str]]] = {}
     for line in lines:
-        half = "" if line.interval is None else f"±{line.interval:.2f}"
-        errors.setdefault(_name(line), {}).setdefault(line.num_blocks, []).append(f"{line.test_error:.2f}{half}")
+        errors.setdefault(_name(line), {}).setdefault(line.num_blocks, []).append(_error(line))
     counts = sorted({count for row in errors.values() for count in row})
-    return table(["test error %", *(f"K={count}" for count in counts)],
-                 [[name, *(" / ".join(row.get(count, [])) for count in counts)] for name, row in errors.items()])
+    return table(["test error %", *(f"K={count}" for count in counts), ""],
+                 [[name, *(" / ".join(row.get(count, [])) for count in counts), ""] for name, row in errors.items()])
 
 
 def _name(line: Line) -> str:
     return line.method + (", checkpointed" if line.checkpoint_units else "")
 
 
-def _interval(line: Line) -> str:
-    if line.interval is None:
-        return ""
-    return f"{max(0.0, line.test_error - line.interval):.2f}..{min(100.0, line.test_error + line.interval):.2f}"
-
-
-def short_cuts(decoupling: str) -> str:
-    """A decoupling with neighbouring cuts as `2-15`, and heads that are all alike written once."""
-    point = Decoupling.parse(decoupling)
-    if len(set(point.heads)) != 1:
-        return short(decoupling)
-    runs: list[list[int]] = []
-    for cut in point.cuts:
-        if not runs or runs[-1][-1] != cut - 1:
-            runs.append([])
-        runs[-1].append(cut)
-    return f"{','.join(_run(run) for run in runs)}:{point.heads[0]}"
-
-
-def _run(cuts: Sequence[int]) -> str:
-    return f"{cuts[0]}-{cuts[-1]}" if len(cuts) > 2 else ",".join(map(str, cuts))
+def _error(line: Line) -> str:
+    return f"{line.test_error:.2f}" + ("" if line.interval is None else f"±{line.interval:.2f}")

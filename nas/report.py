@@ -11,9 +11,9 @@ from statistics import mean, stdev
 import pandas as pd
 from scipy.stats import t as student_t
 
+from nas.brief import brief, short_names
 from nas.profile import Cost
 from nas.search import Evaluated, Searched
-from spaces.component import Component
 from spaces.decoupling import Decoupling
 
 
@@ -50,17 +50,6 @@ def summarise(rows: Iterable[Mapping[str, str]], column: str = "test_error") -> 
     return sorted((_summary(str(method), str(point), group) for (method, point), group in groups), key=lambda s: s.mean)
 
 
-def short_names(methods: Iterable[str]) -> dict[str, str]:
-    """Each method's name, with the settings in which it differs from another of the same name."""
-    parsed = {method: Component.parse(method) for method in methods}
-    short = {}
-    for method, own in parsed.items():
-        others = [other.settings for other in parsed.values() if other.name == own.name]
-        differing = tuple(setting for setting in own.settings if any(setting not in other for other in others))
-        short[method] = str(Component(own.name, differing))
-    return short
-
-
 def half_interval(errors: pd.Series) -> float | None:
     """Half the width of the 95 % interval of the mean (Student's t); None for a single value."""
     n = len(errors)
@@ -85,7 +74,7 @@ def summary_table(summaries: Sequence[Summary]) -> str:
     lines = [
         [s.method, str(s.num_blocks), f"{s.mean:.2f}", _optional(s.std), _interval(s), str(s.n), f"{s.validation:.2f}",
          f"{s.peak_activation_bytes / 2**20:.1f}", _optional(s.step_seconds, 4),
-         short(s.decoupling) + (f"  ({s.diverged} diverged)" if s.diverged else "")]
+         brief(s.decoupling) + (f"  ({s.diverged} diverged)" if s.diverged else "")]
         for s in summaries
     ]
     return table(header, lines)
@@ -179,12 +168,7 @@ def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
                  for cell, width, right in zip(line, widths, numeric, strict=True))
         return "  ".join(cells).rstrip()
 
-    return "\n".join([written(header), "  ".join("─" * width for width in widths), *map(written, lines)])
-
-
-def short(decoupling: str) -> str:
-    """A decoupling without the settings of heads, where each head has the same name as in full."""
-    return " ".join(place if len(place) < 24 else place.replace(",reduction=4", "") for place in decoupling.split(" "))
+    return "\n".join([written(header), written(["─" * width for width in widths]), *map(written, lines)])
 
 
 def _optional(value: float | None, digits: int = 2) -> str:

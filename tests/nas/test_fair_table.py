@@ -7,8 +7,7 @@ import pytest
 from scipy import stats
 
 from nas.comparable import read_rows
-from nas.fair_table import as_csv, fair_table, short_cuts, written
-from nas.report import short_names
+from nas.fair_table import as_csv, fair_table, written
 from spaces.errors import UserError
 
 ROW = {"method": "dgl(label_smoothing=0.1)", "backbone": "resnet32(width=1.0)", "decoupling": "8:mlp_sr",
@@ -74,10 +73,6 @@ def test_settings_are_shown_where_a_method_has_several(path):
     assert {line.method for line in lines} == {"contsup(context=E)", "contsup(context=R1E)", "dgl"}
 
 
-def test_names_stay_apart_where_one_method_has_a_setting_that_another_lacks():
-    assert len(set(short_names(["man(base=dgl)", "man(base=dgl,start=None)"]).values())) == 2
-
-
 def test_a_diverged_run_counts_as_wrong_and_is_shown(path):
     fair = fair_table(read_rows([path({"test_error": 0.1}, {"seed": 1, **DIVERGED})]))
     (line,) = fair.lines
@@ -105,11 +100,26 @@ def test_the_csv_has_a_line_each_with_raw_numbers_and_the_shared_settings(path):
         ("backprop", "1000", "700", ""), ("dgl", "1050", "700", "")]
 
 
-def test_neighbouring_cuts_are_written_as_a_run():
-    point = " ".join(f"{cut}:1c2f(width=1.0,feature_dim=128)" for cut in (1, 2, 3, 4, 7, 9, 10))
-    assert short_cuts(point) == "1-4,7,9,10:1c2f(width=1.0,feature_dim=128)"
-    assert short_cuts("uncut") == "uncut"
-    assert short_cuts("1:linear 2:mlp_sr") == "1:linear 2:mlp_sr"
+def test_lines_of_the_same_cuts_stand_together_under_k_and_cuts(path):
+    heads = "1c2f(width=1.0,feature_dim=128,embedding={})"
+    fair = fair_table(read_rows([path(
+        BACKPROP, {"test_error": 0.08}, {"seed": 1, "test_error": 0.12},
+        {"decoupling": "4:" + heads.format(True), "test_error": 0.09},
+        {"method": "greedy(label_smoothing=0.1)", "decoupling": "8:" + heads.format(False), "test_error": 0.3})]))
+    text = written(fair)
+    under = text[text.index("K=1, uncut"):].splitlines()[:7]
+    assert [line.split()[0] for line in under] == ["K=1,", "backprop", "K=2,", "dgl", "K=2,", "dgl", "greedy"]
+    assert under[2] == "K=2, cut after 4" and under[3].endswith("  1c2f(embedding=True)")
+    assert under[4] == "K=2, cut after 8" and under[6].endswith("  1c2f")
+    assert under[5].split()[1:8] == ["10.00±25.41", "2", "1.0", "1.1", "2.00", "2.00", "3.0"]  # t(0.975; 1) = 12.706, times 2
+    assert all(line == line.rstrip() for line in text.splitlines())
+
+
+def test_label_smoothing_that_is_not_the_same_for_all_is_said(path):
+    base = {"method": "man(base='dgl(label_smoothing=0.1)')"}
+    assert fair_table(read_rows([path({}, BACKPROP, base)])).notes == ()
+    (note,) = fair_table(read_rows([path({}, BACKPROP | {"method": "backprop(label_smoothing=0.0)"}, base)])).notes
+    assert note == "label_smoothing is each line's own: 0.1, 0.0"
 
 
 # ---- which rows

@@ -120,12 +120,6 @@ def test_no_rows():
     assert header.startswith("method") and set(rule) <= {"─", " "}
 
 
-def test_a_shown_decoupling_leaves_out_what_all_conv_heads_share():
-    written = "1:conv(depth=2,reduction=4) 3:conv(depth=1,reduction=1) 5:linear"
-    (line,) = read(summary_table(summarise([row(decoupling=written)])))
-    assert line["decoupling"] == "1:conv(depth=2) 3:conv(depth=1,reduction=1) 5:linear"
-
-
 # ---- tables
 
 def test_numbers_stand_to_the_right_and_words_to_the_left():
