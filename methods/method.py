@@ -120,6 +120,6 @@ class Method(nn.Module, ABC):
     def cross_entropy(self, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Mean cross-entropy with this method's label smoothing. Outputs that are no logits, one a class, are a UserError."""
         if logits.shape[-1] != self.net.num_classes:
-            raise UserError(f"cross-entropy takes {self.net.num_classes} logits, one a class, but a head gives "
-                            f"{logits.shape[-1]} numbers; a head with embedding=True is for infopro and contsup with loss=contrast")
+            raise UserError(f"cross-entropy takes {self.net.num_classes} logits, one a class, but {logits.shape[-1]} "
+                            "numbers came; a head with embedding=True is for infopro and contsup with loss=contrast")
         return smoothed_cross_entropy(logits, y, self.label_smoothing)

@@ -91,7 +91,8 @@ def written(fair: FairTable) -> str:
     """The table as text: errors of methods against K, then the costs of every line, those of the same cuts together."""
     header = ["method", "test error %", "n", "params k", "training", "MACs M", "training", "peak MiB", "s/step", "bound", "heads"]
     points = [Decoupling.parse(line.decoupling) for line in fair.lines]
-    order = sorted(range(len(points)), key=lambda i: (points[i].num_blocks, points[i].cuts))  # and by error, as they stand
+    best = {points[i].cuts: i for i in reversed(range(len(points)))}
+    order = sorted(range(len(points)), key=lambda i: (best[points[i].cuts], i))  # lines stand by K and error
     top, rule, *rows = table(header, [_cells(fair.lines[i], points[i]) for i in order]).splitlines()
     costs = [top, rule]
     for place, row in zip(order, rows, strict=True):

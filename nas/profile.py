@@ -23,8 +23,8 @@ from spaces.activations import PeakMemory
 class BlockCost:
     """One stage: its block, with what else of it runs at inference, and its head, with what else only training needs.
     MACs are of one image's forward pass, `head_macs` of all that inference leaves out; activation bytes are an
-    image's peak in the stage's training step; seconds are the median of a training step of the stage, None where
-    nothing was run."""
+    image's peak in the stage's training step; `reads` are the other stages whose weights it reads in training; seconds
+    are the median of a training step of the stage, None where nothing was run."""
 
     units: int
     params: int
@@ -32,6 +32,7 @@ class BlockCost:
     macs: int
     head_macs: int
     activation_bytes: int
+    reads: tuple[int, ...] = ()
     seconds: float | None = None
 
 
@@ -90,7 +91,8 @@ def cost(build: Callable[[], Method], input_shape: tuple[int, ...], num_classes:
         units = len(list(net.blocks[k].children()))
         params = _count(method.inference_modules(k))
         head_params = _count(method.stage_modules(k)) - params
-        blocks.append(BlockCost(units, params, head_params, macs, stage_macs - macs, activation_bytes=0))
+        blocks.append(BlockCost(units, params, head_params, macs, stage_macs - macs, activation_bytes=0,
+                                reads=method.reads(k)))
     peaks = _peaks(method, x, y)
     blocks = [replace(block, activation_bytes=peak // batch_size) for block, peak in zip(blocks, peaks, strict=True)]
     return Cost(tuple(blocks), batch_size, max(peaks))

@@ -141,6 +141,8 @@ def cost_table(cost: Cost, decoupling: Decoupling) -> str:
               f"params, {cost.head_macs:,} MACs\npeak activations of a step at batch size {cost.batch_size}: "
               f"{cost.peak_activation_bytes / 2**20:.1f} MiB (float32)\npipeline speed-up bound (total over largest "
               f"stage): {cost.pipeline_speedup_bound:.2f}")
+    if reading := [f"{k} reads {', '.join(map(str, block.reads))}" for k, block in enumerate(cost.blocks) if block.reads]:
+        totals += f"\nstages that read weights of others, so that a pipeline would have to send them: {'; '.join(reading)}"
     return f"{table(header, lines)}\n{totals}"
 
 

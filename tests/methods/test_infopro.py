@@ -147,5 +147,5 @@ def test_embeddings_are_no_logits(spec: str) -> None:
     """128 features would pass for 128 classes."""
     torch.manual_seed(0)
     method = METHODS.build(spec, SPACE.build(adapter(spec)(Decoupling((2,), ("1c2f(embedding=True)",)))))
-    with pytest.raises(UserError, match="takes 5 logits, one a class, but a head gives 128"):
+    with pytest.raises(UserError, match="takes 5 logits, one a class, but 128 numbers came"):
         next(method.losses(*batch()))

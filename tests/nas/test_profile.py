@@ -26,7 +26,7 @@ def two_blocks() -> Method:
     """On (3, 6, 6): 3x3 conv to 4 channels, 6x6 kept | 3x3 conv of stride 2 to 8 channels, 3x3 left; linear heads."""
     blocks = [Block([nn.Conv2d(3, 4, 3, padding=1)]), Block([nn.ReLU(), nn.Conv2d(4, 8, 3, stride=2, padding=1, bias=False)])]
     heads = [nn.Sequential(nn.Flatten(), nn.Linear(4 * 36, 5)), nn.Sequential(nn.Flatten(), nn.Linear(8 * 9, 5))]
-    return DGL(DecoupledNet(blocks, heads, shapes=[], num_classes=2))
+    return DGL(DecoupledNet(blocks, heads, shapes=[], num_classes=5))
 
 
 def test_parameters_and_macs_by_hand() -> None:
@@ -119,3 +119,14 @@ def test_cutting_finer_never_takes_more_memory_with_small_heads() -> None:
     peaks = [cost(lambda: METHODS.build("dgl", space.build(point)), (3, 16, 16), 10, 64).peak_activation_bytes  # noqa: B023
              for point in points]
     assert all(finer <= coarser for coarser, finer in pairwise(peaks)) and peaks[-1] < 0.7 * peaks[0]
+
+
+@pytest.mark.parametrize(("spec", "reads"), [("man", [(1,), (2,), ()]), ("man(base=infopro)", [(1,), (2,), ()]),
+                                             ("contsup", [(), (), ()])])
+def test_what_stages_read_of_others_is_part_of_the_cost(spec: str, reads: list[tuple[int, ...]]) -> None:
+    space = read_space("small(width=0.25)", (3, 8, 8), 5)
+
+    def build() -> Method:
+        return METHODS.build(spec, space.build(Decoupling((2, 4), ("linear",) * 2), head_lookahead=int("man" in spec)))
+
+    assert [block.reads for block in cost(build, (3, 8, 8), 5, 4).blocks] == reads

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -156,8 +157,15 @@ def test_the_cost_table_shows_each_block_and_the_totals():
 def test_without_seconds_the_shares_are_those_of_macs():
     blocks = tuple(BlockCost(**vars(block) | {"seconds": None}) for block in BLOCKS)
     text = cost_table(Cost(blocks, 64, 0), Decoupling((2,), ("linear",)))
+    assert "read weights" not in text
     first, second = read("\n".join(text.splitlines()[:4]))
     assert (first["ms/step"], first["share %"], second["share %"]) == ("", "25.0", "75.0")
+
+
+def test_the_cost_table_says_which_stages_need_anothers_weights():
+    first, last = BLOCKS
+    text = cost_table(Cost((replace(first, reads=(1,)), last), 64, 0), Decoupling((2,), ("linear",)))
+    assert text.endswith("would have to send them: 0 reads 1")
 
 
 # ---- pictures
