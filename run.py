@@ -463,8 +463,10 @@ def adapted(problem: Problem, text: str) -> Decoupling:
 
 
 def check_searchable(problem: Problem) -> None:
-    """Refuse a search whose answer the method would ignore."""
+    """Refuse a search whose answer the method would ignore, and heads that it cannot learn with."""
     point = next(decoupling for decoupling in problem.space.enumerate() if decoupling.cuts or problem.space.size == 1)
+    for head in problem.space.heads:
+        problem.adapt(point.with_head(head))
     trained = problem.adapt(point)
     if trained != point:
         raise UserError(f"method {problem.method} trains '{trained}' when '{point}' is asked for, so this search would have "
