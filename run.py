@@ -354,7 +354,10 @@ def run_compare(options: argparse.Namespace) -> None:
         raise UserError(f"--out would replace {options.out}, which is read; name another file")
     fair = fair_table(read_rows(options.csv, options.where))
     if options.out:
-        options.out.write_text(as_csv(fair), encoding="utf-8")
+        try:
+            options.out.write_text(as_csv(fair), encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"--out cannot be written: {error}; name a file in a folder that is there") from None
     print(json.dumps(asdict(fair)) if options.json else written(fair))
 
 
@@ -483,7 +486,7 @@ def next_command(options: argparse.Namespace, found: Decoupling) -> str:
              "--decoupling", str(found), f"even({found.num_blocks})", "--methods", *methods, "--seeds", "3"]
     usual = vars(parser().parse_args(["evaluate"]))
     for name in ("data_dir", "results", "runs", "batch_size", "lr", "schedule", "weight_decay", "optimizer", "precision",
-                 "compile", "device", "threads"):
+                 "compile", "class_batches", "device", "threads"):
         value = getattr(options, name)
         if value not in (usual[name], *(usual[name] if isinstance(usual[name], list) else [])):
             parts += [f"--{name.replace('_', '-')}", str(value)]

@@ -308,6 +308,11 @@ def test_runs_that_diverge_are_rows_and_stay_valid_json(succeed):
     assert all("smaller lr" in status for status in rows()["status"])
 
 
+def test_the_next_command_keeps_the_limit_on_classes(succeed):
+    printed = succeed(*SEARCH, "--class-batches", "classes(num=5)")
+    assert "--class-batches 'classes(num=5)'" in re.search(r"^next +(.*)$", printed, re.MULTILINE)[1]
+
+
 def test_a_limit_on_classes_makes_other_rows_and_leaves_those_that_are_there(succeed, refused):
     new_rows = lambda *flags: json.loads(succeed(*EVALUATE, *flags, "--json"))["new_rows"]  # noqa: E731
     assert new_rows() == 4
@@ -672,3 +677,6 @@ def test_the_rows_of_evaluate_make_a_fair_table(succeed, call):
     code, _, err = call("compare", csv)
     assert code == 2 and "iterations is 2, 3" in err and err.count("\n") == 1
     assert call("compare", csv, "--out", csv)[0] == 2
+    for place in ("nowhere/fair.csv", "."):
+        code, _, err = call("compare", csv, "--where", "iterations=2", "--out", place)
+        assert code == 2 and "--out cannot be written" in err and err.count("\n") == 1 and "go on" not in err
