@@ -11,6 +11,7 @@ from statistics import mean, stdev
 import pandas as pd
 from scipy.stats import t as student_t
 
+from methods.table import METHODS
 from nas.profile import Cost
 from nas.search import Evaluated, Searched
 from spaces.component import Component
@@ -51,11 +52,14 @@ def summarise(rows: Iterable[Mapping[str, str]], column: str = "test_error") -> 
 
 
 def short_names(methods: Iterable[str]) -> dict[str, str]:
-    """Each method's name, with the settings in which it differs from another of the same name."""
+    """Each method's name, with the settings in which it differs from another of the same name, or from what the table of
+    methods has by default."""
     parsed = {method: Component.parse(method) for method in methods}
     short = {}
     for method, own in parsed.items():
         others = [other.settings for other in parsed.values() if other.name == own.name]
+        if own.name in METHODS:
+            others.append(METHODS.resolve(own.name).settings)
         differing = tuple(setting for setting in own.settings if any(setting not in other for other in others))
         short[method] = str(Component(own.name, differing))
     return short
