@@ -11,6 +11,8 @@ from nas.comparable import COUNTS, LINE, RECIPE, SHARED, TIMED_BY, check_compara
 from nas.report import half_interval, short, short_names, table
 from spaces.decoupling import Decoupling
 
+SIDE_BY_SIDE = 3  # decouplings of one method and K in a cell
+
 
 @dataclass(frozen=True)
 class Line:
@@ -99,14 +101,19 @@ def as_csv(fair: FairTable) -> str:
 
 
 def _against_num_blocks(lines: Iterable[Line]) -> str:
-    """Test errors in percent, a row a method and a column a K; `/` between decouplings of one K, in the table's order."""
+    """Test errors in percent with half their 95 % interval, a row a method and a column a K; `/` between decouplings of one
+    K, in the table's order, and of many the best and the worst."""
     errors: dict[str, dict[int, list[str]]] = {}
     for line in lines:
         half = "" if line.interval is None else f"±{line.interval:.2f}"
         errors.setdefault(_name(line), {}).setdefault(line.num_blocks, []).append(f"{line.test_error:.2f}{half}")
     counts = sorted({count for row in errors.values() for count in row})
-    return table(["test error %", *(f"K={count}" for count in counts)],
-                 [[name, *(" / ".join(row.get(count, [])) for count in counts)] for name, row in errors.items()])
+    return table(["test error %, ±95 %", *(f"K={count}" for count in counts)],
+                 [[name, *(_cell(row.get(count, [])) for count in counts)] for name, row in errors.items()])
+
+
+def _cell(errors: Sequence[str]) -> str:
+    return " / ".join(errors) if len(errors) <= SIDE_BY_SIDE else f"{errors[0]} .. {errors[-1]} ({len(errors)} decouplings)"
 
 
 def _name(line: Line) -> str:

@@ -68,6 +68,12 @@ def test_lines_stand_by_k_then_error_and_checkpointed_backprop_has_its_own(path)
     assert "10.00 / 15.00" in text and "backprop, checkpointed" in text
 
 
+def test_of_many_decouplings_the_cell_holds_the_best_and_the_worst(path):
+    cuts = [{"decoupling": f"{cut}:mlp_sr", "test_error": cut / 100} for cut in (5, 3, 9, 7)]
+    assert "3.00 .. 9.00 (4 decouplings)" in written(fair_table(read_rows([path(*cuts)])))
+    assert "3.00 / 5.00 / 9.00" in written(fair_table(read_rows([path(*cuts[:3])])))
+
+
 def test_settings_are_shown_where_a_method_has_several(path):
     methods = ["contsup(context=E,loss=softmax)", "contsup(context=R1E,loss=softmax)", "dgl(label_smoothing=0.1)"]
     lines = fair_table(read_rows([path(*({"method": method} for method in methods))])).lines
