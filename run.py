@@ -324,7 +324,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
         return
     print(summary_table(summaries))
     if ensembles:
-        print(f"\nsum of the last {options.ensemble} heads:")
+        print(f"\nsum of the last {options.ensemble} heads (test error; val error is the classifier's):")
         print(summary_table(ensembles))
     print(f"\nrows in {log.path}")
 
