@@ -340,11 +340,10 @@ def run_profile(options: argparse.Namespace) -> None:
     if options.json:
         facts = asdict(costs) | {name: getattr(costs, name) for name in ("params", "head_params", "macs", "head_macs",
                                                                         "shares", "pipeline_speedup_bound")}
-        print(json.dumps(facts | {"decoupling": str(decoupling)}))
+        print(json.dumps(facts | {"method": problem.method, "decoupling": str(decoupling)}))
         return
     say_where(problem, options)
-    print(picture(decoupling, problem.space.num_units))
-    print()
+    print(f"{problem.method}\n\n{picture(decoupling, problem.space.num_units)}\n")
     print(cost_table(costs, decoupling))
 
 

@@ -109,6 +109,7 @@ def test_profile_shows_what_each_block_costs(succeed):
     command = ("profile", "--space", "small(width=0.25)", "--decoupling", "2:linear 3:conv(depth=2)")
     facts, text = json.loads(succeed(*command, "--json")), succeed(*command)
     assert facts["decoupling"] == "2:linear 3:conv(depth=2,reduction=4)"
+    assert facts["method"] == text.splitlines()[0] == "dgl(label_smoothing=0.1)"
     assert [block["units"] for block in facts["blocks"]] == [2, 1, 3] and len(facts["shares"]) == 3
     assert sum(facts["shares"]) == pytest.approx(1) and all(block["seconds"] > 0 for block in facts["blocks"])
     for block in facts["blocks"]:
