@@ -324,7 +324,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
         return
     print(summary_table(summaries))
     if ensembles:
-        print(f"\nsum of the last {options.ensemble} heads:")
+        print(f"\nsum of the last {options.ensemble} heads (test error; val error is the classifier's):")
         print(summary_table(ensembles))
     print(f"\nrows in {log.path}")
 
@@ -340,11 +340,10 @@ def run_profile(options: argparse.Namespace) -> None:
     if options.json:
         facts = asdict(costs) | {name: getattr(costs, name) for name in ("params", "head_params", "macs", "head_macs",
                                                                         "shares", "pipeline_speedup_bound")}
-        print(json.dumps(facts | {"decoupling": str(decoupling)}))
+        print(json.dumps(facts | {"method": problem.method, "decoupling": str(decoupling)}))
         return
     say_where(problem, options)
-    print(picture(decoupling, problem.space.num_units))
-    print()
+    print(f"{problem.method}\n\n{picture(decoupling, problem.space.num_units)}\n")
     print(cost_table(costs, decoupling))
 
 
@@ -354,7 +353,10 @@ def run_compare(options: argparse.Namespace) -> None:
         raise UserError(f"--out would replace {options.out}, which is read; name another file")
     fair = fair_table(read_rows(options.csv, options.where))
     if options.out:
-        options.out.write_text(as_csv(fair), encoding="utf-8")
+        try:
+            options.out.write_text(as_csv(fair), encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"--out cannot be written: {error}; name a file in a folder that is there") from None
     print(json.dumps(asdict(fair)) if options.json else written(fair))
 
 
@@ -463,8 +465,10 @@ def adapted(problem: Problem, text: str) -> Decoupling:
 
 
 def check_searchable(problem: Problem) -> None:
-    """Refuse a search whose answer the method would ignore."""
+    """Refuse a search whose answer the method would ignore, and heads that it cannot learn with."""
     point = next(decoupling for decoupling in problem.space.enumerate() if decoupling.cuts or problem.space.size == 1)
+    for head in problem.space.heads:
+        problem.adapt(point.with_head(head))
     trained = problem.adapt(point)
     if trained != point:
         raise UserError(f"method {problem.method} trains '{trained}' when '{point}' is asked for, so this search would have "
@@ -481,7 +485,7 @@ def next_command(options: argparse.Namespace, found: Decoupling) -> str:
              "--decoupling", str(found), f"even({found.num_blocks})", "--methods", *methods, "--seeds", "3"]
     usual = vars(parser().parse_args(["evaluate"]))
     for name in ("data_dir", "results", "runs", "batch_size", "lr", "schedule", "weight_decay", "optimizer", "precision",
-                 "compile", "device", "threads"):
+                 "compile", "class_batches", "device", "threads"):
         value = getattr(options, name)
         if value not in (usual[name], *(usual[name] if isinstance(usual[name], list) else [])):
             parts += [f"--{name.replace('_', '-')}", str(value)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from functools import partial
 
 from methods.auglocal import AugLocal
 from methods.contsup import ContSup
@@ -16,6 +16,7 @@ from methods.predsim import PredSim
 from spaces.component import Component, Table
 from spaces.decoupling import Decoupling
 from spaces.errors import UserError
+from spaces.heads.conv_fc import gives_embedding
 
 
 class MethodTable(Table[Method]):
@@ -35,8 +36,21 @@ METHODS: Table[Method] = MethodTable("method", {
 
 
 def adapter(spec: str) -> Callable[[Decoupling], Decoupling]:
-    """`Method.adapt` of the method that `spec` names, with its settings."""
-    return partial(method_class(spec).adapt, **dict(METHODS.resolve(spec).settings))
+    """`Method.adapt` of the method that `spec` names, with its settings.
+
+    What it gives refuses, with a UserError, heads that give embeddings where the method learns from their logits.
+    """
+    kind, settings = method_class(spec), dict(METHODS.resolve(spec).settings)
+    wants_logits = kind.answers_early(**settings)
+
+    def adapt(decoupling: Decoupling) -> Decoupling:
+        adapted = kind.adapt(decoupling, **settings)
+        for head in filter(gives_embedding, adapted.heads if wants_logits else ()):
+            raise UserError(f"{spec} learns from its heads' logits, but {head} gives an embedding; leave embedding=True out, "
+                            "or take loss=contrast of infopro or contsup")
+        return adapted
+
+    return adapt
 
 
 def method_class(spec: str) -> type[Method]:
@@ -45,4 +59,6 @@ def method_class(spec: str) -> type[Method]:
     kind = METHODS[name]
     if not (isinstance(kind, type) and issubclass(kind, Method)):
         raise UserError(f"a method is a subclass of methods.method.Method, which {name} is not")
+    if inspect.isabstract(kind):
+        raise UserError(f"a method says what its stages do, but {name} has no {', '.join(sorted(kind.__abstractmethods__))}")
     return kind

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from methods.table import METHODS
 from spaces.component import Component, Literal
 from spaces.decoupling import Decoupling
 from spaces.heads import HEADS
 
 
 def short_names(methods: Iterable[str]) -> dict[str, str]:
-    """Each method's name, with the settings in which it differs from another of the same name, a method among these alike."""
+    """Each method's name, with the settings in which it differs from another of the same name, or from what the table of
+    methods has by default; a method among these alike."""
     parsed = {method: Component.parse(method) for method in methods}
     groups: dict[str, list[Component]] = {}
     for component in parsed.values():
-        groups.setdefault(component.name, []).append(component)
+        known = [METHODS.resolve(component.name)] if component.name in METHODS else []
+        groups.setdefault(component.name, known).append(component)
     return {method: _told_apart(own, groups[own.name]) for method, own in parsed.items()}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from textwrap import wrap
 
@@ -13,6 +13,8 @@ from nas.comparable import COUNTS, LINE, RECIPE, SHARED, TIMED_BY, check_compara
 from nas.report import half_interval, table
 from spaces.component import Component
 from spaces.decoupling import UNCUT, Decoupling
+
+SIDE_BY_SIDE = 3  # decouplings of one method and K in a cell
 
 
 @dataclass(frozen=True)
@@ -129,13 +131,18 @@ def as_csv(fair: FairTable) -> str:
 
 
 def _against_num_blocks(lines: Iterable[Line]) -> str:
-    """Test errors in percent, a row a method and a column a K; `/` between decouplings of one K, in the table's order."""
+    """Test errors in percent with half their 95 % interval, a row a method and a column a K; `/` between decouplings of one
+    K, in the table's order, and of many the best and the worst."""
     errors: dict[str, dict[int, list[str]]] = {}
     for line in lines:
         errors.setdefault(_name(line), {}).setdefault(line.num_blocks, []).append(_error(line))
     counts = sorted({count for row in errors.values() for count in row})
-    return table(["test error %", *(f"K={count}" for count in counts), ""],
-                 [[name, *(" / ".join(row.get(count, [])) for count in counts), ""] for name, row in errors.items()])
+    return table(["test error %, ±95 %", *(f"K={count}" for count in counts), ""],
+                 [[name, *(_cell(row.get(count, [])) for count in counts), ""] for name, row in errors.items()])
+
+
+def _cell(errors: Sequence[str]) -> str:
+    return " / ".join(errors) if len(errors) <= SIDE_BY_SIDE else f"{errors[0]} .. {errors[-1]} ({len(errors)} decouplings)"
 
 
 def _name(line: Line) -> str:

@@ -213,5 +213,11 @@ def _fits(value: Literal, annotation: Any) -> bool:
 
 
 def _name(annotation: Any) -> str:
-    names = {int: "a whole number", float: "a number", bool: "True or False", str: "a word or a quoted text"}
+    names = {int: "a whole number", float: "a number", bool: "True or False", str: "a word or a quoted text", type(None): "None"}
+    if get_origin(annotation) in (Union, UnionType):
+        return " or ".join(map(_name, get_args(annotation)))
+    if get_origin(annotation) is typing.Literal:
+        return " or ".join(map(_write, get_args(annotation)))
+    if get_origin(annotation) in LISTS:
+        return "a list" + "".join(f" (each {_name(element)})" for element in get_args(annotation)[:1])
     return names.get(annotation) or str(annotation).replace("typing.", "")

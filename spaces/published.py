@@ -14,6 +14,11 @@ from spaces.errors import UserError, unknown
 FILE = Path(__file__).with_name("published_sedona.json")
 
 
+def sedona_networks() -> tuple[str, ...]:
+    """The backbones with published decouplings."""
+    return tuple(_networks())
+
+
 def published_cuts(backbone_name: str, num_blocks: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """SEDONA's cuts (units before each, rising) and the depth 1..4 of the `conv` head at each, for K = num_blocks.
 

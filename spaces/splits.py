@@ -12,10 +12,10 @@ from torch import nn
 from spaces.activations import Footprint, footprint, likeness
 from spaces.component import Table
 from spaces.decoupling import Decoupling
-from spaces.errors import UserError
+from spaces.errors import UserError, unknown
 from spaces.heads import HEADS
 from spaces.network import Block
-from spaces.published import published_cuts
+from spaces.published import published_cuts, sedona_networks
 from spaces.published_infopro import infopro_cuts, infopro_networks
 from spaces.space import SearchSpace
 
@@ -70,6 +70,8 @@ def published(space: SearchSpace, default_head: str | None, *, num_blocks: int, 
     if name in infopro_networks():
         cuts = infopro_cuts(name, num_blocks, memory_balanced=memory_balanced, input_shape=space.input_shape)
         return _with_head(cuts, head or default_head)
+    if name not in sedona_networks():
+        raise unknown("backbone with a published decoupling:", name, (*sedona_networks(), *infopro_networks()))
     cuts, depths = published_cuts(name, num_blocks)
     if memory_balanced or head is not None:
         raise UserError(f"SEDONA published the heads of {name} too, and no cuts by memory; leave memory_balanced and head out")

@@ -109,6 +109,7 @@ def test_profile_shows_what_each_block_costs(succeed):
     command = ("profile", "--space", "small(width=0.25)", "--decoupling", "2:linear 3:conv(depth=2)")
     facts, text = json.loads(succeed(*command, "--json")), succeed(*command)
     assert facts["decoupling"] == "2:linear 3:conv(depth=2,reduction=4)"
+    assert facts["method"] == text.splitlines()[0] == "dgl(label_smoothing=0.1)"
     assert [block["units"] for block in facts["blocks"]] == [2, 1, 3] and len(facts["shares"]) == 3
     assert sum(facts["shares"]) == pytest.approx(1) and all(block["seconds"] > 0 for block in facts["blocks"])
     for block in facts["blocks"]:
@@ -308,6 +309,11 @@ def test_runs_that_diverge_are_rows_and_stay_valid_json(succeed):
     assert all("smaller lr" in status for status in rows()["status"])
 
 
+def test_the_next_command_keeps_the_limit_on_classes(succeed):
+    printed = succeed(*SEARCH, "--class-batches", "classes(num=5)")
+    assert "--class-batches 'classes(num=5)'" in re.search(r"^next +(.*)$", printed, re.MULTILINE)[1]
+
+
 def test_a_limit_on_classes_makes_other_rows_and_leaves_those_that_are_there(succeed, refused):
     new_rows = lambda *flags: json.loads(succeed(*EVALUATE, *flags, "--json"))["new_rows"]  # noqa: E731
     assert new_rows() == 4
@@ -468,6 +474,7 @@ def test_a_configuration_that_does_not_hold(refused, file, said):
     (("search", "--strategy", "random(trials=1"), "does not parse"),
     (("search", "--strategy", "no_such_module.Strategy"), "PYTHONPATH"),
     (("search", "--method", "backprop"), "no effect"),
+    (("search", "--space", "small(heads=[linear,'0c1f(embedding=True)'])"), "embedding=True"),
     (("search", "--evaluator", "tabular"), "path"),
     (("search", "--evaluator", "tabular(path='nowhere.csv')"), "nowhere.csv has none"),
     (("search", "--space", "vgg19"), "32 x 32"),
@@ -483,6 +490,7 @@ def test_a_configuration_that_does_not_hold(refused, file, said):
     (("evaluate", "--decoupling", "4:linear 2:linear"), "rising"),
     (("evaluate", "--decoupling", "3:"), "'3:'"),
     (("evaluate", "--decoupling", ""), "''"),
+    (("evaluate", "--decoupling", "3:1c2f(embedding=True)", "--ensemble", "2"), "gives an embedding"),
     (("evaluate", "--decoupling", "even(7)"), "1..6 blocks, but 7"),
     (("evaluate", "--decoupling", "even"), "num_blocks"),
     (("evaluate", "--decoupling", "published(4)"), "'small'"),
@@ -670,3 +678,6 @@ def test_the_rows_of_evaluate_make_a_fair_table(succeed, call):
     code, _, err = call("compare", csv)
     assert code == 2 and "iterations is 2, 3" in err and err.count("\n") == 1
     assert call("compare", csv, "--out", csv)[0] == 2
+    for place in ("nowhere/fair.csv", "."):
+        code, _, err = call("compare", csv, "--where", "iterations=2", "--out", place)
+        assert code == 2 and "--out cannot be written" in err and err.count("\n") == 1 and "go on" not in err

@@ -9,6 +9,7 @@ from __future__ import annotations
 from torch import nn
 
 from spaces.backbone import Site
+from spaces.component import Component
 from spaces.errors import UserError
 from spaces.layers import GlobalAveragePool, conv_bn_relu, image_shape, kaiming, pooled_linear, scaled
 
@@ -27,6 +28,11 @@ def one_conv(site: Site, *, width: float = 1.0, feature_dim: int = 128, embeddin
 def two_convs(site: Site, *, width: float = 1.0, feature_dim: int = 128, embedding: bool = False) -> nn.Module:
     """MAN's default head: 1c2f with a second 3x3 convolution, which has stride 1."""
     return _conv_fc("2c2f", 2, site, width, feature_dim, embedding)
+
+
+def gives_embedding(head: str) -> bool:
+    """Whether the head, written with all its settings, gives an embedding in place of logits."""
+    return bool(dict(Component.parse(head).settings).get("embedding"))
 
 
 def _conv_fc(name: str, convs: int, site: Site, width: float, feature_dim: int, embedding: bool) -> nn.Module:

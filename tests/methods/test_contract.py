@@ -15,6 +15,7 @@ from methods.settings import TrainingSettings
 from methods.table import METHODS, adapter, method_class
 from methods.training import Trainer, error_and_loss
 from spaces.activations import PeakMemory
+from spaces.decoupling import Decoupling
 from spaces.errors import UserError
 from spaces.named import read_space
 from spaces.splits import read_decoupling
@@ -52,6 +53,31 @@ def method(request: pytest.FixtureRequest) -> Method:
 @pytest.fixture(params=VARIANTS)
 def uncut(request: pytest.FixtureRequest) -> Method:
     return build(request.param, "uncut")
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_heads_give_what_the_method_learns_from(name: str) -> None:
+    """Logits; embeddings only where the method says that its heads answer none, and refused elsewhere."""
+    settings = dict(METHODS.resolve(name).settings)
+    asked = Decoupling((2,), ("1c2f(width=1.0,feature_dim=9,embedding=True)",))
+    try:
+        point = adapter(name)(asked)
+    except UserError as error:
+        assert "embedding=True" in str(error) and "loss=contrast" in str(error)
+        point = adapter(name)(asked.with_head("1c2f(width=1.0,feature_dim=9,embedding=False)"))
+    net = SPACE.build(point, head_lookahead=method_class(name).head_lookahead)
+    wants = NUM_CLASSES if method_class(name).answers_early(**settings) else 9
+    for head, shape in zip(net.heads[:-1], net.head_shapes, strict=False):
+        assert head(torch.zeros(2, *shape)).shape == (2, wants)
+
+
+class NoStage(Method):
+    """Says nothing of its stages."""
+
+
+def test_a_method_without_stages_is_told_what_it_lacks() -> None:
+    with pytest.raises(UserError, match="NoStage has no stage"):
+        method_class(f"{__name__}.NoStage")
 
 
 def test_the_table_is_not_all_uncut() -> None:

@@ -17,7 +17,8 @@ def test_a_method_inside_a_method_is_told_apart_by_what_differs():
     two = "man(base='infopro(loss={},lambdas=[5.0,0.5,5.0,0.5])',bias=True)"
     specs = [dgl, two.format("softmax"), two.format("contrast"), "greedy(label_smoothing=0.0)"]
     assert list(short_names(specs).values()) == [
-        "man(base=dgl)", "man(base='infopro(loss=softmax)')", "man(base='infopro(loss=contrast)')", "greedy"]
+        "man(base=dgl)", "man(base='infopro(loss=softmax,lambdas=[5.0,0.5,5.0,0.5])')",
+        "man(base='infopro(loss=contrast,lambdas=[5.0,0.5,5.0,0.5])')", "greedy"]  # the lambdas are no default
     assert short_names([dgl]) == {dgl: "man"}
 
 

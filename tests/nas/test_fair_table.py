@@ -67,6 +67,12 @@ def test_lines_stand_by_k_then_error_and_checkpointed_backprop_has_its_own(path)
     assert "10.00 / 15.00" in text and "backprop, checkpointed" in text
 
 
+def test_of_many_decouplings_the_cell_holds_the_best_and_the_worst(path):
+    cuts = [{"decoupling": f"{cut}:mlp_sr", "test_error": cut / 100} for cut in (5, 3, 9, 7)]
+    assert "3.00 .. 9.00 (4 decouplings)" in written(fair_table(read_rows([path(*cuts)])))
+    assert "3.00 / 5.00 / 9.00" in written(fair_table(read_rows([path(*cuts[:3])])))
+
+
 def test_settings_are_shown_where_a_method_has_several(path):
     methods = ["contsup(context=E,loss=softmax)", "contsup(context=R1E,loss=softmax)", "dgl(label_smoothing=0.1)"]
     lines = fair_table(read_rows([path(*({"method": method} for method in methods))])).lines
@@ -108,7 +114,8 @@ def test_lines_of_the_same_cuts_stand_together_under_k_and_cuts(path):
         {"method": "greedy(label_smoothing=0.1)", "decoupling": "8:" + heads.format(False), "test_error": 0.3})]))
     text = written(fair)
     under = text[text.index("K=1, uncut"):].splitlines()[:7]
-    assert [line.split()[0] for line in under] == ["K=1,", "backprop", "K=2,", "dgl", "K=2,", "dgl", "greedy"]
+    assert [line.split()[0] for line in under] == ["K=1,", "backprop", "K=2,", "dgl", "K=2,", "dgl",
+                                                     "greedy(label_smoothing=0.1)"]
     assert under[2] == "K=2, cut after 4" and under[3].endswith("  1c2f(embedding=True)")
     assert under[4] == "K=2, cut after 8" and under[6].endswith("  1c2f")
     assert under[5].split()[1:8] == ["10.00±25.41", "2", "1.0", "1.1", "2.00", "2.00", "3.0"]  # t(0.975; 1) = 12.706, times 2

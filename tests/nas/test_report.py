@@ -86,6 +86,13 @@ def test_methods_that_differ_in_settings_alone_can_be_told_apart():
     assert [s.method for s in summaries] == ["dgl(label_smoothing=0.1)", "dgl(label_smoothing=0.0)", "backprop"]
 
 
+def test_a_method_alone_is_named_with_what_differs_from_its_defaults():
+    (summary,) = summarise([row("contsup(context=E,loss=softmax,decoder=False,label_smoothing=0.0)")])
+    assert summary.method == "contsup(context=E)"
+    (summary,) = summarise([row("not_installed.method(context=E)")])
+    assert summary.method == "not_installed.method"
+
+
 def test_a_diverged_run_counts_as_all_wrong_and_is_named():
     (summary,) = summarise([row(seed=0, test_error=0.1), diverged(seed=1), row(seed=2, test_error=0.3)])
     assert (summary.n, summary.diverged) == (3, 1)

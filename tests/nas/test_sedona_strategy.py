@@ -75,6 +75,11 @@ def test_a_space_without_cuts_is_refused(digits_problem):
         search(digits_problem(num_blocks=1))
 
 
+def test_heads_without_logits_are_refused(digits_problem):
+    with pytest.raises(UserError, match="logits of heads.*embedding=True"):
+        search(digits_problem(num_blocks=2, heads=["linear", "0c1f(embedding=True)"]))
+
+
 def test_several_objectives_are_refused_with_what_does_the_same(digits_problem):
     problem = replace(digits_problem(num_blocks=2), objectives=("error", "peak_memory"))
     with pytest.raises(UserError, match=r"error peak_memory came.*memory_weight.*time_weight"):

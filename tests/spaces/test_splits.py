@@ -192,7 +192,7 @@ def test_an_own_split(tmp_path, monkeypatch):
     ("even(3, haed=linear)", "'haed'; did you mean head"), ("even(3, head=lineer)", "'lineer'; did you mean linear"),
     ("3:lineer", "unknown head 'lineer'; did you mean linear"), ("6:linear", r"past the last gap .* lie in 1\.\.5"),
     ("3:linear(x=1)", "head linear takes no settings, but x=1 came"),
-    ("published(2)", "backbone with a published decoupling: 'small'"),
+    ("published(2)", "backbone with a published decoupling: 'small'; .* resnet110, .* resnet32, .* vgg19"),
 ])
 def test_a_wrong_text_is_told_with_the_way_out(text, says):
     with pytest.raises(UserError, match=says):
