@@ -22,9 +22,9 @@ def supervised_contrast(features: torch.Tensor, y: torch.Tensor, temperature: fl
     """Supervised contrastive loss (Khosla et al. 2020, eq. 2) of features (N, D), one view, for labels y (N,).
 
     The mean over samples i of -1/|P_i| sum_{j in P_i} log softmax_{j != i}(cos(z_i, z_j) / temperature), P_i the other
-    samples of i's class. A sample without any is left out, where the released code counts it as a loss of 0; if all are,
-    the loss is 0, gradients included. A feature vector of 0 has no direction: its cosines and its gradient are 0. In
-    float32 also under autocast.
+    samples of i's class; the released code multiplies by temperature / 0.07, which is 1 at its own. A sample without
+    any is left out, where the released code counts it as a loss of 0; if all are, the loss is 0, gradients included. A
+    feature vector of 0 has no direction: its cosines and its gradient are 0. In float32 also under autocast.
     """
     with full_precision(features.device):
         norm = features.float().norm(dim=1, keepdim=True)

@@ -7,8 +7,10 @@ import os
 import signal
 import struct
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -68,12 +70,23 @@ class FolderSplit:
 def in_parallel(read: Callable[..., np.ndarray], paths: Sequence[Path], *settings: object) -> list[Future[np.ndarray]]:
     """Have the workers call `read(paths, first, *settings)` on runs of paths; `first` is the place of the run's first."""
     places = [path.absolute() for path in paths]  # workers stay in the folder in which they started
-    return [_workers().submit(read, places[first:first + CHUNK], first, *settings) for first in range(0, len(paths), CHUNK)]
+    with _alive():
+        return [_workers().submit(read, places[first:first + CHUNK], first, *settings) for first in range(0, len(paths), CHUNK)]
 
 
 def gathered(parts: Sequence[Future[np.ndarray]]) -> np.ndarray:
-    """What the workers read, once they have; the first error of theirs is raised."""
-    return np.concatenate([part.result() for part in parts])
+    """What the workers read, once they have; the first error of theirs is raised. A worker that was killed is a UserError."""
+    with _alive():
+        return np.concatenate([part.result() for part in parts])
+
+
+@contextmanager
+def _alive() -> Iterator[None]:
+    try:
+        yield
+    except BrokenProcessPool:
+        raise UserError("a worker process that reads images was killed, as happens when memory is short; free some, or take a "
+                        "smaller batch size, and give the same command again") from None
 
 
 def read_resized(paths: Sequence[Path], first: int, size: int, draw: Draw | None) -> np.ndarray:

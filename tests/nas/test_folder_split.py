@@ -126,6 +126,18 @@ def test_a_damaged_image_is_named_when_its_batch_comes(split: FolderSplit) -> No
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at processes")
+def test_a_worker_that_is_killed_is_one_line_and_no_traceback(split: FolderSplit) -> None:
+    program = ("import os, signal, sys, torch; from pathlib import Path; from nas.folder_split import FolderSplit, _workers\n"
+               "from spaces.errors import UserError\n"
+               f"split = FolderSplit(Path({str(split.folder)!r}), ['0.png'], torch.zeros(1).long(), 8)\n"
+               "split.request(torch.tensor([0]), None)()\n"
+               "[os.kill(worker, signal.SIGKILL) for worker in _workers()._processes]\n"
+               "try: split.request(torch.tensor([0]), None)()\n"
+               "except UserError as error: print(error)")
+    ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert "killed" in ended.stdout and ended.stdout.count("\n") == 1
+
+
 def test_workers_do_not_outlive_a_process_that_is_killed(split: FolderSplit) -> None:
     program = ("import sys, time, torch; from pathlib import Path; from nas.folder_split import FolderSplit, _workers\n"
                f"split = FolderSplit(Path({str(split.folder)!r}), ['0.png'], torch.zeros(1).long(), 8)\n"
