@@ -34,12 +34,12 @@ class Backbone(nn.Module):
         shapes, x = [self.input_shape], torch.zeros(2, *self.input_shape, device="meta")
         with torch.no_grad():
             for unit in self.units:
-                x = torch.func.functional_call(unit, _meta(unit), x)
+                x = torch.func.functional_call(unit, meta_tensors(unit), x)
                 shapes.append(tuple(x.shape[1:]))
         return tuple(shapes)
 
 
-def _meta(module: nn.Module) -> dict[str, torch.Tensor]:
+def meta_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
     """The module's parameters and buffers as shapes without storage; its own buffers stay untouched."""
     tensors = [*module.named_parameters(), *module.named_buffers()]
     return {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors}
