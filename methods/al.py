@@ -42,14 +42,12 @@ class AL(Method):
 
     default_head = NO_HEAD
 
-    def __init__(self, net: DecoupledNet, *, label_smoothing: float = 0.0, label_dim: int = 128, bridge_depth: int = 1,
+    def __init__(self, net: DecoupledNet, *, label_smoothing: float = 0.0, label_dim: int = 128, bridge_depth: Literal[1, 2] = 1,
                  pooling: str = "mean", activation: ActivationName = "tanh", bounded_decoders: bool = False,
                  first_decoder: Literal["logits", "bounded"] = "logits", detach_target: bool = True) -> None:
         super().__init__(net, label_smoothing=label_smoothing)
         if label_dim < 1:
             raise UserError(f"label_dim is a number of features from 1 on, but {label_dim} came; try 128")
-        if bridge_depth not in (1, 2):
-            raise UserError(f"bridge_depth is 1 or 2 linear layers, but {bridge_depth} came")
         self.detach_target = detach_target
         widths = [net.num_classes] + [label_dim] * self.num_stages  # of t_0 .. t_K
         pool = Pool(pooling)

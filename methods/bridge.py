@@ -53,9 +53,9 @@ class Pool(nn.Module):
         return (F.adaptive_avg_pool2d(h, self.side) if self.side else h).flatten(1)
 
 
-def bridge(features: int, label_dim: int, depth: int, activation: ActivationName) -> nn.Sequential:
+def bridge(features: int, label_dim: int, depth: Literal[1, 2], activation: ActivationName) -> nn.Sequential:
     """Linear and activation, once or, with a hidden layer of 5 label_dim, twice: (N, features) -> (N, label_dim)."""
-    widths = {1: (features, label_dim), 2: (features, HIDDEN * label_dim, label_dim)}[depth]
+    widths = (features, label_dim) if depth == 1 else (features, HIDDEN * label_dim, label_dim)
     layers = [layer for inputs, outputs in pairwise(widths)
               for layer in (nn.Linear(inputs, outputs), ACTIVATIONS[activation]())]
     return nn.Sequential(*layers)
