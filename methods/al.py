@@ -15,6 +15,7 @@ from spaces.decoupling import Decoupling
 from spaces.errors import UserError
 from spaces.heads import NO_HEAD
 from spaces.network import DecoupledNet
+from spaces.tokens import Activation
 
 
 class AL(Method):
@@ -81,13 +82,18 @@ class AL(Method):
 
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
         """s_k and t_k; the sum of the associated and the autoencoder loss."""
-        following, given = self.run_block(k, carry), carry[1]
-        code = self.encoders[k](given)
-        target = code.detach() if self.detach_target else code
-        associated = F.mse_loss(self.net.heads[k](self.head_input(k, following)), target)
+        given = carry[1]
+        s, code = self.activation(self.run_block(k, carry)), self.encoders[k](given)
+        return (s, code), self.associated_loss(k, s, code) + self.autoencoder_loss(k, code, given, y)
+
+    def associated_loss(self, k: int, s: Activation, code: torch.Tensor) -> torch.Tensor:
+        """A_k = MSE(b_k(s_k), t_k)."""
+        return F.mse_loss(self.net.heads[k](s), code.detach() if self.detach_target else code)
+
+    def autoencoder_loss(self, k: int, code: torch.Tensor, given: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """E_k = D(h_k(t_k), t_{k-1})."""
         decoded = self.decoders[k](code)
-        autoencoder = F.mse_loss(decoded, given) if k else self.cross_entropy(decoded, y)
-        return (self.activation(following), code), associated + autoencoder
+        return F.mse_loss(decoded, given) if k else self.cross_entropy(decoded, y)
 
     def answer(self, k: int, carry: Carry) -> torch.Tensor:
         """h_1 .. h_k b_k(s_k)."""
