@@ -24,7 +24,8 @@ class AL(Method):
     s_k = f_k(sg(s_{k-1})), t_k = g_k(sg(t_{k-1})), s_0 = x, t_0 = onehot(y); f_k is the block, g_k encodes the label.
     L_k = MSE(b_k(s_k), sg(t_k)) + D(h_k(t_k), t_{k-1}): the associated loss trains f_k and the bridge b_k, the autoencoder
     loss g_k and the decoder h_k. D is cross-entropy for k = 1, MSE after. The network is h_1 .. h_K b_K f_K .. f_1, exit
-    k h_1 .. h_k b_k f_k .. f_1; heads and the backbone's classifier take no part. The carry is (s, t).
+    k h_1 .. h_k b_k f_k .. f_1. It has no use for heads, nor for the backbone's classifier: the bridges take their place
+    in the network that it is given. The carry is (s, t).
 
     label_dim         width of the codes t_k
     bridge_depth      1, or 2: with a hidden layer of 5 label_dim
@@ -36,9 +37,9 @@ class AL(Method):
     detach_target     without it the associated loss trains g_k too, as in the code of 2022
 
     Both losses have weight 1 and one learning rate (released in 2021: twice the rate for the autoencoder's; in 2022 twice
-    the weight for the last LSTM layer). Released images networks are flattened: their bridges hold 96 to 99 % of all
-    parameters, while the default, pooled, is of the size of a head. Linear layers are drawn as by Xavier and Glorot,
-    biases 0.
+    the weight for the last LSTM layer). The released image networks flatten, and their bridges hold 88 to 99 % of all
+    parameters; the default, pooled, is of the size of a head. Weights of the new layers are Xavier-uniform, biases 0.
+    All released codes train with Adam: both errors are means over label_dim, which leaves SGD small gradients.
     """
 
     default_head = NO_HEAD

@@ -25,7 +25,7 @@ class Method(nn.Module, ABC):
     """
 
     default_head: ClassVar[str | None] = None
-    """The head that a cut gets where the decoupling names none."""
+    """The head that a cut gets where the decoupling names none. None: cuts have no use either; `none`: only heads have none."""
 
     def __init__(self, net: DecoupledNet, *, label_smoothing: float = 0.1) -> None:
         super().__init__()
