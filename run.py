@@ -25,7 +25,6 @@ from nas.comparison import Comparison
 from nas.evaluate import Evaluator
 from nas.evaluators import EVALUATORS, SearchEvaluator
 from nas.fair_table import as_csv, fair_table, written
-from nas.images import Batches
 from nas.objectives import OBJECTIVES, checked_objectives
 from nas.plots import pareto_plot
 from nas.problem import Problem, Report
@@ -333,9 +332,9 @@ def run_profile(options: argparse.Namespace) -> None:
     """Show what each block costs."""
     problem = read_problem(options, options.method, 0, options.lr, options.schedule)
     decoupling = adapted(problem, options.decoupling)
-    images, size = problem.images, problem.settings.batch_size
-    costs = cost(lambda: problem.build(decoupling), images.input_shape, images.num_classes, size)
-    x, y = Batches(images, size).batch(0, 0)
+    data, size = problem.data, problem.settings.batch_size
+    costs = cost(lambda: problem.build(decoupling), data.input_shape, data.num_classes, size)
+    x, y = data.train_batches(size).batch(0, 0)
     costs = timed(costs, problem.build(decoupling), problem.settings, x, y, device=problem.device)
     if options.json:
         facts = asdict(costs) | {name: getattr(costs, name) for name in ("params", "head_params", "macs", "head_macs",
@@ -401,11 +400,11 @@ def read_problem(options: argparse.Namespace, method: str, seed: int, lr: float,
     device = read_device(options.device)
     task = TASKS.resolve(options.task)
     resolved_method = METHODS.resolve(method)
-    images = TASKS.build(task, options.data_dir)
+    data = TASKS.build(task, options.data_dir)
     share = checked_scale(getattr(options, "scale", None))
-    images = (images if share == 1 else images.scaled(share)).to(device)
-    space = read_space(options.space, images.input_shape, images.num_classes)
-    iterations, num_batches = options.iterations, Batches(images, options.batch_size).num_batches
+    data = (data if share == 1 else data.scaled(share)).to(device)
+    space = read_space(options.space, data.input_shape, data.num_classes)
+    iterations, num_batches = options.iterations, data.train_batches(options.batch_size).num_batches
     if iterations is None:
         epochs = options.default_epochs if options.epochs is None else options.epochs
         if epochs < 1:
@@ -415,12 +414,12 @@ def read_problem(options: argparse.Namespace, method: str, seed: int, lr: float,
         iterations = shortened(iterations, share)
     given = {field.name: getattr(options, field.name) for field in fields(TrainingSettings) if hasattr(options, field.name)}
     settings = TrainingSettings(**given | {"iterations": iterations, "lr": lr, "schedule": schedule})
-    Batches(images, settings.batch_size, limit=settings.class_limit)  # refuses what the task cannot fill
+    data.train_batches(settings.batch_size, limit=settings.class_limit)  # refuses what the task cannot fill
     results, runs = (getattr(options, name, Path(name)) for name in ("results", "runs"))
     for folder in (results, runs):
         if folder.exists() and not folder.is_dir():
             raise UserError(f"--results and --runs are folders, but {folder} is a file; name another")
-    return Problem(space, str(resolved_method), str(task), images, settings, seed, device, results, runs,
+    return Problem(space, str(resolved_method), str(task), data, settings, seed, device, results, runs,
                    scale=None if share == 1 else share)
 
 

@@ -14,6 +14,7 @@ from nas.augmentation import NONE, Augmentation, cut_out, normalised, row_consta
 from nas.class_limited import ClassLimited
 from nas.split import Batch, Samples
 from spaces.errors import UserError
+from spaces.network import PixelScale
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,27 @@ class Images:
 
     def to(self, device: torch.device) -> Images:
         return replace(self, train=self.train.to(device), validation=self.validation.to(device))
+
+    @property
+    def pixels(self) -> PixelScale:
+        """How the inputs were made of pixels."""
+        return PixelScale(self.mean, self.std)
+
+    @property
+    def vectors(self) -> None:
+        """Pixels start from no word vectors."""
+
+    def train_batches(self, batch_size: int, *, limit: ClassLimit | None = None) -> Batches:
+        """`Batches` of the training split, augmented."""
+        return Batches(self, batch_size, limit=limit)
+
+    def random_batches(self, part: Samples, batch_size: int) -> Batches:
+        """`Batches` of any part, as it is."""
+        return Batches(self, batch_size, split=part, augmentation=NONE)
+
+    def eval_batches(self, part: Samples, batch_size: int) -> Iterator[Batch]:
+        """`eval_batches` of the part."""
+        return eval_batches(self, part, batch_size)
 
 
 def _part(samples: Samples, share: float) -> Samples:

@@ -1,6 +1,6 @@
 """The tasks by name: data, its splits and its augmentation."""
 
-from nas.images import Images
+from nas.task_data import TaskData
 from nas.tasks.arrays import arrays
 from nas.tasks.digits import digits
 from nas.tasks.imagenet import imagenet
@@ -8,7 +8,7 @@ from nas.tasks.tiny_imagenet import tiny_imagenet
 from nas.tasks.torchvision_sets import cifar10, cifar100, fashion_mnist, stl10, svhn
 from spaces.component import Table
 
-TASKS: Table[Images] = Table("task", {
+TASKS: Table[TaskData] = Table("task", {
     "digits": digits,
     "cifar10": cifar10,
     "cifar100": cifar100,
