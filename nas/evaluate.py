@@ -80,6 +80,7 @@ class Evaluator:
             row |= self._scores(trained)
         except Diverged as diverged:
             row |= {"status": f"diverged: {diverged}", "validation_error": 1.0, "validation_loss": None}
+        row |= problem.data.facts(problem.results)
         row |= {**self.provenance, "device": device_name(problem.device), "threads": torch.get_num_threads(),
                 "command": self.command}
         self.log.append(row)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ import torch
 from methods.class_limit import ClassLimit
 from nas.augmentation import NONE, Augmentation, cut_out, normalised, row_constants, windows
 from nas.class_limited import ClassLimited
+from nas.results import Cell
 from nas.split import Batch, Samples
 from spaces.errors import UserError
 from spaces.network import PixelScale
@@ -58,6 +60,10 @@ class Images:
     @property
     def vectors(self) -> None:
         """Pixels start from no word vectors."""
+
+    def facts(self, folder: Path) -> dict[str, Cell]:
+        """Nothing that the settings do not say."""
+        return {}
 
     def train_batches(self, batch_size: int, *, limit: ClassLimit | None = None) -> Batches:
         """`Batches` of the training split, augmented."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Protocol, Self
 
 import torch
 
 from methods.class_limit import ClassLimit
+from nas.results import Cell
 from spaces.network import PixelScale
 
 Part = Any  # one part of a task's samples, such as its validation split, in the task's own form; it has a length
@@ -47,6 +49,9 @@ class TaskData(Protocol):
     @property
     def vectors(self) -> torch.Tensor | None:
         """(num_words, D) word vectors that an embedding starts from; None where there are none."""
+
+    def facts(self, folder: Path) -> dict[str, Cell]:
+        """What a row says of the data beside the task's settings; a file that it names is written to `folder`."""
 
     def test(self) -> Part:
         """Read the test split, onto the device of the others; an unreadable one is a UserError."""
