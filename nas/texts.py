@@ -25,7 +25,7 @@ CHUNK = 32  # batches that are sorted by length together; 16 leave up to 19 % of
 class TextSplit:
     """Texts in memory, one behind the other; what a batch's shape depends on is on the CPU, so nothing waits for the device.
 
-    tokens   int32 (1 + number of tokens,): PADDING, then the ids of all texts
+    tokens   int32 (number of tokens + longest,): the ids of all texts, then PADDING
     starts   int64 (N,): the place of each text's first token
     labels   int64 (N,)
     lengths  int64 (N,), on the CPU: how many tokens each text has, 1 at least
@@ -39,12 +39,13 @@ class TextSplit:
     @classmethod
     def of(cls, texts: Iterable[Sequence[int]], labels: Sequence[int]) -> TextSplit:
         """The texts, as ids, and their classes."""
-        tokens, lengths = array("i", [PADDING]), array("q")
+        tokens, lengths = array("i"), array("q")
         for ids in texts:
             tokens.extend(ids)
             lengths.append(len(ids))
+        tokens.extend([PADDING] * max(lengths))
         counts = torch.tensor(lengths)
-        return cls(torch.tensor(tokens, dtype=torch.int32), 1 + counts.cumsum(0) - counts, torch.tensor(labels), counts)
+        return cls(torch.tensor(tokens, dtype=torch.int32), counts.cumsum(0) - counts, torch.tensor(labels), counts)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -64,10 +65,12 @@ class TextSplit:
     def batch(self, index: torch.Tensor) -> Batch:
         """x int64 (N, T), T the length of the longest, PADDING behind the others, and y int64 (N,); `index` is on the CPU."""
         lengths = self.lengths[index]
-        place = torch.arange(int(lengths.max()), device=self.device)
+        longest = int(lengths.max())
         index, lengths = torch.stack([index, lengths]).to(self.device, non_blocking=True)
-        places = (self.starts[index, None] + place).where(place < lengths[:, None], 0)
-        return self.tokens[places].long(), self.labels[index]
+        # Every window of the tokens is a view, one lookup copies those that begin with a text; what follows the text is blotted out.
+        x = self.tokens.unfold(0, longest, 1).index_select(0, self.starts[index])
+        place = torch.arange(longest, dtype=torch.int32, device=self.device)
+        return x.masked_fill_(place >= lengths.int()[:, None], PADDING).long(), self.labels[index]
 
 
 @dataclass(frozen=True, eq=False)

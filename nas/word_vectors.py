@@ -13,7 +13,7 @@ import torch
 
 from nas.vocabulary import Vocabulary
 from spaces.errors import UserError
-from spaces.tokens import PADDING
+from spaces.tokens import PADDING, UNKNOWN
 
 
 class Coverage(NamedTuple):
@@ -34,8 +34,9 @@ class WordVectors(NamedTuple):
     known: torch.Tensor
 
     def coverage(self, tokens: torch.Tensor) -> Coverage:
-        """Of the vocabulary that the vectors were read for, and of these ids, int (num_tokens,)."""
-        return Coverage(float(self.known[2:].double().mean()), float(self.known[tokens.long()].double().mean()))
+        """Of the vocabulary that the vectors were read for, and of these ids, int (num_tokens,), padding aside."""
+        words, tokens = self.known[UNKNOWN + 1:], self.known[tokens[tokens != PADDING].long()]
+        return Coverage(float(words.double().mean()), float(tokens.double().mean()))
 
 
 def read_vectors(path: Path, vocabulary: Vocabulary) -> WordVectors:

@@ -37,7 +37,8 @@ class TextRows(NamedTuple):
 
     def at(self, index: Sequence[int]) -> TextRows:
         """The rows at these places, in this order."""
-        return TextRows(self.path, [self.texts[i] for i in index], [self.labels[i] for i in index], [self.lines[i] for i in index])
+        return self._replace(texts=[self.texts[row] for row in index], labels=[self.labels[row] for row in index],
+                             lines=[self.lines[row] for row in index])
 
     def error(self, row: int, what: str) -> UserError:
         """That something does not hold in this row."""

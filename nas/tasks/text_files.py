@@ -70,7 +70,7 @@ def _classes(rows: TextRows, num_classes: int | None) -> tuple[str, ...]:
 
 def _with_vectors(data: Texts, path: Path, data_dir: Path) -> Texts:
     vectors = read_vectors(path if path.is_file() else data_dir / path, data.vocabulary)
-    return replace(data, vectors=vectors.rows, coverage=vectors.coverage(data.train.tokens[1:]))
+    return replace(data, vectors=vectors.rows, coverage=vectors.coverage(data.train.tokens))
 
 
 def _read_test(path: Path, encoded: Callable[[TextRows], TextSplit]) -> TextSplit:
