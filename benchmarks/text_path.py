@@ -2,8 +2,8 @@
 
     python -m benchmarks.text_path --data-dir data --out results/benchmarks/text_path.csv
 
-Both make shuffled batches of 128 int64 texts out of ids in memory. The DataLoader takes a list of one tensor a text and
-pads with `pad_sequence`, with no worker and with one (which adds a process); the ratio is to the faster of the two. Tokens of
+Both make shuffled batches of 128 int64 texts out of ids in memory. The DataLoader is given one tensor a text and pads
+with `pad_sequence`, with no worker and with one (which adds a process); the ratio is to the faster of the two. Tokens of
 the texts count, padding does not; what share of an epoch it is stands beside. The three take turns in one process; a
 figure is the median of the repeats. Appends one row a task to the CSV.
 """
@@ -14,12 +14,11 @@ import argparse
 import statistics
 import time
 from collections.abc import Iterator
-from itertools import cycle
 from pathlib import Path
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from nas.provenance import device_name, provenance
 from nas.results import ResultsLog
@@ -42,8 +41,7 @@ def main() -> None:
         assert isinstance(data, Texts)
         own, no_worker, one_worker = measure(data)
         ratio = own / max(no_worker, one_worker)
-        loader = DataLoader(one_by_one(data.train), BATCH_SIZE, shuffle=True, drop_last=True, collate_fn=padded)
-        own_padding, loader_padding = padding(every_batch(data)), padding(iter(loader))
+        own_padding, loader_padding = padding(every_batch(data)), padding(iter(loader(OneByOne(data.train), 0)))
         print(f"{name}: own {own:,.0f}, DataLoader {no_worker:,.0f} without a worker, {one_worker:,.0f} with one (tokens/s); "
               f"ratio {ratio:.1f}, medians of {REPEATS}; padding {own_padding:.1%}, {loader_padding:.1%}")
         ResultsLog(arguments.out).append({
@@ -56,30 +54,42 @@ def main() -> None:
 
 def measure(data: Texts) -> tuple[float, float, float]:
     """Tokens a second: own, the DataLoader without a worker, with one; medians of alternating repeats."""
-    texts = one_by_one(data.train)
-    batches = data.train_batches(BATCH_SIZE)
+    batches, texts = data.train_batches(BATCH_SIZE), OneByOne(data.train)
     repeats = [(
         speed((batches.batch(0, iteration) for iteration in range(10_000)), 500),
-        *(speed(endless(DataLoader(texts, BATCH_SIZE, shuffle=True, drop_last=True, num_workers=workers, collate_fn=padded,
-                                   persistent_workers=workers > 0)), 200) for workers in (0, 1)),
+        speed(endless(loader(texts, 0)), 200),
+        speed(endless(loader(texts, 1)), 200),
     ) for _ in range(REPEATS)]
     own, no_worker, one_worker = (statistics.median(figures) for figures in zip(*repeats, strict=True))
     return own, no_worker, one_worker
 
 
-def one_by_one(split: TextSplit) -> list[Batch]:
-    """Each text as a tensor of its ids, and its class."""
-    parts = zip(split.starts.tolist(), split.lengths.tolist(), split.labels, strict=True)
-    return [(split.tokens[start:start + length].long(), label) for start, length, label in parts]
+class OneByOne(Dataset):
+    """Each text as a tensor of its ids, with its class."""
+
+    def __init__(self, split: TextSplit) -> None:
+        places = zip(split.starts.tolist(), split.lengths.tolist(), split.labels, strict=True)
+        self._samples = [(split.tokens[start:start + length].long(), label) for start, length, label in places]
+
+    def __len__(self) -> int:
+        return len(self._samples)
+
+    def __getitem__(self, number: int) -> Batch:
+        return self._samples[number]
+
+
+def loader(texts: OneByOne, workers: int) -> DataLoader:
+    return DataLoader(texts, BATCH_SIZE, shuffle=True, drop_last=True, num_workers=workers, collate_fn=padded,
+                      persistent_workers=workers > 0)
 
 
 def padded(batch: list[Batch]) -> Batch:
     return pad_sequence([ids for ids, _ in batch], batch_first=True, padding_value=PADDING), torch.stack([y for _, y in batch])
 
 
-def endless(loader: DataLoader) -> Iterator[Batch]:
-    for epoch in cycle([loader]):
-        yield from epoch
+def endless(batches: DataLoader) -> Iterator[Batch]:
+    while True:
+        yield from batches
 
 
 def every_batch(data: Texts) -> Iterator[Batch]:

@@ -67,7 +67,7 @@ class TextSplit:
         lengths = self.lengths[index]
         longest = int(lengths.max())
         index, lengths = torch.stack([index, lengths]).to(self.device, non_blocking=True)
-        # Every window of the tokens is a view, one lookup copies those that begin with a text; what follows the text is blotted out.
+        # Every window of the tokens is a view, and one lookup copies those that begin with a text; then its end is marked.
         x = self.tokens.unfold(0, longest, 1).index_select(0, self.starts[index])
         place = torch.arange(longest, dtype=torch.int32, device=self.device)
         return x.masked_fill_(place >= lengths.int()[:, None], PADDING).long(), self.labels[index]
@@ -88,11 +88,15 @@ class Texts:
     vocabulary: Vocabulary
     vectors: torch.Tensor | None = None  # float32 (num_words, D), on the CPU
     coverage: Coverage | None = None
-    pixels: None = None  # texts have none
 
     @property
     def input_shape(self) -> TextShape:
+        """At most `length` tokens, of as many ids as the vocabulary has."""
         return TextShape(self.length, len(self.vocabulary))
+
+    @property
+    def pixels(self) -> None:
+        """Texts are not made of pixels."""
 
     def test(self) -> TextSplit:
         """Read the test split, onto the device of the others; an unreadable one is a UserError."""
@@ -120,13 +124,14 @@ class Texts:
         limited = ClassLimited(self.train.labels, self.num_classes, limit.num, batch_size) if limit else None
         return TextBatches(self.train, batch_size, limited, limit.iterations if limit else 0)
 
-    def random_batches(self, split: TextSplit, batch_size: int) -> TextBatches:
-        return TextBatches(split, batch_size)
+    def random_batches(self, part: TextSplit, batch_size: int) -> TextBatches:
+        """Random batches of any part."""
+        return TextBatches(part, batch_size)
 
-    def eval_batches(self, split: TextSplit, batch_size: int) -> Iterator[Batch]:
-        """The texts of `split` once, the longest first; the last batch may be smaller."""
-        for index in split.lengths.argsort(descending=True, stable=True).split(batch_size):
-            yield split.batch(index)
+    def eval_batches(self, part: TextSplit, batch_size: int) -> Iterator[Batch]:
+        """The texts of the part once, the longest first; the last batch may be smaller."""
+        for index in part.lengths.argsort(descending=True, stable=True).split(batch_size):
+            yield part.batch(index)
 
 
 class TextBatches:
