@@ -23,7 +23,8 @@ from torch.utils.data import DataLoader, Dataset
 from nas.provenance import device_name, provenance
 from nas.results import ResultsLog
 from nas.tasks import TASKS
-from nas.texts import Texts, TextSplit
+from nas.text_split import TextSplit
+from nas.texts import Texts
 from spaces.tokens import PADDING
 
 Batch = tuple[torch.Tensor, torch.Tensor]

@@ -46,12 +46,12 @@ class TextRows(NamedTuple):
 
 
 def read_csv(path: Path) -> TextRows:
-    """The columns `text` and `label` of a UTF-8 CSV file, gzipped; other columns are left alone, blanks around labels too.
+    """The columns `text` and `label` of a UTF-8 CSV file, gzipped; of other columns, and blanks around a label, nothing is kept.
 
     A missing file, column or value, broken quotes or encoding and an incomplete file are UserErrors that name the line.
     """
     rows = TextRows(path, [], [], [])
-    lines = csv.reader(_decoded(path), strict=True)
+    lines, end = csv.reader(_decoded(path), strict=True), 0
     try:
         header = next(lines, [])
         missing = [name for name in ("text", "label") if header.count(name) != 1]
@@ -72,7 +72,7 @@ def read_csv(path: Path) -> TextRows:
             if not rows.labels[-1]:
                 raise rows.error(-1, "the label is empty")
     except csv.Error as error:
-        raise UserError(f"{path}, line {lines.line_num}: no CSV ({error}); write quotes in a quoted text twice") from None
+        raise UserError(f"{path}, line {end + 1}: no CSV ({error}); write quotes in a quoted text twice") from None
     if not rows.texts:
         raise UserError(f"{path} has a row a text, but there is none below the header; write it again")
     return rows

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from nas.tasks.hold_out import parts
 from nas.tasks.text_csv import TextRows, read_csv
-from nas.texts import Texts, TextSplit
+from nas.text_split import TextSplit
+from nas.texts import Texts
 from nas.vocabulary import Vocabulary, tokenised
 from nas.word_vectors import read_vectors
 from spaces.errors import UserError

@@ -14,7 +14,8 @@ import torch
 from methods.class_limit import ClassLimit
 from nas.tasks import TASKS
 from nas.tasks.text_sets import TEXT_SETS
-from nas.texts import Texts, TextSplit
+from nas.text_split import TextSplit
+from nas.texts import Texts
 from nas.vocabulary import Vocabulary
 from nas.word_vectors import Coverage
 from spaces.errors import UserError
