@@ -15,9 +15,11 @@ from nas.vocabulary import Vocabulary, tokenised
 from nas.word_vectors import read_vectors
 from spaces.errors import UserError
 
+VALIDATION, SPLIT_SEED = 0.1, 0  # the defaults of what is held out
 
-def texts(data_dir: Path, *, root: str, length: int = 256, num_words: int = 30_000, validation: float = 0.1,
-          split_seed: int = 0, embeddings: str | None = None) -> Texts:
+
+def texts(data_dir: Path, *, root: str, length: int = 256, num_words: int = 30_000, validation: float = VALIDATION,
+          split_seed: int = SPLIT_SEED, embeddings: str | None = None) -> Texts:
     """Your own texts: `train.csv.gz`, `test.csv.gz` and, if you like, `validation.csv.gz` in the folder `root`.
 
     A relative `root` is looked for in `data_dir`. The classes are the labels of train.csv.gz, words or whole numbers, at
@@ -34,8 +36,8 @@ def text_files(data_dir: Path, root: str, num_classes: int | None, *, length: in
     Without a validation.csv.gz a share `validation` of train.csv.gz is held out, by `split_seed`. Of each text the first
     `length` tokens are kept. The vocabulary, of at most `num_words` ids, is learned from what is left for training. Its
     vectors are read out of the file `embeddings`, which is looked for here and then in `data_dir`. Of test.csv.gz only the
-    presence is checked until it is asked for. What is missing or damaged, a class without a text and a text without a token
-    are UserErrors.
+    presence is checked until it is asked for. What is missing or damaged, a class without a text, a text without a token and
+    settings of a hold-out beside a validation.csv.gz are UserErrors.
     """
     if length < 1:
         raise UserError(f"length is how many tokens of a text are kept, from 1 on, but {length} came")
@@ -45,6 +47,9 @@ def text_files(data_dir: Path, root: str, num_classes: int | None, *, length: in
     if not files["test"].is_file():
         raise UserError(f"there is no {files['test']}; a text task needs it beside train.csv.gz")
     if files["validation"].is_file():
+        if (validation, split_seed) != (VALIDATION, SPLIT_SEED):
+            raise UserError(f"validation and split_seed hold out of {files['train']}, but there is {files['validation']}, so "
+                            "they have no effect; leave them out, or move that file away")
         train, held_out = pool, read_csv(files["validation"])
     else:
         split = parts(len(pool.texts), validation=validation, split_seed=split_seed)

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nas.tasks.text_download import download
-from nas.tasks.text_files import text_files
+from nas.tasks.text_files import SPLIT_SEED, VALIDATION, text_files
 from nas.texts import Texts
 
 
 def _text_set(name: str, what: str, num_classes: int, usual_length: int) -> Callable[..., Texts]:
     """The factory of the task `name`; `usual_length` is the default of its setting `length`."""
 
-    def build(data_dir: Path, *, length: int = usual_length, num_words: int = 30_000, validation: float = 0.1,
-              split_seed: int = 0, embeddings: str | None = None) -> Texts:
+    def build(data_dir: Path, *, length: int = usual_length, num_words: int = 30_000, validation: float = VALIDATION,
+              split_seed: int = SPLIT_SEED, embeddings: str | None = None) -> Texts:
         if not (Path(data_dir) / name).exists():
             download(name, Path(data_dir) / name)
         return text_files(data_dir, name, num_classes, length=length, num_words=num_words, validation=validation,

@@ -85,6 +85,9 @@ def test_validation_is_held_out_of_the_training_file_unless_there_is_a_file_of_i
     assert (len(given.train), len(given.validation)) == (40, 8)
     assert read(given, given.train) == expected(rows("train", 40), given)
     assert read(given, given.validation) == expected(rows("held", 8), given)
+    for setting in ("validation=0.2", "split_seed=1"):
+        with pytest.raises(UserError, match=r"no effect"):
+            mine(folder, setting)
 
 
 def test_the_vocabulary_is_learned_from_what_is_trained_on_alone(folder: Path) -> None:
