@@ -132,7 +132,7 @@ PLAIN_NETS = ("conv", "gru", "encoder")  # one of each kind
 TEXTS = {
     "linear": "linear(depth=2,embedding=3,hidden=4,dropout={})",
     "text_lstm": "lstm(depth=3,embedding=3,hidden=2,dropout={})",
-    "text_transformer": "transformer(depth=2,embedding=6,heads=4,ffn=3,positions=True,dropout={})",
+    "text_transformer": "transformer(depth=2,embedding=6,attention_heads=4,ffn=3,positions=True,dropout={})",
 }  # with padding; an LSTM's states cross the gaps beside its outputs
 ALL_NETS = (*NETS, *TEXTS)
 
