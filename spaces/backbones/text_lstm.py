@@ -52,10 +52,11 @@ class LSTMLayer(nn.Module):
 
     def _shapes_only(self, values: torch.Tensor, state: State | None) -> tuple[torch.Tensor, State]:
         """All steps at once, for costs from shapes: a layer's multiplications and what it keeps, in a few calls, where
-        torch makes a dozen for each token. The values would be wrong."""
+        torch makes a dozen for each token. The values would be wrong. What packing copies is not in it, some 15 % of
+        the bytes; the CPU's kernel for texts without padding keeps twice as much."""
         hidden = self.lstm.hidden_size
         start = values.new_zeros(2, len(values), hidden)
-        before, cell = (direction[:, :, None].expand(-1, -1, values.shape[1], -1) for direction in state or (start, start))
+        before, cell = (part[:, :, None].repeat(1, 1, values.shape[1], 1) for part in state or (start, start))  # of each step
         outputs, last_cells = [], []
         for i, suffix in enumerate(("", "_reverse")):
             weight, recurrent, bias, recurrent_bias = (getattr(self.lstm, f"{name}_l0{suffix}")

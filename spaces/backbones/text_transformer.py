@@ -15,19 +15,20 @@ from spaces.word_embedding import WordEmbedding
 
 
 def text_transformer(input_shape: tuple[int, ...], num_classes: int, *, depth: int = 4, embedding: int = 300,
-                     heads: int = 4, ffn: int = 300, encoders: int = 1, dropout: float = 0.1,
+                     attention_heads: int = 4, ffn: int = 300, encoders: int = 1, dropout: float = 0.1,
                      positions: bool = False) -> Backbone:
     """Word embedding, then `depth` pre-norm Transformer units; texts only.
 
-    depth + 1 units. A unit is `encoders` encoder layers, of `heads` heads and `ffn` hidden features, and a final LayerNorm.
+    depth + 1 units. A unit is `encoders` encoder layers, of so many heads and `ffn` hidden features, and a final LayerNorm.
     The parameter counts of AL's code are those of encoders=2, though it speaks of one layer (associated_learning.md 2.1).
     `positions` adds sines and cosines to the embeddings, which the original has not. The classifier is a linear layer on
     the mean token. Deviations: torch's LayerNorm, whose epsilon is under the root; no dropout of attention's shares, with
     which no fused kernel would be left on a CPU; and a head's size is rounded up where heads do not divide the embedding.
     """
     shape = text_shape("backbone transformer", input_shape)
-    check_sizes("backbone transformer", dropout, depth=depth, embedding=embedding, heads=heads, ffn=ffn, encoders=encoders)
-    layers = [TransformerUnit(embedding, heads, ffn, encoders, dropout, positions and i == 0) for i in range(depth)]
+    check_sizes("backbone transformer", dropout, depth=depth, embedding=embedding, attention_heads=attention_heads, ffn=ffn,
+                encoders=encoders)
+    layers = [TransformerUnit(embedding, attention_heads, ffn, encoders, dropout, positions and i == 0) for i in range(depth)]
     classifier = pooled_linear(embedding, num_classes)
     return xavier(Backbone([WordEmbedding(shape, embedding), *layers], classifier, input_shape=shape, num_classes=num_classes))
 

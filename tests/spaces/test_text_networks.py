@@ -27,7 +27,7 @@ SHAPE = TextShape(12, 40)
 SMALL = {
     "linear": "linear(depth=2,embedding=7,hidden=5)", "lstm": "lstm(depth=2,embedding=7,hidden=3)",
     "transformer": "transformer(depth=2,embedding=6,ffn=5,dropout=0,positions=True)",
-    "deep units": "transformer(depth=1,embedding=6,heads=3,ffn=5,encoders=2,dropout=0)",
+    "deep units": "transformer(depth=1,embedding=6,attention_heads=3,ffn=5,encoders=2,dropout=0)",
 }
 TEXT_HEADS = ("linear", "mlp(depth=2,width=9)", "mlp_sr", "predsim", "auglocal(depth=1)", "auglocal(depth=3)", "0c1f")
 LENGTHS = (4, 1, 6, 3)
@@ -244,7 +244,7 @@ def test_the_vector_of_padding_never_learns():
     ("lstm", (3, 32, 32), "backbone lstm is for texts"), ("transformer", (64,), "backbone transformer is for texts"),
     ("resnet18", SHAPE, "backbone resnet18 takes images .* texts of up to 12 tokens came; .* linear, lstm or transformer"),
     ("lstm(depth=0)", SHAPE, "backbone lstm, setting depth is a number from 1 on, but 0 came"),
-    ("transformer(heads=0)", SHAPE, "setting heads is a number from 1 on"),
+    ("transformer(attention_heads=0)", SHAPE, "setting attention_heads is a number from 1 on"),
     ("linear(dropout=1)", SHAPE, r"setting dropout is a share in \[0, 1\), but 1.0 came"),
 ])
 def test_what_does_not_fit_is_told(spec, shape, says):
