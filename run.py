@@ -25,7 +25,6 @@ from nas.comparison import Comparison
 from nas.evaluate import Evaluator
 from nas.evaluators import EVALUATORS, SearchEvaluator
 from nas.fair_table import as_csv, fair_table, written
-from nas.images import Batches
 from nas.objectives import OBJECTIVES, checked_objectives
 from nas.plots import pareto_plot
 from nas.problem import Problem, Report
@@ -85,7 +84,7 @@ def parser() -> Parser:
                           help="how to train; see `run.py list`")
     evaluate.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0..N-1")
     evaluate.add_argument("--scale", type=float, default=None, metavar="S",
-                          help="a trial: of --epochs or --iterations, and of the images for training and validation, the share "
+                          help="a trial: of --epochs or --iterations, and of the samples for training and validation, the share "
                                "S in 0..1, so that S * S is left of the steps of so many epochs; the test split stays whole, "
                                "and rows say S")
     evaluate.add_argument("--ensemble", type=int, default=1, metavar="M", help="also sum the last M heads at test time")
@@ -120,8 +119,11 @@ def _command(commands: Any, name: str, text: str, *, config: bool = True) -> Par
 def _problem_options(command: Parser, *, task: str, space: str) -> None:
     command.add_argument("--space", default=space, help="a built-in space, a YAML file or a dotted path")
     command.add_argument("--task", default=task, help="the data; see `run.py list`")
+    command.add_argument("--embeddings", metavar="PATH",
+                         help="word vectors that a text network starts from, in GloVe's or fastText's text form; the task's "
+                              "setting of that name")
     command.add_argument("--data-dir", type=Path, default=Path(os.environ.get("NAS_DATA_DIR", "data")), metavar="DIR",
-                         help="where the images lie; or set NAS_DATA_DIR")
+                         help="where the data lies; or set NAS_DATA_DIR")
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     command.add_argument("--threads", type=int, default=1, help="CPU threads of this process")
     if not command.prog.endswith("profile"):
@@ -136,7 +138,7 @@ def _training_options(command: Parser, *, epochs: int, several: bool = False) ->
     length.add_argument("--epochs", type=int, default=None, help=f"passes over the training split (default: {epochs})")
     length.add_argument("--iterations", type=int, default=None, help="optimizer steps, instead of --epochs")
     command.set_defaults(default_epochs=epochs)
-    command.add_argument("--batch-size", type=int, default=64, help="images a step")
+    command.add_argument("--batch-size", type=int, default=64, help="samples a step")
     tuned = "; of several the best on validation is taken, for each method" if several else ""
     command.add_argument("--lr", type=float, default=rate, help=f"learning rate{tuned}", **many)
     command.add_argument("--schedule", default=schedule, help=f"cosine(...) or multistep(...){tuned}", **many)
@@ -333,9 +335,9 @@ def run_profile(options: argparse.Namespace) -> None:
     """Show what each block costs."""
     problem = read_problem(options, options.method, 0, options.lr, options.schedule)
     decoupling = adapted(problem, options.decoupling)
-    images, size = problem.images, problem.settings.batch_size
-    costs = cost(lambda: problem.build(decoupling), images.input_shape, images.num_classes, size)
-    x, y = Batches(images, size).batch(0, 0)
+    data, size = problem.data, problem.settings.batch_size
+    costs = cost(lambda: problem.build(decoupling), data.input_shape, data.num_classes, size)
+    x, y = data.train_batches(size).batch(0, 0)
     costs = timed(costs, problem.build(decoupling), problem.settings, x, y, device=problem.device)
     if options.json:
         facts = asdict(costs) | {name: getattr(costs, name) for name in ("head_params", "head_macs", "training_only", "shares",
@@ -399,13 +401,13 @@ def read_problem(options: argparse.Namespace, method: str, seed: int, lr: float,
         raise UserError(f"--threads is a number of threads in 1..{num_cores} on this machine, but {options.threads} came")
     torch.set_num_threads(options.threads)
     device = read_device(options.device)
-    task = TASKS.resolve(options.task)
+    task = read_task(options)
     resolved_method = METHODS.resolve(method)
-    images = TASKS.build(task, options.data_dir)
+    data = TASKS.build(task, options.data_dir)
     share = checked_scale(getattr(options, "scale", None))
-    images = (images if share == 1 else images.scaled(share)).to(device)
-    space = read_space(options.space, images.input_shape, images.num_classes)
-    iterations, num_batches = options.iterations, Batches(images, options.batch_size).num_batches
+    data = (data if share == 1 else data.scaled(share)).to(device)
+    space = read_space(options.space, data.input_shape, data.num_classes, data.vectors)
+    iterations, num_batches = options.iterations, data.train_batches(options.batch_size).num_batches
     if iterations is None:
         epochs = options.default_epochs if options.epochs is None else options.epochs
         if epochs < 1:
@@ -415,13 +417,25 @@ def read_problem(options: argparse.Namespace, method: str, seed: int, lr: float,
         iterations = shortened(iterations, share)
     given = {field.name: getattr(options, field.name) for field in fields(TrainingSettings) if hasattr(options, field.name)}
     settings = TrainingSettings(**given | {"iterations": iterations, "lr": lr, "schedule": schedule})
-    Batches(images, settings.batch_size, limit=settings.class_limit)  # refuses what the task cannot fill
+    data.train_batches(settings.batch_size, limit=settings.class_limit)  # refuses what the task cannot fill
     results, runs = (getattr(options, name, Path(name)) for name in ("results", "runs"))
     for folder in (results, runs):
         if folder.exists() and not folder.is_dir():
             raise UserError(f"--results and --runs are folders, but {folder} is a file; name another")
-    return Problem(space, str(resolved_method), str(task), images, settings, seed, device, results, runs,
+    return Problem(space, str(resolved_method), str(task), data, settings, seed, device, results, runs,
                    scale=None if share == 1 else share)
+
+
+def read_task(options: argparse.Namespace) -> Component:
+    """The task with all its settings, --embeddings among them."""
+    task = TASKS.resolve(options.task)
+    if options.embeddings is None:
+        return task
+    if "embeddings" not in TASKS.parameters(task.name):
+        raise UserError(f"--embeddings gives words their first vectors, but the task {task.name} has no words; leave it out")
+    if "embeddings" in dict(task.settings):
+        raise UserError("--embeddings and the task's own setting embeddings came; give one of them")
+    return TASKS.resolve(Component(task.name, (*task.settings, ("embeddings", options.embeddings))))
 
 
 def checked_scale(scale: float | None) -> float:
@@ -477,7 +491,7 @@ def check_searchable(problem: Problem) -> None:
 
 def next_command(options: argparse.Namespace, found: Decoupling) -> str:
     """The evaluate line for what was found, next to the baselines."""
-    task = TASKS.resolve(options.task)
+    task = read_task(options)
     defaults = TASKS.parameters(task.name)
     kept = tuple((name, value) for name, value in task.settings if name != "validation" and value != defaults[name].default)
     others = ["backprop"] if NO_HEAD in found.heads else ["dgl", "predsim", "backprop"]

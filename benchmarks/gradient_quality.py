@@ -25,7 +25,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 
 from benchmarks.regret import table_problem
-from nas.images import Batches
 from nas.problem import Problem
 from nas.provenance import device_name, provenance
 from nas.results import Cell, ResultsLog
@@ -100,7 +99,7 @@ def drawn(problem: Problem, num_steps: int, draw: int) -> tuple[Architecture, li
     generator = torch.Generator().manual_seed(draw)
     shapes = (len(problem.space.gaps), 2), (len(problem.space.gaps), len(problem.space.heads))
     architecture = Architecture(*(0.5 * torch.randn(shape, generator=generator).to(problem.device) for shape in shapes))
-    batches = Batches(problem.images, INNER_BATCH)
+    batches = problem.data.train_batches(INNER_BATCH)
     inner = [batches.batch(1, draw * num_steps + t) for t in range(num_steps)]
     return architecture, inner, outer_batches(problem, OUTER_BATCH).batch(1, draw)
 

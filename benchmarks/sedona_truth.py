@@ -35,7 +35,6 @@ from scipy.stats import t as student_t
 
 from benchmarks.regret import table_problem
 from methods.training import Trainer
-from nas.images import Batches
 from nas.problem import Problem, silent
 from nas.provenance import device_name, provenance
 from nas.results import Cell, ResultsLog
@@ -148,7 +147,7 @@ def seconds_of_a_training(problem: Problem) -> float:
     """One training of even(3), from some of its steps."""
     trainer = Trainer(problem.build(even(problem.space, problem.space.heads[0], num_blocks=3)), problem.settings, seed=0,
                       device=problem.device)
-    batches = Batches(problem.images, problem.settings.batch_size)
+    batches = problem.data.train_batches(problem.settings.batch_size)
     return problem.settings.iterations * seconds_of_a_step(lambda step: trainer.step(*batches.batch(0, step), step))
 
 

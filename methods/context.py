@@ -50,6 +50,9 @@ class Context(nn.Module):
     def __init__(self, target: tuple[int, ...], image: tuple[int, ...] | None, sources: Sequence[tuple[int, ...]]) -> None:
         super().__init__()
         self.image = None
+        if len(target) != 3:
+            raise UserError(f"contexts are encoded by convolutions over maps, but a block is given the shape {target}; "
+                            "take context=R0")
         if image is not None:
             colours, *_ = image_shape("the context encoder", image)
             self.image = _encoder((colours, HIDDEN, target[0]), 3, image, target)

@@ -7,8 +7,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from methods.losses import full_precision
+from spaces.errors import UserError
 from spaces.layers import image_shape, kaiming
 from spaces.network import PixelScale
+from spaces.tokens import TextShape
 
 HIDDEN = 12
 
@@ -25,6 +27,8 @@ class Decoder(nn.Module):
 
     def __init__(self, shape: tuple[int, ...], image: tuple[int, ...], pixels: PixelScale | None) -> None:
         super().__init__()
+        if isinstance(image, TextShape):
+            raise UserError("a decoder reconstructs images, but the inputs are texts; take decoder=False")
         inputs, _, _ = image_shape("the decoder", shape)
         colours, *self.size = image_shape("the decoder", image)
         scale = pixels or PixelScale((0.0,), (1.0,))

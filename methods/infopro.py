@@ -17,6 +17,7 @@ from spaces.decoupling import Decoupling
 from spaces.errors import UserError
 from spaces.heads import HEADS
 from spaces.network import DecoupledNet
+from spaces.tokens import Activation
 
 TEMPERATURE = 0.07
 
@@ -77,7 +78,7 @@ class InfoPro(Method):
         h, image = carry
         return self.net.blocks[k](h), image
 
-    def activation(self, carry: Carry) -> torch.Tensor:
+    def activation(self, carry: Carry) -> Activation:
         """The first of the carry."""
         return carry[0]
 
@@ -87,7 +88,7 @@ class InfoPro(Method):
         _, image, *_ = following
         return following, self.local_loss(k, self.head_input(k, following), image, y)
 
-    def local_loss(self, k: int, h: torch.Tensor, image: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    def local_loss(self, k: int, h: Activation, image: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """L_k for what head and decoder are given of block k."""
         head = self.net.heads[k]
         if k == self.num_stages - 1:

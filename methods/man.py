@@ -15,6 +15,7 @@ from spaces.errors import UserError
 from spaces.heads import NO_HEAD
 from spaces.layers import kaiming
 from spaces.network import DecoupledNet
+from spaces.tokens import Activation, combined
 
 Start = Literal["next", "random"]
 
@@ -83,11 +84,11 @@ class MAN(Method):
         """The base's; LB and EMA do not run."""
         return self.base.run_block(k, carry)
 
-    def activation(self, carry: Carry) -> torch.Tensor:
+    def activation(self, carry: Carry) -> Activation:
         """The base's."""
         return self.base.activation(carry)
 
-    def head_input(self, k: int, carry: Carry) -> torch.Tensor:
+    def head_input(self, k: int, carry: Carry) -> Activation:
         """LB(h) + EMA(h); the last block's h itself."""
         return self.base.head_input(k, carry)
 
@@ -117,13 +118,15 @@ class Lookahead(nn.Module):
         self.bias = _copy(unit, start) if bias else None
         self.scale = nn.Parameter(torch.ones(())) if scale else None
 
-    def forward(self, h: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) -> the next unit's (N, C', H', W')."""
+    def forward(self, h: Activation) -> Activation:
+        """What the next unit is given -> of the shape that it makes."""
+        average = self.average(h)
         if self.bias is None:
-            return self.average(h)
-        if self.scale is None:
-            return self.bias(h) + self.average(h)
-        return self.scale * self.bias(h) + (2 - self.scale) * self.average(h)
+            return average
+        scale = self.scale
+        if scale is None:
+            return combined(torch.add, self.bias(h), average)
+        return combined(lambda bias, slow: scale * bias + (2 - scale) * slow, self.bias(h), average)
 
     @torch.no_grad()
     def follow(self, unit: nn.Module, momentum: float) -> None:

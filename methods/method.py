@@ -14,8 +14,9 @@ from methods.losses import smoothed_cross_entropy
 from spaces.decoupling import Decoupling
 from spaces.errors import UserError
 from spaces.network import DecoupledNet
+from spaces.tokens import Activation
 
-Carry = Any  # a tensor, or a tuple of tensors: what a stage hands to the next
+Carry = Any  # an activation, or a tuple of tensors: what a stage hands to the next
 
 
 class Method(nn.Module, ABC):
@@ -55,18 +56,19 @@ class Method(nn.Module, ABC):
         return self.net.num_blocks
 
     def start(self, x: torch.Tensor, y: torch.Tensor | None = None) -> Carry:
-        """What the first stage is given, for inputs x (N, *input_shape) and labels y (N,), None at inference."""
+        """What the first stage is given, for inputs x (N, *input_shape), or token ids (N, T), and
+        labels y (N,), None at inference."""
         return x
 
     def run_block(self, k: int, carry: Carry) -> Carry:
         """Block k with what inference runs before it: the carry that it hands on. No head, no loss."""
         return self.net.blocks[k](carry)
 
-    def activation(self, carry: Carry) -> torch.Tensor:
+    def activation(self, carry: Carry) -> Activation:
         """The activation in the carry that a block hands on."""
         return carry
 
-    def head_input(self, k: int, carry: Carry) -> torch.Tensor:
+    def head_input(self, k: int, carry: Carry) -> Activation:
         """What head k and all that learns beside it are given, of `net.head_shapes[k]`: the activation in the carry that
         block k hands on, through what a method such as MAN has put between the two."""
         return self.lookaheads[k](self.activation(carry))
@@ -88,7 +90,7 @@ class Method(nn.Module, ABC):
             yield loss
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, *input_shape) -> logits (N, classes) of the whole network; auxiliary heads do not run."""
+        """(N, *input_shape), or token ids (N, T), -> logits (N, classes) of the whole network; auxiliary heads do not run."""
         carry = self.start(x)
         for k in range(self.num_stages):
             carry = self.run_block(k, carry)

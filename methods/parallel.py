@@ -71,7 +71,7 @@ class _Link:
         if self.template is None:
             self.template = tree_map_only(torch.Tensor, lambda tensor: tensor.to("meta"), carry)
             dist.send_object_list([self.template], self.stage)
-        for tensor in tree_leaves(carry):
+        for tensor in filter(torch.is_tensor, tree_leaves(carry)):
             dist.send(_memory(tensor), self.stage)
 
     def receive(self) -> Carry:
@@ -80,7 +80,7 @@ class _Link:
             dist.recv_object_list(box, self.stage)
             self.template = box[0]
         carry = tree_map_only(torch.Tensor, lambda tensor: torch.empty_like(tensor, device="cpu"), self.template)
-        for tensor in tree_leaves(carry):
+        for tensor in filter(torch.is_tensor, tree_leaves(carry)):
             dist.recv(_memory(tensor), self.stage)
         return carry
 

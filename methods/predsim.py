@@ -12,6 +12,7 @@ from methods.method import Carry, Method
 from spaces.decoupling import Decoupling
 from spaces.errors import UserError
 from spaces.network import DecoupledNet
+from spaces.tokens import Activation, Tokens
 
 
 class PredSim(Method):
@@ -48,17 +49,27 @@ class PredSim(Method):
         return carry, (1 - self.similarity) * prediction + self.similarity * matching
 
 
-def similarity_matrix(h: torch.Tensor) -> torch.Tensor:
+def similarity_matrix(h: Activation) -> torch.Tensor:
     """S of the paper, (N, N) in [-1, 1]: cosines between samples, each centred over its own features.
 
     An activation (N, C, H, W) is first reduced to the standard deviation over space of each channel, (N, C); a map of
-    1 x 1, which has none, to its values. In float32 also under autocast, since it is a difference of nearly equal numbers.
+    1 x 1, which has none, to its values. Tokens are reduced to that over each text's own tokens, which is ours. In
+    float32 also under autocast, since it is a difference of nearly equal numbers.
     """
-    with full_precision(h.device):
-        v = h.float()
-        if v.dim() == 4:
-            over_space = v.flatten(2)
-            has_spread = over_space.shape[2] > 1
-            v = (over_space.var(dim=2, correction=0) + 1e-8).sqrt() if has_spread else over_space.squeeze(2)
+    with full_precision(h.values.device if isinstance(h, Tokens) else h.device):
+        v = _spread(h)
         v = F.normalize(v - v.mean(dim=1, keepdim=True), dim=1)
         return (v @ v.T).clamp(-1, 1)
+
+
+def _spread(h: Activation) -> torch.Tensor:
+    """(N, features): standard deviations; the values of what has only one a feature."""
+    if isinstance(h, Tokens):
+        h = h._replace(values=h.values.float())
+        deviations = h.values - h.mean()[:, None]
+        return (h._replace(values=deviations.square()).mean() + _LEAST_VARIANCE).sqrt()
+    v = h.float().flatten(2) if h.dim() > 2 else h.float()[:, :, None]
+    return (v.var(dim=2, correction=0) + _LEAST_VARIANCE).sqrt() if v.shape[2] > 1 else v.squeeze(2)
+
+
+_LEAST_VARIANCE = 1e-8

@@ -15,11 +15,11 @@ from methods.method import Method
 from methods.settings import Precision
 from methods.training import Batch, Diverged, Progress, Trained, autocast, error_and_loss, train
 from nas.claim import Claim
-from nas.images import Batches, eval_batches
 from nas.problem import Problem, Report, Score
 from nas.profile import cost, timed
 from nas.provenance import device_name, provenance
 from nas.results import Cell, ResultsLog
+from nas.task_data import Batches
 from spaces.decoupling import Decoupling
 
 EVAL_BATCH_SIZE = 512
@@ -44,7 +44,7 @@ class Evaluator:
     def batches(self) -> Batches:
         """The training batches."""
         settings = self.problem.settings
-        return Batches(self.problem.images, settings.batch_size, limit=settings.class_limit)
+        return self.problem.data.train_batches(settings.batch_size, limit=settings.class_limit)
 
     def key(self, decoupling: Decoupling) -> dict[str, Cell]:
         """The cells that make two rows the same evaluation."""
@@ -80,6 +80,7 @@ class Evaluator:
             row |= self._scores(trained)
         except Diverged as diverged:
             row |= {"status": f"diverged: {diverged}", "validation_error": 1.0, "validation_loss": None}
+        row |= problem.data.facts(problem.results)
         row |= {**self.provenance, "device": device_name(problem.device), "threads": torch.get_num_threads(),
                 "command": self.command}
         self.log.append(row)
@@ -92,15 +93,15 @@ class Evaluator:
         problem = self.problem
         method = problem.build(decoupling)
         what = f"{problem.method.partition('(')[0]} {decoupling} seed {problem.seed}"
-        validation = partial(eval_batches, problem.images, problem.images.validation, EVAL_BATCH_SIZE)
+        validation = partial(problem.data.eval_batches, problem.data.validation, EVAL_BATCH_SIZE)
         return train(method, self.batches, validation, problem.settings, seed=problem.seed, device=problem.device,
                      checkpoint=folder / "checkpoint.pt", report=partial(_pass_on, self.report, what))
 
     def _costs(self, decoupling: Decoupling) -> dict[str, Cell]:
         """What the network costs: from shapes, and the bound on pipeline speed-up from seconds."""
-        problem, images = self.problem, self.problem.images
+        problem, data = self.problem, self.problem.data
         batch_size = problem.settings.batch_size
-        costs = cost(lambda: problem.build(decoupling), images.input_shape, images.num_classes, batch_size)
+        costs = cost(lambda: problem.build(decoupling), data.input_shape, data.num_classes, batch_size)
         x, y = self.batches.batch(problem.seed, 0)
         plain = replace(problem.settings, compile="no")  # compiling twice would cost more than it tells
         costs = timed(costs, problem.build(decoupling), plain, x, y, device=problem.device)
@@ -111,7 +112,7 @@ class Evaluator:
         }
 
     def _scores(self, trained: Trained) -> dict[str, Cell]:
-        problem, images = self.problem, self.problem.images
+        problem, data = self.problem, self.problem.data
         row: dict[str, Cell] = {
             "status": "ok",
             "validation_error": trained.validation_error,
@@ -122,8 +123,8 @@ class Evaluator:
             "step_seconds": trained.step_seconds,
         }
         if self.test:
-            test = images.test()
-            read = partial(eval_batches, images, test, EVAL_BATCH_SIZE)
+            test = data.test()
+            read = partial(data.eval_batches, test, EVAL_BATCH_SIZE)
             error, loss = error_and_loss(trained.method, read(), problem.settings.precision)
             row |= {"test_error": error, "test_loss": loss}
             if self.ensemble > 1:

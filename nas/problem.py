@@ -14,10 +14,9 @@ import torch
 from methods.method import Method
 from methods.settings import TrainingSettings
 from methods.table import METHODS, adapter, method_class
-from nas.images import Images
 from nas.results import Cell
+from nas.task_data import TaskData
 from spaces.decoupling import Decoupling
-from spaces.network import PixelScale
 from spaces.space import SearchSpace
 
 
@@ -37,13 +36,13 @@ class Problem:
 
     `method` and `task` are written with all their settings. `results` is the folder of the CSV files, `runs` that of
     unfinished runs. `objectives` are what a search minimises, names of `nas.objectives.OBJECTIVES`; an evaluation is the
-    same whatever they are. `scale` is the share to which `images` and `settings` were shortened for a trial, None for none.
+    same whatever they are. `scale` is the share to which `data` and `settings` were shortened for a trial, None for none.
     """
 
     space: SearchSpace
     method: str
     task: str
-    images: Images
+    data: TaskData
     settings: TrainingSettings
     seed: int
     device: torch.device
@@ -61,7 +60,7 @@ class Problem:
         torch.manual_seed(self.seed)
         net = self.space.build(decoupling, checkpoint_units=self.settings.checkpoint_units,
                                head_lookahead=method_class(self.method).head_lookahead,
-                               pixels=PixelScale(self.images.mean, self.images.std))
+                               pixels=self.data.pixels)
         return METHODS.build(self.method, net)
 
     def key(self, decoupling: Decoupling) -> dict[str, Cell]:

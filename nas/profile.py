@@ -11,12 +11,14 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from methods.method import Method
 from methods.settings import TrainingSettings
 from methods.training import Trainer
 from spaces.activations import PeakMemory
+from spaces.attention import FUSED_ON_CPU
+from spaces.tokens import example_input
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,10 @@ class Cost:
 
 
 def cost(build: Callable[[], Method], input_shape: tuple[int, ...], num_classes: int, batch_size: int) -> Cost:
-    """The cost of the method that `build` makes, from shapes alone; nothing is computed."""
+    """The cost of the method that `build` makes, from shapes alone; nothing is computed. Texts have full length."""
     with torch.device("meta"):
         method = build()
-        x, y = torch.zeros(batch_size, *input_shape), torch.zeros(batch_size, dtype=torch.long)
+        x, y = example_input(input_shape, batch_size, "meta"), torch.zeros(batch_size, dtype=torch.long)
     method.train()
     params, (macs, _) = _count([method.net.heads[-1]]), _macs(batch_size, method, x)
     blocks, net, carry = [], method.net, method.start(x, y)
@@ -130,9 +132,14 @@ def _peaks(method: Method, x: torch.Tensor, y: torch.Tensor) -> list[int]:
 
 def _macs(batch_size: int, run: Callable[..., Any], *given: Any) -> tuple[int, Any]:
     """MACs of one image of the batch in `run(*given)`, and what comes out."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    with FlopCounterMode(display=False, custom_mapping={FUSED_ON_CPU: _attention_flops}) as counter, torch.no_grad():
         result = run(*given)
     return counter.get_total_flops() // 2 // batch_size, result
+
+
+def _attention_flops(queries: torch.Size, keys: torch.Size, values: torch.Size, *_: Any, **__: Any) -> int:
+    """Which torch counts for its other fused kernels, but not for this one."""
+    return sdpa_flop_count(queries, keys, values)
 
 
 def _count(modules: Iterable[nn.Module]) -> int:

@@ -9,6 +9,8 @@ from functools import cached_property
 import torch
 from torch import nn
 
+from spaces.tokens import Activation, activation_shape, example_input
+
 
 class Backbone(nn.Module):
     """A network before cutting: L units in order, then the classifier. `width` is the multiplier it was built with."""
@@ -18,24 +20,25 @@ class Backbone(nn.Module):
         super().__init__()
         self.units = nn.ModuleList(units)
         self.classifier = classifier
-        self.input_shape = tuple(input_shape)
+        self.input_shape = input_shape
         self.num_classes = num_classes
         self.width = width
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, *input_shape) -> logits (N, num_classes)."""
+        """(N, *input_shape), or (N, T) token ids, -> logits (N, num_classes)."""
+        h: Activation = x
         for unit in self.units:
-            x = unit(x)
-        return self.classifier(x)
+            h = unit(h)
+        return self.classifier(h)
 
     @cached_property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         """The activation's shape, without the batch, at each of the L + 1 gaps: `shapes[g]` is what unit g is given."""
-        shapes, x = [self.input_shape], torch.zeros(2, *self.input_shape, device="meta")
+        shapes, h = [self.input_shape], example_input(self.input_shape, 2, "meta")
         with torch.no_grad():
             for unit in self.units:
-                x = torch.func.functional_call(unit, meta_tensors(unit), x)
-                shapes.append(tuple(x.shape[1:]))
+                h = torch.func.functional_call(unit, meta_tensors(unit), (h,))
+                shapes.append(activation_shape(h))
         return tuple(shapes)
 
 
@@ -47,7 +50,8 @@ def meta_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
 
 @dataclass(frozen=True)
 class Site:
-    """Where a head sits: after `gap` units of `backbone`, on activations of `shape` (C, H, W), without the batch."""
+    """Where a head sits: after `gap` units of `backbone`, on activations of `shape`, without the batch: (C, H, W), (T, D) of
+    tokens or (D,)."""
 
     shape: tuple[int, ...]
     num_classes: int

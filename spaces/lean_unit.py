@@ -9,17 +9,19 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_input, conv2d_weight
 
+from spaces.tokens import Activation
+
 # Temporaries are made for parts of the batch: of so many elements, which stay in a CPU's cache, but not in more parts
 # than are needed to make them small beside the whole.
 PART, MOST_PARTS = 2**16, 32
 
 
-def is_lean(unit: nn.Module, x: torch.Tensor) -> TypeGuard[nn.Sequential]:
+def is_lean(unit: nn.Module, x: Activation) -> TypeGuard[nn.Sequential]:
     """Whether `lean` can run the unit: [max-pool 2x2,] convolution without bias, BatchNorm, ReLU; training, no autocast.
 
     Exactly these classes: a subclass may compute something else.
     """
-    if type(unit) is not nn.Sequential or len(unit) not in (3, 4):
+    if type(unit) is not nn.Sequential or len(unit) not in (3, 4) or not isinstance(x, torch.Tensor):
         return False
     *pool, conv, norm, relu = unit
     autocast = torch.amp.is_autocast_available(x.device.type) and torch.is_autocast_enabled(x.device.type)

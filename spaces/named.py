@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from spaces.backbones import BACKBONES
@@ -22,26 +23,26 @@ def named_spaces() -> dict[str, str]:
     return {file.stem: file.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ") for file in files}
 
 
-def read_space(text: str, input_shape: tuple[int, ...], num_classes: int) -> SearchSpace:
-    """The space that `text` names, for inputs of `input_shape` (C, H, W).
+def read_space(text: str, input_shape: tuple[int, ...], num_classes: int, vectors: torch.Tensor | None = None) -> SearchSpace:
+    """The space that `text` names, for inputs of `input_shape`; words start from `vectors` where there are any.
 
     `vgg19`, `vgg19(width=2, num_blocks=8)`: a built-in file, its keys replaced by settings of the same name, all other
     settings going to the backbone · `my/space.yaml`: a file of the same form · `space(backbone=..., ...)`: the form in
     a results row · `package.module.name`: a callable `(input_shape, num_classes, *, settings...) -> SearchSpace`.
     """
     if text.endswith((".yaml", ".yml")):
-        return _from_keys(_read_file(Path(text)), text, input_shape, num_classes)
+        return _from_keys(_read_file(Path(text)), text, input_shape, num_classes, vectors)
     component = Component.parse(text)
     if component.positional:
         raise UserError(f"the settings of a space are written name=value, but {text!r} came")
     settings = dict(component.settings)
     if component.name == "space":
-        return _from_keys(settings, text, input_shape, num_classes)
+        return _from_keys(settings, text, input_shape, num_classes, vectors)
     if "." in component.name or ":" in component.name:
         space = Table[SearchSpace]("space", {}).build(component, input_shape, num_classes)
         if not isinstance(space, SearchSpace):
             raise UserError(f"space {component.name} must make a SearchSpace, but it makes a {type(space).__name__}")
-        return space
+        return space if vectors is None else space.with_vectors(vectors)
     if component.name not in named_spaces():
         raise unknown("space", component.name, named_spaces())
     keys = _read_file(FOLDER / f"{component.name}.yaml") | {k: v for k, v in settings.items() if k in KEYS}
@@ -53,7 +54,7 @@ def read_space(text: str, input_shape: tuple[int, ...], num_classes: int) -> Sea
             raise unknown(f"setting of space {component.name}:", name, known)
     replaced = tuple((k, v) for k, v in backbone.settings if k not in dict(own))
     keys["backbone"] = str(Component(backbone.name, replaced + own, backbone.positional))
-    return _from_keys(keys, text, input_shape, num_classes)
+    return _from_keys(keys, text, input_shape, num_classes, vectors)
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -71,7 +72,8 @@ def _read_file(path: Path) -> dict[str, Any]:
     return keys
 
 
-def _from_keys(keys: dict[str, Any], where: str, input_shape: tuple[int, ...], num_classes: int) -> SearchSpace:
+def _from_keys(keys: dict[str, Any], where: str, input_shape: tuple[int, ...], num_classes: int,
+               vectors: torch.Tensor | None) -> SearchSpace:
     for key in keys:
         if key not in KEYS:
             raise unknown(f"key of space {where}:", str(key), KEYS)
@@ -94,4 +96,4 @@ def _from_keys(keys: dict[str, Any], where: str, input_shape: tuple[int, ...], n
     if type(min_block) is not int:
         raise UserError(f"min_block is a number of units, but {min_block!r} came in {where}")
     return SearchSpace(str(keys["backbone"]), heads, input_shape=input_shape, num_classes=num_classes,
-                       num_blocks=num_blocks, gaps=gaps, min_block=min_block)
+                       num_blocks=num_blocks, gaps=gaps, min_block=min_block, vectors=vectors)

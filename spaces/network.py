@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from spaces.lean_unit import is_lean, lean
+from spaces.tokens import Activation
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,10 @@ class DecoupledNet(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, *input_shape) -> the classifier's logits (N, classes); auxiliary heads do not run."""
+        h: Activation = x
         for block in self.blocks:
-            x = block(x)
-        return self.heads[-1](x)
+            h = block(h)
+        return self.heads[-1](h)
 
 
 class Block(nn.Sequential):
@@ -63,13 +65,13 @@ class Block(nn.Sequential):
         super().__init__(*units)
         self.checkpoint_units = checkpoint_units
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Activation) -> Activation:
         """Run the units in order; the same values and gradients, up to rounding, with and without checkpointing."""
         if not (self.checkpoint_units and torch.is_grad_enabled()):
             return super().forward(x)
         for i, unit in enumerate(self):
             if is_lean(unit, x):
-                x = lean(unit, x)
+                x = lean(unit, x)  # type: ignore[arg-type]
             elif i == len(self) - 1:
                 x = unit(x)
             else:

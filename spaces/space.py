@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import product
+from typing import Any
 
 import torch
 
@@ -17,24 +18,26 @@ from spaces.decoupling import UNCUT, Decoupling
 from spaces.errors import UserError
 from spaces.heads import HEADS
 from spaces.network import Block, DecoupledNet, PixelScale
+from spaces.word_embedding import WordEmbedding
 
 Choices = Sequence[int | str]
 
 
 class SearchSpace:
-    """The decouplings of one backbone for inputs of `input_shape` (C, H, W).
+    """The decouplings of one backbone for inputs of `input_shape`: (C, H, W) of images, or a TextShape.
 
     num_blocks  K, a range (lowest, highest) of K, or None for any K that the gaps allow
     gaps        the cuts that are allowed, as numbers of units before the cut; None for all
     min_block   the fewest units in a block
+    vectors     float32 (num_words, D): what the words of a text backbone start from; None for random vectors
     """
 
     def __init__(self, backbone: str, heads: Sequence[str], *, input_shape: tuple[int, ...], num_classes: int,
                  num_blocks: int | tuple[int, int] | None = None, gaps: Sequence[int] | None = None,
-                 min_block: int = 1) -> None:
+                 min_block: int = 1, vectors: torch.Tensor | None = None) -> None:
         self.backbone = BACKBONES.resolve(backbone)
         self.heads = tuple(dict.fromkeys(str(HEADS.resolve(head)) for head in heads))  # each once
-        self.input_shape, self.num_classes = tuple(input_shape), num_classes
+        self.input_shape, self.num_classes, self.vectors = input_shape, num_classes, vectors
         self.num_units = len(self.template.units)
         self.min_block = min_block
         self.gaps = self._checked_gaps(gaps)
@@ -103,8 +106,11 @@ class SearchSpace:
     def tightened(self) -> SearchSpace:
         """The same decouplings, as a space whose gaps are those that some of them cut."""
         gaps = [gap for gap in self.gaps if any(self.cut_sets.uses(k - 1, gap) for k in self.block_counts)]
-        return SearchSpace(str(self.backbone), self.heads, input_shape=self.input_shape, num_classes=self.num_classes,
-                           num_blocks=self._num_blocks, gaps=gaps, min_block=self.min_block)
+        return self._changed(gaps=gaps)
+
+    def with_vectors(self, vectors: torch.Tensor | None) -> SearchSpace:
+        """The same space, whose words start from these vectors."""
+        return self._changed(vectors=vectors)
 
     def best_cuts(self, num_cuts: int, score: Callable[[int], float]) -> tuple[int, ...] | None:
         """The allowed set of cuts with the largest sum of scores; None if no set of `num_cuts` cuts is allowed."""
@@ -158,7 +164,14 @@ class SearchSpace:
 
     def build_backbone(self) -> Backbone:
         """A freshly initialised backbone on the current default device."""
-        return BACKBONES.build(self.backbone, self.input_shape, self.num_classes)
+        backbone = BACKBONES.build(self.backbone, self.input_shape, self.num_classes)
+        if self.vectors is not None:  # after everything was drawn: a seed's other weights are the same without vectors
+            first = backbone.units[0]
+            if not isinstance(first, WordEmbedding):
+                raise UserError(f"word vectors are for backbones whose first unit is a WordEmbedding, but {self.backbone} begins "
+                                f"with a {type(first).__name__}; leave the task's embeddings out")
+            first.load_vectors(self.vectors)
+        return backbone
 
     def build(self, decoupling: Decoupling, *, checkpoint_units: bool = False, head_lookahead: int = 0,
               pixels: PixelScale | None = None) -> DecoupledNet:
@@ -179,6 +192,11 @@ class SearchSpace:
     def site(self, gap: int, backbone: Backbone | None = None) -> Site:
         """The site of a head after `gap` units."""
         return Site(self.template.shapes[gap], self.num_classes, gap, backbone or self.template)
+
+    def _changed(self, **changes: Any) -> SearchSpace:
+        settings = {"num_blocks": self._num_blocks, "gaps": self.gaps, "min_block": self.min_block, "vectors": self.vectors}
+        return SearchSpace(str(self.backbone), self.heads, input_shape=self.input_shape, num_classes=self.num_classes,
+                           **(settings | changes))
 
     def _count(self, num_blocks: int) -> int:
         return self.cut_sets.count(num_blocks - 1) * len(self.heads) ** (num_blocks - 1)

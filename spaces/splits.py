@@ -19,6 +19,8 @@ from spaces.published import published_cuts, sedona_networks
 from spaces.published_al import al_cuts, al_networks
 from spaces.published_infopro import infopro_cuts, infopro_networks
 from spaces.space import SearchSpace
+from spaces.text_block_bytes import text_block_bytes
+from spaces.tokens import TextShape
 
 
 def uncut(space: SearchSpace, default_head: str | None) -> Decoupling:
@@ -91,8 +93,10 @@ def block_bytes(space: SearchSpace, head: str, *, checkpoint_units: bool = False
     kept are alive beside it; so the peak is the largest of these sums, the head's included (the classifier's in the
     last block). It is the figure that `Cost` finds in the whole network, but for what does not grow with the batch and
     the few numbers that the loss keeps. A few small runs on the meta device, one for each kind of unit and head, serve
-    all pairs.
+    all pairs. Of texts each block is run.
     """
+    if isinstance(space.input_shape, TextShape):
+        return text_block_bytes(space, head, checkpoint_units=checkpoint_units)
     shapes, units = space.template.shapes, space.template.units
     sizes = [_BYTES * prod(shape) for shape in shapes]
     known: dict[tuple[object, ...], Footprint] = {}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
+from torch.utils._pytree import tree_leaves, tree_map
 
 PADDING, UNKNOWN = 0, 1  # the ids of no token, and of a token that the vocabulary lacks
 
@@ -48,7 +50,25 @@ def pooled(h: Activation) -> torch.Tensor:
     """(N, features): the mean over pixels or over tokens; what has neither is left as it is."""
     if isinstance(h, Tokens):
         return h.mean()
-    return h.mean(tuple(range(2, h.dim()))) if h.dim() > 2 else h
+    # A mean's gradient would be a map of its own, a sum's is one number repeated.
+    return h.sum(tuple(range(2, h.dim()))) / h[0, 0].numel() if h.dim() > 2 else h
+
+
+def combined(function: Callable[..., torch.Tensor], h: Activation, *others: Activation) -> Any:
+    """`function` of the activations, tensor by tensor, states too; a mask is the first one's."""
+    def of(first: Any, *rest: Any) -> Any:
+        return function(first, *rest) if _differentiable(first) else first
+
+    return tree_map(of, h, *others)
+
+
+def numbers(h: Activation) -> list[torch.Tensor]:
+    """The tensors that gradients may flow through, in the order in which `combined` meets them."""
+    return list(filter(_differentiable, tree_leaves(h)))
+
+
+def _differentiable(leaf: Any) -> bool:
+    return isinstance(leaf, torch.Tensor) and leaf.is_floating_point()
 
 
 def num_features(shape: tuple[int, ...]) -> int:

@@ -1,14 +1,16 @@
 """The tasks by name: data, its splits and its augmentation."""
 
-from nas.images import Images
+from nas.task_data import TaskData
 from nas.tasks.arrays import arrays
 from nas.tasks.digits import digits
 from nas.tasks.imagenet import imagenet
+from nas.tasks.text_files import texts
+from nas.tasks.text_sets import TEXT_SETS
 from nas.tasks.tiny_imagenet import tiny_imagenet
 from nas.tasks.torchvision_sets import cifar10, cifar100, fashion_mnist, stl10, svhn
 from spaces.component import Table
 
-TASKS: Table[Images] = Table("task", {
+TASKS: Table[TaskData] = Table("task", {
     "digits": digits,
     "cifar10": cifar10,
     "cifar100": cifar100,
@@ -18,4 +20,6 @@ TASKS: Table[Images] = Table("task", {
     "tiny_imagenet": tiny_imagenet,
     "imagenet": imagenet,
     "arrays": arrays,
+    **TEXT_SETS,
+    "texts": texts,
 })

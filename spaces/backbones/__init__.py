@@ -7,6 +7,9 @@ from spaces.backbones.al_images import al_cnn, al_resnet18, al_vgg
 from spaces.backbones.cifar_resnet import resnet32, resnet56, resnet110
 from spaces.backbones.resnet import resnet18, resnet34, resnet50, resnet101, resnet152
 from spaces.backbones.small import small
+from spaces.backbones.text_linear import text_linear
+from spaces.backbones.text_lstm import text_lstm
+from spaces.backbones.text_transformer import text_transformer
 from spaces.backbones.vgg import vgg11, vgg13, vgg16, vgg19
 from spaces.component import Table
 
@@ -16,4 +19,5 @@ BACKBONES: Table[Backbone] = Table("backbone", {
     "resnet32": resnet32, "resnet56": resnet56, "resnet110": resnet110,
     "small": small,
     "al_cnn": al_cnn, "al_vgg": al_vgg, "al_resnet18": al_resnet18,
+    "linear": text_linear, "lstm": text_lstm, "transformer": text_transformer,
 })

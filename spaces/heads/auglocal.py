@@ -9,7 +9,8 @@ from torch import nn
 
 from spaces.backbone import Site
 from spaces.errors import UserError
-from spaces.layers import image_shape, kaiming, pooled_linear
+from spaces.layers import kaiming, pooled_linear
+from spaces.tokens import num_features
 
 
 def auglocal(site: Site, *, depth: int = 6, pyramid: float = 0.5) -> nn.Module:
@@ -23,10 +24,9 @@ def auglocal(site: Site, *, depth: int = 6, pyramid: float = 0.5) -> nn.Module:
     The shapes chain by this rule, for any backbone: a unit of another shape than what comes is stood for by the unit
     that leads to its shape; so it halves the map where the backbone does. Deviations from the released code: where a
     step passes two changes of shape, both leading units are there (the code makes one, with the stride of one); and
-    VGG's heads end with one linear layer too. The site's shape is the backbone's at that gap; a shape other than
-    (C, H, W), a depth under 1 or a pyramid outside 0..1 is a UserError.
+    VGG's heads end with one linear layer too. The site's shape is the backbone's at that gap; a depth under 1 or a
+    pyramid outside 0..1 is a UserError.
     """
-    image_shape("head auglocal", site.shape)
     if depth < 1:
         raise UserError(f"the depth of head auglocal is a number from 1 on, but {depth} came")
     if not 0 <= pyramid <= 1:
@@ -35,7 +35,7 @@ def auglocal(site: Site, *, depth: int = 6, pyramid: float = 0.5) -> nn.Module:
     share = pyramid * min(1.0, last / max(1, num_units - depth - 2))
     asked = max(1, round(depth * (1 - share) + share))
     chain = _chain(site.backbone.shapes, last, sampled_units(num_units, last, asked))
-    channels = site.backbone.shapes[chain[-1] + 1 if chain else site.gap][0]
+    channels = num_features(site.backbone.shapes[chain[-1] + 1 if chain else site.gap])
     pool, linear = pooled_linear(channels, site.num_classes)
     norm = [nn.BatchNorm1d(channels)] if asked == 1 else []
     return kaiming(nn.Sequential(*(_anew(site.backbone.units[i]) for i in chain), pool, *norm, linear))
@@ -59,9 +59,9 @@ def _chain(shapes: Sequence[tuple[int, ...]], last: int, sampled: Sequence[int])
 
 
 def _anew(unit: nn.Module) -> nn.Module:
-    """A copy with fresh weights and statistics; the caller draws convolutions and linear layers."""
+    """A copy with fresh weights and statistics; the caller draws convolutions, linear and recurrent layers."""
     unit = copy.deepcopy(unit)
     for layer in unit.modules():
-        if isinstance(layer, nn.BatchNorm2d):
+        if isinstance(layer, nn.BatchNorm2d | nn.LayerNorm):
             layer.reset_parameters()
     return unit

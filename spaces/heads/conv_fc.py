@@ -1,7 +1,7 @@
 """InfoPro's heads, named by how many convolutions and linear layers they have: 0c1f, 1c2f and 2c2f.
 
 They give logits, or with `embedding` the `feature_dim` features that the contrastive loss compares. On a shape other
-than (C, H, W) they are UserErrors.
+than (C, H, W) those with a convolution are UserErrors.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from spaces.backbone import Site
 from spaces.component import Component
 from spaces.errors import UserError
 from spaces.layers import GlobalAveragePool, conv_bn_relu, image_shape, kaiming, pooled_linear, scaled
+from spaces.tokens import num_features
 
 
 def linear_or_embedding(site: Site, *, feature_dim: int = 128, embedding: bool = False) -> nn.Module:
-    """Global average pool and a linear layer, as InfoPro's greedy baseline has it; `feature_dim` is an embedding's."""
-    channels, _, _ = image_shape("head 0c1f", site.shape)
-    return kaiming(pooled_linear(channels, _outputs("0c1f", site, feature_dim, embedding)))
+    """Global average pool and a linear layer, as InfoPro's greedy baseline has it; `feature_dim` is an embedding's. Tokens
+    are pooled too."""
+    return kaiming(pooled_linear(num_features(site.shape), _outputs("0c1f", site, feature_dim, embedding)))
 
 
 def one_conv(site: Site, *, width: float = 1.0, feature_dim: int = 128, embedding: bool = False) -> nn.Module:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from torch import nn
 
 from spaces.backbone import Site
-from spaces.layers import image_shape, kaiming, pooled_linear
+from spaces.layers import kaiming, pooled_linear
+from spaces.tokens import num_features
 
 
 def linear(site: Site) -> nn.Module:
-    """Global average pool and a linear layer."""
-    channels, _, _ = image_shape("head linear", site.shape)
-    return kaiming(pooled_linear(channels, site.num_classes))
+    """The mean over space, or over a text's tokens, and a linear layer; at a site of vectors the linear layer alone."""
+    return kaiming(pooled_linear(num_features(site.shape), site.num_classes))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import nn
 
 from spaces.backbone import Site
 from spaces.layers import conv_bn_relu, image_shape, kaiming
+from spaces.tokens import Activation, num_features, pooled
 
 
 def mlp_sr(site: Site) -> nn.Module:
@@ -15,16 +17,26 @@ def mlp_sr(site: Site) -> nn.Module:
 
     Each side s is pooled to ceil(s / 4), then 3 times a 1x1 convolution C -> C, BatchNorm and ReLU, then each side to
     at most 2; 3 hidden layers with BatchNorm and ReLU, each as wide as the flattened map (4 C on 2 x 2), and a linear
-    layer. SEDONA's form: a map of 1 x 1 stays so, where DGL repeats it to 2 x 2. A shape other than (C, H, W) is a
-    UserError.
+    layer. SEDONA's form: a map of 1 x 1 stays so, where DGL repeats it to 2 x 2. On tokens and vectors, of which no
+    paper speaks, it is the head of such a map: of the mean token's features, or of the vector's.
     """
-    channels, *sides = image_shape("head mlp_sr", site.shape)
+    is_map = len(site.shape) == 3
+    channels, *sides = image_shape("head mlp_sr", site.shape if is_map else (num_features(site.shape), 1, 1))
     quarter = [math.ceil(side / 4) for side in sides]
     last = [min(side, 2) for side in quarter]
     hidden = channels * math.prod(last)
     convs = [conv_bn_relu(channels, channels, 1) for _ in range(3)]
     layers = [nn.Sequential(nn.Linear(hidden, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True)) for _ in range(3)]
     return kaiming(nn.Sequential(
+        *([] if is_map else [OnePixel()]),
         nn.AdaptiveAvgPool2d(tuple(quarter)), *convs, nn.AdaptiveAvgPool2d(tuple(last)), nn.Flatten(),
         *layers, nn.Linear(hidden, site.num_classes),
     ))
+
+
+class OnePixel(nn.Module):
+    """Tokens of D features, or vectors, -> maps (N, D, 1, 1)."""
+
+    def forward(self, h: Activation) -> torch.Tensor:
+        """Of the mean token."""
+        return pooled(h)[:, :, None, None]

@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from spaces.backbone import Site
-from spaces.layers import image_shape, kaiming, scaled
+from spaces.layers import kaiming, pooled_linear, scaled
+from spaces.tokens import Activation, Tokens, num_features
 
 FEATURES = 512
 
@@ -21,26 +22,36 @@ class PredSimHead(nn.Module):
     and width by turns, then a linear layer. Similarity: a 3x3 convolution C -> C without bias. Two deviations: weights
     are drawn as in SEDONA's comparison, where the original starts the linear layer at 0; and a side that the kernel
     does not divide gets a smaller last window, where the original pads and may leave pixels out.
-    A shape other than (C, H, W) is a UserError.
+
+    On tokens, of which the paper does not speak: logits from the mean token, and a convolution over 3 tokens. On
+    vectors: a linear layer each, as the original has for fully connected networks.
     """
 
     def __init__(self, site: Site) -> None:
         super().__init__()
-        channels, *sides = image_shape("head predsim", site.shape)
-        kernel, features = _pooling(channels, sides, scaled(FEATURES, site.backbone.width))
-        self.prediction = nn.Sequential(
-            nn.AvgPool2d(kernel, ceil_mode=True), nn.Flatten(), nn.Linear(features, site.num_classes)
-        )
-        self.projection = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        channels = num_features(site.shape)
+        self.prediction = pooled_linear(channels, site.num_classes)
+        self.projection: nn.Module = nn.Linear(channels, channels, bias=False)
+        if len(site.shape) == 2:
+            self.projection = nn.Conv1d(channels, channels, 3, padding=1, bias=False)
+        elif len(site.shape) == 3:
+            kernel, features = _pooling(channels, site.shape[1:], scaled(FEATURES, site.backbone.width))
+            self.prediction = nn.Sequential(
+                nn.AvgPool2d(kernel, ceil_mode=True), nn.Flatten(), nn.Linear(features, site.num_classes)
+            )
+            self.projection = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         kaiming(self)
 
-    def forward(self, h: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) -> logits (N, classes)."""
+    def forward(self, h: Activation) -> torch.Tensor:
+        """An activation -> logits (N, classes)."""
         return self.prediction(h)
 
-    def similarity(self, h: torch.Tensor) -> torch.Tensor:
-        """(N, C, H, W) -> (N, C, H, W), whose similarity matrix is matched with the labels'."""
-        return self.projection(h)
+    def similarity(self, h: Activation) -> Activation:
+        """An activation -> one of the same shape, whose similarity matrix is matched with the labels'."""
+        if not isinstance(h, Tokens):
+            return self.projection(h)
+        values = h.values.masked_fill(~h.mask[..., None], 0)
+        return Tokens(self.projection(values.transpose(1, 2)).transpose(1, 2), h.mask)
 
 
 def _pooling(channels: int, sides: Sequence[int], target: int) -> tuple[tuple[int, int], int]:

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves, tree_map_only
 
 from methods.al import AL
-from methods.method import Method
+from methods.method import Carry, Method
 from methods.settings import TrainingSettings
 from methods.table import METHODS, adapter, method_class
 from methods.training import Trainer, error_and_loss
@@ -20,7 +20,9 @@ from spaces.decoupling import Decoupling
 from spaces.errors import UserError
 from spaces.heads import NO_HEAD
 from spaces.named import read_space
+from spaces.space import SearchSpace
 from spaces.splits import read_decoupling
+from spaces.tokens import PADDING, TextShape
 
 CPU = torch.device("cpu")
 NUM_CLASSES = 4
@@ -30,35 +32,88 @@ VARIANTS = (
     "man(base=infopro(loss=contrast))", "man(base=contsup(context=R1E))", "al(detach_target=False,bridge_depth=2,pooling=grid2)",
     "al(bounded_decoders=True,first_decoder=bounded,pooling=flatten,label_dim=16)",
 )
-WITHOUT_HEADS = tuple(name for name in VARIANTS if method_class(name).default_head == NO_HEAD)
+WITHOUT_HEADS = (*(name for name in VARIANTS if method_class(name).default_head == NO_HEAD), "al(pooling=state)")
 SPACE = read_space("small(width=0.5)", (3, 8, 8), NUM_CLASSES)
+TEXTS = TextShape(8, 30)
+TEXT_SPACES = {
+    "linear": read_space("linear(depth=3,embedding=20,hidden=16)", TEXTS, NUM_CLASSES),
+    "lstm": read_space("lstm(depth=3,embedding=20,hidden=12)", TEXTS, NUM_CLASSES),
+    "transformer": read_space("transformer(depth=3,embedding=22,attention_heads=4,ffn=16,dropout=0)", TEXTS, NUM_CLASSES),
+}
+REFUSED_ON_TEXTS = {
+    "infopro": "take decoder=False", "contsup": "take context=R0", "infopro(loss=contrast)": "head 1c2f takes images",
+    "contsup(context=R2,loss=contrast)": "head 1c2f takes images", "contsup(context=E,decoder=True)": "take decoder=False",
+    "man(base=infopro(loss=contrast))": "head 1c2f takes images", "man(base=contsup(context=R1E))": "take context=R0",
+    "al(detach_target=False,bridge_depth=2,pooling=grid2)": "pooling=grid2 came where a block hands on tokens",
+    "al(bounded_decoders=True,first_decoder=bounded,pooling=flatten,label_dim=16)": "pooling=flatten came",
+}
+OF_TEXTS = [f"{name} on {space}" for space, names in [
+    ("lstm", (*(name for name in VARIANTS if name not in REFUSED_ON_TEXTS), "infopro(decoder=False)", "contsup(context=R0)",
+              "al(pooling=state)")),
+    ("transformer", ("dgl", "predsim", "man", "auglocal", "al")), ("linear", ("dgl", "predsim", "man", "auglocal", "al")),
+] for name in names]
+EVERYWHERE = (*VARIANTS, *OF_TEXTS)
 
 
-def build(name: str, split: str = "even(3)", seed: int = 0) -> Method:
+def parts(case: str) -> tuple[str, SearchSpace]:
+    """A method's spec and its space: that of images, or the one after `on`."""
+    name, _, space = case.partition(" on ")
+    return name, TEXT_SPACES[space] if space else SPACE
+
+
+def build(case: str, split: str | None = None, seed: int = 0) -> Method:
+    name, space = parts(case)
     kind = method_class(name)
-    point = adapter(name)(read_decoupling(split, SPACE, kind.default_head))
+    split = split or ("even(3)" if space is SPACE or kind.default_head in (None, "mlp_sr") else "even(3,head=mlp)")
+    point = adapter(name)(read_decoupling(split, space, kind.default_head))
     torch.manual_seed(seed)
-    return METHODS.build(name, SPACE.build(point, head_lookahead=kind.head_lookahead))
+    return METHODS.build(name, space.build(point, head_lookahead=kind.head_lookahead))
 
 
-def batch(size: int = 16, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Noise about a colour of the class."""
+def batch(method: Method, size: int = 16, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Noise about a colour of the class, or padded texts in which the class has its own words."""
     generator = torch.Generator().manual_seed(seed)
-    colours = torch.randn(NUM_CLASSES, 3, 1, 1, generator=torch.Generator().manual_seed(99))
     y = torch.arange(size) % NUM_CLASSES
+    if method.net.shapes[0] == TEXTS:
+        ids = torch.randint(1, 30, (size, 8), generator=generator)
+        own = torch.rand(size, 8, generator=generator) < 0.8
+        ids[own] = (1 + 7 * y[:, None] + ids % 7)[own]
+        lengths = torch.randint(3, 9, (size, 1), generator=generator)
+        return ids.masked_fill(torch.arange(8) >= lengths, PADDING), y
+    colours = torch.randn(NUM_CLASSES, 3, 1, 1, generator=torch.Generator().manual_seed(99))
     return colours[y] + 0.5 * torch.randn(size, 3, 8, 8, generator=generator), y
 
 
-@pytest.fixture(params=VARIANTS)
+def learning_rate(method: Method) -> float:
+    return 0.2 if method.net.shapes[0] == TEXTS else 0.05
+
+
+@pytest.fixture(params=EVERYWHERE)
 def method(request: pytest.FixtureRequest) -> Method:
     return build(request.param)
 
 
-@pytest.fixture(params=sorted({*VARIANTS} - {*WITHOUT_HEADS}))
+@pytest.fixture(params=[case for case in EVERYWHERE if parts(case)[0] not in WITHOUT_HEADS])
 def uncut(request: pytest.FixtureRequest) -> Method:
     """Of methods whose last loss is the classifier's. Associated Learning has no classifier: where others tell a block the
     label, it tells it the label's code, so no number of cuts makes it backprop."""
     return build(request.param, "uncut")
+
+
+@pytest.mark.parametrize(("name", "says"), REFUSED_ON_TEXTS.items())
+def test_what_needs_images_says_so_on_texts(name: str, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        build(f"{name} on lstm")
+
+
+def test_word_embeddings_learn_under_every_method() -> None:
+    for case in OF_TEXTS:
+        method = build(case)
+        rows = method.net.blocks[0][0].words.weight  # type: ignore[index]
+        before, (x, y) = rows.detach().clone(), batch(method)
+        Trainer(method, TrainingSettings(iterations=1, batch_size=16), seed=0, device=CPU).step(x, y, 0)
+        changed = (rows != before).any(dim=1)
+        assert changed[x.unique()[1:]].all() and not changed[PADDING], case
 
 
 @pytest.mark.parametrize("name", sorted({*VARIANTS} - {*WITHOUT_HEADS}))
@@ -90,6 +145,10 @@ def test_a_cut_has_a_head_or_its_method_needs_none(name: str) -> None:
         assert str(adapter(name)(Decoupling((2, 4), ("linear", "predsim")))) == "2:none 4:none"
 
 
+def tensors(carry: Carry) -> list[torch.Tensor]:
+    return [leaf for leaf in tree_leaves(carry) if isinstance(leaf, torch.Tensor)]
+
+
 class NoStage(Method):
     """Says nothing of its stages."""
 
@@ -105,13 +164,13 @@ def test_the_table_is_not_all_uncut() -> None:
 
 
 def test_one_finite_scalar_loss_a_stage(method: Method) -> None:
-    losses = list(method.losses(*batch()))
+    losses = list(method.losses(*batch(method)))
     assert len(losses) == method.num_stages == len(method.net.blocks) == len(method.net.heads)
     assert all(loss.shape == () and loss.isfinite() for loss in losses)
 
 
 def test_a_loss_reaches_its_own_stage_and_no_other(method: Method) -> None:
-    for k, loss in enumerate(method.losses(*batch())):
+    for k, loss in enumerate(method.losses(*batch(method))):
         method.zero_grad(set_to_none=True)
         loss.backward()
         reached = {name for name, p in method.named_parameters() if p.grad is not None and p.grad.any()}
@@ -133,14 +192,14 @@ def test_every_tensor_belongs_to_one_stage(method: Method) -> None:
 
 
 def test_inputs_and_carries_are_left_as_they_were(method: Method) -> None:
-    x, y = batch()
+    x, y = batch(method)
     given = x.clone(), y.clone()
     carry = method.start(x, y)
     for k in range(method.num_stages):
-        before = tree_map(torch.clone, carry)
+        before = tree_map_only(torch.Tensor, torch.clone, carry)
         following, loss = method.isolated_stage(k, carry, y)
         loss.backward()
-        assert all(map(torch.equal, tree_leaves(carry), tree_leaves(before)))
+        assert all(map(torch.equal, tensors(carry), tensors(before)))
         carry = following
     method(x)
     list(method.exits(x))
@@ -149,39 +208,41 @@ def test_inputs_and_carries_are_left_as_they_were(method: Method) -> None:
 
 def test_the_carry_does_not_depend_on_the_stages_own_update(method: Method) -> None:
     """So the next stage may begin while this one still runs backward."""
-    x, y = batch()
+    x, y = batch(method)
     carry, loss = method.isolated_stage(0, method.start(x, y), y)
-    before = tree_map(torch.clone, carry)
+    before = tree_map_only(torch.Tensor, torch.clone, carry)
     optimizer = torch.optim.SGD(method.stage_parameters(0), 0.5)
     loss.backward()
     optimizer.step()
-    assert all(map(torch.equal, tree_leaves(carry), tree_leaves(before)))
+    assert all(map(torch.equal, tensors(carry), tensors(before)))
 
 
 @pytest.mark.parametrize("size", [1, 5])
 def test_logits(method: Method, size: int) -> None:
     method.eval()
-    assert method(batch(size)[0]).shape == (size, NUM_CLASSES)
+    assert method(batch(method, size)[0]).shape == (size, NUM_CLASSES)
 
 
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("spec", VARIANTS)
+@pytest.mark.parametrize("spec", EVERYWHERE)
 def test_there_is_an_exit_a_block_and_the_last_is_forward(spec: str, training: bool) -> None:
     method = build(spec).train(training)
-    x, _ = batch()
+    x, _ = batch(method)
     exits = list(method.exits(x))
     assert len(exits) == method.num_stages
-    early = method_class(spec).answers_early(**dict(METHODS.resolve(spec).settings))
+    name, _ = parts(spec)
+    early = method_class(name).answers_early(**dict(METHODS.resolve(name).settings))
     assert all(logits.shape == (len(x), NUM_CLASSES) for logits in (exits if early else exits[-1:]))
     assert torch.equal(exits[-1], method(x))
 
 
 def plain(method: Method) -> nn.Sequential:
     """The same backbone with the same weights, as anyone would write it."""
+    own = [p.shape for p in method.parameters()]
+    (space,) = (one for one in (SPACE, *TEXT_SPACES.values()) if own == [p.shape for p in one.template.parameters()])
     torch.manual_seed(0)
-    backbone = SPACE.build_backbone()
+    backbone = space.build_backbone()
     network = nn.Sequential(*backbone.units, backbone.classifier)
-    assert [p.shape for p in network.parameters()] == [p.shape for p in method.parameters()]
     return network
 
 
@@ -190,7 +251,7 @@ def plain_loss(logits: torch.Tensor, y: torch.Tensor, smoothing: float) -> torch
 
 
 def test_uncut_has_the_gradients_of_backprop_to_the_bit(uncut: Method) -> None:
-    x, y = batch()
+    x, y = batch(uncut)
     network = plain(uncut)
     expected = plain_loss(network(x), y, uncut.label_smoothing)
     expected.backward()
@@ -209,7 +270,7 @@ def test_uncut_trains_like_a_plain_loop_to_the_bit(uncut: Method) -> None:
     network = plain(uncut).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(network.parameters(), lr, momentum=0.9, weight_decay=1e-3, fused=True)
     for step in range(steps):
-        x, y = batch(seed=step)
+        x, y = batch(uncut, seed=step)
         trainer.step(x, y, step)
         optimizer.param_groups[0]["lr"] = lr if step < 3 else lr * 0.1
         optimizer.zero_grad()
@@ -221,19 +282,19 @@ def test_uncut_trains_like_a_plain_loop_to_the_bit(uncut: Method) -> None:
 
 def test_learns_a_toy_task(method: Method) -> None:
     """Associated Learning as all its codes do, with Adam; its deeper codes have a label only once the first have."""
-    settings = TrainingSettings(iterations=30, batch_size=32, lr=0.05)
+    settings = TrainingSettings(iterations=30, batch_size=32, lr=learning_rate(method))
     if isinstance(method, AL):
         settings = TrainingSettings(iterations=100, batch_size=32, lr=0.003, optimizer="adam")
     trainer = Trainer(method, settings, seed=0, device=CPU)
-    unseen = [batch(64, seed=1000)]
-    history = [torch.stack(trainer.step(*batch(32, seed=step), step)) for step in range(settings.iterations)]
+    unseen = [batch(method, 64, seed=1000)]
+    history = [torch.stack(trainer.step(*batch(method, 32, seed=step), step)) for step in range(settings.iterations)]
     error, _ = error_and_loss(method, iter(unseen), "fp32")
     assert error <= 0.1  # 0.75 is chance
     assert (torch.stack(history[-5:]).mean(0) < torch.stack(history[:5]).mean(0)).all()
 
 
 def test_state_dict_survives_a_file(method: Method) -> None:
-    Trainer(method, TrainingSettings(iterations=1, batch_size=16), seed=0, device=CPU).step(*batch(), 0)
+    Trainer(method, TrainingSettings(iterations=1, batch_size=16), seed=0, device=CPU).step(*batch(method), 0)
     file = io.BytesIO()
     torch.save(method.state_dict(), file)
     file.seek(0)
@@ -241,9 +302,9 @@ def test_state_dict_survives_a_file(method: Method) -> None:
     for tensor in other.state_dict().values():
         tensor.zero_()
     other.load_state_dict(torch.load(file, weights_only=True))
-    assert list(method.losses(*batch())) == list(other.losses(*batch()))
+    assert list(method.losses(*batch(method))) == list(other.losses(*batch(method)))
     method.eval(), other.eval()  # which reads the running statistics too
-    assert torch.equal(method(batch()[0]), other(batch()[0]))
+    assert torch.equal(method(batch(method)[0]), other(batch(method)[0]))
 
 
 def peak(method: Method, losses: Iterator[torch.Tensor], *, at_once: bool) -> int:
@@ -259,26 +320,27 @@ def peak(method: Method, losses: Iterator[torch.Tensor], *, at_once: bool) -> in
 
 
 def test_only_one_block_is_in_memory_at_a_time(method: Method) -> None:
-    x, y = batch(64)
+    x, y = batch(method, 64)
     carry, stages = method.start(x, y), []
     for k in range(method.num_stages):
         with PeakMemory(leave_out=method.stage_parameters(k)) as memory:
             # Copies, so that what the stage is given counts for as long as it needs it; x itself is there before the step.
-            carry = tree_map(lambda tensor: tensor if tensor.data_ptr() == x.data_ptr() else tensor.clone(), carry)
+            carry = tree_map_only(torch.Tensor, lambda part: part if part.data_ptr() == x.data_ptr() else part.clone(), carry)
             carry, loss = method.isolated_stage(k, carry, y)
             loss.backward()
         stages.append(memory.peak)
     scalars = 16 * method.num_stages
-    assert peak(method, method.losses(x, y), at_once=False) == pytest.approx(max(stages), abs=scalars)
-    if method.num_stages > 1:
+    masks = x.numel() * method.num_stages if method.net.shapes[0] == TEXTS else 0  # stages share one, copies do not
+    assert peak(method, method.losses(x, y), at_once=False) == pytest.approx(max(stages), abs=scalars + masks)
+    if method.num_stages > 1 and len(method.net.shapes[-1]) > 1:  # once tokens are pooled, the first block is nearly all
         assert max(stages) < 0.8 * peak(method, method.losses(x, y), at_once=True)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_trains_in_half_precision(method: Method, precision: str) -> None:
-    settings = TrainingSettings(iterations=20, batch_size=16, lr=0.05, precision=precision)  # type: ignore[arg-type]
+    settings = TrainingSettings(iterations=20, batch_size=16, lr=learning_rate(method), precision=precision)  # type: ignore[arg-type]
     trainer = Trainer(method, settings, seed=0, device=CPU)
-    losses = [trainer.step(*batch(seed=step), step) for step in range(20)]
+    losses = [trainer.step(*batch(method, seed=step), step) for step in range(20)]
     assert all(loss.isfinite() for row in losses for loss in row)
     assert all(last < first for first, last in zip(losses[0], losses[-1], strict=True))
 

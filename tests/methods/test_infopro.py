@@ -146,6 +146,9 @@ def test_wrong_settings(settings: str, message: str) -> None:
 def test_embeddings_are_no_logits(spec: str) -> None:
     """128 features would pass for 128 classes."""
     torch.manual_seed(0)
-    method = METHODS.build(spec, SPACE.build(adapter(spec)(Decoupling((2,), ("1c2f(embedding=True)",)))))
+    point = Decoupling((2,), ("1c2f(embedding=True)",))
+    with pytest.raises(UserError, match="leave embedding=True out"):
+        adapter(spec)(point)
+    method = METHODS.build(spec, SPACE.build(point))  # as a head of a user's own would come
     with pytest.raises(UserError, match="takes 5 logits, one a class, but 128 numbers came"):
         next(method.losses(*batch()))

@@ -96,9 +96,9 @@ def test_a_row_holds_every_setting_score_and_source(problem: Problem, trainings:
 def test_the_test_error_is_that_of_each_image_alone(problem: Problem, trainings: list[training.Trained]) -> None:
     row = make(problem, ensemble=2).run(POINT)
     method = trainings[0].method.eval()
-    test = problem.images.test()
+    test = problem.data.test()
     wrong = voted_wrong = 0
-    for x, y in eval_batches(problem.images, test, 1):
+    for x, y in eval_batches(problem.data, test, 1):
         with torch.no_grad():
             last = list(method.exits(x))[1:]
         wrong += int(last[-1].argmax() != y)
@@ -110,7 +110,7 @@ def test_the_test_error_is_that_of_each_image_alone(problem: Problem, trainings:
 @pytest.mark.parametrize("num_exits", [1, 2, 3, 9])
 def test_an_ensemble_multiplies_the_probabilities_of_the_last_exits(problem: Problem, num_exits: int) -> None:
     method = problem.build(POINT)
-    data = list(eval_batches(problem.images, split(50, 7), 20))
+    data = list(eval_batches(problem.data, split(50, 7), 20))
     method.eval()
     wrong = 0
     with torch.no_grad():
@@ -203,7 +203,7 @@ def test_waits_for_another_that_trains_the_same_and_takes_its_row(problem: Probl
 
 
 def test_without_test_the_test_split_is_never_read(problem: Problem) -> None:
-    problem = replace(problem, images=replace(problem.images, read_test=never))
+    problem = replace(problem, data=replace(problem.data, read_test=never))
     evaluator = make(problem, test=False)
     assert evaluator(POINT).status == "ok"
     assert "test_error" not in evaluator.log.rows()[0]
@@ -212,7 +212,7 @@ def test_without_test_the_test_split_is_never_read(problem: Problem) -> None:
 @pytest.mark.parametrize("strategy", ["random(trials=2)", "exhaustive", "optuna(trials=2)",
                                       "sedona(pretrain=3,meta_steps=2,inner_steps=1,memory=2)"])
 def test_no_search_reads_the_test_split(problem: Problem, strategy: str) -> None:
-    problem = replace(problem, images=replace(problem.images, read_test=never),
+    problem = replace(problem, data=replace(problem.data, read_test=never),
                       space=read_space("small(width=0.25,heads=[linear],num_blocks=2,gaps=[2,4])", (2, 8, 8), 3))
     found = STRATEGIES.build(strategy).search(problem, make(problem, test=False), silent)
     problem.space.check(found.decoupling)
@@ -231,7 +231,7 @@ def test_with_test_it_is_read_once_after_training(problem: Problem, monkeypatch:
         return trained
 
     monkeypatch.setattr(evaluate, "train", train)
-    make(replace(problem, images=replace(problem.images, read_test=read)), ensemble=3)(POINT)
+    make(replace(problem, data=replace(problem.data, read_test=read)), ensemble=3)(POINT)
     assert events == ["trained", "test"]
 
 
@@ -240,4 +240,4 @@ def test_reports_say_how_far_it_is(problem: Problem) -> None:
     make(problem, report=lambda what, done, total, **figures: calls.append((what, done, total, figures)))(OTHER)
     assert {call[0] for call in calls} == {f"dgl {OTHER} seed 0"} and {call[2] for call in calls} == {8}
     assert [call[1] for call in calls if "validation_error" in call[3]] == [3, 6, 8]
-    assert Batches(problem.images, 20).num_batches == 3
+    assert Batches(problem.data, 20).num_batches == 3

@@ -24,7 +24,9 @@ from nas.tasks import TASKS
 from spaces.activations import PeakMemory
 from spaces.backbone import Backbone
 from spaces.errors import UserError
+from spaces.heads import HEADS
 from spaces.space import SearchSpace
+from spaces.tokens import PADDING, TextShape, combined
 
 EXACT = ("adjoint", "unroll")
 
@@ -127,10 +129,24 @@ NETS = {
     "encoder_norm_first": lambda dropout: encoder_units(dropout, norm_first=True),
 }
 PLAIN_NETS = ("conv", "gru", "encoder")  # one of each kind
+TEXTS = {
+    "linear": "linear(depth=2,embedding=3,hidden=4,dropout={})",
+    "text_lstm": "lstm(depth=3,embedding=3,hidden=2,dropout={})",
+    "text_transformer": "transformer(depth=2,embedding=6,attention_heads=4,ffn=3,positions=True,dropout={})",
+}  # with padding; an LSTM's states cross the gaps beside its outputs
+ALL_NETS = (*NETS, *TEXTS)
 
 
 def make_net(units, dropout=0.0):
     """A relaxation that may be cut at every gap."""
+    if isinstance(units, str):
+        space = SearchSpace(units.format(dropout), ["linear", "mlp(depth=1,width=3)"], input_shape=TextShape(5, 8),
+                            num_classes=NUM_CLASSES)
+        backbone = space.build_backbone()
+        candidates = [[HEADS.build(head, space.site(gap)) for head in space.heads] for gap in space.gaps]
+        for p in backbone.units.parameters():
+            p.data *= 2  # so that more than a trace of the gradient is left
+        return Relaxation(backbone, space.gaps, candidates, label_smoothing=SMOOTHING)
     units = units(dropout)
     backbone = Backbone(units, nn.Identity(), input_shape=(2, 4, 4), num_classes=NUM_CLASSES)
     *sizes, last = (torch.Size(shape).numel() for shape in backbone.shapes[1:])
@@ -146,7 +162,7 @@ def make_net(units, dropout=0.0):
 def make_problem(name, dropout=0.0, num_steps=3, objective="validation", units=None):
     """A bilevel problem of that net, with two parameter groups and warm momentum buffers."""
     torch.manual_seed(1)
-    relaxation = make_net(units or NETS[name], dropout)
+    relaxation = make_net(units or (NETS | TEXTS)[name], dropout)
     parameters = list(relaxation.parameters())
     optimizer = torch.optim.SGD([
         {"params": parameters[:3], "lr": 3 * LR, "weight_decay": 0.05, "momentum": 0.5}, {"params": parameters[3:]},
@@ -154,7 +170,7 @@ def make_problem(name, dropout=0.0, num_steps=3, objective="validation", units=N
     for p in parameters:
         optimizer.state[p]["momentum_buffer"] = 0.1 * torch.randn_like(p)
     num_gaps = len(relaxation.gaps)
-    *inner, outer = make_batches(num_steps + 1)
+    *inner, outer = make_texts(num_steps + 1) if name in TEXTS else make_batches(num_steps + 1)
     return Bilevel(relaxation, optimizer, Architecture(torch.randn(num_gaps, 2), torch.randn(num_gaps, NUM_HEADS)), inner, outer,
                    objective)
 
@@ -175,6 +191,17 @@ def make_batches(count):
     generator = torch.Generator().manual_seed(3)
     return [(torch.randn(6, 2, 4, 4, generator=generator), torch.randint(NUM_CLASSES, (6,), generator=generator))
             for _ in range(count)]
+
+
+def make_texts(count):
+    generator = torch.Generator().manual_seed(3)
+    batches = []
+    for _ in range(count):
+        ids = torch.randint(1, 8, (6, 5), generator=generator)
+        lengths = torch.tensor([5, 1, 3, 3, 4, 2])
+        ids[torch.arange(5) >= lengths[:, None]] = PADDING
+        batches.append((ids, torch.randint(NUM_CLASSES, (6,), generator=generator)))
+    return batches
 
 
 def hypergradient(relaxation, optimizer, architecture, inner, outer, *, objective="validation", engine):
@@ -208,13 +235,19 @@ def nested_reference(relaxation, x, y, architecture, scales):
         h = unit(h)
         if number in relaxation.gaps:
             candidates = relaxation.heads[j]
-            logits = sum(b[j, d] * scales[j] * candidates[d](h / scales[j]) for d in range(NUM_HEADS))
+            scaled = combined(lambda part, scale=scales[j]: part / scale, h)
+            logits = sum(b[j, d] * scales[j] * candidates[d](scaled) for d in range(NUM_HEADS))
             total = total + reach * a[j, 0] * smooth_cross_entropy(logits, y)
             reach, j = reach * a[j, 1], j + 1
     return total + reach * smooth_cross_entropy(relaxation.classifier(h), y)
 
 
 def validation_reference(relaxation, x, y):
+    if not x.is_floating_point():  # texts' nets have their dropout inside
+        relaxation = copy.deepcopy(relaxation).eval()
+        for unit in relaxation.units:
+            x = unit(x)
+        return nn.functional.cross_entropy(relaxation.classifier(x), y)
     for layer in [layer for unit in relaxation.units for layer in unit] + list(relaxation.classifier):
         x = x if isinstance(layer, nn.Dropout) else layer(x)
     return nn.functional.cross_entropy(x, y)
@@ -302,7 +335,7 @@ def test_agrees_with_central_differences_of_real_training(objective, num_steps, 
             assert gradient.abs().min() > 1e-7, "too small a gradient for the differences to say anything"
 
 
-@pytest.mark.parametrize("name", PLAIN_NETS)
+@pytest.mark.parametrize("name", [*PLAIN_NETS, *TEXTS])
 def test_agrees_with_central_differences_along_random_directions_on_any_net(name, eps=1e-6):
     problem = make_problem(name, num_steps=2)
     start, scales = [problem.architecture.alpha, problem.architecture.beta], torch.ones(len(problem.relaxation.gaps))
@@ -321,7 +354,7 @@ def test_agrees_with_central_differences_along_random_directions_on_any_net(name
 
 
 @pytest.mark.parametrize("objective", ["validation", "train"])
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", ALL_NETS)
 def test_the_exact_engines_agree_on_any_net(name, objective):
     """Two parameter groups, momentum, weight decay, dropout, BatchNorm of the batch, label smoothing."""
     problem = make_problem(name, dropout=0.2, objective=objective)
@@ -329,7 +362,7 @@ def test_the_exact_engines_agree_on_any_net(name, objective):
 
 
 @pytest.mark.parametrize(("objective", "num_steps"), [("validation", 1), ("train", 2)])
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", ALL_NETS)
 @pytest.mark.parametrize("dropout", [0.0, 0.2])  # torch's attention takes another kernel with dropout
 def test_identity_is_exact_where_one_step_is_differentiated(dropout, name, objective, num_steps):
     problem = make_problem(name, dropout, objective=objective, num_steps=num_steps)
@@ -355,7 +388,7 @@ def test_identity_equals_a_hand_written_unroll_without_the_hessian(objective, wa
     torch.testing.assert_close(result.inner_losses, exact.inner_losses, rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("name", ["lstm", "gru", "encoder"])
+@pytest.mark.parametrize("name", ["lstm", "gru", "encoder", *TEXTS])
 def test_engines_agree_in_float32_where_torch_takes_other_kernels(name):
     torch.set_default_dtype(torch.float32)
     problem = make_problem(name, num_steps=1)

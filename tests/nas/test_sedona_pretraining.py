@@ -117,7 +117,7 @@ def test_the_snapshots_of_the_highest_validation_loss_go(digits_problem):
     problem, settings = digits_problem(num_blocks=2), {"pretrain": 10, "lr": 1.0, "eviction": "worst"}
     everything, index = pretrained(problem, **settings, memory=10)
     fresh = RelaxedTraining(problem, "validation", 1.0, 10)
-    batches = Batches(problem.images, 32, split=problem.images.validation, augmentation=Augmentation())
+    batches = Batches(problem.data, 32, split=problem.data.validation, augmentation=Augmentation())
     losses = {}
     for entry in index:
         everything.memory.load(Snapshot(**entry), fresh.relaxation, fresh.optimizer)

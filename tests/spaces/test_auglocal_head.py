@@ -14,12 +14,13 @@ from spaces.backbones.resnet import Residual
 from spaces.errors import UserError
 from spaces.heads import HEADS
 from spaces.heads.auglocal import sampled_units
+from spaces.tokens import TextShape, example_input
 
 
 @cache
 def backbone(name: str) -> Backbone:
     with torch.device("meta"):
-        return BACKBONES[name]((3, 32, 32), 10)
+        return BACKBONES[name](TextShape(9, 50) if name in ("linear", "lstm", "transformer") else (3, 32, 32), 10)
 
 
 def site(name: str, gap: int) -> Site:
@@ -92,8 +93,10 @@ def test_shapes_chain_on_every_backbone(name, depth):
     for gap in {1, 2, num_units // 3, num_units // 2, num_units - 1, num_units}:
         place = site(name, gap)
         with torch.device("meta"):
-            head = HEADS.build(f"auglocal(depth={depth})", place)
-            assert head(torch.zeros(2, *place.shape)).shape == (2, 10)
+            head, h = HEADS.build(f"auglocal(depth={depth})", place), example_input(place.backbone.input_shape, 2, "meta")
+            for unit in place.backbone.units[:gap]:
+                h = unit(h)
+            assert head(h).shape == (2, 10)
 
 
 def test_a_unit_that_changes_the_shape_stands_for_one_of_its_shape():

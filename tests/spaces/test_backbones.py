@@ -65,7 +65,7 @@ def test_vgg_parameter_counts_by_formula(name, depths, width, size, classes):
     assert num_params(on_meta(name, (3, size, size), classes, float(width))) == convs + linears
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", NUM_UNITS)
 def test_number_of_units(name):
     assert len(on_meta(name).units) == NUM_UNITS[name]
 
@@ -94,7 +94,7 @@ def test_the_resnet_stem_follows_the_image(size, side):
     assert on_meta("resnet18", (3, size, size)).shapes[1][1:] == (side, side)
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", NUM_UNITS)
 def test_runs_and_shapes_are_those_of_the_activations(name):
     torch.manual_seed(0)
     backbone = build(name, (1, 32, 40), 7, width=0.5)
@@ -112,7 +112,7 @@ def test_runs_and_shapes_are_those_of_the_activations(name):
     assert all(parameter.grad is not None for parameter in backbone.parameters())
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", NUM_UNITS)
 def test_units_share_nothing(name):
     backbone = on_meta(name)
     seen: set[int] = set()
@@ -122,7 +122,7 @@ def test_units_share_nothing(name):
         seen |= ids
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", NUM_UNITS)
 def test_initial_weights_are_kaiming_normal_over_the_fan_in(name):
     torch.manual_seed(0)
     layers = [m for m in build(name).modules() if isinstance(m, nn.Conv2d | nn.Linear)]
@@ -171,7 +171,7 @@ def test_unfit_inputs(name, input_shape, says):
         build(name, input_shape)
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", NUM_UNITS)
 @pytest.mark.parametrize("width", [0.0, -1.0, 0.007, math.inf, math.nan])
 def test_unfit_widths(name, width):
     with pytest.raises(UserError, match=f"from 1/{FEWEST_CHANNELS.get(name, 16)} on"):

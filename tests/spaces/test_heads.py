@@ -218,7 +218,17 @@ def test_unfit_reduction():
         HEADS.build("conv(reduction=0)", site_with((16, 8, 8)))
 
 
-@pytest.mark.parametrize("spec", sorted({*HEADS} - {NO_HEAD}))
-def test_unfit_shapes(spec):
-    with pytest.raises(UserError, match=rf"head {spec} takes images or maps .* the shape \(64,\) came"):
-        HEADS.build(spec, site_with((64,)))
+@pytest.mark.parametrize(("shape", "written"), [((64,), r"\(64,\)"), ((20, 64), r"\(20, 64\)")])
+@pytest.mark.parametrize("spec", ["conv", "1c2f", "2c2f"])
+def test_unfit_shapes(spec, shape, written):
+    with pytest.raises(UserError, match=rf"head {spec} takes images or maps .* the shape {written} came; .* head linear"):
+        HEADS.build(spec, site_with(shape))
+
+
+def test_the_parameters_of_a_perceptron():
+    for shape, features in (((6, 4, 4), 6), ((9, 6), 6), ((6,), 6)):
+        assert num_params("mlp(depth=1,width=7)", site_with(shape)) == (features + 1) * 7 + 8 * 5
+        assert num_params("mlp(depth=3,width=7)", site_with(shape)) == (features + 1) * 7 + 2 * 8 * 7 + 8 * 5
+    for setting in ("depth=0", "width=0"):
+        with pytest.raises(UserError, match="from 1 on, but 0 came"):
+            HEADS.build(f"mlp({setting})", site_with((6,)))

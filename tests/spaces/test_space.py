@@ -17,8 +17,9 @@ from spaces.heads import HEADS
 from spaces.named import named_spaces, read_space
 from spaces.space import SearchSpace
 from spaces.splits import read_decoupling
+from spaces.tokens import TextShape, activation_shape, example_input
 
-CIFAR = (3, 32, 32)
+CIFAR, TEXTS = (3, 32, 32), TextShape(9, 50)
 CONSTRAINTS = [
     {}, {"num_blocks": 1}, {"num_blocks": 3}, {"num_blocks": (1, 3)}, {"num_blocks": (2, 6)}, {"num_blocks": 6}, {"min_block": 2},
     {"min_block": 2, "num_blocks": 3}, {"min_block": 2, "num_blocks": (2, 3)}, {"gaps": (2, 3, 5)}, {"gaps": (5, 2, 3, 3)},
@@ -30,7 +31,7 @@ SPACES = [(constraints, heads) for constraints in CONSTRAINTS for heads in HEAD_
 
 @cache
 def named(name: str) -> SearchSpace:
-    return read_space(name, CIFAR, 10)
+    return read_space(name, TEXTS if name in ("linear", "lstm", "transformer") else CIFAR, 10)
 
 
 @cache
@@ -152,13 +153,13 @@ def test_a_named_space_builds_networks_that_run(name):
     space = named(name)
     point = space.sample(random.Random(0))
     with torch.device("meta"):
-        net, x = space.build(point), torch.empty(2, *CIFAR)
+        net, x = space.build(point), example_input(space.input_shape, 2, "meta")
     assert net.num_blocks == len(net.heads) == point.num_blocks
     assert [len(block) for block in net.blocks] == [len(block) for block in point.blocks(space.num_units)]
     h = x
     for cut, block, head in zip((*point.cuts, space.num_units), net.blocks, net.heads, strict=True):
         h = block(h)
-        assert h.shape == (2, *space.template.shapes[cut]) and head(h).shape == (2, 10)
+        assert activation_shape(h) == space.template.shapes[cut] and head(h).shape == (2, 10)
     assert net(x).shape == (2, 10)
     ours = [p.shape for module in (*net.blocks, net.heads[-1]) for p in module.parameters()]
     assert ours == [p.shape for p in space.template.parameters()]

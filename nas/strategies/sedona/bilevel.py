@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 
-from nas.strategies.sedona.relaxation import Architecture, Relaxation, Weights, outer_mode, released_scales
+from nas.strategies.sedona.relaxation import Architecture, Gradients, Relaxation, Weights, outer_mode, released_scales
 from spaces.errors import UserError
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -88,7 +88,7 @@ class Bilevel:
         return None if self.objective == "validation" else released_scales(self.weights)
 
     def inner_loss(self, batch: Batch, *, run: Run | None = None,
-                   gradients: MutableMapping[int, torch.Tensor] | None = None) -> torch.Tensor:
+                   gradients: Gradients | None = None) -> torch.Tensor:
         """The scalar whose first gradient is the inner update, of the relaxation or of a functional copy, `run`;
         `gradients` as in `Relaxation.inner_loss`."""
         rule = Relaxation.inner_loss if self.objective == "validation" else Relaxation.released_inner_loss

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from itertools import accumulate
 from statistics import median
-from typing import Any
 
 import torch
 from torch import nn
@@ -15,6 +14,7 @@ from nas.strategies.sedona.expected_cost import Cost
 from spaces.heads import HEADS
 from spaces.space import SearchSpace
 from spaces.splits import block_bytes
+from spaces.tokens import Activation, combined, example_input, numbers
 
 REPEATS = 5
 
@@ -32,13 +32,19 @@ def block_seconds(space: SearchSpace, batch_size: int, device: torch.device) -> 
     """The seconds of a forward and a backward pass of every part, plain numbers: measure once, keep with the search.
 
     `units` has L entries, `classifier` one, and each head's name one for each gap. Medians of 5 runs after one to warm
-    up, by the wall clock. Every part computes the gradient of its input, which the first unit of a block need not.
+    up, by the wall clock, on activations of noise or of texts of full length. Every part computes the gradient of its
+    input where it has one, which the first unit of a block need not.
     """
+    backbone = space.build_backbone().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    h = example_input(space.input_shape, batch_size, device)
+    activations: list[Activation] = [torch.randn_like(h) if h.is_floating_point() else h]
+    with torch.no_grad():
+        for unit in backbone.units:
+            activations.append(unit(activations[-1]))
 
     def seconds(module: nn.Module, gap: int) -> float:
-        return _step_seconds(module, (batch_size, *space.template.shapes[gap]), device)
+        return _step_seconds(module, activations[gap], device)
 
-    backbone = space.build_backbone()
     return {
         "units": [seconds(unit, gap) for gap, unit in enumerate(backbone.units)],
         "classifier": [seconds(backbone.classifier, space.num_units)],
@@ -58,18 +64,16 @@ def block_time(space: SearchSpace, tables: dict[str, list[float]]) -> Cost:
     return cost
 
 
-def _step_seconds(module: nn.Module, shape: tuple[int, ...], device: torch.device) -> float:
-    layout: dict[str, Any] = {"memory_format": torch.channels_last} if len(shape) == 4 else {}
-    module.to(device=device, **layout)
-    x = torch.randn(shape, device=device).contiguous(**layout).requires_grad_()
+def _step_seconds(module: nn.Module, h: Activation, device: torch.device) -> float:
+    module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     seconds = []
     for _ in range(REPEATS + 1):
         module.zero_grad(set_to_none=True)
-        x.grad = None
+        given = combined(lambda part: part.detach().requires_grad_(), h)
         wait_for(device)
         started = time.perf_counter()
-        y = module(x)
-        y.backward(torch.ones_like(y))
+        made = numbers(module(given))
+        torch.autograd.backward(made, [torch.ones_like(part) for part in made])
         wait_for(device)
         seconds.append(time.perf_counter() - started)
     return median(seconds[1:])

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from nas.strategies.sedona.bilevel import Batch, Bilevel, Tensors
+from nas.strategies.sedona.relaxation import Gradients
 from spaces.network import frozen_statistics
 
 
@@ -22,7 +23,7 @@ class Moment:
     weights: Tensors
     random: Tensors
     inner_loss: torch.Tensor
-    gradients: dict[int, torch.Tensor] | None
+    gradients: Gradients | None
 
 
 class InnerTraining:
@@ -55,7 +56,7 @@ class InnerTraining:
         moments = []
         for batch in problem.steps:
             weights, random = [p.data for p in self.parameters], _random_state(batch[0].device)
-            gradients: dict[int, torch.Tensor] | None = {} if keep_gradients else None
+            gradients: Gradients | None = {} if keep_gradients else None
             loss = problem.inner_loss(batch, gradients=gradients)
             self.step(torch.autograd.grad(loss, self.parameters, materialize_grads=True, allow_unused=True))
             moments.append(Moment(batch, weights, random, loss.detach(), gradients))

@@ -11,7 +11,6 @@ import torch
 
 from methods.checkpoint import Checkpoint
 from methods.training import Diverged
-from nas.images import Batches
 from nas.problem import Problem, Report
 from nas.results import ResultsLog
 from nas.strategies.sedona.bilevel import Bilevel
@@ -33,7 +32,7 @@ class MetaLearning:
         self.settings, self.problem, self.report = settings, problem, report
         space, device = problem.space, problem.device
         self.training = RelaxedTraining(problem, settings.objective, settings.lr, settings.pretrain)
-        self.inner_batches = Batches(problem.images, settings.inner_batch or problem.settings.batch_size)
+        self.inner_batches = problem.data.train_batches(settings.inner_batch or problem.settings.batch_size)
         self.outer_batches = outer_batches(problem, settings.outer_batch)
         self.architecture = Architecture.zeros(len(space.gaps), len(space.heads), device=device)
         if settings.shares == "conditioned":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import torch
@@ -14,10 +15,12 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from methods.losses import smoothed_cross_entropy
 from spaces.backbone import Backbone
+from spaces.tokens import Activation, combined
 
 SCALE_EPS = 1e-5  # keeps the released output scale finite where a gap is hardly cut
 
-Gate = Callable[[int, torch.Tensor], torch.Tensor]  # (j, activation at gap j) -> what the units above are given
+Gate = Callable[[int, Activation], Activation]  # (j, activation at gap j) -> what the units above are given
+Gradients = MutableMapping[tuple[int, int], torch.Tensor]  # by gap j and place in `spaces.tokens.numbers` of its activation
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,12 @@ class Weights:
 class Candidates(nn.ModuleList):
     """The H candidate heads of one gap."""
 
-    def forward(self, h: torch.Tensor, scale: torch.Tensor | None = None) -> torch.Tensor:
-        """(N, C, H, W) -> each candidate's logits, (N, classes, H); with a scale s, those of s head(h / s)."""
+    def forward(self, h: Activation, scale: torch.Tensor | None = None) -> torch.Tensor:
+        """An activation -> each candidate's logits, (N, classes, H); with a scale s, those of s head(h / s)."""
         if scale is None:
             return torch.stack([head(h) for head in self], dim=-1)
-        return scale * torch.stack([head(h / scale) for head in self], dim=-1)
+        h = combined(lambda part: part / scale, h)
+        return scale * torch.stack([head(h) for head in self], dim=-1)
 
 
 class Relaxation(nn.Module):
@@ -88,19 +92,20 @@ class Relaxation(nn.Module):
         return loss(self, *arguments)
 
     def inner_loss(self, x: torch.Tensor, y: torch.Tensor, architecture: Architecture | Weights,
-                   gradients: MutableMapping[int, torch.Tensor] | None = None) -> torch.Tensor:
+                   gradients: Gradients | None = None) -> torch.Tensor:
         """sum_j a_j0 L_j + L_n: the training loss whose gradient is SEDONA's greedy rule.
 
-        a = softmax(alpha), L_j is the loss of gap j's mixed logits, L_n the classifier's, for x (N, *input_shape) and
-        y (N,). Since what comes from above is scaled by a_j1 where it crosses gap j, each unit's gradient is the nested
-        loss's divided by P_j, the product of a_k1 below it, but without the division, which is 0/0 once a P underflows.
-        Only the first backward pass from the returned scalar gives that gradient (see `_scale_gradient_once`); it also
-        leaves what comes from above at gap j, not yet scaled, in `gradients[j]`.
+        a = softmax(alpha), L_j is the loss of gap j's mixed logits, L_n the classifier's, for x (N, *input_shape), or token
+        ids (N, T), and y (N,). Since what comes from above is scaled by a_j1 where it crosses gap j, each unit's gradient
+        is the nested loss's divided by P_j, the product of a_k1 below it, but without the division, which is 0/0 once a P
+        underflows. Only the first backward pass from the returned scalar gives that gradient (see `_scale_gradient_once`);
+        it also leaves what comes from above at gap j, not yet scaled, in `gradients[j, i]`, i counting the activation's
+        tensors.
         """
         return self._greedy_sum(x, y, architecture, None, gradients)
 
     def released_inner_loss(self, x: torch.Tensor, y: torch.Tensor, architecture: Architecture | Weights,
-                            gradients: MutableMapping[int, torch.Tensor] | None = None) -> torch.Tensor:
+                            gradients: Gradients | None = None) -> torch.Tensor:
         """`inner_loss` with the released code's output scale: its gradient is that of `nested_loss` divided by P_j."""
         return self._greedy_sum(x, y, architecture, released_scales(architecture), gradients)
 
@@ -123,20 +128,22 @@ class Relaxation(nn.Module):
         running statistics move: call this on a copy of a network that is to be kept.
         """
         with outer_mode(self):
+            h: Activation = x
             for unit in self.units:
-                x = unit(x)
-            return F.cross_entropy(self.classifier(x), y)
+                h = unit(h)
+            return F.cross_entropy(self.classifier(h), y)
 
     def logits(self, x: torch.Tensor, gate: Gate, scales: torch.Tensor | None) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Each gap's candidates' logits (N, classes, H), and the classifier's; each unit and each head runs once."""
         candidates: list[torch.Tensor] = []
+        h: Activation = x
         for gap, unit in enumerate(self.units, start=1):
-            x = unit(x)
+            h = unit(h)
             if gap in self.gaps:
                 j = len(candidates)
-                candidates.append(self.heads[j](x, None if scales is None else scales[j]))
-                x = gate(j, x)
-        return candidates, self.classifier(x)
+                candidates.append(self.heads[j](h, None if scales is None else scales[j]))
+                h = gate(j, h)
+        return candidates, self.classifier(h)
 
     def local_losses(self, candidates: Sequence[torch.Tensor], y: torch.Tensor,
                      architecture: Architecture | Weights) -> torch.Tensor:
@@ -149,7 +156,7 @@ class Relaxation(nn.Module):
         return smoothed_cross_entropy(logits, y, self.label_smoothing)
 
     def _greedy_sum(self, x: torch.Tensor, y: torch.Tensor, architecture: Architecture | Weights, scales: torch.Tensor | None,
-                    gradients: MutableMapping[int, torch.Tensor] | None) -> torch.Tensor:
+                    gradients: Gradients | None) -> torch.Tensor:
         shares = architecture.shares
         candidates, logits = self.logits(x, lambda j, h: _scale_gradient_once(h, shares[j, 1], j, gradients), scales)
         return torch.dot(shares[:, 0], self.local_losses(candidates, y, architecture)) + self.cross_entropy(logits, y)
@@ -160,24 +167,30 @@ def released_scales(architecture: Architecture | Weights) -> torch.Tensor:
     return 1 / (architecture.shares[:, 0].detach() + SCALE_EPS)
 
 
-def _scale_gradient_once(h: torch.Tensor, factor: torch.Tensor, j: int,
-                         gradients: MutableMapping[int, torch.Tensor] | None) -> torch.Tensor:
-    """h, whose gradient is kept in `gradients[j]` and multiplied by `factor`, in the first backward pass only.
+def _scale_gradient_once(h: Activation, factor: torch.Tensor, j: int, gradients: Gradients | None) -> Activation:
+    """h, whose gradient is kept in `gradients[j, i]` and multiplied by `factor`, in the first backward pass only.
+
+    That of each of its tensors, an LSTM's states too: all that a cut would detach.
 
     The first pass makes the inner gradient. A second one differentiates it, and there it must find the plain network:
     what the units above learn depends on h in full, however little of their gradient comes back. So neither a mixture
     with `h.detach()` nor a custom autograd function would do: each would scale the second pass too.
     """
-    h = h.view_as(h)
-    if h.requires_grad:
-        def scale(gradient: torch.Tensor) -> torch.Tensor:
-            handle.remove()
-            if gradients is not None:
-                gradients[j] = gradient.detach()
-            return gradient * factor
+    place = count()
 
-        handle = h.register_hook(scale)
-    return h
+    def scaled(part: torch.Tensor) -> torch.Tensor:
+        part, i = part.view_as(part), next(place)
+        if part.requires_grad:
+            def scale(gradient: torch.Tensor) -> torch.Tensor:
+                handle.remove()
+                if gradients is not None:
+                    gradients[j, i] = gradient.detach()
+                return gradient * factor
+
+            handle = part.register_hook(scale)
+        return part
+
+    return combined(scaled, h)
 
 
 @contextmanager

@@ -9,11 +9,10 @@ import torch
 from methods.optimization import cosine, sgd
 from methods.settings import Precision
 from methods.training import Diverged, autocast, stage_seed
-from nas.augmentation import NONE
-from nas.images import Batches
 from nas.problem import Problem
 from nas.strategies.sedona.bilevel import Batch, Objective
 from nas.strategies.sedona.relaxation import Architecture, Relaxation
+from nas.task_data import Batches
 from spaces.heads import HEADS
 
 MOMENTUM = 0.9
@@ -39,7 +38,7 @@ class RelaxedTraining:
         self.relaxation.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.relaxation.train()
         self.optimizer = sgd(self.relaxation.parameters(), lr, settings.weight_decay, momentum=MOMENTUM)
-        self.batches = Batches(problem.images, settings.batch_size)
+        self.batches = problem.data.train_batches(settings.batch_size)
         self._rule = Relaxation.inner_loss if objective == "validation" else Relaxation.released_inner_loss
         self._precision: Precision = "bf16" if settings.precision == "bf16" else "fp32"
         self._schedule = cosine()
@@ -72,9 +71,9 @@ class RelaxedTraining:
 
 
 def outer_batches(problem: Problem, size: int) -> Batches:
-    """Validation batches of that many images, at most the whole split, as they are."""
-    split = problem.images.validation
-    return Batches(problem.images, min(size, len(split)), split=split, augmentation=NONE)
+    """Validation batches of that many samples, at most the whole split, as they are."""
+    data = problem.data
+    return data.random_batches(data.validation, min(size, len(data.validation)))
 
 
 def step_seed(seed: int, step: int, stream: int) -> int:

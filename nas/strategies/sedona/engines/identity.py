@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import torch
 from torch.autograd import forward_ad
 from torch.func import functional_call
@@ -10,6 +12,7 @@ from nas.strategies.sedona.bilevel import Bilevel, HyperGradient, Tensors
 from nas.strategies.sedona.inner_training import InnerTraining, Moment
 from nas.strategies.sedona.relaxation import Relaxation
 from nas.strategies.sedona.second_order import SecondOrder, twice_differentiable
+from spaces.tokens import Activation, combined
 
 
 def identity(problem: Bilevel) -> HyperGradient:
@@ -40,15 +43,21 @@ def _mixed(problem: Bilevel, moment: Moment, direction: dict[str, torch.Tensor])
     gradient from above; for the rest it is found at the logits.
     """
     relaxation, (x, y), shares = problem.relaxation, moment.batch, problem.weights.shares
-    crossing: dict[int, torch.Tensor] = {}
+    crossing: dict[tuple[int, int], torch.Tensor] = {}
     from_above = moment.gradients or {}
 
-    def gate(j: int, h: torch.Tensor) -> torch.Tensor:
-        primal, tangent = forward_ad.unpack_dual(h)
-        if tangent is None:  # nothing below learns
-            return h
-        crossing[j] = (from_above[j] * tangent).sum()
-        return forward_ad.make_dual(primal, tangent * shares[j, 1].detach())
+    def gate(j: int, h: Activation) -> Activation:
+        place = count()
+
+        def cross(part: torch.Tensor) -> torch.Tensor:
+            at = j, next(place)
+            primal, tangent = forward_ad.unpack_dual(part)
+            if tangent is None or at not in from_above:  # nothing below learns, or nothing above reads it
+                return part
+            crossing[at] = (from_above[at] * tangent).sum()
+            return forward_ad.make_dual(primal, tangent * shares[j, 1].detach())
+
+        return combined(cross, h)
 
     with torch.no_grad(), SecondOrder(), forward_ad.dual_level():
         moved = {name: forward_ad.make_dual(p.detach(), direction[name]) for name, p in relaxation.named_parameters()
@@ -59,7 +68,7 @@ def _mixed(problem: Bilevel, moment: Moment, direction: dict[str, torch.Tensor])
         _derivative(relaxation, logits, tangent, y, weights)
         for (logits, tangent), weights in zip(pairs, problem.weights.mixture, strict=True)])
     total = torch.dot(shares[:, 0], along)
-    total = total + sum(shares[j, 1] * product for j, product in crossing.items())
+    total = total + sum(shares[j, 1] * product for (j, _), product in crossing.items())
     return list(torch.autograd.grad(total, problem.leaves))
 
 
