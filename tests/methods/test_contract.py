@@ -3,6 +3,7 @@
 import copy
 import io
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -84,8 +85,12 @@ def batch(method: Method, size: int = 16, seed: int = 0) -> tuple[torch.Tensor, 
     return colours[y] + 0.5 * torch.randn(size, 3, 8, 8, generator=generator), y
 
 
-def learning_rate(method: Method) -> float:
-    return 0.2 if method.net.shapes[0] == TEXTS else 0.05
+def recipe(method: Method) -> dict[str, Any]:
+    """Iterations, learning rate and optimizer. Associated Learning has Adam, as in all its codes, and more iterations, since
+    a deeper code says the label only once those before it do."""
+    if isinstance(method, AL):
+        return {"iterations": 100, "lr": 0.003, "optimizer": "adam"}
+    return {"iterations": 30, "lr": 0.2 if method.net.shapes[0] == TEXTS else 0.05}
 
 
 @pytest.fixture(params=EVERYWHERE)
@@ -281,10 +286,7 @@ def test_uncut_trains_like_a_plain_loop_to_the_bit(uncut: Method) -> None:
 
 
 def test_learns_a_toy_task(method: Method) -> None:
-    """Associated Learning as all its codes do, with Adam; its deeper codes have a label only once the first have."""
-    settings = TrainingSettings(iterations=30, batch_size=32, lr=learning_rate(method))
-    if isinstance(method, AL):
-        settings = TrainingSettings(iterations=100, batch_size=32, lr=0.003, optimizer="adam")
+    settings = TrainingSettings(batch_size=32, **recipe(method))
     trainer = Trainer(method, settings, seed=0, device=CPU)
     unseen = [batch(method, 64, seed=1000)]
     history = [torch.stack(trainer.step(*batch(method, 32, seed=step), step)) for step in range(settings.iterations)]
@@ -338,7 +340,7 @@ def test_only_one_block_is_in_memory_at_a_time(method: Method) -> None:
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_trains_in_half_precision(method: Method, precision: str) -> None:
-    settings = TrainingSettings(iterations=20, batch_size=16, lr=learning_rate(method), precision=precision)  # type: ignore[arg-type]
+    settings = TrainingSettings(batch_size=16, precision=precision, **recipe(method) | {"iterations": 20})  # type: ignore[arg-type]
     trainer = Trainer(method, settings, seed=0, device=CPU)
     losses = [trainer.step(*batch(method, seed=step), step) for step in range(20)]
     assert all(loss.isfinite() for row in losses for loss in row)
