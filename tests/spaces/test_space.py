@@ -138,7 +138,7 @@ def test_a_named_space_counts_samples_and_encodes(name):
     samples = [space.sample(rng) for _ in range(60)]
     rng.seed(0)
     assert samples == [space.sample(rng) for _ in range(60)], "equal seeds, equal samples"
-    assert len(set(samples)) > 30
+    assert len(set(samples)) > min(30, space.size // 2)
     for point in samples:
         space.check(point)
         encoded = space.encode(point)
