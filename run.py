@@ -38,7 +38,7 @@ from spaces.backbones import BACKBONES
 from spaces.component import Component
 from spaces.decoupling import Decoupling
 from spaces.errors import UserError, unknown
-from spaces.heads import HEADS
+from spaces.heads import HEADS, NO_HEAD
 from spaces.named import named_spaces, read_space
 from spaces.splits import SPLITS, read_decoupling
 
@@ -340,8 +340,8 @@ def run_profile(options: argparse.Namespace) -> None:
     x, y = data.train_batches(size).batch(0, 0)
     costs = timed(costs, problem.build(decoupling), problem.settings, x, y, device=problem.device)
     if options.json:
-        facts = asdict(costs) | {name: getattr(costs, name) for name in ("params", "head_params", "macs", "head_macs",
-                                                                        "shares", "pipeline_speedup_bound")}
+        facts = asdict(costs) | {name: getattr(costs, name) for name in ("head_params", "head_macs", "training_only", "shares",
+                                                                        "pipeline_speedup_bound")}
         print(json.dumps(facts | {"method": problem.method, "decoupling": str(decoupling)}))
         return
     say_where(problem, options)
@@ -484,9 +484,9 @@ def check_searchable(problem: Problem) -> None:
     for head in problem.space.heads:
         problem.adapt(point.with_head(head))
     trained = problem.adapt(point)
-    if trained != point:
+    if trained.cuts != point.cuts or (len(problem.space.heads) > 1 and trained != point):
         raise UserError(f"method {problem.method} trains '{trained}' when '{point}' is asked for, so this search would have "
-                        f"no effect; choose another method, or a space whose heads are the method's own")
+                        f"no effect; choose another method, or a space with one head, in which only the cuts are searched")
 
 
 def next_command(options: argparse.Namespace, found: Decoupling) -> str:
@@ -494,7 +494,8 @@ def next_command(options: argparse.Namespace, found: Decoupling) -> str:
     task = read_task(options)
     defaults = TASKS.parameters(task.name)
     kept = tuple((name, value) for name, value in task.settings if name != "validation" and value != defaults[name].default)
-    methods = dict.fromkeys([options.method, "dgl", "predsim", "backprop"])
+    others = ["backprop"] if NO_HEAD in found.heads else ["dgl", "predsim", "backprop"]
+    methods = dict.fromkeys([options.method, *others])
     parts = ["python", "run.py", "evaluate", "--space", options.space, "--task", str(Component(task.name, kept)),
              "--decoupling", str(found), f"even({found.num_blocks})", "--methods", *methods, "--seeds", "3"]
     usual = vars(parser().parse_args(["evaluate"]))

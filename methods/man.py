@@ -12,6 +12,7 @@ from torch import nn
 from methods.method import Carry, Method
 from spaces.decoupling import Decoupling
 from spaces.errors import UserError
+from spaces.heads import NO_HEAD
 from spaces.layers import kaiming
 from spaces.network import DecoupledNet
 from spaces.tokens import Activation, combined
@@ -149,7 +150,7 @@ def _base(spec: str) -> tuple[type[Method], dict[str, Any]]:
     from methods.table import METHODS, method_class  # the table holds this method too
 
     kind = method_class(spec)
-    if kind.default_head is None or issubclass(kind, MAN):
+    if kind.default_head in (None, NO_HEAD) or issubclass(kind, MAN):
         raise UserError(f"man changes what heads are given, so its base is a method with heads other than man, but {spec} came; "
                         "try man(base=dgl)")
     return kind, dict(METHODS.resolve(spec).settings)

@@ -26,7 +26,7 @@ class Method(nn.Module, ABC):
     """
 
     default_head: ClassVar[str | None] = None
-    """The head that a cut gets where the decoupling names none."""
+    """The head that a cut gets where the decoupling names none. None: cuts have no use either; `none`: only heads have none."""
 
     def __init__(self, net: DecoupledNet, *, label_smoothing: float = 0.1) -> None:
         super().__init__()
@@ -94,14 +94,18 @@ class Method(nn.Module, ABC):
         carry = self.start(x)
         for k in range(self.num_stages):
             carry = self.run_block(k, carry)
-        return self.net.heads[-1](self.activation(carry))
+        return self.answer(self.num_stages - 1, carry)
 
     def exits(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
         """The logits (N, classes) after each block, lazily; the last are those of `forward`."""
         carry = self.start(x)
-        for k, head in enumerate(self.net.heads):
+        for k in range(self.num_stages):
             carry = self.run_block(k, carry)
-            yield head(self.head_input(k, carry))
+            yield self.answer(k, carry)
+
+    def answer(self, k: int, carry: Carry) -> torch.Tensor:
+        """The logits (N, classes) of exit k, from the carry that block k hands on; those of the last are the network's."""
+        return self.net.heads[k](self.head_input(k, carry))
 
     def inference_modules(self, k: int) -> list[nn.Module]:
         """What of stage k inference runs, beside the classifier."""

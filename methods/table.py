@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 
+from methods.al import AL
 from methods.auglocal import AugLocal
 from methods.contsup import ContSup
 from methods.dgl import DGL, Backprop
@@ -16,6 +17,7 @@ from methods.predsim import PredSim
 from spaces.component import Component, Table
 from spaces.decoupling import Decoupling
 from spaces.errors import UserError
+from spaces.heads import NO_HEAD
 from spaces.heads.conv_fc import gives_embedding
 
 
@@ -31,20 +33,23 @@ class MethodTable(Table[Method]):
 
 METHODS: Table[Method] = MethodTable("method", {
     "backprop": Backprop, "dgl": DGL, "predsim": PredSim, "infopro": InfoPro, "contsup": ContSup, "greedy": Greedy,
-    "auglocal": AugLocal, "man": MAN,
+    "auglocal": AugLocal, "man": MAN, "al": AL,
 })
 
 
 def adapter(spec: str) -> Callable[[Decoupling], Decoupling]:
     """`Method.adapt` of the method that `spec` names, with its settings.
 
-    What it gives refuses, with a UserError, heads that give embeddings where the method learns from their logits.
+    What it gives refuses, with a UserError, cuts without a head where the method needs one, and heads that give embeddings
+    where it learns from their logits.
     """
     kind, settings = method_class(spec), dict(METHODS.resolve(spec).settings)
     wants_logits = kind.answers_early(**settings)
 
     def adapt(decoupling: Decoupling) -> Decoupling:
         adapted = kind.adapt(decoupling, **settings)
+        if NO_HEAD in adapted.heads and kind.default_head != NO_HEAD:
+            raise UserError(f"{spec} learns through heads, but '{adapted}' has none at a cut; name one, such as linear")
         for head in filter(gives_embedding, adapted.heads if wants_logits else ()):
             raise UserError(f"{spec} learns from its heads' logits, but {head} gives an embedding; leave embedding=True out, "
                             "or take loss=contrast of infopro or contsup")

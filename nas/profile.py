@@ -40,31 +40,29 @@ class BlockCost:
 
 @dataclass(frozen=True)
 class Cost:
-    """A whole network. `peak_activation_bytes` is of one training step, a stage at a time, of a batch of `batch_size`."""
+    """A whole network. `params` and `macs` (of one image) are those of inference, of the whole path to the logits;
+    `peak_activation_bytes` is of one training step, a stage at a time, of a batch of `batch_size`."""
 
     blocks: tuple[BlockCost, ...]
     batch_size: int
     peak_activation_bytes: int
-
-    @property
-    def params(self) -> int:
-        """Parameters of the network at inference."""
-        return sum(block.params for block in self.blocks) + self.blocks[-1].head_params
+    params: int
+    macs: int
 
     @property
     def head_params(self) -> int:
-        """Parameters of the auxiliary heads, which only training needs."""
-        return sum(block.head_params for block in self.blocks[:-1])
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of one image at inference."""
-        return sum(block.macs for block in self.blocks) + self.blocks[-1].head_macs
+        """Parameters of auxiliary heads and all else that only training needs."""
+        return sum(block.params + block.head_params for block in self.blocks) - self.params
 
     @property
     def head_macs(self) -> int:
-        """Multiply-accumulates of one image in the auxiliary heads."""
-        return sum(block.head_macs for block in self.blocks[:-1])
+        """Multiply-accumulates of one image in what only training needs."""
+        return sum(block.macs + block.head_macs for block in self.blocks) - self.macs
+
+    @property
+    def training_only(self) -> float:
+        """The share of all parameters that only training needs, in 0..1."""
+        return self.head_params / (self.params + self.head_params)
 
     @property
     def shares(self) -> list[float]:
@@ -86,18 +84,19 @@ def cost(build: Callable[[], Method], input_shape: tuple[int, ...], num_classes:
         method = build()
         x, y = example_input(input_shape, batch_size, "meta"), torch.zeros(batch_size, dtype=torch.long)
     method.train()
+    params, (macs, _) = _count([method.net.heads[-1]]), _macs(batch_size, method, x)
     blocks, net, carry = [], method.net, method.start(x, y)
     for k in range(method.num_stages):
-        macs, _ = _macs(batch_size, method.run_block, k, carry)
+        block_macs, _ = _macs(batch_size, method.run_block, k, carry)
         stage_macs, (carry, _) = _macs(batch_size, method.isolated_stage, k, carry, y)
         units = len(list(net.blocks[k].children()))
-        params = _count(method.inference_modules(k))
-        head_params = _count(method.stage_modules(k)) - params
-        blocks.append(BlockCost(units, params, head_params, macs, stage_macs - macs, activation_bytes=0,
-                                reads=method.reads(k)))
+        block_params = _count(method.inference_modules(k))
+        params += block_params
+        blocks.append(BlockCost(units, block_params, _count(method.stage_modules(k)) - block_params, block_macs,
+                                stage_macs - block_macs, activation_bytes=0, reads=method.reads(k)))
     peaks = _peaks(method, x, y)
     blocks = [replace(block, activation_bytes=peak // batch_size) for block, peak in zip(blocks, peaks, strict=True)]
-    return Cost(tuple(blocks), batch_size, max(peaks))
+    return Cost(tuple(blocks), batch_size, max(peaks), params, macs)
 
 
 def timed(cost_: Cost, method: Method, settings: TrainingSettings, x: torch.Tensor, y: torch.Tensor, *,

@@ -138,8 +138,8 @@ def cost_table(cost: Cost, decoupling: Decoupling) -> str:
                       f"{block.head_macs:,}", f"{block.activation_bytes / 1024:.0f}", milliseconds, f"{100 * share:.1f}",
                       heads[k]])
     totals = (f"inference: {cost.params:,} params, {cost.macs:,} MACs an image; heads, decoders and all else that is "
-              f"only for training: {cost.head_params:,} "
-              f"params, {cost.head_macs:,} MACs\npeak activations of a step at batch size {cost.batch_size}: "
+              f"only for training: {cost.head_params:,} params ({100 * cost.training_only:.1f} % of all), "
+              f"{cost.head_macs:,} MACs\npeak activations of a step at batch size {cost.batch_size}: "
               f"{cost.peak_activation_bytes / 2**20:.1f} MiB (float32)\npipeline speed-up bound (total over largest "
               f"stage): {cost.pipeline_speedup_bound:.2f}")
     if reading := [f"{k} reads {', '.join(map(str, block.reads))}" for k, block in enumerate(cost.blocks) if block.reads]:

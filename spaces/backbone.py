@@ -37,12 +37,12 @@ class Backbone(nn.Module):
         shapes, h = [self.input_shape], example_input(self.input_shape, 2, "meta")
         with torch.no_grad():
             for unit in self.units:
-                h = torch.func.functional_call(unit, _meta(unit), (h,))
+                h = torch.func.functional_call(unit, meta_tensors(unit), (h,))
                 shapes.append(activation_shape(h))
         return tuple(shapes)
 
 
-def _meta(module: nn.Module) -> dict[str, torch.Tensor]:
+def meta_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
     """The module's parameters and buffers as shapes without storage; its own buffers stay untouched."""
     tensors = [*module.named_parameters(), *module.named_buffers()]
     return {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors}

@@ -16,6 +16,7 @@ from spaces.errors import UserError, unknown
 from spaces.heads import HEADS
 from spaces.network import Block
 from spaces.published import published_cuts, sedona_networks
+from spaces.published_al import al_cuts, al_networks
 from spaces.published_infopro import infopro_cuts, infopro_networks
 from spaces.space import SearchSpace
 from spaces.text_block_bytes import text_block_bytes
@@ -63,17 +64,22 @@ def layerwise(space: SearchSpace, default_head: str | None, *, last: int = 1, he
 
 def published(space: SearchSpace, default_head: str | None, *, num_blocks: int, memory_balanced: bool = False,
               head: str | None = None) -> Decoupling:
-    """SEDONA's released decoupling for K blocks, with its heads, or InfoPro's and ContSup's cuts of resnet32 and resnet110.
+    """SEDONA's released decoupling for K blocks, with its heads, or the cuts of InfoPro, ContSup and Associated Learning.
 
-    SEDONA's are refused where the released numbers tie. The others are cuts of equal numbers of layers, or
-    `memory_balanced` for the space's image size, with this head or the method's.
+    SEDONA's are refused where the released numbers tie. InfoPro's and ContSup's, of resnet32 and resnet110, are cuts of
+    equal numbers of layers, or `memory_balanced` for the space's image size; Associated Learning's are those of its own
+    image networks. All these have this head or the method's.
     """
     name = space.backbone.name
+    if name in al_networks():
+        if memory_balanced:
+            raise UserError(f"Associated Learning publishes no cuts of {name} by memory; leave memory_balanced out")
+        return _with_head(al_cuts(name, num_blocks), head or default_head)
     if name in infopro_networks():
         cuts = infopro_cuts(name, num_blocks, memory_balanced=memory_balanced, input_shape=space.input_shape)
         return _with_head(cuts, head or default_head)
     if name not in sedona_networks():
-        raise unknown("backbone with a published decoupling:", name, (*sedona_networks(), *infopro_networks()))
+        raise unknown("backbone with a published decoupling:", name, (*sedona_networks(), *infopro_networks(), *al_networks()))
     cuts, depths = published_cuts(name, num_blocks)
     if memory_balanced or head is not None:
         raise UserError(f"SEDONA published the heads of {name} too, and no cuts by memory; leave memory_balanced and head out")

@@ -156,6 +156,18 @@ def test_each_strategy_searches_from_the_command_line(succeed, strategy, points)
     assert "0 new" in succeed("search", *TINY, "--space", space, "--strategy", strategy)
 
 
+@pytest.mark.parametrize(("head", "compared"), [("linear", {"al", "dgl", "predsim", "backprop"}), ("none", {"al", "backprop"})])
+def test_a_method_without_heads_is_searched_for_cuts(succeed, head, compared):
+    """With one head, which other methods may use, or none; rows show none, and the next command runs."""
+    space = f"small(width=0.25,num_blocks=2,heads={head})"
+    facts = json.loads(succeed(*SEARCH, "--method", "al(label_dim=8)", "--space", space, "--json"))
+    table = rows("search")
+    assert len(table) == 2 and all(table["decoupling"].str.fullmatch("[1-5]:none"))
+    assert facts["decoupling"].endswith(f":{head}") and facts["row"]["decoupling"].endswith(":none")
+    summary = json.loads(succeed(*shlex.split(facts["next"])[2:], "--iterations", "1", "--seeds", "1", "--json"))["summary"]
+    assert {line["method"].partition("(")[0] for line in summary} == compared
+
+
 def test_the_default_search_made_short(succeed):
     strategy = "sedona(pretrain=3,meta_steps=2,inner_steps=2,memory=2,outer_batch=32)"
     text = succeed("search", "--iterations", "2", "--strategy", strategy)
@@ -474,6 +486,8 @@ def test_a_configuration_that_does_not_hold(refused, file, said):
     (("search", "--strategy", "random(trials=1"), "does not parse"),
     (("search", "--strategy", "no_such_module.Strategy"), "PYTHONPATH"),
     (("search", "--method", "backprop"), "no effect"),
+    (("search", "--method", "al"), "a space with one head"),
+    (("search", "--space", "small(heads=none)"), "has none at a cut; name one, such as linear"),
     (("search", "--space", "small(heads=[linear,'0c1f(embedding=True)'])"), "embedding=True"),
     (("search", "--evaluator", "tabular"), "path"),
     (("search", "--evaluator", "tabular(path='nowhere.csv')"), "nowhere.csv has none"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from spaces.backbone import Backbone
+from spaces.backbones.al_images import al_cnn, al_resnet18, al_vgg
 from spaces.backbones.cifar_resnet import resnet32, resnet56, resnet110
 from spaces.backbones.resnet import resnet18, resnet34, resnet50, resnet101, resnet152
 from spaces.backbones.small import small
@@ -18,4 +19,5 @@ BACKBONES: Table[Backbone] = Table("backbone", {
     "resnet32": resnet32, "resnet56": resnet56, "resnet110": resnet110,
     "small": small,
     "linear": text_linear, "lstm": text_lstm, "transformer": text_transformer,
+    "al_cnn": al_cnn, "al_vgg": al_vgg, "al_resnet18": al_resnet18,
 })

@@ -11,9 +11,11 @@ from spaces.heads.conv_fc import linear_or_embedding, one_conv, two_convs
 from spaces.heads.linear import linear
 from spaces.heads.mlp import mlp
 from spaces.heads.mlp_sr import mlp_sr
+from spaces.heads.none import NO_HEAD, none
 from spaces.heads.predsim import PredSimHead
 
 HEADS: Table[nn.Module] = Table("head", {
     "conv": conv, "mlp_sr": mlp_sr, "predsim": PredSimHead, "linear": linear, "mlp": mlp, "auglocal": auglocal,
     "0c1f": linear_or_embedding, "1c2f": one_conv, "2c2f": two_convs,
+    NO_HEAD: none,
 })

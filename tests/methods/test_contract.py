@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils._pytree import tree_leaves, tree_map_only
 
+from methods.al import AL
 from methods.method import Carry, Method
 from methods.settings import TrainingSettings
 from methods.table import METHODS, adapter, method_class
@@ -17,6 +18,7 @@ from methods.training import Trainer, error_and_loss
 from spaces.activations import PeakMemory
 from spaces.decoupling import Decoupling
 from spaces.errors import UserError
+from spaces.heads import NO_HEAD
 from spaces.named import read_space
 from spaces.space import SearchSpace
 from spaces.splits import read_decoupling
@@ -27,8 +29,10 @@ NUM_CLASSES = 4
 VARIANTS = (
     *sorted(METHODS), "infopro(loss=contrast)", "contsup(context=R2,loss=contrast)", "contsup(context=E,decoder=True)",
     "auglocal(depth=1)", "man(base=predsim)", "man(start=random,scale=True)", "man(bias=False)",
-    "man(base=infopro(loss=contrast))", "man(base=contsup(context=R1E))",
+    "man(base=infopro(loss=contrast))", "man(base=contsup(context=R1E))", "al(detach_target=False,bridge_depth=2,pooling=grid2)",
+    "al(bounded_decoders=True,first_decoder=bounded,pooling=flatten,label_dim=16)",
 )
+WITHOUT_HEADS = tuple(name for name in VARIANTS if method_class(name).default_head == NO_HEAD)
 SPACE = read_space("small(width=0.5)", (3, 8, 8), NUM_CLASSES)
 TEXTS = TextShape(8, 30)
 TEXT_SPACES = {
@@ -40,10 +44,13 @@ REFUSED_ON_TEXTS = {
     "infopro": "take decoder=False", "contsup": "take context=R0", "infopro(loss=contrast)": "head 1c2f takes images",
     "contsup(context=R2,loss=contrast)": "head 1c2f takes images", "contsup(context=E,decoder=True)": "take decoder=False",
     "man(base=infopro(loss=contrast))": "head 1c2f takes images", "man(base=contsup(context=R1E))": "take context=R0",
+    "al(detach_target=False,bridge_depth=2,pooling=grid2)": "grid for images",
+    "al(bounded_decoders=True,first_decoder=bounded,pooling=flatten,label_dim=16)": "flatten for images",
 }
 OF_TEXTS = [f"{name} on {space}" for space, names in [
-    ("lstm", (*(name for name in VARIANTS if name not in REFUSED_ON_TEXTS), "infopro(decoder=False)", "contsup(context=R0)")),
-    ("transformer", ("dgl", "predsim", "man", "auglocal")), ("linear", ("dgl", "predsim", "man", "auglocal")),
+    ("lstm", (*(name for name in VARIANTS if name not in REFUSED_ON_TEXTS), "infopro(decoder=False)", "contsup(context=R0)",
+              "al(detach_target=False,pooling=state)")),
+    ("transformer", ("dgl", "predsim", "man", "auglocal", "al")), ("linear", ("dgl", "predsim", "man", "auglocal", "al")),
 ] for name in names]
 EVERYWHERE = (*VARIANTS, *OF_TEXTS)
 
@@ -86,8 +93,10 @@ def method(request: pytest.FixtureRequest) -> Method:
     return build(request.param)
 
 
-@pytest.fixture(params=EVERYWHERE)
+@pytest.fixture(params=[case for case in EVERYWHERE if parts(case)[0] not in WITHOUT_HEADS])
 def uncut(request: pytest.FixtureRequest) -> Method:
+    """Of methods whose last loss is the classifier's. Associated Learning has no classifier: where others tell a block the
+    label, it tells it the label's code, so no number of cuts makes it backprop."""
     return build(request.param, "uncut")
 
 
@@ -107,7 +116,7 @@ def test_word_embeddings_learn_under_every_method() -> None:
         assert changed[x.unique()[1:]].all() and not changed[PADDING], case
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", sorted({*VARIANTS} - {*WITHOUT_HEADS}))
 def test_heads_give_what_the_method_learns_from(name: str) -> None:
     """Logits; embeddings only where the method says that its heads answer none, and refused elsewhere."""
     settings = dict(METHODS.resolve(name).settings)
@@ -125,6 +134,17 @@ def test_heads_give_what_the_method_learns_from(name: str) -> None:
 
 def tensors(carry: Carry) -> list[torch.Tensor]:
     return [leaf for leaf in tree_leaves(carry) if isinstance(leaf, torch.Tensor)]
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_cut_has_a_head_or_its_method_needs_none(name: str) -> None:
+    """`2:none` is refused, or trained with the method's own head; methods without heads show none, whatever was asked for."""
+    try:
+        point = adapter(name)(Decoupling((2,), (NO_HEAD,)))
+    except UserError as error:
+        assert "learns through heads, but '2:none' has none" in str(error)
+    else:
+        assert point.heads == () or (NO_HEAD in point.heads) == (name in WITHOUT_HEADS)
+    if name in WITHOUT_HEADS:
+        assert str(adapter(name)(Decoupling((2, 4), ("linear", "predsim")))) == "2:none 4:none"
 
 
 class NoStage(Method):
@@ -259,10 +279,13 @@ def test_uncut_trains_like_a_plain_loop_to_the_bit(uncut: Method) -> None:
 
 
 def test_learns_a_toy_task(method: Method) -> None:
+    """Associated Learning as all its codes do, with Adam; its deeper codes have a label only once the first have."""
     settings = TrainingSettings(iterations=30, batch_size=32, lr=learning_rate(method))
+    if isinstance(method, AL):
+        settings = TrainingSettings(iterations=100, batch_size=32, lr=0.003, optimizer="adam")
     trainer = Trainer(method, settings, seed=0, device=CPU)
     unseen = [batch(method, 64, seed=1000)]
-    history = [torch.stack(trainer.step(*batch(method, 32, seed=step), step)) for step in range(30)]
+    history = [torch.stack(trainer.step(*batch(method, 32, seed=step), step)) for step in range(settings.iterations)]
     error, _ = error_and_loss(method, iter(unseen), "fp32")
     assert error <= 0.1  # 0.75 is chance
     assert (torch.stack(history[-5:]).mean(0) < torch.stack(history[:5]).mean(0)).all()

@@ -66,7 +66,7 @@ def test_the_pipelines_bound_is_the_total_over_the_largest_stage() -> None:
     assert costs.pipeline_speedup_bound == pytest.approx(sum(stages) / stages[0])
     block = BlockCost(1, 1, 1, 10, 0, 0)
     for seconds, bound in (((1.0, 2.0, 5.0), 8 / 5), ((3.0, 3.0, 3.0), 3.0), ((1.0, None, 5.0), 3.0)):
-        measured = Cost(tuple(replace(block, seconds=second) for second in seconds), 4, 0)
+        measured = Cost(tuple(replace(block, seconds=second) for second in seconds), 4, 0, params=3, macs=30)
         assert measured.pipeline_speedup_bound == pytest.approx(bound)
 
 

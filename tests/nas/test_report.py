@@ -150,20 +150,20 @@ BLOCKS = (
 
 
 def test_the_cost_table_shows_each_block_and_the_totals():
-    text = cost_table(Cost(BLOCKS, batch_size=64, peak_activation_bytes=3 * 2**19), Decoupling((2,), ("conv(depth=1)",)))
+    text = cost_table(Cost(BLOCKS, 64, 3 * 2**19, params=1580, macs=15_000), Decoupling((2,), ("conv(depth=1)",)))
     first, second = read("\n".join(text.splitlines()[:4]))
     assert first == {"block": "0", "units": "2", "params": "1,500", "MACs": "3,000", "head params": "250", "head MACs": "1,000",
                      "KiB/image": "4", "ms/step": "3.0", "share %": "75.0", "head": "conv(depth=1)"}
     assert (second["head"], second["share %"], second["ms/step"], second["MACs"]) == ("classifier", "25.0", "1.0", "12,000")
     totals = "\n".join(text.splitlines()[4:])
-    for fact in ("inference: 1,580 params, 15,000 MACs", "training: 250 params, 1,000 MACs", "batch size 64: 1.5 MiB",
-                 ": 1.33"):
+    for fact in ("inference: 1,580 params, 15,000 MACs", "training: 250 params (13.7 % of all), 1,000 MACs",
+                 "batch size 64: 1.5 MiB", ": 1.33"):
         assert fact in totals
 
 
 def test_without_seconds_the_shares_are_those_of_macs():
     blocks = tuple(BlockCost(**vars(block) | {"seconds": None}) for block in BLOCKS)
-    text = cost_table(Cost(blocks, 64, 0), Decoupling((2,), ("linear",)))
+    text = cost_table(Cost(blocks, 64, 0, 1580, 15_000), Decoupling((2,), ("linear",)))
     assert "read weights" not in text
     first, second = read("\n".join(text.splitlines()[:4]))
     assert (first["ms/step"], first["share %"], second["share %"]) == ("", "25.0", "75.0")
@@ -171,7 +171,7 @@ def test_without_seconds_the_shares_are_those_of_macs():
 
 def test_the_cost_table_says_which_stages_need_anothers_weights():
     first, last = BLOCKS
-    text = cost_table(Cost((replace(first, reads=(1,)), last), 64, 0), Decoupling((2,), ("linear",)))
+    text = cost_table(Cost((replace(first, reads=(1,)), last), 64, 0, 1580, 15_000), Decoupling((2,), ("linear",)))
     assert text.endswith("would have to send them: 0 reads 1")
 
 

@@ -78,6 +78,8 @@ def test_a_space_without_cuts_is_refused(digits_problem):
 def test_heads_without_logits_are_refused(digits_problem):
     with pytest.raises(UserError, match="logits of heads.*embedding=True"):
         search(digits_problem(num_blocks=2, heads=["linear", "0c1f(embedding=True)"]))
+    with pytest.raises(UserError, match="has the head none; name one instead, such as linear"):
+        search(digits_problem(num_blocks=2, heads=["none"]))
 
 
 def test_several_objectives_are_refused_with_what_does_the_same(digits_problem):

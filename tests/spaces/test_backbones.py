@@ -29,7 +29,9 @@ COUNTS = [
     ("resnet56", 1, CIFAR, 10, 853_018 + 16 * 32 + 2 * 32 + 32 * 64 + 2 * 64),
 ]
 NUM_UNITS = {"vgg11": 8, "vgg13": 10, "vgg16": 13, "vgg19": 16, "resnet18": 8, "resnet34": 16, "resnet50": 16,
-             "resnet101": 33, "resnet152": 50, "resnet32": 16, "resnet56": 28, "resnet110": 55, "small": 6}
+             "resnet101": 33, "resnet152": 50, "resnet32": 16, "resnet56": 28, "resnet110": 55, "small": 6,
+             "al_cnn": 8, "al_vgg": 6, "al_resnet18": 9}
+FEWEST_CHANNELS = {"al_cnn": 32, "al_vgg": 128, "al_resnet18": 64}  # of the others 16
 
 
 def build(name: str, input_shape: tuple[int, ...] = CIFAR, num_classes: int = 10, width: float = 1.0) -> Backbone:
@@ -78,6 +80,9 @@ def test_number_of_units(name):
     ("resnet32", [(6, 16, 32), (5, 32, 16), (5, 64, 8)]),
     ("resnet110", [(19, 16, 32), (18, 32, 16), (18, 64, 8)]),
     ("small", [(2, 16, 32), (2, 32, 16), (2, 64, 8)]),
+    ("al_cnn", [(3, 32, 32), (1, 32, 16), (3, 64, 16), (1, 64, 8)]),
+    ("al_vgg", [(1, 128, 32), (2, 256, 16), (1, 512, 8), (1, 512, 4), (1, 512, 2)]),
+    ("al_resnet18", [(3, 64, 32), (2, 128, 16), (2, 256, 8), (2, 512, 4)]),
 ])
 def test_activation_shapes_on_cifar(name, maps):
     expected = [(channels, side, side) for count, channels, side in maps for _ in range(count)]
@@ -156,6 +161,7 @@ def test_small_takes_small_images(size):
 
 @pytest.mark.parametrize(("name", "input_shape", "says"), [
     ("vgg11", (3, 31, 64), "backbone vgg11 needs at least 32 x 32 pixels, but 31 x 64 came"),
+    ("al_vgg", (3, 16, 15), "backbone al_vgg needs at least 16 x 16 pixels, but 16 x 15 came"),
     ("small", (1, 3, 3), "backbone small needs at least 4 x 4 pixels, but 3 x 3 came"),
     ("resnet18", (3, 0, 8), "backbone resnet18 needs at least 1 x 1 pixels"),
     ("resnet32", (64,), r"backbone resnet32 takes images .* the shape \(64,\) came"),
@@ -166,7 +172,7 @@ def test_unfit_inputs(name, input_shape, says):
 
 
 @pytest.mark.parametrize("name", NUM_UNITS)
-@pytest.mark.parametrize("width", [0.0, -1.0, 0.06, math.inf, math.nan])
+@pytest.mark.parametrize("width", [0.0, -1.0, 0.007, math.inf, math.nan])
 def test_unfit_widths(name, width):
-    with pytest.raises(UserError, match="from 1/16 on"):
+    with pytest.raises(UserError, match=f"from 1/{FEWEST_CHANNELS.get(name, 16)} on"):
         on_meta(name, width=width)

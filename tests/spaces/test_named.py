@@ -90,7 +90,7 @@ def test_settings_replace_a_spaces_keys_and_reach_its_backbone(text, facts):
 
 
 @pytest.mark.parametrize(("text", "says"), [
-    ("smal", "unknown space 'smal'; did you mean small"), ("zzz", "unknown space 'zzz'; there are: linear, .* vgg19"),
+    ("smal", "unknown space 'smal'; did you mean small"), ("zzz", "unknown space 'zzz'; there are: al_cnn, .* vgg19"),
     ("", "written name or name"), ("small(widht=2)", "unknown setting of space small: 'widht'; did you mean width"),
     ("small(numblocks=2)", "'numblocks'; did you mean num_blocks"), ("small(2)", r"written name=value, but 'small\(2\)' came"),
     ("small(width=x)", "backbone small, setting width must be a number, but x came"),

@@ -13,6 +13,7 @@ from nas.strategies.sedona.meta_learning import MetaLearning
 from nas.strategies.sedona.settings import Settings
 from spaces.decoupling import Decoupling
 from spaces.errors import UserError
+from spaces.heads import NO_HEAD
 from spaces.heads.conv_fc import gives_embedding
 
 
@@ -34,6 +35,9 @@ class Sedona(Settings):
                             "settings memory_weight and time_weight add what the largest block costs to it")
         if problem.space.block_counts[-1] == 1:
             raise UserError("sedona decides where to cut, but this space allows a single block; raise num_blocks")
+        if NO_HEAD in problem.space.heads:
+            raise UserError("sedona finds cuts through the losses of heads, but the space has the head none; name one instead, "
+                            "such as linear, which a method without heads leaves out of what it trains")
         for head in filter(gives_embedding, problem.space.heads):
             raise UserError(f"sedona mixes the logits of heads, but {head} gives an embedding; leave embedding=True out")
         space = problem.space.tightened()  # a gap that no answer may cut is not relaxed either

@@ -1,0 +1,117 @@
+"""Associated Learning (Kao and Chen 2021; Wu et al. 2022): a network and its labels meet at every depth."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from methods.bridge import ACTIVATIONS, ActivationName, Pool, bridge, num_features
+from methods.method import Carry, Method
+from spaces.decoupling import Decoupling
+from spaces.errors import UserError
+from spaces.heads import NO_HEAD
+from spaces.network import DecoupledNet
+from spaces.tokens import Activation
+
+
+class AL(Method):
+    """Associated Learning (Kao and Chen 2021; Wu et al. 2022): block k meets a code of the label of its own depth.
+
+    s_k = f_k(sg(s_{k-1})), t_k = g_k(sg(t_{k-1})), s_0 = x, t_0 = onehot(y); f_k is the block, g_k encodes the label.
+    L_k = MSE(b_k(s_k), sg(t_k)) + D(h_k(t_k), t_{k-1}): the associated loss trains f_k and the bridge b_k, the autoencoder
+    loss g_k and the decoder h_k. D is cross-entropy for k = 1, MSE after. The network is h_1 .. h_K b_K f_K .. f_1, exit
+    k h_1 .. h_k b_k f_k .. f_1. It has no use for heads, nor for the backbone's classifier: the bridges take their place
+    in the network that it is given. The carry is (s, t).
+
+    label_dim         width of the codes t_k
+    bridge_depth      1, or 2: with a hidden layer of 5 label_dim
+    pooling           what a bridge is given of s_k: mean, grid2, flatten, state (`methods.bridge.Pool`)
+    activation        at the end of bridges and label encoders
+    bounded_decoders  the decoders h_k after the first end in it too
+    first_decoder     logits: h_1 is linear. bounded: it ends in the activation, as in all released codes, so that its
+                      cross-entropy cannot fall below log(1 + (C - 1) exp(-r)), r = 2 for tanh and 1 for sigmoid
+    detach_target     without it the associated loss trains g_k too, as in the code of 2022
+
+    Both losses have weight 1 and one learning rate (released in 2021: twice the rate for the autoencoder's; in 2022 twice
+    the weight for the last LSTM layer). The released image networks flatten, and their bridges hold 88 to 99 % of all
+    parameters; the default, pooled, is of the size of a head. Weights of the new layers are Xavier-uniform, biases 0.
+    All released codes train with Adam: both errors are means over label_dim, which leaves SGD small gradients.
+    """
+
+    default_head = NO_HEAD
+
+    def __init__(self, net: DecoupledNet, *, label_smoothing: float = 0.0, label_dim: int = 128, bridge_depth: Literal[1, 2] = 1,
+                 pooling: str = "mean", activation: ActivationName = "tanh", bounded_decoders: bool = False,
+                 first_decoder: Literal["logits", "bounded"] = "logits", detach_target: bool = True) -> None:
+        super().__init__(net, label_smoothing=label_smoothing)
+        if label_dim < 1:
+            raise UserError(f"label_dim is a number of features from 1 on, but {label_dim} came; try 128")
+        self.detach_target = detach_target
+        widths = [net.num_classes] + [label_dim] * self.num_stages  # of t_0 .. t_K
+        pool = Pool(pooling)
+        bounded = [first_decoder == "bounded"] + [bounded_decoders] * (self.num_stages - 1)
+        net.heads = nn.ModuleList(nn.Sequential(pool, *bridge(features, label_dim, bridge_depth, activation))
+                                  for features in num_features(net, pool))
+        self.encoders = nn.ModuleList(_layer(*pair, activation) for pair in pairwise(widths))
+        self.decoders = nn.ModuleList(_layer(outputs, inputs, activation if ends else None)
+                                      for (inputs, outputs), ends in zip(pairwise(widths), bounded, strict=True))
+        for layer in (*net.heads.modules(), *self.encoders.modules(), *self.decoders.modules()):
+            if isinstance(layer, nn.Linear):
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
+
+    @classmethod
+    def adapt(cls, decoupling: Decoupling, **settings: Any) -> Decoupling:
+        """The same cuts, without heads."""
+        return decoupling.with_head(NO_HEAD)
+
+    def start(self, x: torch.Tensor, y: torch.Tensor | None = None) -> Carry:
+        """s_0 and t_0, which is None where there are no labels."""
+        return x, None if y is None else F.one_hot(y, self.net.num_classes).float()
+
+    def run_block(self, k: int, carry: Carry) -> Carry:
+        """s_k, and no label: inference encodes none."""
+        return self.net.blocks[k](self.activation(carry)), None
+
+    def activation(self, carry: Carry) -> Any:
+        """s_k."""
+        return carry[0]
+
+    def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
+        """s_k and t_k; the sum of the associated and the autoencoder loss."""
+        given = carry[1]
+        s, code = self.activation(self.run_block(k, carry)), self.encoders[k](given)
+        return (s, code), self.associated_loss(k, s, code) + self.autoencoder_loss(k, code, given, y)
+
+    def associated_loss(self, k: int, s: Activation, code: torch.Tensor) -> torch.Tensor:
+        """A_k = MSE(b_k(s_k), t_k)."""
+        return F.mse_loss(self.net.heads[k](s), code.detach() if self.detach_target else code)
+
+    def autoencoder_loss(self, k: int, code: torch.Tensor, given: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """E_k = D(h_k(t_k), t_{k-1})."""
+        decoded = self.decoders[k](code)
+        return F.mse_loss(decoded, given) if k else self.cross_entropy(decoded, y)
+
+    def answer(self, k: int, carry: Carry) -> torch.Tensor:
+        """h_1 .. h_k b_k(s_k)."""
+        code = super().answer(k, carry)
+        for decoder in reversed(self.decoders[:k + 1]):
+            code = decoder(code)
+        return code
+
+    def inference_modules(self, k: int) -> list[nn.Module]:
+        """The block and its decoder; encoders and all bridges but the last, which is the network's, are for training."""
+        return [*super().inference_modules(k), self.decoders[k]]
+
+    def stage_modules(self, k: int) -> list[nn.Module]:
+        """With the label's encoder."""
+        return [*super().stage_modules(k), self.encoders[k]]
+
+
+def _layer(inputs: int, outputs: int, activation: ActivationName | None) -> nn.Sequential:
+    """A linear layer, and the activation if there is one."""
+    return nn.Sequential(nn.Linear(inputs, outputs), *([ACTIVATIONS[activation]()] if activation else []))

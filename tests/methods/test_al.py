@@ -1,0 +1,202 @@
+"""Associated Learning: which loss trains what, the whole update written out by hand, and what runs at inference."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from methods.al import AL
+from methods.settings import TrainingSettings
+from methods.table import METHODS
+from methods.training import Trainer
+from nas.profile import cost
+from spaces.decoupling import Decoupling
+from spaces.errors import UserError
+from spaces.named import read_space
+from spaces.splits import read_decoupling
+
+CPU = torch.device("cpu")
+SPACE = read_space("small(width=0.25)", (3, 8, 8), 4)
+FAITHFUL = "al(label_dim=500,bridge_depth=2,pooling=flatten,activation=sigmoid,bounded_decoders=True,first_decoder=bounded)"
+
+
+def build(spec: str = "al", cuts: tuple[int, ...] = (2, 4)) -> AL:
+    torch.manual_seed(0)
+    method = METHODS.build(spec, SPACE.build(Decoupling(cuts, ("none",) * len(cuts))))
+    assert isinstance(method, AL)
+    return method
+
+
+def batch(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(8, 3, 8, 8, generator=generator), torch.arange(8) % 4
+
+
+def functions(method: AL, k: int) -> dict[str, nn.Module]:
+    return {"f": method.net.blocks[k], "b": method.net.heads[k], "g": method.encoders[k], "h": method.decoders[k]}
+
+
+@pytest.mark.parametrize(("spec", "trained"), [("al", "fb"), ("al(detach_target=False)", "fbg")])
+def test_each_loss_trains_its_own_functions_of_its_own_stage(spec: str, trained: str) -> None:
+    method = build(spec)
+    x, y = batch()
+    carry = method.start(x, y)
+    for k in range(3):
+        s, code = method.net.blocks[k](carry[0]), method.encoders[k](carry[1])
+        losses = method.associated_loss(k, s, code), method.autoencoder_loss(k, code, carry[1], y)
+        reached = []
+        for loss in losses:
+            method.zero_grad(set_to_none=True)
+            loss.backward(retain_graph=True)
+            reached.append({(name, j) for j in range(3) for name, part in functions(method, j).items()
+                            if any(p.grad is not None and p.grad.any() for p in part.parameters())})
+        assert reached[0] == {(name, k) for name in trained} and reached[1] == {(name, k) for name in "gh"}
+        method.zero_grad(set_to_none=True)
+        carry = s.detach(), code.detach()
+
+
+@pytest.mark.parametrize("detach", [True, False])
+def test_two_blocks_learn_as_the_update_written_by_hand_to_the_bit(detach: bool) -> None:
+    """Each loss with an Adam of its own, as released; without `detach` one Adam, since both losses then train g."""
+    method, hand = build(f"al(detach_target={detach})", (3,)), build(cuts=(3,))
+    trainer = Trainer(method, TrainingSettings(iterations=4, batch_size=8, lr=0.01, optimizer="adam", weight_decay=0.0,
+                                               schedule="multistep(milestones=[])"), seed=0, device=CPU)
+    hand.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    (f1, b1, g1, h1), (f2, b2, g2, h2) = (functions(hand, k).values() for k in range(2))
+    groups = [[f1, b1], [g1, h1], [f2, b2], [g2, h2]] if detach else [[f1, b1, g1, h1], [f2, b2, g2, h2]]
+    optimizers = [torch.optim.Adam(nn.ModuleList(group).parameters(), 0.01, fused=True) for group in groups]
+    for step in range(4):
+        x, y = batch(step)
+        trainer.step(x, y, step)
+        t0 = torch.eye(4)[y]
+        s1, t1 = f1(x), g1(t0)
+        s2, t2 = f2(s1.detach()), g2(t1.detach())
+        targets = (t1.detach(), t2.detach()) if detach else (t1, t2)
+        losses = [(b1(s1) - targets[0]).square().mean(), F.cross_entropy(h1(t1), y),
+                  (b2(s2) - targets[1]).square().mean(), (h2(t2) - t1.detach()).square().mean()]
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        for loss in losses if detach else (losses[0] + losses[1], losses[2] + losses[3]):
+            loss.backward()
+        for optimizer in optimizers:
+            optimizer.step()
+    for (name, own), other in zip(method.state_dict().items(), hand.state_dict().values(), strict=True):
+        assert torch.equal(own, other), name
+    assert not torch.equal(method.encoders[0][0].weight, build(cuts=(3,)).encoders[0][0].weight)  # type: ignore[index]
+
+
+def test_stages_beside_each_other_find_what_they_find_one_after_the_other() -> None:
+    """At time t stage k trains on batch t - k, the last stage first, on what stage k - 1 handed on before its update."""
+    settings = TrainingSettings(iterations=5, batch_size=8, lr=0.01, optimizer="adam")
+    one, other = (Trainer(build(), settings, seed=0, device=CPU) for _ in range(2))
+    for step in range(5):
+        one.step(*batch(step), step)
+    handed_on: dict[int, Any] = {}
+    for time in range(5 + 2):
+        for k in reversed(range(3)):
+            if 0 <= time - k < 5:
+                x, y = batch(time - k)
+                carry = handed_on[k - 1] if k else other.method.start(x, y)
+                handed_on[k], _ = other.stage_step(k, carry, y, time - k)
+    assert all(map(torch.equal, one.method.state_dict().values(), other.method.state_dict().values()))
+    assert not any(one.method.reads(k) for k in range(3))
+
+
+def test_inference_runs_only_what_its_path_needs() -> None:
+    method, calls = build(), Counter[str]()
+    for k in range(3):
+        for name, part in functions(method, k).items():
+            part.register_forward_hook(lambda *_, called=f"{name}{k + 1}": calls.update([called]))
+    method(batch()[0])
+    assert calls == Counter(["f1", "f2", "f3", "b3", "h3", "h2", "h1"])
+    calls.clear()
+    exits = method.exits(batch()[0])
+    assert not calls
+    next(exits)
+    assert calls == Counter(["f1", "b1", "h1"])
+    next(exits)
+    assert calls == Counter(["f1", "b1", "h1"]) + Counter(["f2", "b2", "h2", "h1"])
+
+
+def test_an_exit_decodes_from_its_own_depth_down() -> None:
+    method = build().eval()
+    x, _ = batch()
+    s1 = method.net.blocks[0](x)
+    s2 = method.net.blocks[1](s1)
+    one, two, _ = method.exits(x)
+    (b1, h1), (b2, h2) = ((method.net.heads[k], method.decoders[k]) for k in range(2))
+    assert torch.equal(one, h1(b1(s1))) and torch.equal(two, h1(h2(b2(s2))))
+
+
+@pytest.mark.parametrize(("activation", "spread"), [("tanh", 2.0), ("sigmoid", 1.0)])
+def test_cross_entropy_of_bounded_outputs_has_a_floor_and_of_logits_none(activation: str, spread: float) -> None:
+    """log(1 + (C - 1) exp(-spread)), computed for 4 classes, the released codes' bug (associated_learning.md 5.1)."""
+    floor, lowest = math.log(1 + 3 * math.exp(-spread)), {}
+    y = torch.arange(4)
+    for first in ("logits", "bounded"):
+        method = build(f"al(activation={activation},first_decoder={first})")
+        optimizer = torch.optim.Adam([*method.encoders[0].parameters(), *method.decoders[0].parameters()], 0.05)
+        for _ in range(300):
+            loss = method.autoencoder_loss(0, method.encoders[0](torch.eye(4)), torch.eye(4), y)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        lowest[first] = loss.item()
+    assert floor < lowest["bounded"] < floor + 0.05 and lowest["logits"] < 0.01
+
+
+COUNTS = [("al_cnn", 160_283_430, 157_920), ("al_vgg", 284_676_294, 6_790_784), ("al_resnet18", 324_894_342, 11_168_832)]
+
+
+@pytest.mark.parametrize(("name", "total", "network"), COUNTS)
+def test_parameters_are_those_of_the_released_networks(name: str, total: int, network: int) -> None:
+    """In all, in the network's own layers, and the share of what only training needs."""
+    space = read_space(name, (3, 32, 32), 10)
+    with torch.device("meta"):
+        method = METHODS.build(FAITHFUL, space.build(read_decoupling("published(4)", space, "none")))
+    assert sum(p.numel() for p in method.parameters()) == total
+    assert sum(p.numel() for p in method.net.blocks.parameters()) == network
+    channels, side, _ = space.template.shapes[-1]
+    last_bridge = (channels * side * side + 1) * 2500 + 2501 * 500
+    decoders = 501 * 10 + 3 * 501 * 500
+    costs = cost(lambda: METHODS.build(FAITHFUL, space.build(read_decoupling("published(4)", space, "none"))), (3, 32, 32), 10, 2)
+    assert costs.params == network + last_bridge + decoders
+    assert costs.params + costs.head_params == total
+    assert costs.training_only == pytest.approx((total - network - last_bridge - decoders) / total)
+
+
+def test_inference_costs_the_blocks_the_last_bridge_and_the_decoders() -> None:
+    costs = cost(lambda: build("al(label_dim=10)"), (3, 8, 8), 4, 5)
+    assert costs.macs == sum(block.macs for block in costs.blocks) + 16 * 10 + 2 * 10 * 10 + 10 * 4
+    encoders, early_bridges = 4 * 10 + 2 * 10 * 10, 4 * 10 + 8 * 10
+    assert costs.head_macs == encoders + early_bridges
+    assert costs.head_params == encoders + early_bridges + 5 * 10  # biases
+
+
+@pytest.mark.parametrize("setting", [
+    "label_dim=64", "bridge_depth=2", "pooling=grid2", "pooling=flatten", "activation=sigmoid", "bounded_decoders=True",
+    "first_decoder=bounded", "label_smoothing=0.1",
+])
+def test_every_setting_changes_the_losses(setting: str) -> None:
+    plain, changed = (torch.stack(list(build(spec).losses(*batch()))) for spec in ("al", f"al({setting})"))
+    assert not torch.equal(plain, changed)
+
+
+@pytest.mark.parametrize(("settings", "says"), [
+    ("label_dim=0", "from 1 on, but 0 came"), ("bridge_depth=3", "bridge_depth"), ("activation=relu", "tanh"),
+    ("pooling=max", "'max' came"), ("pooling=grid0", "'grid0' came"), ("pooling=state", "came where a block hands on maps"),
+])
+def test_settings_that_do_not_hold(settings: str, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        build(f"al({settings})")
+
+
+def test_man_does_not_go_around_a_method_without_heads() -> None:
+    with pytest.raises(UserError, match="a method with heads"):
+        METHODS.build("man(base=al)", SPACE.build(Decoupling()))
