@@ -30,7 +30,7 @@ VARIANTS = (
     "man(base=infopro(loss=contrast))", "man(base=contsup(context=R1E))",
 )
 SPACE = read_space("small(width=0.5)", (3, 8, 8), NUM_CLASSES)
-TEXTS = TextShape(8, 30)
+TEXTS = TextShape(8, 14)
 TEXT_SPACES = {
     "linear": read_space("linear(depth=3,embedding=20,hidden=16)", TEXTS, NUM_CLASSES),
     "lstm": read_space("lstm(depth=3,embedding=20,hidden=12)", TEXTS, NUM_CLASSES),
@@ -68,17 +68,17 @@ def batch(method: Method, size: int = 16, seed: int = 0) -> tuple[torch.Tensor, 
     generator = torch.Generator().manual_seed(seed)
     y = torch.arange(size) % NUM_CLASSES
     if method.net.shapes[0] == TEXTS:
-        ids = torch.randint(1, 30, (size, 8), generator=generator)
-        own = torch.rand(size, 8, generator=generator) < 0.8
-        ids[own] = (1 + 7 * y[:, None] + ids % 7)[own]
-        lengths = torch.randint(3, 9, (size, 1), generator=generator)
+        ids = torch.randint(1, 14, (size, 8), generator=generator)
+        own = torch.rand(size, 8, generator=generator) < 0.9
+        ids[own] = (1 + 3 * y[:, None] + ids % 3)[own]
+        lengths = torch.randint(4, 9, (size, 1), generator=generator)
         return ids.masked_fill(torch.arange(8) >= lengths, PADDING), y
     colours = torch.randn(NUM_CLASSES, 3, 1, 1, generator=torch.Generator().manual_seed(99))
     return colours[y] + 0.5 * torch.randn(size, 3, 8, 8, generator=generator), y
 
 
 def learning_rate(method: Method) -> float:
-    return 0.2 if method.net.shapes[0] == TEXTS else 0.05
+    return 0.1 if method.net.shapes[0] == TEXTS else 0.05
 
 
 @pytest.fixture(params=EVERYWHERE)
@@ -259,10 +259,11 @@ def test_uncut_trains_like_a_plain_loop_to_the_bit(uncut: Method) -> None:
 
 
 def test_learns_a_toy_task(method: Method) -> None:
-    settings = TrainingSettings(iterations=30, batch_size=32, lr=learning_rate(method))
+    steps = 60 if method.net.shapes[0] == TEXTS else 30  # words learn only where they occur
+    settings = TrainingSettings(iterations=steps, batch_size=32, lr=learning_rate(method))
     trainer = Trainer(method, settings, seed=0, device=CPU)
     unseen = [batch(method, 64, seed=1000)]
-    history = [torch.stack(trainer.step(*batch(method, 32, seed=step), step)) for step in range(30)]
+    history = [torch.stack(trainer.step(*batch(method, 32, seed=step), step)) for step in range(steps)]
     error, _ = error_and_loss(method, iter(unseen), "fp32")
     assert error <= 0.1  # 0.75 is chance
     assert (torch.stack(history[-5:]).mean(0) < torch.stack(history[:5]).mean(0)).all()
