@@ -14,8 +14,7 @@ from methods.class_limit import ClassLimit
 from nas.augmentation import NONE, Augmentation, cut_out, normalised, row_constants, windows
 from nas.class_limited import ClassLimited
 from nas.results import Cell
-from nas.split import Batch, Samples
-from spaces.errors import UserError
+from nas.split import Batch, Samples, num_batches, random_share
 from spaces.network import PixelScale
 
 
@@ -47,7 +46,7 @@ class Images:
 
     def scaled(self, share: float) -> Images:
         """For a trial: a random `share` of training and validation; the test split, mean and std stay those of the whole."""
-        return replace(self, train=_part(self.train, share), validation=_part(self.validation, share))
+        return replace(self, train=random_share(self.train, share), validation=random_share(self.validation, share))
 
     def to(self, device: torch.device) -> Images:
         return replace(self, train=self.train.to(device), validation=self.validation.to(device))
@@ -78,12 +77,6 @@ class Images:
         return eval_batches(self, part, batch_size)
 
 
-def _part(samples: Samples, share: float) -> Samples:
-    """A random `share` of the samples, rounded but at least one, in their order; the same at every call."""
-    chosen = np.random.default_rng((0, 2)).permutation(len(samples))[:max(1, round(share * len(samples)))]
-    return samples.at(torch.from_numpy(np.sort(chosen)))
-
-
 class Batches:
     """Random batches of one split, each a function of (seed, iteration) alone, so training resumes without saved state.
 
@@ -99,11 +92,8 @@ class Batches:
         A batch size outside 1..len(split) and a limit that the split cannot keep are UserErrors.
         """
         self._split = images.train if split is None else split
-        if not 1 <= batch_size <= len(self._split):
-            raise UserError(f"a batch holds 1..{len(self._split)} samples, as many as its split, but batch size "
-                            f"{batch_size} came; choose one in that range")
+        self.num_batches = num_batches(len(self._split), batch_size)  # an epoch's
         self.batch_size = batch_size
-        self.num_batches = len(self._split) // batch_size  # an epoch's
         self._augmentation = images.augmentation if augmentation is None else augmentation
         self._constants = row_constants(images.mean, images.std, images.input_shape[2], self._split.device)
         self._limited_until = limit.iterations if limit else 0

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self, TypeVar
 
+import numpy as np
 import torch
+
+from spaces.errors import UserError
 
 Draw = tuple[int, ...]  # what the random numbers of a batch are seeded by
 Batch = tuple[torch.Tensor, torch.Tensor]  # x float32 (N, C, H, W), channels_last; y int64 (N,)
@@ -73,3 +76,28 @@ class Split:
 
     def request(self, index: torch.Tensor, draw: Draw | None) -> Callable[[], Batch]:
         return lambda: (self.images.index_select(0, index), self.labels.index_select(0, index))
+
+
+class Divisible(Protocol):
+    """Samples of any kind, as far as parts are taken of them."""
+
+    def __len__(self) -> int: ...
+
+    def at(self, index: torch.Tensor) -> Self: ...
+
+
+P = TypeVar("P", bound=Divisible)
+
+
+def random_share(samples: P, share: float) -> P:
+    """A random `share` of the samples, rounded but at least one, in their order; the same at every call."""
+    chosen = np.random.default_rng((0, 2)).permutation(len(samples))[:max(1, round(share * len(samples)))]
+    return samples.at(torch.from_numpy(np.sort(chosen)))
+
+
+def num_batches(num_samples: int, batch_size: int) -> int:
+    """How many whole batches the samples make; a batch size outside 1..num_samples is a UserError."""
+    if not 1 <= batch_size <= num_samples:
+        raise UserError(f"a batch holds 1..{num_samples} samples, as many as its split, but batch size {batch_size} came; "
+                        "choose one in that range")
+    return num_samples // batch_size

@@ -4,6 +4,8 @@ from nas.task_data import TaskData
 from nas.tasks.arrays import arrays
 from nas.tasks.digits import digits
 from nas.tasks.imagenet import imagenet
+from nas.tasks.text_files import texts
+from nas.tasks.text_sets import TEXT_SETS
 from nas.tasks.tiny_imagenet import tiny_imagenet
 from nas.tasks.torchvision_sets import cifar10, cifar100, fashion_mnist, stl10, svhn
 from spaces.component import Table
@@ -18,4 +20,6 @@ TASKS: Table[TaskData] = Table("task", {
     "tiny_imagenet": tiny_imagenet,
     "imagenet": imagenet,
     "arrays": arrays,
+    **TEXT_SETS,
+    "texts": texts,
 })

@@ -17,6 +17,7 @@ import torch
 from nas.images import Batches, Images, eval_batches
 from nas.split import Split
 from nas.tasks import TASKS
+from nas.tasks.text_sets import TEXT_SETS
 from nas.torchvision_import import torchvision
 from spaces.errors import UserError
 
@@ -106,12 +107,18 @@ def test_a_row_that_exists_keeps_its_task() -> None:
     assert str(TASKS.resolve("cifar10(padding=reflect)")) == f"{written[:-1]},padding=reflect)"
 
 
+OWN = {"arrays", "texts"}  # which need the folder of a user's own
+TEXTS = {*TEXT_SETS, "texts"}
+
+
 @pytest.mark.parametrize("name", TASKS)
 def test_every_task_takes_the_same_settings(name: str) -> None:
-    component = TASKS.resolve(f"{name}(root=here)" if name == "arrays" else name)
-    shape = "size" if name == "imagenet" else "crop"  # whose images are cut out of larger ones, of any size
-    assert {"validation", "split_seed", "flip", "cutout", shape} <= set(dict(component.settings))
-    assert name == "imagenet" or TASKS.parameters(name)["padding"].default is None
+    settings = set(dict(TASKS.resolve(f"{name}(root=here)" if name in OWN else name).settings))
+    size = {"length", "num_words"} if name in TEXTS else {"size"} if name == "imagenet" else {"crop"}
+    assert {"validation", "split_seed"} | size <= settings
+    assert name in TEXTS or {"flip", "cutout"} <= settings
+    late = "embeddings" if name in TEXTS else "padding"  # left out of a row where it is not used
+    assert late not in settings and (name == "imagenet" or TASKS.parameters(name)[late].default is None)
     assert TASKS.describe(name)
 
 

@@ -1,0 +1,64 @@
+"""The texts of one part of a task, and how a batch is made of some of them."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from nas.task_data import Batch
+from spaces.tokens import PADDING
+
+
+@dataclass(frozen=True, eq=False)
+class TextSplit:
+    """Texts in memory, one behind the other; what a batch's shape depends on is on the CPU, so nothing waits for the device.
+
+    tokens   int32 (number of tokens + longest,): the ids of all texts, then PADDING
+    starts   int64 (N,): the place of each text's first token
+    labels   int64 (N,)
+    lengths  int64 (N,), on the CPU: how many tokens each text has, 1 at least
+    """
+
+    tokens: torch.Tensor
+    starts: torch.Tensor
+    labels: torch.Tensor
+    lengths: torch.Tensor
+
+    @classmethod
+    def of(cls, texts: Iterable[Sequence[int]], labels: Sequence[int]) -> TextSplit:
+        """The texts, as ids, and their classes."""
+        tokens, lengths = array("i"), array("q")
+        for ids in texts:
+            tokens.extend(ids)
+            lengths.append(len(ids))
+        tokens.extend([PADDING] * max(lengths))
+        counts = torch.tensor(lengths)
+        return cls(torch.tensor(tokens, dtype=torch.int32), counts.cumsum(0) - counts, torch.tensor(labels), counts)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def device(self) -> torch.device:
+        return self.tokens.device
+
+    def to(self, device: torch.device) -> TextSplit:
+        return TextSplit(self.tokens.to(device), self.starts.to(device), self.labels.to(device), self.lengths)
+
+    def at(self, index: torch.Tensor) -> TextSplit:
+        """The part at these places, in this order."""
+        here = index.to(self.device)
+        return TextSplit(self.tokens, self.starts[here], self.labels[here], self.lengths[index])
+
+    def batch(self, index: torch.Tensor) -> Batch:
+        """x int64 (N, T), T the length of the longest, PADDING behind the others, and y int64 (N,); `index` is on the CPU."""
+        lengths = self.lengths[index]
+        longest = int(lengths.max())
+        index, lengths = torch.stack([index, lengths]).to(self.device, non_blocking=True)
+        # Every window of the tokens is a view, and one lookup copies those that begin with a text; then its end is marked.
+        x = self.tokens.unfold(0, longest, 1).index_select(0, self.starts[index])
+        place = torch.arange(longest, dtype=torch.int32, device=self.device)
+        return x.masked_fill_(place >= lengths.int()[:, None], PADDING).long(), self.labels[index]

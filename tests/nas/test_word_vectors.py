@@ -1,0 +1,100 @@
+"""Word vectors against the file they come from."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nas.vocabulary import Vocabulary
+from nas.word_vectors import read_vectors
+from spaces.errors import UserError
+from spaces.tokens import PADDING, UNKNOWN
+
+WORDS = ("the", "of", "cat", ",", "n't", "é", "zebra")
+VOCABULARY = Vocabulary(WORDS)
+IN_FILE = ("é", ",", "the", "dog", "The", "n't", "cat")  # in another order, with others, without `of` and `zebra`
+NUMBERS = np.random.default_rng(2).normal(3, 0.5, (len(IN_FILE), 4)).round(5)
+
+
+def lines(words: tuple[str, ...] = IN_FILE) -> list[str]:
+    return [f"{word} {' '.join(map(str, numbers))}" for word, numbers in zip(words, NUMBERS, strict=True)]
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    data = content.encode() if isinstance(content, str) else content
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+    return path
+
+
+@pytest.fixture
+def glove(tmp_path: Path) -> Path:
+    return write(tmp_path / "vectors.txt", "\n".join(lines()) + "\n")
+
+
+def test_each_word_has_its_own_row(glove: Path) -> None:
+    """In the official code of Associated Learning row k holds the vector of the word k + 2."""
+    rows, known = read_vectors(glove, VOCABULARY)
+    assert rows.shape == (len(VOCABULARY), 4) and rows.dtype == torch.float32
+    for word in set(WORDS) & set(IN_FILE):
+        np.testing.assert_array_equal(rows[VOCABULARY.encoded([word])[0]], NUMBERS[IN_FILE.index(word)].astype(np.float32))
+        assert known[VOCABULARY.ids[word]]
+    assert not rows[PADDING].any()
+    assert known.nonzero().flatten().tolist() == [VOCABULARY.ids[word] for word in WORDS if word in IN_FILE]
+
+
+def test_what_the_file_lacks_is_random_of_its_scale_and_always_the_same(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    words = tuple(f"w{number}" for number in range(400))
+    numbers = random.normal(-1, 0.3, (100, 50))
+    path = write(tmp_path / "v.txt", "".join(f"w{4 * i} {' '.join(map(str, row))}\n" for i, row in enumerate(numbers)))
+    rows, known = read_vectors(path, Vocabulary(words))
+    assert torch.equal(rows, read_vectors(path, Vocabulary(words)).rows)
+    missing = rows[UNKNOWN:][~known[UNKNOWN:]]
+    assert missing.shape == (301, 50) and len(missing.unique(dim=0)) == 301
+    deviation = 0.3 / missing.numel() ** 0.5
+    assert abs(missing.mean() - numbers.mean()) < 5 * deviation and abs(missing.std() - numbers.std()) < 5 * deviation
+
+
+def test_coverage_counts_words_once_and_tokens_as_often_as_they_come(glove: Path) -> None:
+    vectors = read_vectors(glove, VOCABULARY)
+    ids = VOCABULARY.encoded(["the", "the", "of", "cat", "what"])
+    assert vectors.coverage(torch.tensor([*ids, PADDING, PADDING], dtype=torch.int32)) == pytest.approx((5 / 7, 3 / 5))
+
+
+@pytest.mark.parametrize("name", ["vectors.vec", "vectors.vec.gz"])
+def test_fasttext_files_and_words_with_blanks_are_read_too(glove: Path, tmp_path: Path, name: str) -> None:
+    """fastText: the number of words and of numbers first, a blank at each end. GloVe 840B: words such as `. . .`."""
+    content = [f"{len(IN_FILE) + 2} 4", lines()[0], ". . . 1 2 3 4", *lines()[1:], "the 9 9 9 9"]
+    fasttext = read_vectors(write(tmp_path / name, "".join(f"{line} \n" for line in content)), VOCABULARY)
+    for one, other in zip(fasttext, read_vectors(glove, VOCABULARY), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("line, says", [
+    ("dog 1 2 3", "line 4, has 4 fields"), ("dog 1 2 3 4 5", "line 4, has 6 fields"), ("", "line 4, has 1 fields"),
+    ("cat 1 2 x 4", "finite.*line 4"), ("cat 1 2 nan 4", "finite.*line 4"), ("cat 1  3 4", "finite.*line 4"),
+    (b"\xff 1 2 3 4", "line 4.*UnicodeDecodeError"),
+])
+def test_a_damaged_line_is_named(tmp_path: Path, line: str | bytes, says: str) -> None:
+    content = [text.encode() for text in lines()]
+    content[3] = line if isinstance(line, bytes) else line.encode()
+    with pytest.raises(UserError, match=says):
+        read_vectors(write(tmp_path / "v.txt", b"\n".join(content)), VOCABULARY)
+
+
+def test_files_that_end_early_are_missing_or_of_another_language_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="promises 9 .* 7 follow"):
+        read_vectors(write(tmp_path / "a.txt", "9 4\n" + "\n".join(lines())), VOCABULARY)
+    cut = write(tmp_path / "b.gz", "\n".join(lines() * 50))
+    cut.write_bytes(cut.read_bytes()[:-20])
+    with pytest.raises(UserError, match=r"b\.gz.*damaged"):
+        read_vectors(cut, VOCABULARY)
+    with pytest.raises(UserError, match=r"no file.*nowhere"):
+        read_vectors(tmp_path / "nowhere", VOCABULARY)
+    for content in ("hund 1 2\nkatze 3 4\n", ""):
+        with pytest.raises(UserError, match="none of the 7 words"):
+            read_vectors(write(tmp_path / "c.txt", content), VOCABULARY)
