@@ -29,7 +29,18 @@ from nas.objectives import OBJECTIVES, checked_objectives
 from nas.plots import pareto_plot
 from nas.problem import Problem, Report
 from nas.profile import cost, timed
-from nas.report import agreement, cost_table, pareto_table, picture, searches_table, summarise, summary_table, table
+from nas.report import (
+    agreement,
+    cost_table,
+    exits_table,
+    pareto_table,
+    picture,
+    searches_table,
+    summarise,
+    summarise_exits,
+    summary_table,
+    table,
+)
 from nas.results import ResultsLog
 from nas.search import Evaluated, Searched, common_front, search
 from nas.strategies import STRATEGIES
@@ -88,6 +99,8 @@ def parser() -> Parser:
                                "S in 0..1, so that S * S is left of the steps of so many epochs; the test split stays whole, "
                                "and rows say S")
     evaluate.add_argument("--ensemble", type=int, default=1, metavar="M", help="also sum the last M heads at test time")
+    evaluate.add_argument("--exits", action="store_true",
+                          help="also write the error and the cost of stopping after each block, to exits.csv")
     _training_options(evaluate, epochs=30, several=True)
 
     profile = _command(commands, "profile", "what each block of a decoupling costs")
@@ -303,8 +316,9 @@ def run_evaluate(options: argparse.Namespace) -> None:
     progress = Bars(quiet=options.json)
     problem = read_problem(options, options.methods[0], 0, options.lr[0], options.schedule[0])
     log, tuning_log = (ResultsLog(options.results / name) for name in ("evaluate.csv", "search.csv"))
+    exits = ResultsLog(options.results / "exits.csv") if options.exits else None
     comparison = Comparison(problem, options.methods, options.decoupling, seeds, log=log, tuning_log=tuning_log,
-                            rates=options.lr, schedules=options.schedule, ensemble=options.ensemble, report=progress,
+                            rates=options.lr, schedules=options.schedule, ensemble=options.ensemble, exits=exits, report=progress,
                             command=command_line())
     with torch.device("meta"):  # what cannot be built is said now, not after hours of other runs
         for method, points in comparison.points.items():
@@ -318,9 +332,10 @@ def run_evaluate(options: argparse.Namespace) -> None:
     with progress:
         rows = comparison.run()
     summaries = summarise(rows)
+    depths = summarise_exits(comparison.exit_rows())
     ensembles = summarise(rows, "ensemble_test_error") if options.ensemble > 1 else []
     if options.json:
-        facts = {"summary": summaries, "ensemble": ensembles, "rows": rows, "csv": str(log.path),
+        facts = {"summary": summaries, "ensemble": ensembles, "exits": depths, "rows": rows, "csv": str(log.path),
                  "new_rows": len(log.rows()) - before}
         print(json.dumps(facts, default=asdict))
         return
@@ -328,6 +343,8 @@ def run_evaluate(options: argparse.Namespace) -> None:
     if ensembles:
         print(f"\nsum of the last {options.ensemble} heads (test error; val error is the classifier's):")
         print(summary_table(ensembles))
+    if exits:
+        print(f"\nstopping after each block (rows in {exits.path}):\n{exits_table(depths)}")
     print(f"\nrows in {log.path}")
 
 

@@ -60,7 +60,8 @@ def _stage_process(k: int, num_stages: int, build: Callable[[], Method], batches
 
 
 class _Link:
-    """Carries to or from the process of another stage: their shapes, types and memory order go first, once."""
+    """Carries to or from the process of another stage: their shapes, types and memory order go first, where they change, as
+    those of texts do from batch to batch."""
 
     def __init__(self, stage: int) -> None:
         self.stage = stage
@@ -68,21 +69,34 @@ class _Link:
 
     def send(self, carry: Carry) -> None:
         carry = tree_map_only(torch.Tensor, lambda tensor: tensor.detach().clone(), carry)
-        if self.template is None:
-            self.template = tree_map_only(torch.Tensor, lambda tensor: tensor.to("meta"), carry)
-            dist.send_object_list([self.template], self.stage)
-        for tensor in filter(torch.is_tensor, tree_leaves(carry)):
+        template = tree_map_only(torch.Tensor, lambda tensor: tensor.to("meta"), carry)
+        changes = self.template is None or _layouts(template) != _layouts(self.template)
+        dist.send(torch.tensor(changes), self.stage)
+        if changes:
+            self.template = template
+            dist.send_object_list([template], self.stage)
+        for tensor in _tensors(carry):
             dist.send(_memory(tensor), self.stage)
 
     def receive(self) -> Carry:
-        if self.template is None:
+        changes = torch.tensor(False)
+        dist.recv(changes, self.stage)
+        if changes:
             box: list[Carry] = [None]
             dist.recv_object_list(box, self.stage)
             self.template = box[0]
         carry = tree_map_only(torch.Tensor, lambda tensor: torch.empty_like(tensor, device="cpu"), self.template)
-        for tensor in filter(torch.is_tensor, tree_leaves(carry)):
+        for tensor in _tensors(carry):
             dist.recv(_memory(tensor), self.stage)
         return carry
+
+
+def _tensors(carry: Carry) -> list[torch.Tensor]:
+    return [leaf for leaf in tree_leaves(carry) if isinstance(leaf, torch.Tensor)]
+
+
+def _layouts(carry: Carry) -> list[tuple[torch.Size, tuple[int, ...], torch.dtype]]:
+    return [(tensor.shape, tensor.stride(), tensor.dtype) for tensor in _tensors(carry)]
 
 
 def _memory(tensor: torch.Tensor) -> torch.Tensor:

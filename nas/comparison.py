@@ -63,18 +63,18 @@ class Comparison:
 
     def __init__(self, problem: Problem, methods: Sequence[str], decouplings: Sequence[str], seeds: Sequence[int], *,
                  log: ResultsLog, tuning_log: ResultsLog, rates: Sequence[float], schedules: Sequence[str], ensemble: int,
-                 report: Report, command: str) -> None:
+                 exits: ResultsLog | None = None, report: Report, command: str) -> None:
         self.problem, self.seeds, self.report, self.command = problem, seeds, report, command
-        self.log, self.tuning_log, self.ensemble = log, tuning_log, ensemble
+        self.log, self.tuning_log, self.ensemble, self.exits = log, tuning_log, ensemble, exits
         self.grid = [replace(problem.settings, lr=lr, schedule=schedule) for lr in rates for schedule in schedules]
         self.points = {method: self._points(method, decouplings) for method in map(str, map(METHODS.resolve, methods))}
         most = max(point.num_blocks for points in self.points.values() for point in points)
         if ensemble > most:
             raise UserError(f"an ensemble sums the last heads of a network; {ensemble} came, but no run has more than {most}")
         for method in self.points:
-            if ensemble > 1 and not method_class(method).answers_early(**dict(METHODS.resolve(method).settings)):
-                raise UserError(f"an ensemble sums the logits of the last {ensemble} heads, but those of {method} give none; "
-                                "leave the ensemble or the method out")
+            if (ensemble > 1 or exits) and not method_class(method).answers_early(**dict(METHODS.resolve(method).settings)):
+                raise UserError(f"an ensemble and early exits need the logits of heads, but those of {method} give none; leave "
+                                "--ensemble and --exits, or the method, out")
 
     def run(self) -> list[dict[str, str]]:
         """Finish every run; the rows, method by method."""
@@ -82,6 +82,11 @@ class Comparison:
         runs = [run for method in self.points for run in self._runs(method)]
         finish(runs, self.report)
         return [row for run in runs if (row := run.row)]
+
+    def exit_rows(self) -> list[dict[str, str]]:
+        """What is recorded of the exits of every run, method by method."""
+        runs = [run for method in self.points for run in self._runs(method)]
+        return [row for run in runs for row in run.evaluator.exit_rows(run.decoupling)]
 
     def counts(self) -> tuple[int, int]:
         """Of the runs wanted whose settings are decided: how many have their row already, and how many there are."""
@@ -122,4 +127,5 @@ class Comparison:
         if tuning:
             return Evaluator(problem, self.tuning_log, self.report, command=self.command, test=False,
                              labels={"strategy": "tune"})
-        return Evaluator(problem, self.log, self.report, command=self.command, test=True, ensemble=self.ensemble)
+        return Evaluator(problem, self.log, self.report, command=self.command, test=True, ensemble=self.ensemble,
+                         exits=self.exits)

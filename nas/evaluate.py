@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from methods.method import Method
 from methods.settings import Precision
 from methods.training import Batch, Diverged, Progress, Trained, autocast, error_and_loss, train
 from nas.claim import Claim
+from nas.exits import exit_costs, exit_scores
 from nas.problem import Problem, Report, Score
 from nas.profile import cost, timed
 from nas.provenance import device_name, provenance
@@ -31,13 +32,13 @@ class Evaluator:
     `labels` are columns that say who asked, such as the strategy of a search; they are no part of what makes two rows
     the same, so strategies, and a search with a larger budget, take over what is there. With `test` the test split is
     read, once, after training; `ensemble` > 1 adds the error of the sum of the last heads' log-probabilities (SEDONA's
-    auxiliary-head ensemble, sedona.md 1).
+    auxiliary-head ensemble, sedona.md 1). `exits` is the log of what each exit scores and costs, a row a depth; None for none.
     """
 
     def __init__(self, problem: Problem, log: ResultsLog, report: Report, *, command: str, test: bool, ensemble: int = 1,
-                 labels: Mapping[str, Cell] | None = None) -> None:
+                 exits: ResultsLog | None = None, labels: Mapping[str, Cell] | None = None) -> None:
         self.problem, self.log, self.report = problem, log, report
-        self.command, self.test, self.ensemble = command, test, ensemble
+        self.command, self.test, self.ensemble, self.exits = command, test, ensemble, exits
         self.labels, self.provenance = dict(labels or {}), provenance()
 
     @cached_property
@@ -49,7 +50,8 @@ class Evaluator:
     def key(self, decoupling: Decoupling) -> dict[str, Cell]:
         """The cells that make two rows the same evaluation."""
         ensemble = {"ensemble": self.ensemble} if self.test else {}
-        return {**self.problem.key(self.problem.adapt(decoupling)), **ensemble}
+        exits = {"exits": True} if self.exits else {}
+        return {**self.problem.key(self.problem.adapt(decoupling)), **ensemble, **exits}
 
     def recorded(self, decoupling: Decoupling) -> dict[str, str] | None:
         """The row that is there already."""
@@ -78,6 +80,7 @@ class Evaluator:
         try:
             trained = self._train(decoupling, folder)
             row |= self._scores(trained)
+            self._log_exits(asked, trained.method)
         except Diverged as diverged:
             row |= {"status": f"diverged: {diverged}", "validation_error": 1.0, "validation_loss": None}
         row |= problem.data.facts(problem.results)
@@ -130,6 +133,27 @@ class Evaluator:
             if self.ensemble > 1:
                 row["ensemble_test_error"] = ensemble_error(trained.method, read(), self.ensemble, problem.settings.precision)
         return row
+
+    def exit_rows(self, decoupling: Decoupling) -> list[dict[str, str]]:
+        """What `exits` holds of this evaluation, depth by depth; empty for a run that diverged."""
+        depths = range(1, self.problem.adapt(decoupling).num_blocks + 1)
+        found = (self.exits.find(self.key(decoupling) | {"depth": depth}) for depth in depths) if self.exits else ()
+        return [row for row in found if row]
+
+    def _log_exits(self, asked: Decoupling, method: Method) -> None:
+        """A row for each exit that has none yet, as after a crash between these rows and the run's own."""
+        if self.exits is None:
+            return
+        problem, data, key = self.problem, self.problem.data, self.key(asked)
+        costs = exit_costs(lambda: problem.build(problem.adapt(asked)), data.input_shape)
+        scores = [exit_scores(method, data.eval_batches(part, EVAL_BATCH_SIZE), problem.settings.precision)
+                  for part in (data.validation, data.test())]
+        rows = [
+            {**key, "depth": depth, "num_blocks": method.num_stages, **asdict(own), "validation_error": validation[0],
+             "validation_loss": validation[1], "test_error": test[0], "test_loss": test[1], "commit": self.provenance["commit"]}
+            for depth, (own, validation, test) in enumerate(zip(costs, *scores, strict=True), start=1)
+        ]
+        self.exits.append_all([row for row in rows if not self.exits.find(key | {"depth": row["depth"]})])
 
 
 def read_score(row: Mapping[str, str]) -> Score:

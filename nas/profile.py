@@ -84,15 +84,15 @@ def cost(build: Callable[[], Method], input_shape: tuple[int, ...], num_classes:
         method = build()
         x, y = example_input(input_shape, batch_size, "meta"), torch.zeros(batch_size, dtype=torch.long)
     method.train()
-    params, (macs, _) = _count([method.net.heads[-1]]), _macs(batch_size, method, x)
+    params, (macs, _) = count([method.net.heads[-1]]), macs_of(batch_size, method, x)
     blocks, net, carry = [], method.net, method.start(x, y)
     for k in range(method.num_stages):
-        block_macs, _ = _macs(batch_size, method.run_block, k, carry)
-        stage_macs, (carry, _) = _macs(batch_size, method.isolated_stage, k, carry, y)
+        block_macs, _ = macs_of(batch_size, method.run_block, k, carry)
+        stage_macs, (carry, _) = macs_of(batch_size, method.isolated_stage, k, carry, y)
         units = len(list(net.blocks[k].children()))
-        block_params = _count(method.inference_modules(k))
+        block_params = count(method.inference_modules(k))
         params += block_params
-        blocks.append(BlockCost(units, block_params, _count(method.stage_modules(k)) - block_params, block_macs,
+        blocks.append(BlockCost(units, block_params, count(method.stage_modules(k)) - block_params, block_macs,
                                 stage_macs - block_macs, activation_bytes=0, reads=method.reads(k)))
     peaks = _peaks(method, x, y)
     blocks = [replace(block, activation_bytes=peak // batch_size) for block, peak in zip(blocks, peaks, strict=True)]
@@ -130,7 +130,7 @@ def _peaks(method: Method, x: torch.Tensor, y: torch.Tensor) -> list[int]:
     return peaks
 
 
-def _macs(batch_size: int, run: Callable[..., Any], *given: Any) -> tuple[int, Any]:
+def macs_of(batch_size: int, run: Callable[..., Any], *given: Any) -> tuple[int, Any]:
     """MACs of one image of the batch in `run(*given)`, and what comes out."""
     with FlopCounterMode(display=False, custom_mapping={FUSED_ON_CPU: _attention_flops}) as counter, torch.no_grad():
         result = run(*given)
@@ -142,7 +142,8 @@ def _attention_flops(queries: torch.Size, keys: torch.Size, values: torch.Size, 
     return sdpa_flop_count(queries, keys, values)
 
 
-def _count(modules: Iterable[nn.Module]) -> int:
+def count(modules: Iterable[nn.Module]) -> int:
+    """Their parameters."""
     return sum(parameter.numel() for module in modules for parameter in module.parameters())
 
 

@@ -14,6 +14,7 @@ from methods.settings import TrainingSettings
 from methods.training import Batch, Trainer
 from spaces.decoupling import Decoupling
 from spaces.named import read_space
+from spaces.tokens import PADDING, TextShape
 
 SPACE = read_space("small(width=0.5)", (3, 8, 8), 4)
 
@@ -58,6 +59,33 @@ def test_a_process_a_stage_finds_what_one_process_finds_to_the_bit() -> None:
     assert list(found) == list(expected)
     for name, tensor in found.items():
         assert torch.equal(tensor, expected[name]) and not torch.equal(tensor, start[name]), name
+
+
+class Texts:
+    """Padded texts, as long as the longest of the batch."""
+
+    num_batches = 5
+
+    def batch(self, seed: int, iteration: int) -> Batch:
+        generator = torch.Generator().manual_seed(100 * seed + iteration)
+        lengths = torch.randint(1, 4 + iteration % 3, (8, 1), generator=generator)
+        ids = torch.randint(1, 20, (8, int(lengths.max())), generator=generator)
+        return ids.masked_fill(torch.arange(ids.shape[1]) >= lengths, PADDING), torch.randint(4, (8,), generator=generator)
+
+
+def build_lstm() -> Method:
+    torch.manual_seed(0)
+    space = read_space("lstm(depth=2,embedding=5,hidden=3,dropout=0.2)", TextShape(6, 20), 4)
+    return DGL(space.build(Decoupling((1, 2), ("linear", "mlp"))))
+
+
+def test_tokens_of_any_length_and_states_pass_between_processes() -> None:
+    settings = TrainingSettings(iterations=5, batch_size=8, lr=0.1)
+    trainer = Trainer(build_lstm(), settings, seed=3, device=torch.device("cpu"))
+    for iteration in range(5):
+        trainer.step(*Texts().batch(3, iteration), iteration)
+    found = train_parallel(build_lstm, Texts(), settings, seed=3).state_dict()
+    assert all(torch.equal(tensor, found[name]) for name, tensor in trainer.method.state_dict().items())
 
 
 def test_a_stage_that_fails_ends_all() -> None:

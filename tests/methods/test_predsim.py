@@ -9,6 +9,7 @@ from methods.table import METHODS
 from spaces.decoupling import Decoupling
 from spaces.errors import UserError
 from spaces.named import read_space
+from spaces.tokens import Tokens
 
 SPACE = read_space("small(width=0.5)", (3, 8, 8), 5)
 CUT = PredSim.adapt(Decoupling((2, 4), ("linear", "conv(depth=2)")))
@@ -73,3 +74,14 @@ def test_similarity_matching_pulls_samples_of_a_class_together() -> None:
 def test_a_share_outside_0_to_1_is_a_user_error(share: str) -> None:
     with pytest.raises(UserError, match=rf"\[0, 1\], but {share} came"):
         build(f"predsim(similarity={share})")
+
+
+def test_similarity_of_texts_is_that_of_their_own_tokens() -> None:
+    """Against standard deviations taken text by text; what lies at padding is not read."""
+    torch.manual_seed(0)
+    lengths = torch.tensor([4, 2, 3, 4])
+    mask = torch.arange(4) < lengths[:, None]
+    values = torch.randn(4, 4, 5).masked_fill(~mask[..., None], 1e4)
+    spread = torch.stack([row[:length].std(0, correction=0) for row, length in zip(values, lengths, strict=True)])
+    expected = torch.corrcoef(spread)
+    torch.testing.assert_close(similarity_matrix(Tokens(values, mask)), expected, rtol=1e-4, atol=1e-5)

@@ -1,0 +1,141 @@
+"""What text networks cost: MACs by hand, memory against real steps and in balanced splits, and that fused attention stays."""
+
+from collections import Counter
+from itertools import combinations, pairwise
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from methods.dgl import DGL
+from methods.settings import TrainingSettings
+from methods.table import METHODS
+from methods.training import Trainer
+from nas.profile import cost
+from nas.strategies.sedona.block_cost import block_seconds
+from nas.strategies.sedona.second_order import twice_differentiable
+from spaces.activations import PeakMemory
+from spaces.attention import FUSED_ON_CPU
+from spaces.decoupling import Decoupling
+from spaces.named import read_space
+from spaces.space import SearchSpace
+from spaces.splits import block_bytes, read_decoupling
+from spaces.tokens import PADDING, TextShape
+
+CPU = torch.device("cpu")
+SHAPE, CLASSES = TextShape(24, 50), 4
+SPACES = ("linear(embedding=20,hidden=16,depth=3)", "lstm(embedding=20,hidden=16,depth=3)",
+          "transformer(embedding=22,ffn=30,depth=3)")
+
+
+def space_of(text: str) -> SearchSpace:
+    return read_space(text, SHAPE, CLASSES)
+
+
+def macs(text: str) -> tuple[list[int], int]:
+    """Of each block, and of the classifier, when every unit is a block."""
+    space = space_of(text)
+    found = cost(lambda: DGL(space.build(read_decoupling("layerwise", space, "linear"))), SHAPE, CLASSES, 3)
+    for block, shape in zip(found.blocks, space.template.shapes[1:-1], strict=False):
+        mean = shape[0] * shape[1] if len(shape) == 2 else 0
+        assert block.head_macs == mean + shape[-1] * CLASSES
+    return [block.macs for block in found.blocks], found.blocks[-1].head_macs
+
+
+def test_macs_by_hand() -> None:
+    """A head's mean over T tokens of D features is T D."""
+    length, inputs, hidden = SHAPE.length, 20, 16
+    assert macs(SPACES[0]) == ([0, length * inputs + inputs * hidden, hidden * hidden, hidden * hidden], hidden * CLASSES)
+    first, following = (2 * length * 4 * hidden * (width + hidden) for width in (inputs, 2 * hidden))
+    assert macs(SPACES[1]) == ([0, first, following, following], 2 * hidden * (CLASSES + length))
+    width = 4 * 6  # 4 heads of 22 / 4, rounded up
+    attention = length * 22 * 3 * width + 2 * length * length * width + length * width * 22
+    assert macs(SPACES[2]) == ([0, *[attention + 2 * length * 22 * 30] * 3], 22 * (CLASSES + length))
+
+
+@pytest.mark.parametrize("checkpoint_units", [False, True])
+@pytest.mark.parametrize("method", ["backprop", "dgl", "predsim", "man"])
+@pytest.mark.parametrize("text", [SPACES[0], SPACES[2]])
+def test_memory_from_shapes_is_that_of_a_real_step(text: str, method: str, checkpoint_units: bool) -> None:
+    space, kind = space_of(text), METHODS[method]
+    point = kind.adapt(Decoupling((1, 3), ("linear", "mlp")))  # type: ignore[attr-defined]
+
+    def build() -> Any:
+        return METHODS.build(method, space.build(point, checkpoint_units=checkpoint_units, head_lookahead=int(method == "man")))
+
+    found, batch_size = cost(build, SHAPE, CLASSES, 8), 8
+    trainer = Trainer(build(), TrainingSettings(batch_size=batch_size), seed=0, device=CPU)
+    x, y = torch.randint(1, SHAPE.num_words, (batch_size, SHAPE.length)), torch.arange(batch_size) % CLASSES
+    trainer.step(x, y, 0)
+    with PeakMemory(leave_out=trainer.method.parameters()) as memory:
+        trainer.step(x, y, 1)
+    few = 16 * len(found.blocks)  # numbers that losses and masks keep
+    assert memory.peak + x.nbytes == pytest.approx(found.peak_activation_bytes, abs=few)
+
+
+def test_an_lstms_memory_is_that_of_a_real_step_but_for_what_packing_copies() -> None:
+    space = read_space("lstm(embedding=32,hidden=32,depth=2)", SHAPE, CLASSES)
+    found = cost(lambda: DGL(space.build(Decoupling())), SHAPE, CLASSES, 32)
+    trainer = Trainer(DGL(space.build(Decoupling())), TrainingSettings(batch_size=32), seed=0, device=CPU)
+    x, y = torch.randint(1, SHAPE.num_words, (32, SHAPE.length)), torch.arange(32) % CLASSES
+    x[0, -1] = PADDING  # so that it is packed
+    trainer.step(x, y, 0)
+    with PeakMemory(leave_out=trainer.method.parameters()) as memory:
+        trainer.step(x, y, 1)
+    assert 0.75 < found.peak_activation_bytes / (memory.peak + x.nbytes) < 1.05
+
+
+@pytest.mark.parametrize("checkpoint_units", [False, True])
+@pytest.mark.parametrize("text", SPACES)
+def test_block_bytes_are_what_the_whole_networks_training_step_takes(text: str, checkpoint_units: bool) -> None:
+    space = space_of(text)
+    for cuts in ((), (1,), (2, 3)):
+        point = Decoupling(cuts, ("mlp",) * len(cuts))
+        found = cost(lambda point=point: DGL(space.build(point, checkpoint_units=checkpoint_units)),  # type: ignore[misc]
+                     SHAPE, CLASSES, 2**14)
+        bytes_of = block_bytes(space, "mlp", checkpoint_units=checkpoint_units)
+        ours = [bytes_of(start, stop) for start, stop in pairwise((0, *cuts, space.num_units))]
+        assert ours == pytest.approx([block.activation_bytes for block in found.blocks], abs=3 * 4 * CLASSES + 1)
+
+
+@pytest.mark.parametrize("text", SPACES)
+def test_balanced_is_the_best_of_all(text: str) -> None:
+    space = space_of(text)
+
+    def peak(cuts: tuple[int, ...]) -> int:
+        point = Decoupling(cuts, ("linear",) * len(cuts))
+        return cost(lambda: DGL(space.build(point)), SHAPE, CLASSES, 2**12).peak_activation_bytes
+
+    found = read_decoupling("balanced(3,head=linear)", space, None).cuts
+    assert peak(found) == min(map(peak, combinations(space.gaps, 2)))
+
+
+@pytest.mark.parametrize("text", SPACES)
+def test_every_part_is_timed(text: str) -> None:
+    space = space_of(text)
+    tables = block_seconds(space, 4, CPU)
+    assert [len(row) for row in tables.values()] == [4, 1, *[3] * len(space.heads)]
+    assert all(value > 0 for row in tables.values() for value in row)
+
+
+class Calls(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.of: Counter[Any] = Counter()
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.of[function.overloadpacket] += 1
+        return function(*args, **(kwargs or {}))
+
+
+def test_attention_is_fused_in_training_and_not_where_it_is_differentiated_twice() -> None:
+    space = space_of(SPACES[2])
+    trainer = Trainer(DGL(space.build(Decoupling())), TrainingSettings(batch_size=4), seed=0, device=CPU)
+    x, y = torch.randint(1, SHAPE.num_words, (4, 9)), torch.arange(4)
+    x[0, 5:] = PADDING
+    with Calls() as plain:
+        trainer.step(x, y, 0)
+    with Calls() as twice, twice_differentiable(trainer.method):
+        trainer.step(x, y, 1)
+    assert plain.of[FUSED_ON_CPU] == 3 and twice.of[FUSED_ON_CPU] == 0
