@@ -291,6 +291,18 @@ def test_evaluate_compares_methods_over_seeds(succeed):
     assert not list(Path("runs").glob("*/*"))  # finished runs leave no checkpoint behind
 
 
+def test_exits_are_rows_and_a_table(succeed):
+    text = succeed(*EVALUATE, "--exits")
+    facts = json.loads(succeed(*EVALUATE, "--exits", "--json"))
+    table = rows("exits").astype({"depth": int, "test_error": float})
+    means = 100 * table.groupby(["decoupling", "depth"])["test_error"].mean()
+    shown = {(line["decoupling"], line["depth"]): line["mean"] for line in facts["exits"]}
+    assert shown == pytest.approx(means.to_dict()) and set(shown) == {("3:mlp_sr", 1), ("3:mlp_sr", 2), ("uncut", 1)}
+    for line in facts["exits"]:
+        assert f"{line['mean']:.2f}" in text and f"{line['macs']:,}" in text and line["n"] == 2
+    assert "results/exits.csv" in text and "stopping after each block" not in succeed(*EVALUATE)
+
+
 def test_the_same_command_again_adds_nothing_and_says_so(call):
     _, out, err = call(*EVALUATE)
     before = Path("results/evaluate.csv").read_bytes()
