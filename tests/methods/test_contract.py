@@ -89,7 +89,7 @@ def recipe(method: Method) -> dict[str, Any]:
     """Iterations, learning rate and optimizer. Associated Learning has Adam, as in all its codes, and more iterations, since
     a deeper code says the label only once those before it do."""
     if isinstance(method, AL):
-        return {"iterations": 100, "lr": 0.003, "optimizer": "adam"}
+        return {"iterations": 150, "lr": 0.003, "optimizer": "adam"}
     if method.net.shapes[0] == TEXTS:  # words learn only where they occur
         return {"iterations": 60, "lr": 0.1}
     return {"iterations": 30, "lr": 0.05}
