@@ -498,12 +498,11 @@ def adapted(problem: Problem, text: str) -> Decoupling:
 def check_searchable(problem: Problem) -> None:
     """Refuse a search whose answer the method would ignore, and heads that it cannot learn with."""
     point = next(decoupling for decoupling in problem.space.enumerate() if decoupling.cuts or problem.space.size == 1)
-    for head in problem.space.heads:
-        problem.adapt(point.with_head(head))
-    trained = problem.adapt(point)
-    if trained.cuts != point.cuts or (len(problem.space.heads) > 1 and trained != point):
-        raise UserError(f"method {problem.method} trains '{trained}' when '{point}' is asked for, so this search would have "
-                        f"no effect; choose another method, or a space with one head, in which only the cuts are searched")
+    for asked in [point.with_head(head) for head in problem.space.heads]:
+        trained = problem.adapt(asked)
+        if trained.cuts != asked.cuts or (len(problem.space.heads) > 1 and trained != asked):
+            raise UserError(f"method {problem.method} trains '{trained}' when '{asked}' is asked for, so this search would have "
+                            f"no effect; choose another method, or a space with one head, in which only the cuts are searched")
 
 
 def next_command(options: argparse.Namespace, found: Decoupling) -> str:

@@ -499,6 +499,7 @@ def test_a_configuration_that_does_not_hold(refused, file, said):
     (("search", "--strategy", "no_such_module.Strategy"), "PYTHONPATH"),
     (("search", "--method", "backprop"), "no effect"),
     (("search", "--method", "al"), "a space with one head"),
+    (("search", "--method", "al", "--space", "small(heads=[none,linear])"), "a space with one head"),
     (("search", "--space", "small(heads=none)"), "has none at a cut; name one, such as linear"),
     (("search", "--space", "small(heads=[linear,'0c1f(embedding=True)'])"), "embedding=True"),
     (("search", "--evaluator", "tabular"), "path"),
