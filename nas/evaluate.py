@@ -20,7 +20,7 @@ from nas.problem import Problem, Report, Score
 from nas.profile import cost, timed
 from nas.provenance import device_name, provenance
 from nas.results import Cell, ResultsLog
-from nas.task_data import Batches
+from nas.task_data import Batches, Part
 from spaces.decoupling import Decoupling
 
 EVAL_BATCH_SIZE = 512
@@ -79,8 +79,10 @@ class Evaluator:
         row |= self._costs(decoupling)
         try:
             trained = self._train(decoupling, folder)
-            row |= self._scores(trained)
-            self._log_exits(asked, trained.method)
+            test = problem.data.test() if self.test else None
+            row |= self._scores(trained, test)
+            if self.exits:
+                self._log_exits(self.exits, asked, trained.method, test)
         except Diverged as diverged:
             row |= {"status": f"diverged: {diverged}", "validation_error": 1.0, "validation_loss": None}
         row |= problem.data.facts(problem.results)
@@ -114,7 +116,7 @@ class Evaluator:
             "pipeline_speedup_bound": costs.pipeline_speedup_bound,
         }
 
-    def _scores(self, trained: Trained) -> dict[str, Cell]:
+    def _scores(self, trained: Trained, test: Part | None) -> dict[str, Cell]:
         problem, data = self.problem, self.problem.data
         row: dict[str, Cell] = {
             "status": "ok",
@@ -125,8 +127,7 @@ class Evaluator:
             "epochs": problem.settings.iterations / self.batches.num_batches,
             "step_seconds": trained.step_seconds,
         }
-        if self.test:
-            test = data.test()
+        if test is not None:
             read = partial(data.eval_batches, test, EVAL_BATCH_SIZE)
             error, loss = error_and_loss(trained.method, read(), problem.settings.precision)
             row |= {"test_error": error, "test_loss": loss}
@@ -140,20 +141,18 @@ class Evaluator:
         found = (self.exits.find(self.key(decoupling) | {"depth": depth}) for depth in depths) if self.exits else ()
         return [row for row in found if row]
 
-    def _log_exits(self, asked: Decoupling, method: Method) -> None:
-        """A row for each exit that has none yet, as after a crash between these rows and the run's own."""
-        if self.exits is None:
-            return
+    def _log_exits(self, log: ResultsLog, asked: Decoupling, method: Method, test: Part) -> None:
+        """A row for each exit that has none yet; some are there after a crash between these rows and the run's own."""
         problem, data, key = self.problem, self.problem.data, self.key(asked)
         costs = exit_costs(lambda: problem.build(problem.adapt(asked)), data.input_shape)
         scores = [exit_scores(method, data.eval_batches(part, EVAL_BATCH_SIZE), problem.settings.precision)
-                  for part in (data.validation, data.test())]
+                  for part in (data.validation, test)]
         rows = [
             {**key, "depth": depth, "num_blocks": method.num_stages, **asdict(own), "validation_error": validation[0],
              "validation_loss": validation[1], "test_error": test[0], "test_loss": test[1], "commit": self.provenance["commit"]}
             for depth, (own, validation, test) in enumerate(zip(costs, *scores, strict=True), start=1)
         ]
-        self.exits.append_all([row for row in rows if not self.exits.find(key | {"depth": row["depth"]})])
+        log.append_all([row for row in rows if not log.find(key | {"depth": row["depth"]})])
 
 
 def read_score(row: Mapping[str, str]) -> Score:

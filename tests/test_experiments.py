@@ -23,11 +23,15 @@ from spaces.named import read_space
 from spaces.network import PixelScale
 from spaces.space import SearchSpace
 from spaces.splits import read_decoupling
+from spaces.tokens import TextShape
 
 FOLDER = Path(run.__file__).with_name("experiments")
 RECIPES = sorted(FOLDER.glob("*.yaml"))
-SHAPES = {"cifar10": (3, 32, 32), "svhn": (3, 32, 32), "stl10": (3, 96, 96), "imagenet": (3, 224, 224)}
-CLASSES = {"cifar10": 10, "svhn": 10, "stl10": 10, "imagenet": 1000}
+SHAPES: dict[str, tuple[int, ...]] = {
+    "cifar10": (3, 32, 32), "svhn": (3, 32, 32), "stl10": (3, 96, 96), "imagenet": (3, 224, 224),
+    "ag_news": TextShape(128, 500), "dbpedia_14": TextShape(128, 500), "imdb": TextShape(256, 500),
+}
+CLASSES = {"cifar10": 10, "svhn": 10, "stl10": 10, "imagenet": 1000, "ag_news": 4, "dbpedia_14": 14, "imdb": 2}
 RUNS = {  # a seed, from the commands of the released code (local_learning.md 4.3)
     "contsup_table1": 4, "contsup_table2": 16, "contsup_table3_cifar10": 8, "contsup_table3_stl10": 8, "contsup_table3_svhn": 8,
     "contsup_figure4_resnet32": 4, "contsup_figure4_resnet110": 3, "contsup_figure5": 44, "contsup_table4": 12,
@@ -45,8 +49,8 @@ class Network:
     decoupling: Decoupling
     checkpoint_units: bool
 
-    def build(self, shape: tuple[int, int, int]) -> Method:
-        """The method on its network for images of this shape, on the current default device."""
+    def build(self, shape: tuple[int, ...]) -> Method:
+        """The method on its network for inputs of this shape, on the current default device."""
         net = space_for(self.space, shape, CLASSES[self.task]).build(
             self.decoupling, checkpoint_units=self.checkpoint_units, pixels=PixelScale((0.5,) * 3, (0.25,) * 3),
             head_lookahead=method_class(self.method).head_lookahead)
@@ -54,7 +58,7 @@ class Network:
 
 
 @cache
-def space_for(text: str, shape: tuple[int, int, int], classes: int) -> SearchSpace:
+def space_for(text: str, shape: tuple[int, ...], classes: int) -> SearchSpace:
     return read_space(text, shape, classes)
 
 
@@ -80,7 +84,7 @@ def settings(path: Path) -> TrainingSettings:
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_the_networks_of_a_recipe_take_their_first_step(path, stepped):
-    """On random images of 16 x 16 (VGG: 32 x 32); those for ImageNet at its size, without storage.
+    """On random images of 16 x 16 (VGG: 32 x 32), or on random words; those for ImageNet at its size, without storage.
 
     A network that differs from one of an earlier recipe only in its task, and so in the lambdas, is not stepped again.
     """
@@ -100,11 +104,17 @@ def test_the_networks_of_a_recipe_take_their_first_step(path, stepped):
 
 def take_first_step(network: Network, settings: TrainingSettings) -> None:
     """One iteration: a finite loss a block, and every stage learns."""
-    side = 32 if network.space.startswith("vgg") else 16
-    method = network.build((3, side, side))
+    shape = SHAPES[network.task]
+    if isinstance(shape, TextShape):
+        x = torch.randint(1, shape.num_words, (2, 12))
+    else:
+        side = 32 if network.space.startswith("vgg") else 16
+        shape = (3, side, side)
+        x = torch.rand(2, *shape)
+    method = network.build(shape)
     trainer = Trainer(method, settings, seed=0, device=torch.device("cpu"))
     before = [[parameter.detach().clone() for parameter in method.stage_parameters(k)] for k in range(method.num_stages)]
-    losses = trainer.step(torch.rand(2, 3, side, side), torch.ones(2, dtype=torch.long), iteration=0)
+    losses = trainer.step(x, torch.ones(2, dtype=torch.long), iteration=0)
     assert len(losses) == network.decoupling.num_blocks and torch.stack(losses).isfinite().all()
     for k, old in enumerate(before):
         moved = [not torch.equal(*pair) for pair in zip(old, method.stage_parameters(k), strict=True)]

@@ -179,7 +179,7 @@ def test_a_search_that_a_table_answers(succeed, refused):
     space = ("--space", "small(width=0.25,num_blocks=2,heads=[linear])", "--iterations", "2", "--batch-size", "32")
     points = [f"{gap}:linear" for gap in range(1, 6)]
     succeed("evaluate", *space, "--decoupling", *points, "--methods", "dgl", "--seeds", "1", "--results", "tables")
-    table = pd.read_csv("tables/evaluate.csv")
+    table = pd.read_csv("tables/evaluate.csv", dtype={"commit": str})  # 83003e2 is no number
     best = table.loc[table["validation_error"].idxmin()]
     search = ("search", *space, "--task", "digits", "--evaluator", "tabular(path='tables/evaluate.csv')")
     text = succeed(*search, "--strategy", "exhaustive")
@@ -289,6 +289,18 @@ def test_evaluate_compares_methods_over_seeds(succeed):
         assert f"{line['mean']:.2f}" in text and f"{line['std']:.2f}" in text and line["n"] == 2
     assert facts["csv"] in text and facts["new_rows"] == 0
     assert not list(Path("runs").glob("*/*"))  # finished runs leave no checkpoint behind
+
+
+def test_exits_are_rows_and_a_table(succeed):
+    text = succeed(*EVALUATE, "--exits")
+    facts = json.loads(succeed(*EVALUATE, "--exits", "--json"))
+    table = rows("exits").astype({"depth": int, "test_error": float})
+    means = 100 * table.groupby(["decoupling", "depth"])["test_error"].mean()
+    shown = {(line["decoupling"], line["depth"]): line["mean"] for line in facts["exits"]}
+    assert shown == pytest.approx(means.to_dict()) and set(shown) == {("3:mlp_sr", 1), ("3:mlp_sr", 2), ("uncut", 1)}
+    for line in facts["exits"]:
+        assert f"{line['mean']:.2f}" in text and f"{line['macs']:,}" in text and line["n"] == 2
+    assert "results/exits.csv" in text and "stopping after each block" not in succeed(*EVALUATE)
 
 
 def test_the_same_command_again_adds_nothing_and_says_so(call):

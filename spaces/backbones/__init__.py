@@ -18,6 +18,6 @@ BACKBONES: Table[Backbone] = Table("backbone", {
     "resnet18": resnet18, "resnet34": resnet34, "resnet50": resnet50, "resnet101": resnet101, "resnet152": resnet152,
     "resnet32": resnet32, "resnet56": resnet56, "resnet110": resnet110,
     "small": small,
-    "linear": text_linear, "lstm": text_lstm, "transformer": text_transformer,
     "al_cnn": al_cnn, "al_vgg": al_vgg, "al_resnet18": al_resnet18,
+    "linear": text_linear, "lstm": text_lstm, "transformer": text_transformer,
 })

@@ -152,6 +152,8 @@ def test_an_ensemble_of_heads_that_give_no_logits_is_a_user_error(tmp_path: Path
     compare(tmp_path, ["infopro"], ensemble=2)
     with pytest.raises(UserError, match=r"those of infopro\(loss=contrast.* give none"):
         compare(tmp_path, ["dgl", "infopro(loss=contrast)"], ensemble=2)
+    with pytest.raises(UserError, match=r"leave --ensemble and --exits, or the method, out"):
+        compare(tmp_path, ["infopro(loss=contrast)"], exits=ResultsLog(tmp_path / "exits.csv"))
 
 
 def test_leaves_to_another_process_what_it_trains_and_waits_for_it_last(tmp_path: Path, scripted: Scripted) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from methods import training
 from methods.settings import TrainingSettings
+from methods.table import METHODS
 from nas import evaluate
 from nas.claim import Claim
 from nas.evaluate import Evaluator, ensemble_error
@@ -231,8 +233,49 @@ def test_with_test_it_is_read_once_after_training(problem: Problem, monkeypatch:
         return trained
 
     monkeypatch.setattr(evaluate, "train", train)
-    make(replace(problem, data=replace(problem.data, read_test=read)), ensemble=3)(POINT)
+    exits = ResultsLog(problem.results / "exits.csv")
+    make(replace(problem, data=replace(problem.data, read_test=read)), ensemble=3, exits=exits)(POINT)
     assert events == ["trained", "test"]
+
+
+@pytest.mark.parametrize("method", ["dgl(label_smoothing=0.1)", str(METHODS.resolve("al"))])
+def test_each_exit_is_the_network_that_ends_there(problem: Problem, method: str) -> None:
+    """Errors sample by sample; the cost of a depth that is the last is the whole network's."""
+    problem = replace(problem, method=method)
+    exits = ResultsLog(problem.results / "exits.csv")
+    evaluator = make(problem, exits=exits)
+    row = evaluator.run(POINT)
+    rows = evaluator.exit_rows(POINT)
+    assert [(int(exit["depth"]), int(exit["units"])) for exit in rows] == [(1, 2), (2, 4), (3, 6)]
+    assert rows == exits.rows() and all(exit["commit"] == row["commit"] for exit in rows)
+    assert (rows[-1]["params"], rows[-1]["macs"]) == (row["params"], row["macs"])
+    trained = evaluator._train(problem.adapt(POINT), problem.runs / "again").method.eval()
+    for depth, exit in enumerate(rows):
+        for name, part in (("test", problem.data.test()), ("validation", problem.data.validation)):
+            logits = torch.cat([list(trained.exits(x))[depth] for x, _ in problem.data.eval_batches(part, 1)])
+            y = torch.cat([y for _, y in problem.data.eval_batches(part, 1)])
+            assert float(exit[f"{name}_error"]) == pytest.approx((logits.argmax(1) != y).double().mean().item())
+            assert float(exit[f"{name}_loss"]) == pytest.approx(F.cross_entropy(logits, y).item(), rel=1e-4)
+    assert float(rows[-1]["test_error"]) == float(row["test_error"])
+    macs = [int(exit["macs"]) for exit in rows]
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        next(trained.exits(torch.zeros(1, 2, 8, 8)))
+    assert 2 * macs[0] == counter.get_total_flops() and macs == sorted(macs)
+
+
+def test_exits_of_a_run_that_was_cut_short_are_not_written_twice(problem: Problem) -> None:
+    exits = ResultsLog(problem.results / "exits.csv")
+    make(problem, exits=exits)(POINT)
+    (problem.results / "rows.csv").unlink()  # as if killed before the run's own row
+    make(problem, exits=exits)(POINT)
+    assert len(exits.rows()) == 3
+
+
+def test_a_run_with_exits_is_another_than_one_without(problem: Problem) -> None:
+    make(problem)(POINT)
+    exits = ResultsLog(problem.results / "exits.csv")
+    make(problem, exits=exits)(POINT)
+    assert [row.get("exits", "") for row in make(problem).log.rows()] == ["", "True"] and len(exits.rows()) == 3
 
 
 def test_reports_say_how_far_it_is(problem: Problem) -> None:
