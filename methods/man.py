@@ -49,10 +49,11 @@ class MAN(Method):
         nn.Module.__init__(self)
         kind, of_base = _base(base)
         self.base = kind(net, **of_base)
-        object.__setattr__(self, "net", net)  # its tensors are registered once, as the base's
+        for name, shared in (("net", net), ("lookaheads", self.base.lookaheads)):
+            object.__setattr__(self, name, shared)  # their tensors are registered once, as the base's
         self.label_smoothing, self.momentum = self.base.label_smoothing, momentum
         for k in range(self.num_stages - 1):
-            self.base.lookaheads[k] = Lookahead(_next_unit(net, k), start, bias=bias, scale=scale)
+            self.lookaheads[k] = Lookahead(_next_unit(net, k), start, bias=bias, scale=scale)
 
     @classmethod
     def adapt(cls, decoupling: Decoupling, *, base: str = "dgl", **settings: Any) -> Decoupling:
@@ -69,7 +70,7 @@ class MAN(Method):
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
         """The base's stage, whose head looks through LB and EMA."""
         if k < self.num_stages - 1:
-            self.base.lookaheads[k].follow(_next_unit(self.net, k), self.momentum)  # type: ignore[operator]
+            self.lookaheads[k].follow(_next_unit(self.net, k), self.momentum)  # type: ignore[operator]
         return self.base.stage(k, carry, y)
 
     def reads(self, k: int) -> tuple[int, ...]:

@@ -18,6 +18,7 @@ RECIPE = ("lr", "weight_decay", "optimizer", "schedule")  # a line's own: it may
 TIMED_BY = ("device", "threads", "compile")  # seconds are comparable where these agree
 SHARED = ("backbone", "task", "scale", "epochs",
           *(field.name for field in fields(TrainingSettings) if field.name not in (*LINE, *RECIPE, *TIMED_BY)))
+ASKED = ("ensemble", "exits")  # of a run beside its training; each makes a row of its own
 COUNTS = ("num_blocks", "params", "head_params", "macs", "head_macs", "peak_activation_bytes")
 FIGURES = (*COUNTS, "test_error", "step_seconds", "pipeline_speedup_bound")
 NEEDED = (*LINE, "backbone", "task", "seed", "status", *FIGURES)
@@ -80,7 +81,7 @@ def check_comparable(rows: pd.DataFrame) -> None:
         twice = line[line["seed"].duplicated(keep=False)]
         if len(twice):
             twice = twice[twice["seed"] == twice["seed"].iloc[0]]
-            column = next(name for name in (*TIMED_BY, *twice) if twice[name].nunique() > 1)
+            column = next(name for name in (*TIMED_BY, *ASKED, *twice) if name in twice and twice[name].nunique() > 1)
             raise UserError(f"a seed counts once, but seed {twice['seed'].iloc[0]} of {method} on '{point}' came "
                             f"{len(twice)} times; {column} is {listed(twice[column])}" + narrowed(twice, column))
 

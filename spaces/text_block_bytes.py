@@ -12,7 +12,7 @@ from spaces.activations import PeakMemory
 from spaces.heads import HEADS
 from spaces.network import Block
 from spaces.space import SearchSpace
-from spaces.tokens import Activation, example_input
+from spaces.tokens import Activation, example_input, pooled
 
 _BATCH = 2**14  # large, so that texts and not the vocabulary's gradient decide where the peak lies
 
@@ -39,7 +39,7 @@ def text_block_bytes(space: SearchSpace, head: str, *, checkpoint_units: bool = 
         block = Block([template.units[i] for i in range(start, stop)], checkpoint_units=checkpoint_units)
         with PeakMemory(leave_out=[*block.parameters(), *judge.parameters()]) as memory:
             h = block(h)
-            judge(h).sum().backward()
+            pooled(judge(h)).sum().backward()  # logits, or a block without a head, of which bridges take the mean
         block.zero_grad(set_to_none=True)
         return memory.peak + sum(storage.nbytes() for storage in held)
 

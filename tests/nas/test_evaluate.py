@@ -238,7 +238,7 @@ def test_with_test_it_is_read_once_after_training(problem: Problem, monkeypatch:
     assert events == ["trained", "test"]
 
 
-@pytest.mark.parametrize("method", ["dgl(label_smoothing=0.1)", str(METHODS.resolve("al"))])
+@pytest.mark.parametrize("method", [str(METHODS.resolve(name)) for name in ("dgl", "al", "man", "contsup")])
 def test_each_exit_is_the_network_that_ends_there(problem: Problem, method: str) -> None:
     """Errors sample by sample; the cost of a depth that is the last is the whole network's."""
     problem = replace(problem, method=method)

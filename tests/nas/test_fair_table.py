@@ -194,6 +194,13 @@ def test_a_seed_that_came_twice_is_refused_with_what_differs(path):
     assert [line.test_error for line in fair_table(read_rows([file], ["device=GPU B"])).lines] == [20.0]
 
 
+def test_a_seed_with_and_without_exits_is_refused_by_what_was_asked_for(path):
+    """Not by seconds, which differ between any two runs."""
+    file = path({"step_seconds": 0.1}, {"step_seconds": 0.2, "exits": "True"})
+    assert "exits is empty, True; narrow with --where 'exits='" in refusal(file)
+    assert len(fair_table(read_rows([file], ["exits="])).lines) == 1
+
+
 def test_rows_without_a_test_error_are_refused(path):
     assert "1 rows never saw" in refusal(path({"test_error": ""}, BACKPROP))
 

@@ -1,6 +1,8 @@
 """What text networks cost: MACs by hand, memory against real steps and in balanced splits, and that fused attention stays."""
 
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 from itertools import combinations, pairwise
 from typing import Any
 
@@ -8,7 +10,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from methods.al import AL
 from methods.dgl import DGL
+from methods.method import Method
 from methods.settings import TrainingSettings
 from methods.table import METHODS
 from methods.training import Trainer
@@ -19,6 +23,7 @@ from spaces.activations import PeakMemory
 from spaces.attention import FUSED_ON_CPU
 from spaces.decoupling import Decoupling
 from spaces.named import read_space
+from spaces.network import DecoupledNet
 from spaces.space import SearchSpace
 from spaces.splits import block_bytes, read_decoupling
 from spaces.tokens import PADDING, TextShape
@@ -102,15 +107,16 @@ def test_block_bytes_are_what_the_whole_networks_training_step_takes(text: str, 
         assert ours == pytest.approx([block.activation_bytes for block in found.blocks], abs=3 * 4 * CLASSES + 1)
 
 
+@pytest.mark.parametrize(("head", "method"), [("linear", DGL), ("none", partial(AL, label_dim=1))])
 @pytest.mark.parametrize("text", SPACES)
-def test_balanced_is_the_best_of_all(text: str) -> None:
+def test_balanced_is_the_best_of_all(text: str, head: str, method: Callable[[DecoupledNet], Method]) -> None:
     space = space_of(text)
 
     def peak(cuts: tuple[int, ...]) -> int:
-        point = Decoupling(cuts, ("linear",) * len(cuts))
-        return cost(lambda: DGL(space.build(point)), SHAPE, CLASSES, 2**12).peak_activation_bytes
+        point = Decoupling(cuts, (head,) * len(cuts))
+        return cost(lambda: method(space.build(point)), SHAPE, CLASSES, 2**12).peak_activation_bytes
 
-    found = read_decoupling("balanced(3,head=linear)", space, None).cuts
+    found = read_decoupling(f"balanced(3,head={head})", space, None).cuts
     assert peak(found) == min(map(peak, combinations(space.gaps, 2)))
 
 
