@@ -531,7 +531,8 @@ def say_where(problem: Problem, options: argparse.Namespace) -> None:
     threads = f", {options.threads} thread{'s' if options.threads > 1 else ''} a process" if problem.device.type == "cpu" else ""
     sharing = "; start the same command again to share the work" if options.command == "evaluate" else ""
     trial = f", a trial of scale {problem.scale:g}" if problem.scale else ""
-    print(f"on {problem.device}{threads}, channels-last, {problem.settings.precision}{trial}{sharing}", file=sys.stderr)
+    layout = ", channels-last" if problem.data.pixels else ""
+    print(f"on {problem.device}{threads}{layout}, {problem.settings.precision}{trial}{sharing}", file=sys.stderr)
 
 
 def command_line() -> str:

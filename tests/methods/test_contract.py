@@ -334,7 +334,8 @@ def test_only_one_block_is_in_memory_at_a_time(method: Method) -> None:
             loss.backward()
         stages.append(memory.peak)
     scalars = 16 * method.num_stages
-    masks = x.numel() * method.num_stages if method.net.shapes[0] == TEXTS else 0  # stages share one, copies do not
+    # Stages share a mask, copies do not; and a loss that reads no token of an LSTM's keeps in which order they were read.
+    masks = x.numel() * (method.num_stages + 8) if method.net.shapes[0] == TEXTS else 0
     assert peak(method, method.losses(x, y), at_once=False) == pytest.approx(max(stages), abs=scalars + masks)
     if method.num_stages > 1 and len(method.net.shapes[-1]) > 1:  # once tokens are pooled, the first block is nearly all
         assert max(stages) < 0.8 * peak(method, method.losses(x, y), at_once=True)

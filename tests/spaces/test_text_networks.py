@@ -19,7 +19,6 @@ from spaces.component import Component
 from spaces.errors import UserError
 from spaces.heads import HEADS
 from spaces.named import read_space
-from spaces.packing import packed
 from spaces.space import SearchSpace
 from spaces.tokens import PADDING, Activation, TextShape, Tokens, combined, numbers, pooled
 
@@ -111,7 +110,7 @@ def test_what_lies_at_padding_is_not_read(name):
         h = unit(h)
 
 
-def test_a_packed_lstm_is_torchs_own_on_each_text_alone():
+def test_lstm_units_are_torchs_own_on_each_text_alone():
     torch.manual_seed(0)
     first, second = space_of("lstm").build_backbone().units[1:]
     values = torch.randn(len(LENGTHS), 6, 7)
@@ -124,14 +123,6 @@ def test_a_packed_lstm_is_torchs_own_on_each_text_alone():
         torch.testing.assert_close([part[:, i:i + 1] for part in found.state], [hidden, cell])
         # the forward direction ends at the last token, the backward one at the first
         torch.testing.assert_close(hidden[:, 0].flatten(), torch.cat([expected[0, -1, :3], expected[0, 0, 3:]]))
-
-
-def test_packing_is_torchs_own():
-    values, mask = torch.randn(len(LENGTHS), 6, 2), torch.arange(6) < torch.tensor(LENGTHS)[:, None]
-    ours, unpack = packed(values, mask)
-    theirs = nn.utils.rnn.pack_padded_sequence(values, torch.tensor(LENGTHS), batch_first=True, enforce_sorted=False)
-    assert torch.equal(ours.data, theirs.data) and torch.equal(ours.batch_sizes, theirs.batch_sizes)
-    assert torch.equal(unpack(ours.data), values.masked_fill(~mask[..., None], 0))
 
 
 def test_without_positions_the_order_of_words_does_not_matter_and_with_them_it_does():
