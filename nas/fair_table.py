@@ -22,7 +22,7 @@ class Line:
     """One method on one decoupling over n seeds.
 
     Errors are in percent, and a run that diverged counts as 100 % wrong. `interval` is half the width of the 95 %
-    interval (Student's t), None for one seed. Parameters, and MACs of one image, are those of inference, and those of
+    interval (Student's t), None for one seed. Parameters, and MACs of one sample, are those of inference, and those of
     training with its heads. Step seconds and the bound on pipeline speed-up are medians over the seeds, None where
     nothing was measured or where rows were measured in ways that do not compare.
     """
@@ -108,8 +108,8 @@ def written(fair: FairTable) -> str:
 
 
 WIDTH = 110
-LEGEND = ("test error: mean, and half its 95 % interval, over n seeds. Parameters (thousands) and MACs (millions, of one image): "
-          "of inference, then of training with the heads. bound: what a pipeline of the blocks can gain at most.")
+LEGEND = ("test error: mean, and half its 95 % interval, over n seeds. Parameters (thousands) and MACs (millions, of one "
+          "sample): of inference, then of training with the heads. bound: what a pipeline of the blocks can gain at most.")
 
 
 def _heading(point: Decoupling) -> str:

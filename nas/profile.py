@@ -24,8 +24,8 @@ from spaces.tokens import example_input
 @dataclass(frozen=True)
 class BlockCost:
     """One stage: its block, with what else of it runs at inference, and its head, with what else only training needs.
-    MACs are of one image's forward pass, `head_macs` of all that inference leaves out; activation bytes are an
-    image's peak in the stage's training step; `reads` are the other stages whose weights it reads in training; seconds
+    MACs are of one sample's forward pass, `head_macs` of all that inference leaves out; activation bytes are a
+    sample's peak in the stage's training step; `reads` are the other stages whose weights it reads in training; seconds
     are the median of a training step of the stage, None where nothing was run."""
 
     units: int
@@ -40,7 +40,7 @@ class BlockCost:
 
 @dataclass(frozen=True)
 class Cost:
-    """A whole network. `params` and `macs` (of one image) are those of inference, of the whole path to the logits;
+    """A whole network. `params` and `macs` (of one sample) are those of inference, of the whole path to the logits;
     `peak_activation_bytes` is of one training step, a stage at a time, of a batch of `batch_size`."""
 
     blocks: tuple[BlockCost, ...]
@@ -56,7 +56,7 @@ class Cost:
 
     @property
     def head_macs(self) -> int:
-        """Multiply-accumulates of one image in what only training needs."""
+        """Multiply-accumulates of one sample in what only training needs."""
         return sum(block.macs + block.head_macs for block in self.blocks) - self.macs
 
     @property
@@ -131,7 +131,7 @@ def _peaks(method: Method, x: torch.Tensor, y: torch.Tensor) -> list[int]:
 
 
 def macs_of(batch_size: int, run: Callable[..., Any], *given: Any) -> tuple[int, Any]:
-    """MACs of one image of the batch in `run(*given)`, and what comes out."""
+    """MACs of one sample of the batch in `run(*given)`, and what comes out."""
     with FlopCounterMode(display=False, custom_mapping={FUSED_ON_CPU: _attention_flops}) as counter, torch.no_grad():
         result = run(*given)
     return counter.get_total_flops() // 2 // batch_size, result

@@ -129,7 +129,7 @@ def pareto_table(front: Sequence[Evaluated]) -> str:
 
 def cost_table(cost: Cost, decoupling: Decoupling) -> str:
     """One line a block, and the totals."""
-    header = ["block", "units", "params", "MACs", "head params", "head MACs", "KiB/image", "ms/step", "share %", "head"]
+    header = ["block", "units", "params", "MACs", "head params", "head MACs", "KiB/sample", "ms/step", "share %", "head"]
     heads = [*decoupling.heads, "classifier"]
     lines = []
     for k, (block, share) in enumerate(zip(cost.blocks, cost.shares, strict=True)):
@@ -137,7 +137,7 @@ def cost_table(cost: Cost, decoupling: Decoupling) -> str:
         lines.append([str(k), str(block.units), f"{block.params:,}", f"{block.macs:,}", f"{block.head_params:,}",
                       f"{block.head_macs:,}", f"{block.activation_bytes / 1024:.0f}", milliseconds, f"{100 * share:.1f}",
                       heads[k]])
-    totals = (f"inference: {cost.params:,} params, {cost.macs:,} MACs an image; heads, decoders and all else that is "
+    totals = (f"inference: {cost.params:,} params, {cost.macs:,} MACs a sample; heads, decoders and all else that is "
               f"only for training: {cost.head_params:,} params ({100 * cost.training_only:.1f} % of all), "
               f"{cost.head_macs:,} MACs\npeak activations of a step at batch size {cost.batch_size}: "
               f"{cost.peak_activation_bytes / 2**20:.1f} MiB (float32)\npipeline speed-up bound (total over largest "

@@ -153,7 +153,7 @@ def test_the_cost_table_shows_each_block_and_the_totals():
     text = cost_table(Cost(BLOCKS, 64, 3 * 2**19, params=1580, macs=15_000), Decoupling((2,), ("conv(depth=1)",)))
     first, second = read("\n".join(text.splitlines()[:4]))
     assert first == {"block": "0", "units": "2", "params": "1,500", "MACs": "3,000", "head params": "250", "head MACs": "1,000",
-                     "KiB/image": "4", "ms/step": "3.0", "share %": "75.0", "head": "conv(depth=1)"}
+                     "KiB/sample": "4", "ms/step": "3.0", "share %": "75.0", "head": "conv(depth=1)"}
     assert (second["head"], second["share %"], second["ms/step"], second["MACs"]) == ("classifier", "25.0", "1.0", "12,000")
     totals = "\n".join(text.splitlines()[4:])
     for fact in ("inference: 1,580 params, 15,000 MACs", "training: 250 params (13.7 % of all), 1,000 MACs",
