@@ -533,6 +533,8 @@ def say_where(problem: Problem, options: argparse.Namespace) -> None:
     trial = f", a trial of scale {problem.scale:g}" if problem.scale else ""
     layout = ", channels-last" if problem.data.pixels else ""
     print(f"on {problem.device}{threads}{layout}, {problem.settings.precision}{trial}{sharing}", file=sys.stderr)
+    for note in problem.data.notes:
+        print(note, file=sys.stderr)
 
 
 def command_line() -> str:

@@ -60,6 +60,16 @@ class Images:
     def vectors(self) -> None:
         """Pixels start from no word vectors."""
 
+    @property
+    def content(self) -> dict[str, Cell]:
+        """Of images nothing is taken down."""
+        return {}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """None."""
+        return ()
+
     def facts(self, folder: Path) -> dict[str, Cell]:
         """Nothing that the settings do not say."""
         return {}

@@ -70,6 +70,7 @@ class Problem:
             "backbone": str(self.space.backbone),
             "decoupling": str(decoupling),
             "task": self.task,
+            **self.data.content,
             "seed": self.seed,
             **asdict(self.settings),
             "scale": self.scale,

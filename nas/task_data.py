@@ -50,8 +50,16 @@ class TaskData(Protocol):
     def vectors(self) -> torch.Tensor | None:
         """(num_words, D) word vectors that an embedding starts from; None where there are none."""
 
+    @property
+    def content(self) -> dict[str, Cell]:
+        """What was in files that the task's settings only name, as digests; a part of what makes two evaluations the same."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of the data, a line each."""
+
     def facts(self, folder: Path) -> dict[str, Cell]:
-        """What a row says of the data beside the task's settings; a file that it names is written to `folder`."""
+        """What a row says of the data beside its settings and content; a file that the row names is written to `folder`."""
 
     def test(self) -> Part:
         """Read the test split, onto the device of the others; an unreadable one is a UserError."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -58,12 +60,26 @@ class Texts:
     def to(self, device: torch.device) -> Texts:
         return replace(self, train=self.train.to(device), validation=self.validation.to(device))
 
+    @cached_property
+    def content(self) -> dict[str, Cell]:
+        """The file that `facts` writes the vocabulary to, named after its content, and a digest of the vectors."""
+        vectors = None if self.vectors is None else sha256(self.vectors.numpy().tobytes()).hexdigest()[:16]
+        return {"vocabulary": f"vocabulary_{self.vocabulary.digest}.txt", "vectors": vectors}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How many words there are, and how much of them the vectors cover."""
+        words = f"{len(self.vocabulary):,} words"
+        if self.coverage is None:
+            return (words,)
+        return (f"{words}; vectors for {self.coverage.words:.1%} of them, {self.coverage.tokens:.1%} of the training tokens",)
+
     def facts(self, folder: Path) -> dict[str, Cell]:
-        """The file of the vocabulary, named after its content, how many ids there are, and how much the vectors cover."""
-        path = folder / f"vocabulary_{self.vocabulary.digest}.txt"
+        """How many ids there are, and how much the vectors cover; writes the vocabulary's file."""
+        path = folder / str(self.content["vocabulary"])
         if not path.exists():
             self.vocabulary.save(path)
-        facts: dict[str, Cell] = {"vocabulary": path.name, "num_words": len(self.vocabulary)}
+        facts: dict[str, Cell] = {"num_words": len(self.vocabulary)}
         if self.coverage is not None:
             facts |= {"words_covered": self.coverage.words, "tokens_covered": self.coverage.tokens}
         return facts

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 from collections import Counter
+from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -176,9 +178,20 @@ def test_a_row_names_a_file_that_holds_the_vocabulary(tmp_path: Path) -> None:
     facts = data.facts(tmp_path / "results")
     assert facts == data.facts(tmp_path / "results")
     assert facts["num_words"] == 302 and len(list((tmp_path / "results").iterdir())) == 1
-    assert Vocabulary.read(tmp_path / "results" / str(facts["vocabulary"])) == data.vocabulary
-    covered = Texts(**vars(data) | {"coverage": Coverage(0.5, 0.75)}).facts(tmp_path)
-    assert (covered["words_covered"], covered["tokens_covered"]) == (0.5, 0.75)
+    assert Vocabulary.read(tmp_path / "results" / str(data.content["vocabulary"])) == data.vocabulary
+    covered = replace(data, coverage=Coverage(0.5, 0.75))
+    assert covered.facts(tmp_path)["words_covered"] == 0.5 and covered.facts(tmp_path)["tokens_covered"] == 0.75
+    assert "50.0% of them, 75.0% of the training tokens" in covered.notes[0] and "302 words" in data.notes[0]
+
+
+def test_other_words_and_other_vectors_make_another_evaluation() -> None:
+    data = task()
+    words = replace(data, vocabulary=Vocabulary((*data.vocabulary.words[:-1], "other")))
+    vectors = [replace(data, vectors=torch.full((302, 4), value)) for value in (0.0, 1.0)]
+    contents = [one.content for one in (data, words, *vectors)]
+    assert all(a != b for a, b in combinations(contents, 2)) and task().content == data.content
+
+
 
 
 def test_a_split_travels_to_another_process_and_device() -> None:
