@@ -69,7 +69,7 @@ class Texts:
     @property
     def notes(self) -> tuple[str, ...]:
         """How many words there are, and how much of them the vectors cover."""
-        words = f"{len(self.vocabulary):,} words"
+        words = f"{len(self.vocabulary.words):,} words"
         if self.coverage is None:
             return (words,)
         return (f"{words}; vectors for {self.coverage.words:.1%} of them, {self.coverage.tokens:.1%} of the training tokens",)

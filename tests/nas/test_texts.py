@@ -181,7 +181,7 @@ def test_a_row_names_a_file_that_holds_the_vocabulary(tmp_path: Path) -> None:
     assert Vocabulary.read(tmp_path / "results" / str(data.content["vocabulary"])) == data.vocabulary
     covered = replace(data, coverage=Coverage(0.5, 0.75))
     assert covered.facts(tmp_path)["words_covered"] == 0.5 and covered.facts(tmp_path)["tokens_covered"] == 0.75
-    assert "50.0% of them, 75.0% of the training tokens" in covered.notes[0] and "302 words" in data.notes[0]
+    assert "50.0% of them, 75.0% of the training tokens" in covered.notes[0] and "300 words" in data.notes[0]
 
 
 def test_other_words_and_other_vectors_make_another_evaluation() -> None:

@@ -1,0 +1,76 @@
+"""The command line on a person's own texts: search, evaluate with every exit, and what makes a run another one."""
+
+import gzip
+import json
+import random
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import run
+
+SPACE = ("--space", "lstm(depth=2,embedding=4,hidden=6,num_blocks=[1,3],heads=[linear])", "--task", "texts('.')")
+TRAINING = ("--data-dir", "mine", "--batch-size", "16", "--iterations", "30", "--optimizer", "adam", "--lr", "0.05")
+
+
+def write(part: str, count: int, words: str) -> None:
+    """Texts in which the class has words of its own."""
+    dice = random.Random(part + words)
+    lines = [f"{' '.join(dice.choices(words.split()[2 * (i % 2):][:2], k=dice.randrange(1, 9)))},{i % 2}" for i in range(count)]
+    path = Path("mine") / f"{part}.csv.gz"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(gzip.compress("\n".join(["text,label", *lines, ""]).encode()))
+
+
+@pytest.fixture(autouse=True)
+def mine(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write("train", 80, "good great bad awful")
+    write("test", 30, "good great bad awful")
+    Path("vectors.txt").write_text("good 1 0 0 0\ngreat 1 0 0 0\nbad 0 1 0 0\n", encoding="utf-8")
+
+
+def call(capsys, *argv):
+    code = run.main(list(argv))
+    return code, *capsys.readouterr()
+
+
+def test_texts_from_search_to_exits(capsys):
+    code, out, err = call(capsys, "search", *SPACE, *TRAINING, "--method", "al", "--strategy", "random(trials=2)", "--json")
+    assert code == 0, err
+    found = json.loads(out)["decoupling"]
+    arguments = ("evaluate", *SPACE, *TRAINING, "--embeddings", "vectors.txt", "--decoupling", "layerwise", found, "--seeds", "1",
+                 "--methods", "al", "dgl", "--exits")
+    code, out, err = call(capsys, *arguments)
+    assert code == 0 and "4 words; vectors for 75.0% of them" in err, err
+    runs, exits = (pd.read_csv(f"results/{name}.csv", keep_default_na=False) for name in ("evaluate", "exits"))
+    assert set((Path("results") / runs["vocabulary"][0]).read_text().split()) == {"good", "great", "bad", "awful"}
+    assert len(exits) == runs["num_blocks"].sum() and (exits["test_error"][exits["depth"] == 1] < 0.2).all()
+    assert call(capsys, *arguments)[1] == out and len(pd.read_csv("results/evaluate.csv")) == len(runs)
+
+
+@pytest.mark.parametrize("change", ["words", "vectors"])
+def test_what_lies_in_the_files_makes_a_run_another(capsys, change):
+    arguments = ("evaluate", *SPACE, *TRAINING, "--embeddings", "vectors.txt", "--decoupling", "uncut", "--methods", "dgl",
+                 "--seeds", "1")
+    assert call(capsys, *arguments)[0] == 0
+    if change == "words":
+        write("train", 80, "good great bad horrid")
+    else:
+        Path("vectors.txt").write_text("good 0 0 0 1\n", encoding="utf-8")
+    assert call(capsys, *arguments)[0] == 0
+    assert len(pd.read_csv("results/evaluate.csv")) == 2
+
+
+@pytest.mark.parametrize(("options", "says"), [
+    (("--task", "digits", "--embeddings", "vectors.txt"), "digits has no words"),
+    (("--task", "texts('.',embeddings='vectors.txt')", "--embeddings", "vectors.txt"), "give one of them"),
+    (("--task", "texts('.')", "--embeddings", "nowhere.txt"), "nowhere.txt"),
+    (("--task", "texts('.')", "--space", "small"), "text"),
+    (("--task", "digits", "--space", "lstm"), "text"),
+])
+def test_wrong_combinations_are_one_line(capsys, options, says):
+    space = () if "--space" in options else ("--space", "lstm(embedding=4)")
+    code, out, err = call(capsys, "evaluate", *space, *options, "--data-dir", "mine")
+    assert (code, out) == (2, "") and err.count("\n") == 1 and says in err, err
