@@ -41,6 +41,12 @@ class Evaluator:
         self.command, self.test, self.ensemble, self.exits = command, test, ensemble, exits
         self.labels, self.provenance = dict(labels or {}), provenance()
 
+    @property
+    def _source(self) -> dict[str, Cell]:
+        """What made a row, and on what."""
+        return {**self.provenance, "device": device_name(self.problem.device), "threads": torch.get_num_threads(),
+                "command": self.command}
+
     @cached_property
     def batches(self) -> Batches:
         """The training batches."""
@@ -86,8 +92,7 @@ class Evaluator:
         except Diverged as diverged:
             row |= {"status": f"diverged: {diverged}", "validation_error": 1.0, "validation_loss": None}
         row |= problem.data.facts(problem.results)
-        row |= {**self.provenance, "device": device_name(problem.device), "threads": torch.get_num_threads(),
-                "command": self.command}
+        row |= self._source
         self.log.append(row)
         shutil.rmtree(folder, ignore_errors=True)
         recorded = self.recorded(asked)
@@ -149,7 +154,7 @@ class Evaluator:
                   for part in (data.validation, test)]
         rows = [
             {**key, "depth": depth, "num_blocks": method.num_stages, **asdict(own), "validation_error": validation[0],
-             "validation_loss": validation[1], "test_error": test[0], "test_loss": test[1], "commit": self.provenance["commit"]}
+             "validation_loss": validation[1], "test_error": test[0], "test_loss": test[1], **self._source}
             for depth, (own, validation, test) in enumerate(zip(costs, *scores, strict=True), start=1)
         ]
         log.append_all([row for row in rows if not log.find(key | {"depth": row["depth"]})])

@@ -1,6 +1,5 @@
 """What text networks cost: MACs by hand, memory against real steps and in balanced splits, and that fused attention stays."""
 
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from itertools import combinations, pairwise
@@ -8,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from methods.al import AL
 from methods.dgl import DGL
@@ -128,23 +126,13 @@ def test_every_part_is_timed(text: str) -> None:
     assert all(value > 0 for row in tables.values() for value in row)
 
 
-class Calls(TorchDispatchMode):
-    def __init__(self) -> None:
-        super().__init__()
-        self.of: Counter[Any] = Counter()
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.of[function.overloadpacket] += 1
-        return function(*args, **(kwargs or {}))
-
-
-def test_attention_is_fused_in_training_and_not_where_it_is_differentiated_twice() -> None:
+def test_attention_is_fused_in_training_and_not_where_it_is_differentiated_twice(operator_calls: Any) -> None:
     space = space_of(SPACES[2])
     trainer = Trainer(DGL(space.build(Decoupling())), TrainingSettings(batch_size=4), seed=0, device=CPU)
     x, y = torch.randint(1, SHAPE.num_words, (4, 9)), torch.arange(4)
     x[0, 5:] = PADDING
-    with Calls() as plain:
+    with operator_calls() as plain:
         trainer.step(x, y, 0)
-    with Calls() as twice, twice_differentiable(trainer.method):
+    with operator_calls() as twice, twice_differentiable(trainer.method):
         trainer.step(x, y, 1)
     assert plain.of[FUSED_ON_CPU] == 3 and twice.of[FUSED_ON_CPU] == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from spaces.attention import FUSED_ON_CPU
 from spaces.backbones import BACKBONES
@@ -171,19 +169,9 @@ def test_heads_that_do_not_divide_the_features_are_rounded_up():
     assert num_params(unit) == attention + (50 + 1) * 20 + (20 + 1) * 50 + 3 * 100
 
 
-class Calls(TorchDispatchMode):
-    def __init__(self) -> None:
-        super().__init__()
-        self.of: Counter[Any] = Counter()
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.of[function.overloadpacket] += 1
-        return function(*args, **(kwargs or {}))
-
-
 @pytest.mark.parametrize("device", ["cpu", "meta"])
-def test_attention_is_fused_in_training_and_costs_are_of_the_fused_kernel(device):
-    with torch.device(device), Calls() as calls:
+def test_attention_is_fused_in_training_and_costs_are_of_the_fused_kernel(device, operator_calls):
+    with torch.device(device), operator_calls() as calls:
         backbone = BACKBONES.build("transformer(depth=3,embedding=6,ffn=5)", SHAPE, 3)
         backbone(torch.ones(2, 5, dtype=torch.long)).sum().backward()
     assert calls.of[FUSED_ON_CPU] == 3
