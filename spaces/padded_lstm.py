@@ -18,7 +18,8 @@ def padded_lstm(lstm: nn.LSTM, values: torch.Tensor, mask: torch.Tensor, state: 
 
     `lstm` has one layer and both directions. The second direction reads each text turned round within its own length, so
     that padding comes last for both. There one more feature shuts the input gates and opens the forget gates: the cells
-    stay what they are, to the bit. A packed sequence is as exact, but takes two to four times as long on a CPU.
+    stay what they are, to the bit. A packed sequence is as exact, but on a CPU takes 1.6 to 4.9 times as long
+    (benchmarks/lstm_padding.py).
     """
     at_step, texts = mask.t(), torch.arange(len(mask), device=mask.device)  # time first, as the kernels want it
     last, steps = at_step.sum(0) - 1, torch.arange(len(at_step), device=mask.device)[:, None]
@@ -66,8 +67,8 @@ def _one_way(sequence: torch.Tensor, start: State, weights: list[torch.Tensor], 
 def _shapes_only(sequence: torch.Tensor, start: State, weights: list[torch.Tensor]) -> State:
     """All steps at once, for costs from shapes: a direction's multiplications and what it keeps, in a few calls, where
     torch makes a dozen for each token. The values would be wrong, and the feature that marks padding multiplies nothing.
-    The bytes are those of torch's own kernel, or up to 8 % more; oneDNN's, which float32 takes on a CPU, keeps 1.8 to 2.9
-    times as many, most where D is large beside H."""
+    The bytes are those of torch's own kernel, or up to 8 % more; oneDNN's, which float32 takes on a CPU, keeps 2.0 to 2.9
+    times as many (benchmarks/lstm_padding.py)."""
     weight, recurrent, bias, recurrent_bias = weights
     before, cell = (part.repeat(len(sequence), 1, 1) for part in start)  # of each step
     gates = F.linear(before, recurrent, recurrent_bias).add_(F.linear(sequence[..., :-1], weight[:, :-1], bias))

@@ -247,7 +247,8 @@ def test_each_exit_is_the_network_that_ends_there(problem: Problem, method: str)
     row = evaluator.run(POINT)
     rows = evaluator.exit_rows(POINT)
     assert [(int(exit["depth"]), int(exit["units"])) for exit in rows] == [(1, 2), (2, 4), (3, 6)]
-    assert rows == exits.rows() and all(exit[name] == row[name] for exit in rows for name in ("commit", "torch", "device", "command"))
+    assert rows == exits.rows()
+    assert all(exit[name] == row[name] for exit in rows for name in ("commit", "torch", "device", "command"))
     assert (rows[-1]["params"], rows[-1]["macs"]) == (row["params"], row["macs"])
     trained = evaluator._train(problem.adapt(POINT), problem.runs / "again").method.eval()
     for depth, exit in enumerate(rows):
