@@ -9,6 +9,7 @@ from methods.al import AL
 from methods.auglocal import AugLocal
 from methods.contsup import ContSup
 from methods.dgl import DGL, Backprop
+from methods.early_exit import EarlyExit
 from methods.greedy import Greedy
 from methods.infopro import InfoPro
 from methods.man import MAN
@@ -33,7 +34,7 @@ class MethodTable(Table[Method]):
 
 METHODS: Table[Method] = MethodTable("method", {
     "backprop": Backprop, "dgl": DGL, "predsim": PredSim, "infopro": InfoPro, "contsup": ContSup, "greedy": Greedy,
-    "auglocal": AugLocal, "man": MAN, "al": AL,
+    "auglocal": AugLocal, "man": MAN, "al": AL, "early_exit": EarlyExit,
 })
 
 
@@ -56,6 +57,11 @@ def adapter(spec: str) -> Callable[[Decoupling], Decoupling]:
         return adapted
 
     return adapt
+
+
+def learns_jointly(spec: str) -> bool:
+    """`Method.learns_jointly` of the method that `spec` names, with its settings."""
+    return method_class(spec).learns_jointly(**dict(METHODS.resolve(spec).settings))
 
 
 def method_class(spec: str) -> type[Method]:
