@@ -153,6 +153,6 @@ def _base(spec: str) -> tuple[type[Method], dict[str, Any]]:
     kind = method_class(spec)
     settings = dict(METHODS.resolve(spec).settings)
     if kind.default_head in (None, NO_HEAD) or issubclass(kind, MAN) or kind.learns_jointly(**settings):
-        raise UserError(f"man changes what heads are given, so its base is a method with heads other than man, and each block "
-                        f"learns apart from the next, but {spec} came; try man(base=dgl)")
+        raise UserError("man changes what the heads of blocks that learn apart are given, so its base is a method with "
+                        f"such heads other than man, but {spec} came; try man(base=dgl)")
     return kind, settings
