@@ -48,9 +48,18 @@ class EarlyExit(Method):
 
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
         """All blocks and heads, and the weighted sum of their losses."""
-        last, losses = self.net.num_blocks - 1, []
-        for block in range(last + 1):
+        carry, answers = self.run_exits(carry)
+        return carry, self.exits_loss(answers, y)
+
+    def run_exits(self, carry: Carry) -> tuple[Carry, list[torch.Tensor]]:
+        """What the last block hands on, and the logits (N, classes) of every exit."""
+        answers = []
+        for block in range(self.net.num_blocks):
             carry = self.run_block(block, carry)
-            weight = 1.0 if block == last else self.exit_weight
-            losses.append(weight * self.cross_entropy(self.answer(block, carry), y))
-        return carry, torch.stack(losses).sum()
+            answers.append(self.answer(block, carry))
+        return carry, answers
+
+    def exits_loss(self, answers: list[torch.Tensor], y: torch.Tensor) -> torch.Tensor:
+        """L."""
+        *early, last = (self.cross_entropy(logits, y) for logits in answers)
+        return last + self.exit_weight * sum(early)

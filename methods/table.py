@@ -8,6 +8,7 @@ from collections.abc import Callable
 from methods.al import AL
 from methods.auglocal import AugLocal
 from methods.contsup import ContSup
+from methods.cooperative import Cooperative
 from methods.dgl import DGL, Backprop
 from methods.early_exit import EarlyExit
 from methods.greedy import Greedy
@@ -34,7 +35,7 @@ class MethodTable(Table[Method]):
 
 METHODS: Table[Method] = MethodTable("method", {
     "backprop": Backprop, "dgl": DGL, "predsim": PredSim, "infopro": InfoPro, "contsup": ContSup, "greedy": Greedy,
-    "auglocal": AugLocal, "man": MAN, "al": AL, "early_exit": EarlyExit,
+    "auglocal": AugLocal, "man": MAN, "al": AL, "early_exit": EarlyExit, "cooperative": Cooperative,
 })
 
 

@@ -51,8 +51,8 @@ REFUSED_ON_TEXTS = {
 OF_TEXTS = [f"{name} on {space}" for space, names in [
     ("lstm", (*(name for name in VARIANTS if name not in REFUSED_ON_TEXTS), "infopro(decoder=False)", "contsup(context=R0)",
               "al(pooling=state)")),
-    ("transformer", ("dgl", "predsim", "man", "auglocal", "al", "early_exit")),
-    ("linear", ("dgl", "predsim", "man", "auglocal", "al", "early_exit")),
+    ("transformer", ("dgl", "predsim", "man", "auglocal", "al", "early_exit", "cooperative")),
+    ("linear", ("dgl", "predsim", "man", "auglocal", "al", "early_exit", "cooperative")),
 ] for name in names]
 EVERYWHERE = (*VARIANTS, *OF_TEXTS)
 
@@ -101,10 +101,11 @@ def method(request: pytest.FixtureRequest) -> Method:
     return build(request.param)
 
 
-@pytest.fixture(params=[case for case in EVERYWHERE if parts(case)[0] not in WITHOUT_HEADS])
+@pytest.fixture(params=[case for case in EVERYWHERE if parts(case)[0] not in (*WITHOUT_HEADS, "cooperative")])
 def uncut(request: pytest.FixtureRequest) -> Method:
     """Of methods whose last loss is the classifier's. Associated Learning has no classifier: where others tell a block the
-    label, it tells it the label's code, so no number of cuts makes it backprop."""
+    label, it tells it the label's code, so no number of cuts makes it backprop. Cooperative Learning is three networks, which
+    learn from each other even without a cut."""
     return build(request.param, "uncut")
 
 
