@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from methods.confidence import CONFIDENCES
 from methods.settings import TrainingSettings
-from methods.table import METHODS, method_class
+from methods.table import METHODS, learns_jointly, method_class
 from methods.training import Diverged
 from nas.comparable import read_rows
 from nas.comparison import Comparison
@@ -309,7 +309,7 @@ def show_searches(problem: Problem, searches: list[Searched], front: list[Evalua
     best = front[0]
     if len(searches) > 1:
         print(f"{searches_table(searches)}\n")
-    print(picture(best.decoupling, problem.space.num_units))
+    print(picture(best.decoupling, problem.space.num_units, joint=learns_jointly(problem.method)))
     if facts["plot"]:
         print(f"\n{pareto_table(front)}")
     print(f"\nfound       {best.decoupling}")
@@ -383,7 +383,7 @@ def run_profile(options: argparse.Namespace) -> None:
         print(json.dumps(facts | {"method": problem.method, "decoupling": str(decoupling)}))
         return
     say_where(problem, options)
-    print(f"{problem.method}\n\n{picture(decoupling, problem.space.num_units)}\n")
+    print(f"{problem.method}\n\n{picture(decoupling, problem.space.num_units, joint=learns_jointly(problem.method))}\n")
     print(cost_table(costs, decoupling))
 
 

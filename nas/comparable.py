@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from methods.settings import TrainingSettings
+from methods.table import learns_jointly
 from nas.results import ResultsLog
 from spaces.decoupling import Decoupling
 from spaces.errors import UserError, unknown
@@ -68,10 +69,10 @@ def check_comparable(rows: pd.DataFrame) -> None:
     if differing := [column for column in SHARED if disagree(rows[column])]:
         raise UserError(f"rows of one table agree in {', '.join(differing)}, but " + "; ".join(
             f"{column} is {listed(rows[column])}" for column in differing) + narrowed(rows, differing[0]))
-    for point, num_blocks in rows[["decoupling", "num_blocks"]].itertuples(index=False):
-        if Decoupling.parse(point).num_blocks != num_blocks:
-            raise UserError(f"K counts the blocks that no gradient joins, one more than the cuts, but num_blocks is "
-                            f"{num_blocks} where decoupling is '{point}'; leave these rows out with --where num_blocks=K")
+    for method, point, num_blocks in rows[["method", "decoupling", "num_blocks"]].drop_duplicates().itertuples(index=False):
+        if Decoupling.parse(point).num_blocks != num_blocks and not (num_blocks == 1 and learns_jointly(method)):
+            raise UserError(f"K counts the blocks that no gradient joins, one more than the cuts, but num_blocks is {num_blocks} "
+                            f"where {method} has '{point}'; leave these rows out with --where num_blocks=K")
     if count := int((rows["test_error"].isna() & (rows["status"] == "ok")).sum()):
         raise UserError(f"compare is about the test split, which {count} rows never saw; give the evaluate.csv")
     for (method, _, point), line in rows.groupby(list(LINE), sort=False):

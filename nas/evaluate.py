@@ -88,7 +88,7 @@ class Evaluator:
         decoupling = problem.adapt(asked)
         folder = self.run_folder(asked)
         row: dict[str, Cell] = {**self.labels, **self.key(asked), "run": folder.name}
-        row |= {"space": str(problem.space.spec), "num_blocks": decoupling.num_blocks}
+        row["space"] = str(problem.space.spec)
         row |= self._costs(decoupling)
         try:
             trained = self._train(decoupling, folder)
@@ -128,6 +128,7 @@ class Evaluator:
         plain = replace(problem.settings, compile="no")  # compiling twice would cost more than it tells
         costs = timed(costs, problem.build(decoupling), plain, x, y, device=problem.device)
         return {
+            "num_blocks": len(costs.blocks),
             "params": costs.params, "head_params": costs.head_params, "macs": costs.macs, "head_macs": costs.head_macs,
             "peak_activation_bytes": costs.peak_activation_bytes,
             "pipeline_speedup_bound": costs.pipeline_speedup_bound,

@@ -254,7 +254,7 @@ def test_with_test_it_is_read_once_after_training(problem: Problem, monkeypatch:
     assert events == ["trained", "test"]
 
 
-@pytest.mark.parametrize("method", [str(METHODS.resolve(name)) for name in ("dgl", "al", "man", "contsup")])
+@pytest.mark.parametrize("method", [str(METHODS.resolve(name)) for name in ("dgl", "al", "man", "contsup", "early_exit")])
 def test_each_exit_is_the_network_that_ends_there(problem: Problem, method: str) -> None:
     """Errors sample by sample; the cost of a depth that is the last is the whole network's."""
     problem = replace(problem, method=method)
@@ -278,6 +278,12 @@ def test_each_exit_is_the_network_that_ends_there(problem: Problem, method: str)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         next(trained.exits(torch.zeros(1, 2, 8, 8)))
     assert 2 * macs[0] == counter.get_total_flops() and macs == sorted(macs)
+
+
+@pytest.mark.parametrize(("method", "num_blocks"), [("early_exit", "1"), ("dgl", "3"), ("man(base=dgl)", "3")])
+def test_a_row_counts_the_blocks_that_no_gradient_joins(problem: Problem, method: str, num_blocks: str) -> None:
+    row = make(replace(problem, method=str(METHODS.resolve(method)))).run(POINT)
+    assert (row["num_blocks"], row["decoupling"]) == (num_blocks, str(POINT))
 
 
 def test_exits_of_a_run_that_was_cut_short_are_not_written_twice(problem: Problem) -> None:
