@@ -17,6 +17,7 @@ import torch
 import yaml
 from tqdm import tqdm
 
+from methods.growth import stage_windows
 from methods.settings import TrainingSettings
 from methods.table import METHODS, method_class
 from methods.training import Diverged
@@ -101,6 +102,9 @@ def parser() -> Parser:
     evaluate.add_argument("--ensemble", type=int, default=1, metavar="M", help="also sum the last M heads at test time")
     evaluate.add_argument("--exits", action="store_true",
                           help="also write the error and the cost of stopping after each block, to exits.csv")
+    evaluate.add_argument("--grow", metavar="G",
+                          help="train block by block: frozen(...), what is trained stays as it is, or training(...), it goes on; "
+                               "starts=[0,0.5] says after which share of training each begins")
     _training_options(evaluate, epochs=30, several=True)
 
     profile = _command(commands, "profile", "what each block of a decoupling costs")
@@ -323,7 +327,8 @@ def run_evaluate(options: argparse.Namespace) -> None:
     with torch.device("meta"):  # what cannot be built is said now, not after hours of other runs
         for method, points in comparison.points.items():
             for point in points:
-                replace(problem, method=method).build(point)
+                stages = replace(problem, method=method).build(point).num_stages
+                stage_windows(problem.settings.grow, stages, problem.settings.iterations)
     say_where(problem, options)
     before = len(log.rows())
     there, wanted = comparison.counts()

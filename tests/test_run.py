@@ -351,6 +351,15 @@ def test_a_limit_on_classes_makes_other_rows_and_leaves_those_that_are_there(suc
     assert "--class-batches" in refused("profile", "--class-batches", "classes(3)")
 
 
+def test_a_grown_network_is_a_row_of_its_own_and_one_without_delay_is_joint_training(succeed):
+    grown = lambda *flags: json.loads(succeed(*EVALUATE, "--methods", "dgl", *flags, "--json"))["rows"]  # noqa: E731
+    joint, delayed, at_once = grown(), grown("--grow", "frozen"), grown("--grow", "training(starts=[0,0])")
+    assert [row["grow"] for row in (joint[0], delayed[0], at_once[0])] == ["", "frozen", "training(starts=[0.0,0.0])"]
+    assert [row["validation_loss"] for row in joint] == [row["validation_loss"] for row in at_once]
+    assert [row["validation_loss"] for row in joint] != [row["validation_loss"] for row in delayed]
+    assert grown() == joint and len(rows()) == 6
+
+
 def test_images_that_stay_in_files_are_trained_on_alike_each_time(succeed, call):
     for number in range(60):
         image = Image.new("RGB", (40 + number, 50), (4 * number, 90 * (number % 3), 0))
@@ -522,6 +531,9 @@ def test_a_configuration_that_does_not_hold(refused, file, said):
     (("evaluate", "--decoupling", "even"), "num_blocks"),
     (("evaluate", "--decoupling", "published(4)"), "'small'"),
     (("evaluate", "--decoupling", "3:conv(depth=9)"), "1..4"),
+    (("evaluate", "--grow", "thawed"), "frozen"),
+    (("evaluate", "--grow", "frozen"), "came for one"),  # backprop
+    (("evaluate", "--grow", "frozen(starts=[0,0.5])", "--methods", "dgl"), "came for 3 stages"),
     (("evaluate", "--task", "arrays(root=mine)", "--data-dir", "nowhere"), "nowhere/mine/train.npz"),
     (("evaluate", "--task", "arrays"), "root"),
 ])
