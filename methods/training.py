@@ -69,18 +69,19 @@ class Trained:
 
 
 def train(method: Method, batches: TrainBatches, validation: Callable[[], Iterator[Batch]], settings: TrainingSettings, *,
-          seed: int, device: torch.device, checkpoint: Path | None = None,
+          seed: int, device: torch.device, trained_stages: int = 0, checkpoint: Path | None = None,
           report: Callable[[Progress], None] = lambda progress: None) -> Trained:
     """Train every stage of `method` in its window of `settings.iterations`; validate after each epoch and where windows
     begin and end.
 
     The deepest exit that has begun is what is validated. Where a window ends, the method goes back to the weights that were
-    best since the last stage began, so a later stage learns from the best of a frozen one.
+    best since the last stage began, so a later stage learns from the best of a frozen one. The first `trained_stages`, those
+    of a run that is extended, stay as they are.
     Randomness inside a stage (dropout) is seeded by (seed, iteration, stage), so that a run continues from
     `checkpoint` to the bit after any interruption and a stage computes the same wherever it runs.
     Raises Diverged when a loss is not finite.
     """
-    trainer = Trainer(method, settings, seed=seed, device=device)
+    trainer = Trainer(method, settings, seed=seed, device=device, trained_stages=trained_stages)
     clock = _Clock(interval=CUDA_READ_INTERVAL if device.type == "cuda" else 1)
     best, start, losses = Best(), 0, (math.nan,) * method.num_stages
     starts, ends = map(set, zip(*trainer.windows, strict=True))
@@ -121,11 +122,12 @@ def train(method: Method, batches: TrainBatches, validation: Callable[[], Iterat
 class Trainer:
     """The optimizers, the schedule, the windows and the precision of one run; `step` is one iteration of every stage."""
 
-    def __init__(self, method: Method, settings: TrainingSettings, *, seed: int, device: torch.device) -> None:
+    def __init__(self, method: Method, settings: TrainingSettings, *, seed: int, device: torch.device,
+                 trained_stages: int = 0) -> None:
         self.method = method.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.method.train()
         self.settings, self.seed, self.device = settings, seed, device
-        self.windows = stage_windows(settings.grow, method.num_stages, settings.iterations)
+        self.windows = stage_windows(settings.grow, method.num_stages, settings.iterations, trained=trained_stages)
         self.schedule = SCHEDULES.build(settings.schedule)
         # The device's own generator: torch.manual_seed, which looks for every kind of device, takes a hundred times as long.
         self.generator = torch.default_generator
