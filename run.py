@@ -46,6 +46,7 @@ from nas.results import ResultsLog
 from nas.search import Evaluated, Searched, common_front, search
 from nas.strategies import STRATEGIES
 from nas.tasks import TASKS
+from nas.trained_run import TrainedRun
 from spaces.backbones import BACKBONES
 from spaces.component import Component
 from spaces.decoupling import Decoupling
@@ -105,6 +106,8 @@ def parser() -> Parser:
     evaluate.add_argument("--grow", metavar="G",
                           help="train block by block: frozen(...), what is trained stays as it is, or training(...), it goes on; "
                                "starts=[0,0.5] says after which share of training each begins")
+    evaluate.add_argument("--extend", type=Path, metavar="RUN",
+                          help="begin with the blocks of this run, which evaluate --keep has kept, and train only those behind")
     _training_options(evaluate, epochs=30, several=True)
 
     profile = _command(commands, "profile", "what each block of a decoupling costs")
@@ -324,11 +327,11 @@ def run_evaluate(options: argparse.Namespace) -> None:
     comparison = Comparison(problem, options.methods, options.decoupling, seeds, log=log, tuning_log=tuning_log,
                             rates=options.lr, schedules=options.schedule, ensemble=options.ensemble, exits=exits, report=progress,
                             command=command_line())
-    with torch.device("meta"):  # what cannot be built is said now, not after hours of other runs
+    with torch.device("cpu" if problem.extends else "meta"):  # what cannot be built is said now, not after hours of other runs
         for method, points in comparison.points.items():
             for point in points:
                 stages = replace(problem, method=method).build(point).num_stages
-                stage_windows(problem.settings.grow, stages, problem.settings.iterations)
+                stage_windows(problem.settings.grow, stages, problem.settings.iterations, trained=problem.trained_stages)
     say_where(problem, options)
     before = len(log.rows())
     there, wanted = comparison.counts()
@@ -441,11 +444,12 @@ def read_problem(options: argparse.Namespace, method: str, seed: int, lr: float,
     settings = TrainingSettings(**given | {"iterations": iterations, "lr": lr, "schedule": schedule})
     data.train_batches(settings.batch_size, limit=settings.class_limit)  # refuses what the task cannot fill
     results, runs = (getattr(options, name, Path(name)) for name in ("results", "runs"))
+    run = getattr(options, "extend", None)
     for folder in (results, runs):
         if folder.exists() and not folder.is_dir():
             raise UserError(f"--results and --runs are folders, but {folder} is a file; name another")
     return Problem(space, str(resolved_method), str(task), data, settings, seed, device, results, runs,
-                   scale=None if share == 1 else share)
+                   scale=None if share == 1 else share, extends=TrainedRun.load(run) if run else None)
 
 
 def read_task(options: argparse.Namespace) -> Component:

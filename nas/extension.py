@@ -41,10 +41,10 @@ def _check_inputs(run: TrainedRun, inputs: Mapping[str, Any]) -> None:
         if known == came:
             continue
         if name == "words":
-            raise UserError(f"an extension reads texts with the vocabulary of its run, but the task's own came, of {len(came or ())} "
-                            f"words; give the task vocabulary=PATH, the run's file {run.key['vocabulary']}")
-        raise UserError(f"an extension is given inputs like those of its run, whose {name} is {known}, but {came} came; give the "
-                        f"run's task, {run.key['task']}")
+            raise UserError(f"an extension reads texts with the vocabulary of its run, but the task's own came, of "
+                            f"{len(came or ())} words; give the task vocabulary=PATH, the run's file {run.key['vocabulary']}")
+        raise UserError(f"an extension is given inputs like those of its run, whose {name} is {known}, but {came} came; give "
+                        f"the run's task, {run.key['task']}")
 
 
 def _check_blocks(run: TrainedRun, old: Method, method: Method) -> None:
@@ -52,12 +52,12 @@ def _check_blocks(run: TrainedRun, old: Method, method: Method) -> None:
     sizes, came = ([len(list(block.children())) for block in part.net.blocks] for part in (old, method))
     if came[:len(sizes)] != sizes or came == sizes:
         cuts = list(accumulate(sizes))
-        raise UserError(f"an extension is cut where its run was cut and where that ended, with blocks behind, but blocks of {came} "
-                        f"units came; cut after {', '.join(map(str, cuts))} units, as in '{run.decoupling}' with {cuts[-1]}:linear")
+        raise UserError(f"an extension is cut where its run, '{run.decoupling}', was cut and where that ended, with blocks "
+                        f"behind, but blocks of {came} units came; cut after {', '.join(map(str, cuts))} units")
     for part in (old, method):
         if part.num_stages < part.net.num_blocks:
-            raise UserError(f"the blocks of a run stay as they are while those behind them train, but {type(part).__name__} trains "
-                            "all blocks as one; take a method that trains them apart, such as dgl")
+            raise UserError(f"the blocks of a run stay as they are while those behind them train, but {type(part).__name__} "
+                            "trains all blocks as one; take a method that trains them apart, such as dgl")
 
 
 @torch.no_grad()
