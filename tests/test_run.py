@@ -531,6 +531,7 @@ def test_a_configuration_that_does_not_hold(refused, file, said):
     (("evaluate", "--decoupling", "even"), "num_blocks"),
     (("evaluate", "--decoupling", "published(4)"), "'small'"),
     (("evaluate", "--decoupling", "3:conv(depth=9)"), "1..4"),
+    (("evaluate", "--extend", "nowhere"), "no trained run at nowhere"),
     (("evaluate", "--grow", "thawed"), "frozen"),
     (("evaluate", "--grow", "frozen"), "came for one"),  # backprop
     (("evaluate", "--grow", "frozen(starts=[0,0.5])", "--methods", "dgl"), "came for 3 stages"),
