@@ -28,7 +28,8 @@ _CSV_ERRORS = (OSError, ValueError, EOFError, zlib.error)  # pandas' own are Val
 class NewInputs(Protocol):
     """Inputs in the order of `names`, a file's name or the number of a row, from 0 on."""
 
-    names: list[str]
+    @property
+    def names(self) -> list[str]: ...
 
     def batches(self, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Places among `names` (N,) and inputs (N, *input_shape), or token ids (N, T), of up to `size` inputs."""
@@ -124,7 +125,7 @@ class ImageFiles:
         names = sorted(str(file.relative_to(path)) for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
         _check_some(names, path)
         if inputs["shape"][0] not in (1, 3):
-            raise UserError(f"this run answers images of {inputs['shape'][0]} channels, which no image file has; give an .npz file")
+            raise UserError(f"this run answers images of {inputs['shape'][0]} channels, which no image file has; give an .npz")
         return cls(names, path, inputs)
 
     def batches(self, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
+import pandas as pd
 import torch
 
 from methods.adaptive import adaptive
@@ -29,8 +30,8 @@ class Prediction:
     macs: int
 
 
-def predict(run: TrainedRun, inputs: NewInputs, rule: ConfidenceRule, *, budget: int | None = None, threshold: float | None = None,
-            device: torch.device) -> list[Prediction]:
+def predict(run: TrainedRun, inputs: NewInputs, rule: ConfidenceRule, *, budget: int | None = None,
+            threshold: float | None = None, device: torch.device) -> list[Prediction]:
     """The answers, in the order of `inputs.names`.
 
     With a `threshold` an input leaves at the first exit at which `rule` gives as much; without, all leave at one exit: the
@@ -40,7 +41,8 @@ def predict(run: TrainedRun, inputs: NewInputs, rule: ConfidenceRule, *, budget:
     exits = affordable(run.exits, budget, on_the_way=threshold is not None)
     stop = exits[-1] if threshold is not None or budget is None else min(exits, key=lambda kept: kept.validation_error)
     method = run.build().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    temperatures = [kept.temperature for kept in run.exits]
+    of_depth = {kept.depth: kept for kept in run.exits}
+    temperatures = [of_depth[k + 1].temperature if k + 1 in of_depth else 1.0 for k in range(stop.depth)]
     classes: Sequence[str] = run.inputs["classes"]
     found: dict[int, Prediction] = {}
     for index, x in inputs.batches(BATCH_SIZE):
@@ -51,11 +53,16 @@ def predict(run: TrainedRun, inputs: NewInputs, rule: ConfidenceRule, *, budget:
         else:
             logits, depths = adaptive(method, x, rule, threshold, temperatures=temperatures, max_depth=stop.depth)
         sure, answers = logits.softmax(1).max(1)
-        for place, answer, probability, depth in zip(index.tolist(), answers.tolist(), sure.tolist(), depths.tolist(), strict=True):
-            kept = run.exits[depth - 1]
-            macs = kept.macs if threshold is None else kept.path_macs
+        columns = (tensor.tolist() for tensor in (index, answers, sure, depths))
+        for place, answer, probability, depth in zip(*columns, strict=True):
+            macs = of_depth[depth].macs if threshold is None else of_depth[depth].path_macs
             found[place] = Prediction(inputs.names[place], classes[answer], probability, depth, macs)
     return [found[place] for place in range(len(inputs.names))]
+
+
+def predictions_csv(predictions: Sequence[Prediction]) -> str:
+    """A line an input, below a header."""
+    return pd.DataFrame([asdict(found) for found in predictions]).to_csv(index=False, lineterminator="\n")
 
 
 def affordable(exits: Sequence[KeptExit], budget: int | None, *, on_the_way: bool) -> list[KeptExit]:

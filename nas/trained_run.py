@@ -77,7 +77,8 @@ class TrainedRun:
         inputs, spec = self.inputs, str(self.key["method"])
         texts = inputs["kind"] == "texts"
         input_shape = TextShape(inputs["length"], len(inputs["words"]) + 2) if texts else tuple(inputs["shape"])
-        space = SearchSpace(str(self.key["backbone"]), (), input_shape=input_shape, num_classes=len(inputs["classes"]), num_blocks=1)
+        space = SearchSpace(str(self.key["backbone"]), (), input_shape=input_shape, num_classes=len(inputs["classes"]),
+                            num_blocks=1)
         pixels = None if texts else PixelScale(tuple(inputs["mean"]), tuple(inputs["std"]))
         net = space.build(self.decoupling, head_lookahead=method_class(spec).head_lookahead, pixels=pixels)
         method = METHODS.build(spec, net)
