@@ -69,7 +69,7 @@ class MAN(Method):
 
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
         """The base's stage, whose head looks through LB and EMA."""
-        if k < self.num_stages - 1:
+        if k < self.num_stages - 1 and self.lookaheads[k].training:
             self.lookaheads[k].follow(_next_unit(self.net, k), self.momentum)  # type: ignore[operator]
         return self.base.stage(k, carry, y)
 

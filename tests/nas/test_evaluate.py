@@ -307,3 +307,16 @@ def test_reports_say_how_far_it_is(problem: Problem) -> None:
     assert {call[0] for call in calls} == {f"dgl {OTHER} seed 0"} and {call[2] for call in calls} == {8}
     assert [call[1] for call in calls if "validation_error" in call[3]] == [3, 6, 8]
     assert Batches(problem.data, 20).num_batches == 3
+
+
+@pytest.mark.parametrize("grow", ["frozen", "training(starts=[0.0,0.25,0.5])"])
+def test_a_grown_run_is_a_row_of_its_own_with_exits_as_always(problem: Problem, grow: str) -> None:
+    """Its costs are those of a step in which every stage trains."""
+    joint = make(problem).run(POINT)
+    exits, figures = ResultsLog(problem.results / "exits.csv"), []
+    grown = replace(problem, settings=replace(problem.settings, grow=grow))
+    evaluator = make(grown, exits=exits, report=lambda what, done, total, **shown: figures.append(shown.get("stages")))
+    row = evaluator.run(POINT)
+    assert (joint["grow"], row["grow"]) == ("", grow) and row["test_error"] == evaluator.exit_rows(POINT)[-1]["test_error"]
+    assert all(row[name] == joint[name] for name in ("params", "macs", "peak_activation_bytes"))
+    assert float(row["pipeline_speedup_bound"]) > 1 and {*figures} == {1, 2, 3} and figures == sorted(figures)
