@@ -151,6 +151,24 @@ def test_cross_entropy_of_bounded_outputs_has_a_floor_and_of_logits_none(activat
     assert floor < lowest["bounded"] < floor + 0.05 and lowest["logits"] < 0.01
 
 
+@pytest.mark.parametrize(("share", "come_back"), [(1.0, True), (0.002, False)])
+def test_labels_come_back_from_every_depth_when_blocks_are_added_one_after_the_other(share: float, come_back: bool) -> None:
+    """h_1 .. h_k t_k is the label for 6 blocks, each trained for a window of its own. Where a stage's learning rate had decayed
+    before its turn it is not, and exits answer below chance, as the thesis's on IMDB did (associated_learning.md 3.4)."""
+    method, kept = build(cuts=(1, 2, 3, 4, 5)), []
+    generator = torch.Generator().manual_seed(0)
+    for k in range(6):
+        lr = 0.005 * (share if k else 1)
+        trainer = Trainer(method, TrainingSettings(iterations=40, lr=lr, optimizer="adam", weight_decay=0.0), seed=0, device=CPU)
+        for step in range(40):
+            y = torch.randint(4, (8,), generator=generator)
+            code = nn.Sequential(*method.encoders[:k])(F.one_hot(y, 4).float())
+            trainer.stage_step(k, (torch.zeros(8, *method.net.shapes[k]), code), y, step)
+        chain = nn.Sequential(*method.encoders[:k + 1], *reversed(method.decoders[:k + 1]))
+        kept.append(torch.equal(chain(torch.eye(4)).argmax(1), torch.arange(4)))
+    assert kept[0] and all(kept) == come_back
+
+
 COUNTS = [("al_cnn", 160_283_430, 157_920), ("al_vgg", 284_676_294, 6_790_784), ("al_resnet18", 324_894_342, 11_168_832)]
 
 
