@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from methods.method import Method
 from methods.settings import Precision
 from methods.training import Batch, Diverged, Progress, Trained, autocast, error_and_loss, train
 from nas.claim import Claim
-from nas.exits import exit_costs, exit_scores
+from nas.exit_logs import ExitLogs
 from nas.problem import Problem, Report, Score
 from nas.profile import cost, timed
 from nas.provenance import device_name, provenance
@@ -32,11 +32,11 @@ class Evaluator:
     `labels` are columns that say who asked, such as the strategy of a search; they are no part of what makes two rows
     the same, so strategies, and a search with a larger budget, take over what is there. With `test` the test split is
     read, once, after training; `ensemble` > 1 adds the error of the sum of the last heads' log-probabilities (SEDONA's
-    auxiliary-head ensemble, sedona.md 1). `exits` is the log of what each exit scores and costs, a row a depth; None for none.
+    auxiliary-head ensemble, sedona.md 1). `exits` are the logs of what exits and adaptive inference score and cost.
     """
 
     def __init__(self, problem: Problem, log: ResultsLog, report: Report, *, command: str, test: bool, ensemble: int = 1,
-                 exits: ResultsLog | None = None, labels: Mapping[str, Cell] | None = None) -> None:
+                 exits: ExitLogs | None = None, labels: Mapping[str, Cell] | None = None) -> None:
         self.problem, self.log, self.report = problem, log, report
         self.command, self.test, self.ensemble, self.exits = command, test, ensemble, exits
         self.labels, self.provenance = dict(labels or {}), provenance()
@@ -56,7 +56,7 @@ class Evaluator:
     def key(self, decoupling: Decoupling) -> dict[str, Cell]:
         """The cells that make two rows the same evaluation."""
         ensemble = {"ensemble": self.ensemble} if self.test else {}
-        exits = {"exits": True} if self.exits else {}
+        exits = self.exits.key if self.exits else {}
         return {**self.problem.key(self.problem.adapt(decoupling)), **ensemble, **exits}
 
     def recorded(self, decoupling: Decoupling) -> dict[str, str] | None:
@@ -88,7 +88,7 @@ class Evaluator:
             test = problem.data.test() if self.test else None
             row |= self._scores(trained, test)
             if self.exits:
-                self._log_exits(self.exits, asked, trained.method, test)
+                self.exits.add(self.key(asked), self._source, problem, decoupling, trained.method, test, EVAL_BATCH_SIZE)
         except Diverged as diverged:
             row |= {"status": f"diverged: {diverged}", "validation_error": 1.0, "validation_loss": None}
         row |= problem.data.facts(problem.results)
@@ -141,23 +141,12 @@ class Evaluator:
         return row
 
     def exit_rows(self, decoupling: Decoupling) -> list[dict[str, str]]:
-        """What `exits` holds of this evaluation, depth by depth; empty for a run that diverged."""
-        depths = range(1, self.problem.adapt(decoupling).num_blocks + 1)
-        found = (self.exits.find(self.key(decoupling) | {"depth": depth}) for depth in depths) if self.exits else ()
-        return [row for row in found if row]
+        """What is recorded of the exits, depth by depth; empty for a run that diverged."""
+        return self.exits.exits.find_all(self.key(decoupling)) if self.exits else []
 
-    def _log_exits(self, log: ResultsLog, asked: Decoupling, method: Method, test: Part) -> None:
-        """A row for each exit that has none yet; some are there after a crash between these rows and the run's own."""
-        problem, data, key = self.problem, self.problem.data, self.key(asked)
-        costs = exit_costs(lambda: problem.build(problem.adapt(asked)), data.input_shape)
-        scores = [exit_scores(method, data.eval_batches(part, EVAL_BATCH_SIZE), problem.settings.precision)
-                  for part in (data.validation, test)]
-        rows = [
-            {**key, "depth": depth, "num_blocks": method.num_stages, **asdict(own), "validation_error": validation[0],
-             "validation_loss": validation[1], "test_error": test[0], "test_loss": test[1], **self._source}
-            for depth, (own, validation, test) in enumerate(zip(costs, *scores, strict=True), start=1)
-        ]
-        log.append_all([row for row in rows if not log.find(key | {"depth": row["depth"]})])
+    def curve_rows(self, decoupling: Decoupling) -> list[dict[str, str]]:
+        """What is recorded of adaptive inference, rule by rule, rising thresholds."""
+        return self.exits.curves.find_all(self.key(decoupling)) if self.exits else []
 
 
 def read_score(row: Mapping[str, str]) -> Score:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from math import isfinite
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from nas.exit_lines import ExitLine, Points
 from nas.objectives import OBJECTIVES, pareto_front
 from nas.search import Evaluated
 
@@ -48,3 +50,39 @@ def _draw(panel: Axes, evaluated: Sequence[Evaluated], front: Sequence[Evaluated
     panel.set_xlabel(AXES[across][0])
     panel.set_ylabel(AXES[up][0])
     panel.grid(alpha=0.3)
+
+
+COSTS = {"macs": "multiply-accumulates a sample", "seconds": "seconds a sample"}
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#7a5195", "#8c564b", "#e69f00", "#4d4d4d", "#999933")
+MARKERS = "osD^vPX*<>"
+
+
+def exit_plot(lines: Sequence[ExitLine], path: Path) -> None:
+    """A PNG at `path`: test error against what a sample costs, in MACs and in measured seconds, a panel each.
+
+    Markers with 95 % intervals over the seeds are where all samples stop at one exit, the thin line of the same colour
+    adaptive inference. A cost that no row has, as in rows of before it was measured, has no panel.
+    """
+    costs = [cost for cost in COSTS if any(isfinite(value) for line in lines for value in getattr(line.static, cost))]
+    figure = Figure(figsize=(5.6 * len(costs), 4.6 + 0.2 * len(lines)), layout="constrained")
+    panels = figure.subplots(1, len(costs), squeeze=False, sharey=True)[0]
+    for panel, cost in zip(panels, costs, strict=True):
+        for i, line in enumerate(lines):
+            _draw_line(panel, line, cost, COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)])
+        panel.set_xscale("log")
+        panel.set_xlabel(COSTS[cost])
+        panel.grid(alpha=0.3, which="both")
+    panels[0].set_ylabel("test error (%)")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=1 + (len(costs) > 1))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+
+
+def _draw_line(panel: Axes, line: ExitLine, cost: str, colour: str, marker: str) -> None:
+    def across(points: Points) -> Sequence[float]:
+        return getattr(points, cost)
+
+    panel.errorbar(across(line.static), line.static.errors, line.static.intervals, color=colour, label=line.label, marker=marker,
+                   markersize=5, linewidth=1.8, capsize=2.5, elinewidth=0.9)
+    if line.adaptive:
+        panel.plot(across(line.adaptive), line.adaptive.errors, linewidth=0.9, color=colour)
