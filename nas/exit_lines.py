@@ -83,9 +83,16 @@ def _labels(keys: Sequence[Mapping[str, str]], backbones: Sequence[int]) -> list
     shown = []
     for label, key in zip(labels, keys, strict=True):
         same = [other for own, other in zip(labels, keys, strict=True) if own == label]
-        differing = [name for name in sorted({*key}.union(*same)) if len({other.get(name, "") for other in same}) > 1]
-        shown.append(", ".join([label, *(f"{name}={key.get(name, '')}" for name in differing)]))
+        cells = {name: {other.get(name, "") for other in same} for name in sorted({*key}.union(*same))}
+        told = [f"{name}={_brief(key.get(name, ''), own)}" for name, own in cells.items() if len(own) > 1]
+        shown.append(", ".join([label, *told]))
     return shown
+
+
+def _brief(cell: str, cells: Iterable[str]) -> str:
+    """A component without its settings where its name tells it from the others."""
+    name = cell.partition("(")[0]
+    return cell if any(other != cell and other.partition("(")[0] == name for other in cells) else name
 
 
 def _static(rows: Sequence[Mapping[str, str]]) -> Points:
