@@ -26,22 +26,23 @@ from nas.comparable import read_rows
 from nas.comparison import Comparison
 from nas.evaluate import Evaluator
 from nas.evaluators import EVALUATORS, SearchEvaluator
+from nas.exit_lines import exit_lines
+from nas.exit_logs import ExitLogs
+from nas.exit_report import curves_table, exits_table, summarise_curves, summarise_exits
 from nas.fair_table import as_csv, fair_table, written
 from nas.new_inputs import new_inputs
 from nas.objectives import OBJECTIVES, checked_objectives
-from nas.plots import pareto_plot
+from nas.plots import exit_plot, pareto_plot
 from nas.predict import predict, predictions_csv
 from nas.problem import Problem, Report
 from nas.profile import cost, timed
 from nas.report import (
     agreement,
     cost_table,
-    exits_table,
     pareto_table,
     picture,
     searches_table,
     summarise,
-    summarise_exits,
     summary_table,
     table,
 )
@@ -105,7 +106,10 @@ def parser() -> Parser:
                                "and rows say S")
     evaluate.add_argument("--ensemble", type=int, default=1, metavar="M", help="also sum the last M heads at test time")
     evaluate.add_argument("--exits", action="store_true",
-                          help="also write the error and the cost of stopping after each block, to exits.csv")
+                          help="also write the error and the cost of stopping after each block, to exits.csv, and of leaving as "
+                               "soon as an exit is sure, to curves.csv")
+    evaluate.add_argument("--calibrate", action="store_true",
+                          help="with --exits: divide each exit's logits by a temperature that is fitted on validation")
     evaluate.add_argument("--keep", action="store_true",
                           help="keep the weights below --runs, for predict and --extend; the column run says where")
     evaluate.add_argument("--grow", metavar="G",
@@ -337,10 +341,12 @@ def run_evaluate(options: argparse.Namespace) -> None:
     seeds = checked_seeds(0, options.seeds)
     if options.ensemble < 1:
         raise UserError(f"--ensemble is how many heads to sum, from 1 on, but {options.ensemble} came")
+    if options.calibrate and not options.exits:
+        raise UserError("--calibrate is of the exits' logits, but --exits is not given; give both, or leave --calibrate out")
     progress = Bars(quiet=options.json)
     problem = read_problem(options, options.methods[0], 0, options.lr[0], options.schedule[0])
     log, tuning_log = (ResultsLog(options.results / name) for name in ("evaluate.csv", "search.csv"))
-    exits = ResultsLog(options.results / "exits.csv") if options.exits else None
+    exits = ExitLogs.of(options.results, calibrated=options.calibrate) if options.exits else None
     comparison = Comparison(problem, options.methods, options.decoupling, seeds, log=log, tuning_log=tuning_log,
                             rates=options.lr, schedules=options.schedule, ensemble=options.ensemble, exits=exits,
                             keep=options.keep, report=progress, command=command_line())
@@ -357,11 +363,15 @@ def run_evaluate(options: argparse.Namespace) -> None:
     with progress:
         rows = comparison.run()
     summaries = summarise(rows)
-    depths = summarise_exits(comparison.exit_rows())
+    exit_rows, curve_rows = comparison.exit_rows(), comparison.curve_rows()
+    depths, leaving = summarise_exits(exit_rows), summarise_curves(curve_rows, exit_rows)
+    plot = options.results / "exits.png" if exit_rows else None
+    if exits and plot:
+        exit_plot(exit_lines(exits.exits.rows(), exits.curves.rows(), problem.task), plot)
     ensembles = summarise(rows, "ensemble_test_error") if options.ensemble > 1 else []
     if options.json:
-        facts = {"summary": summaries, "ensemble": ensembles, "exits": depths, "rows": rows, "csv": str(log.path),
-                 "new_rows": len(log.rows()) - before}
+        facts = {"summary": summaries, "ensemble": ensembles, "exits": depths, "adaptive": leaving, "curves": curve_rows,
+                 "rows": rows, "csv": str(log.path), "plot": plot and str(plot), "new_rows": len(log.rows()) - before}
         print(json.dumps(facts, default=asdict))
         return
     print(summary_table(summaries))
@@ -369,7 +379,12 @@ def run_evaluate(options: argparse.Namespace) -> None:
         print(f"\nsum of the last {options.ensemble} heads (test error; val error is the classifier's):")
         print(summary_table(ensembles))
     if exits:
-        print(f"\nstopping after each block (rows in {exits.path}):\n{exits_table(depths)}")
+        print(f"\nstopping after each block (rows in {exits.exits.path}):\n{exits_table(depths)}")
+    if exits and leaving:
+        print(f"\nleaving as soon as an exit is sure, at the cheapest threshold with the full path's validation error or less "
+              f"(rows in {exits.curves.path}):\n{curves_table(leaving)}")
+    if plot:
+        print(f"\nplot {plot}")
     print(f"\nrows in {log.path}")
     if options.keep and (kept := comparison.kept()):
         print(f"{len(kept)} trained runs in {options.runs}; answer new inputs with\n"

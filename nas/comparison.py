@@ -11,6 +11,7 @@ from methods.settings import TrainingSettings
 from methods.table import METHODS, adapter, method_class
 from nas.claim import Claim
 from nas.evaluate import Evaluator
+from nas.exit_logs import ExitLogs
 from nas.problem import Problem, Report
 from nas.results import ResultsLog
 from nas.trained_run import FILE
@@ -65,7 +66,7 @@ class Comparison:
 
     def __init__(self, problem: Problem, methods: Sequence[str], decouplings: Sequence[str], seeds: Sequence[int], *,
                  log: ResultsLog, tuning_log: ResultsLog, rates: Sequence[float], schedules: Sequence[str], ensemble: int,
-                 exits: ResultsLog | None = None, keep: bool = False, report: Report, command: str) -> None:
+                 exits: ExitLogs | None = None, keep: bool = False, report: Report, command: str) -> None:
         self.problem, self.seeds, self.report, self.command = problem, seeds, report, command
         self.log, self.tuning_log, self.ensemble, self.exits, self.keep = log, tuning_log, ensemble, exits, keep
         self.grid = [replace(problem.settings, lr=lr, schedule=schedule) for lr in rates for schedule in schedules]
@@ -90,6 +91,11 @@ class Comparison:
         """What is recorded of the exits of every run, method by method."""
         runs = [run for method in self.points for run in self._runs(method)]
         return [row for run in runs for row in run.evaluator.exit_rows(run.decoupling)]
+
+    def curve_rows(self) -> list[dict[str, str]]:
+        """What is recorded of adaptive inference of every run, method by method."""
+        runs = [run for method in self.points for run in self._runs(method)]
+        return [row for run in runs for row in run.evaluator.curve_rows(run.decoupling)]
 
     def kept(self) -> list[Path]:
         """The folders of the runs whose weights are there, method by method."""

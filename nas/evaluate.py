@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from methods.table import METHODS, method_class
 from methods.training import Batch, Diverged, Progress, Trained, autocast, error_and_loss, train
 from nas import trained_run
 from nas.claim import Claim
-from nas.exits import exit_costs, exit_scores
+from nas.exit_logs import ExitLogs
+from nas.exits import exit_answers, exit_costs
 from nas.problem import Problem, Report, Score
 from nas.profile import cost, timed
 from nas.provenance import device_name, provenance
@@ -35,13 +36,12 @@ class Evaluator:
     `labels` are columns that say who asked, such as the strategy of a search; they are no part of what makes two rows
     the same, so strategies, and a search with a larger budget, take over what is there. With `test` the test split is
     read, once, after training; `ensemble` > 1 adds the error of the sum of the last heads' log-probabilities (SEDONA's
-    auxiliary-head ensemble, sedona.md 1). `exits` is the log of what each exit scores and costs, a row a depth; None for none.
-    With `keep` the weights stay, as a `TrainedRun` in the run's folder, which the row names; a run without them is trained
-    again.
+    auxiliary-head ensemble, sedona.md 1). `exits` are the logs of what exits and adaptive inference score and cost. With
+    `keep` the weights stay, as a `TrainedRun` in the run's folder, which the row names; a run without them is trained again.
     """
 
     def __init__(self, problem: Problem, log: ResultsLog, report: Report, *, command: str, test: bool, ensemble: int = 1,
-                 exits: ResultsLog | None = None, keep: bool = False, labels: Mapping[str, Cell] | None = None) -> None:
+                 exits: ExitLogs | None = None, keep: bool = False, labels: Mapping[str, Cell] | None = None) -> None:
         self.problem, self.log, self.report = problem, log, report
         self.command, self.test, self.ensemble, self.exits, self.keep = command, test, ensemble, exits, keep
         self.labels, self.provenance = dict(labels or {}), provenance()
@@ -61,7 +61,7 @@ class Evaluator:
     def key(self, decoupling: Decoupling) -> dict[str, Cell]:
         """The cells that make two rows the same evaluation."""
         ensemble = {"ensemble": self.ensemble} if self.test else {}
-        exits = {"exits": True} if self.exits else {}
+        exits = self.exits.key if self.exits else {}
         return {**self.problem.key(self.problem.adapt(decoupling)), **ensemble, **exits}
 
     def recorded(self, decoupling: Decoupling) -> dict[str, str] | None:
@@ -95,7 +95,7 @@ class Evaluator:
             test = problem.data.test() if self.test else None
             row |= self._scores(trained, test)
             if self.exits:
-                self._log_exits(self.exits, asked, trained.method, test)
+                self.exits.add(self.key(asked), self._source, problem, decoupling, trained.method, test, EVAL_BATCH_SIZE)
             if self.keep:
                 self._keep(asked, trained.method)
         except Diverged as diverged:
@@ -156,39 +156,29 @@ class Evaluator:
         return row
 
     def _keep(self, asked: Decoupling, method: Method) -> None:
-        """Write the trained run; without early answers its only exit is the last."""
+        """Write the trained run; where heads answer nothing, its only exit is the last."""
         problem, data = self.problem, self.problem.data
         costs = exit_costs(lambda: problem.build(problem.adapt(asked)), data.input_shape)
         read = partial(data.eval_batches, data.validation, EVAL_BATCH_SIZE)
         if method_class(problem.method).answers_early(**dict(METHODS.resolve(problem.method).settings)):
-            errors = [error for error, _ in exit_scores(method, read(), problem.settings.precision)]
+            errors = exit_answers(method, read(), problem.settings.precision).errors()
         else:
             errors = [error_and_loss(method, read(), problem.settings.precision)[0]]
         first = len(costs) - len(errors)
-        exits = tuple(trained_run.KeptExit(depth, costs[depth - 1].macs, costs[depth - 1].path_macs, error)
-                      for depth, error in enumerate(errors, start=first + 1))
+        temperatures = [float(row["temperature"] or 1) for row in self.exit_rows(asked)] or [1.0] * len(errors)
+        exits = tuple(trained_run.KeptExit(depth, own.macs, own.adaptive_macs, error, temperature) for depth, (own, error, temperature)
+                      in enumerate(zip(costs[first:], errors, temperatures, strict=True), start=first + 1))
         weights = {name: tensor.detach().cpu() for name, tensor in method.state_dict().items()}
         path = self.run_folder(asked) / trained_run.FILE
         trained_run.TrainedRun(path, self.key(asked), data.inputs, exits, weights).save()
 
     def exit_rows(self, decoupling: Decoupling) -> list[dict[str, str]]:
-        """What `exits` holds of this evaluation, depth by depth; empty for a run that diverged."""
-        depths = range(1, self.problem.adapt(decoupling).num_blocks + 1)
-        found = (self.exits.find(self.key(decoupling) | {"depth": depth}) for depth in depths) if self.exits else ()
-        return [row for row in found if row]
+        """What is recorded of the exits, depth by depth; empty for a run that diverged."""
+        return self.exits.exits.find_all(self.key(decoupling)) if self.exits else []
 
-    def _log_exits(self, log: ResultsLog, asked: Decoupling, method: Method, test: Part) -> None:
-        """A row for each exit that has none yet; some are there after a crash between these rows and the run's own."""
-        problem, data, key = self.problem, self.problem.data, self.key(asked)
-        costs = exit_costs(lambda: problem.build(problem.adapt(asked)), data.input_shape)
-        scores = [exit_scores(method, data.eval_batches(part, EVAL_BATCH_SIZE), problem.settings.precision)
-                  for part in (data.validation, test)]
-        rows = [
-            {**key, "depth": depth, "num_blocks": method.num_stages, **asdict(own), "validation_error": validation[0],
-             "validation_loss": validation[1], "test_error": test[0], "test_loss": test[1], **self._source}
-            for depth, (own, validation, test) in enumerate(zip(costs, *scores, strict=True), start=1)
-        ]
-        log.append_all([row for row in rows if not log.find(key | {"depth": row["depth"]})])
+    def curve_rows(self, decoupling: Decoupling) -> list[dict[str, str]]:
+        """What is recorded of adaptive inference, rule by rule, rising thresholds."""
+        return self.exits.curves.find_all(self.key(decoupling)) if self.exits else []
 
 
 def read_score(row: Mapping[str, str]) -> Score:

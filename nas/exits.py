@@ -1,12 +1,14 @@
-"""Every exit of a trained network: its error, and what it costs to stop there."""
+"""Every exit of a trained network: its answers, and what it costs to stop there."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
+from methods.adaptive import checked_logits
+from methods.confidence import ConfidenceRule
 from methods.losses import smoothed_cross_entropy
 from methods.method import Method
 from methods.settings import Precision
@@ -17,43 +19,66 @@ from spaces.tokens import example_input
 
 @dataclass(frozen=True)
 class ExitCost:
-    """The network that ends at an exit: `units` of the backbone, parameters, and multiply-accumulates of one sample;
-    `path_macs` has the answers of all exits before it too, as adaptive inference asks for them."""
+    """The network that ends at an exit: `units` of the backbone, parameters, and multiply-accumulates of one sample.
+
+    `adaptive_macs` are those of a sample that leaves there: all exits before were asked too.
+    """
 
     units: int
     params: int
     macs: int
-    path_macs: int
-
-
-@torch.no_grad()
-def exit_scores(method: Method, batches: Iterator[Batch], precision: Precision) -> list[tuple[float, float]]:
-    """The share of wrong answers and the mean cross-entropy (no smoothing) of each exit, in evaluation mode."""
-    training, samples = method.training, 0
-    method.eval()
-    sums = torch.zeros(method.net.num_blocks, 2, dtype=torch.float64)
-    for x, y in batches:
-        with autocast(x.device, precision):
-            exits = list(method.exits(x))
-        for k, logits in enumerate(exits):
-            wrong, loss = (logits.argmax(1) != y).sum(), smoothed_cross_entropy(logits.float(), y, 0.0) * len(y)
-            sums[k] += torch.stack([wrong.double(), loss.double()]).cpu()
-        samples += len(y)
-    method.train(training)
-    return [(error, loss) for error, loss in (sums / samples).tolist()]
+    adaptive_macs: int
 
 
 def exit_costs(build: Callable[[], Method], input_shape: tuple[int, ...]) -> list[ExitCost]:
     """What each exit of the method that `build` makes costs, from shapes alone. Texts have full length."""
     with torch.device("meta"):
         method = build()
-    costs, units, params, macs, answers = [], 0, 0, 0, 0
+    costs, units, params, macs, asked = [], 0, 0, 0, 0
     carry = method.eval().start(example_input(input_shape, 2, "meta"))
     for k, block in enumerate(method.net.blocks):
         block_macs, carry = macs_of(2, method.run_block, k, carry)
         answer_macs, _ = macs_of(2, method.answer, k, carry)
         units, params, macs = units + len(list(block.children())), params + count(method.inference_modules(k)), macs + block_macs
-        answers += answer_macs
+        asked += answer_macs
         head_params = count([method.lookaheads[k], method.net.heads[k]])
-        costs.append(ExitCost(units, params + head_params, macs + answer_macs, macs + answers))
+        costs.append(ExitCost(units, params + head_params, macs + answer_macs, macs + asked))
     return costs
+
+
+@dataclass(frozen=True, eq=False)
+class ExitAnswers:
+    """What every exit answers to the same samples: logits (K, N, C), float32 on the CPU; labels y (N,)."""
+
+    logits: torch.Tensor
+    y: torch.Tensor
+
+    def errors(self) -> list[float]:
+        """The share of wrong answers of each exit."""
+        return (self.logits.argmax(2) != self.y).double().mean(1).tolist()
+
+    def losses(self) -> list[float]:
+        """The mean cross-entropy (no smoothing) of each exit."""
+        return [float(smoothed_cross_entropy(logits.double(), self.y, 0.0)) for logits in self.logits]
+
+    def divided(self, temperatures: Sequence[float]) -> ExitAnswers:
+        """With the logits of exit k divided by `temperatures[k]`."""
+        return replace(self, logits=self.logits / torch.tensor(temperatures)[:, None, None])
+
+    def confidences(self, rule: ConfidenceRule) -> torch.Tensor:
+        """(K, N): how sure each exit is of each sample."""
+        return torch.stack([rule(logits, self.logits[k - 1] if k else None) for k, logits in enumerate(self.logits)])
+
+
+@torch.no_grad()
+def exit_answers(method: Method, batches: Iterator[Batch], precision: Precision) -> ExitAnswers:
+    """The answers to all batches, in evaluation mode."""
+    training, logits, labels = method.training, [], []
+    method.eval()
+    for x, y in batches:
+        with autocast(x.device, precision):
+            exits = list(method.exits(x))
+        logits.append(torch.stack([checked_logits(method, k, own) for k, own in enumerate(exits)]).cpu())
+        labels.append(y.cpu())
+    method.train(training)
+    return ExitAnswers(torch.cat(logits, dim=1), torch.cat(labels))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
+from math import isfinite
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
+from nas.exit_lines import RULE, ExitLine, Points
 from nas.objectives import OBJECTIVES, pareto_front
 from nas.search import Evaluated
 
@@ -47,4 +50,56 @@ def _draw(panel: Axes, evaluated: Sequence[Evaluated], front: Sequence[Evaluated
     panel.scatter(x, y, s=30, color="tab:red", label=f"Pareto front ({len(front)})", zorder=3)
     panel.set_xlabel(AXES[across][0])
     panel.set_ylabel(AXES[up][0])
+    panel.grid(alpha=0.3)
+
+
+COSTS = {"macs": ("multiply-accumulates a sample", EngFormatter()), "seconds": ("time a sample", EngFormatter("s"))}
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#7a5195", "#8c564b", "#e69f00", "#4d4d4d", "#999933")
+MARKERS = "osD^vPX*<>"
+AROUND = 0.25  # of the range of all means, which stays free above and below; longer intervals leave the panel
+
+
+def exit_plot(lines: Sequence[ExitLine], path: Path) -> None:
+    """A PNG at `path`: test error against what a sample costs, in MACs and in measured seconds, a panel each.
+
+    Markers with 95 % intervals over the seeds are where all samples stop at one exit, the thin line of the same colour
+    adaptive inference. A cost that no row has, as in rows of before it was measured, has no panel.
+    """
+    costs = [cost for cost in COSTS if any(isfinite(value) for line in lines for value in getattr(line.static, cost))]
+    figure = Figure(figsize=(5.6 * len(costs), 4.4 + 0.12 * len(lines)), layout="constrained")
+    panels = figure.subplots(1, len(costs), squeeze=False, sharey=True)[0]
+    for panel, cost in zip(panels, costs, strict=True):
+        for i, line in enumerate(lines):
+            _draw_line(panel, line, cost, COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)])
+        if any(line.adaptive for line in lines):
+            panel.plot([], [], linewidth=1, color="0.4", label=f"thin: samples leave when sure ({RULE})")
+        _scale(panel, cost)
+    means = [error for line in lines for points in (line.static, line.adaptive) if points for error in points.errors]
+    free = max(AROUND * (max(means) - min(means)), 1.0)
+    panels[0].set_ylim(max(min(means) - free, 0), min(max(means) + free, 100))
+    panels[0].set_ylabel("test error (%)")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize="small")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+
+
+def _draw_line(panel: Axes, line: ExitLine, cost: str, colour: str, marker: str) -> None:
+    def across(points: Points) -> Sequence[float]:
+        return getattr(points, cost)
+
+    panel.errorbar(across(line.static), line.static.errors, line.static.intervals, color=colour, label=line.label, marker=marker,
+                   markersize=5, linewidth=1.8, capsize=2.5, elinewidth=0.9)
+    if line.adaptive:
+        panel.plot(across(line.adaptive), line.adaptive.errors, linewidth=1, color=colour)
+
+
+def _scale(panel: Axes, cost: str) -> None:
+    """A logarithmic axis that names 1, 2 and 5 of each decade, or only 1 where there are many."""
+    label, units = COSTS[cost]
+    panel.set_xscale("log")
+    low, high = panel.get_xlim()
+    panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 200 * low else (1,), numticks=20))
+    panel.xaxis.set_major_formatter(units)
+    panel.xaxis.set_minor_formatter(NullFormatter())
+    panel.set_xlabel(label)
     panel.grid(alpha=0.3)

@@ -72,8 +72,8 @@ def summary_table(summaries: Sequence[Summary]) -> str:
     """The summaries as a table."""
     header = ["method", "K", "test error %", "std", "95 % interval", "n", "val error %", "peak MiB", "s/step", "decoupling"]
     lines = [
-        [s.method, str(s.num_blocks), f"{s.mean:.2f}", _optional(s.std), _interval(s), str(s.n), f"{s.validation:.2f}",
-         f"{s.peak_activation_bytes / 2**20:.1f}", _optional(s.step_seconds, 4),
+        [s.method, str(s.num_blocks), f"{s.mean:.2f}", optional(s.std), _interval(s), str(s.n), f"{s.validation:.2f}",
+         f"{s.peak_activation_bytes / 2**20:.1f}", optional(s.step_seconds, 4),
          brief(s.decoupling) + (f"  ({s.diverged} diverged)" if s.diverged else "")]
         for s in summaries
     ]
@@ -161,45 +161,6 @@ def picture(decoupling: Decoupling, num_units: int, *, joint: bool = False) -> s
     return "\n".join(lines)
 
 
-@dataclass(frozen=True)
-class ExitSummary:
-    """One exit of a method and decoupling over its seeds; errors in percent."""
-
-    method: str
-    decoupling: str
-    depth: int
-    mean: float
-    std: float | None
-    n: int
-    params: int
-    macs: int
-
-
-def summarise_exits(rows: Iterable[Mapping[str, str]]) -> list[ExitSummary]:
-    """The rows of each exit as one line, method by method."""
-    frame = pd.DataFrame(list(rows))
-    if frame.empty:
-        return []
-    frame["error"], frame["depth"] = 100 * pd.to_numeric(frame["test_error"]), pd.to_numeric(frame["depth"])
-    frame["method"] = frame["method"].map(short_names(frame["method"].unique()))
-    groups = frame.groupby(["method", "decoupling", "depth"], sort=False)
-    return [_exit_summary(str(method), str(point), group) for (method, point, _), group in groups]
-
-
-def _exit_summary(method: str, decoupling: str, group: pd.DataFrame) -> ExitSummary:
-    depth, params, macs = (int(group[name].iloc[0]) for name in ("depth", "params", "macs"))
-    std = float(group["error"].std()) if len(group) > 1 else None
-    return ExitSummary(method, decoupling, depth, float(group["error"].mean()), std, len(group), params, macs)
-
-
-def exits_table(exits: Sequence[ExitSummary]) -> str:
-    """The exits as a table."""
-    header = ["method", "depth", "test error %", "std", "n", "params", "MACs", "decoupling"]
-    lines = [[s.method, str(s.depth), f"{s.mean:.2f}", _optional(s.std), str(s.n), f"{s.params:,}", f"{s.macs:,}",
-              brief(s.decoupling)] for s in exits]
-    return table(header, lines)
-
-
 def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """Columns as wide as they need to be; numbers to the right."""
     widths = [max(len(line[i]) for line in (header, *lines)) for i in range(len(header))]
@@ -214,7 +175,8 @@ def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join([written(header), written(["─" * width for width in widths]), *map(written, lines)])
 
 
-def _optional(value: float | None, digits: int = 2) -> str:
+def optional(value: float | None, digits: int = 2) -> str:
+    """The number, or nothing."""
     return "" if value is None else f"{value:.{digits}f}"
 
 

@@ -79,6 +79,11 @@ class ResultsLog:
         found = first.get(tuple(_written(value) for value in key.values()))
         return None if found is None else self._row(found)
 
+    def find_all(self, key: Mapping[str, object]) -> list[dict[str, str]]:
+        """All rows that `find` would take, oldest first; a look at every row."""
+        wanted = {_written(column): _written(value) for column, value in key.items()}
+        return [row for row in self.rows() if all(row.get(column, "") == cell for column, cell in wanted.items())]
+
     def _row(self, number: int) -> dict[str, str]:
         return dict(zip(self._lines[0], self._lines[number], strict=True))
 

@@ -29,7 +29,7 @@ class KeptExit:
 
     depth: int
     macs: int
-    path_macs: int
+    adaptive_macs: int
     validation_error: float
     temperature: float = 1.0
 

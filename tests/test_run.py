@@ -303,6 +303,21 @@ def test_exits_are_rows_and_a_table(succeed):
     assert "results/exits.csv" in text and "stopping after each block" not in succeed(*EVALUATE)
 
 
+def test_exits_are_calibrated_on_request_with_curves_and_a_picture(call, succeed):
+    code, out, err = call(*EVALUATE, "--calibrate")
+    assert (code, out) == (2, "") and "--exits is not given" in err
+    text = succeed(*EVALUATE, "--exits", "--calibrate")
+    facts = json.loads(succeed(*EVALUATE, "--exits", "--calibrate", "--json"))
+    table = rows("curves")
+    assert [dict(row) for _, row in table.iterrows()] == facts["curves"] and set(table["calibrated"]) == {"True"}
+    chosen = table[table["chosen"] == "True"].astype({"test_error": float})
+    means = 100 * chosen.groupby("rule")["test_error"].mean()
+    assert {line["rule"]: line["mean"] for line in facts["adaptive"]} == pytest.approx(means.to_dict())
+    for line in facts["adaptive"]:
+        assert f"{line['mean']:.2f}" in text and line["n"] == 2 and line["decoupling"] == "3:mlp_sr"
+    assert facts["new_rows"] == 0 and facts["plot"] in text and Path(facts["plot"]).read_bytes().startswith(b"\x89PNG")
+
+
 def test_the_same_command_again_adds_nothing_and_says_so(call):
     _, out, err = call(*EVALUATE)
     before = Path("results/evaluate.csv").read_bytes()

@@ -20,6 +20,7 @@ from nas import evaluate
 from nas.claim import Claim
 from nas.comparison import Comparison
 from nas.evaluate import Evaluator
+from nas.exit_logs import ExitLogs
 from nas.images import Images
 from nas.problem import Problem, silent
 from nas.results import ResultsLog
@@ -153,7 +154,7 @@ def test_an_ensemble_of_heads_that_give_no_logits_is_a_user_error(tmp_path: Path
     with pytest.raises(UserError, match=r"those of infopro\(loss=contrast.* give none"):
         compare(tmp_path, ["dgl", "infopro(loss=contrast)"], ensemble=2)
     with pytest.raises(UserError, match=r"leave --ensemble, --exits and --grow, or the method, out"):
-        compare(tmp_path, ["infopro(loss=contrast)"], exits=ResultsLog(tmp_path / "exits.csv"))
+        compare(tmp_path, ["infopro(loss=contrast)"], exits=ExitLogs.of(tmp_path, calibrated=False))
     with pytest.raises(UserError, match=r"leave --ensemble, --exits and --grow, or the method, out"):
         compare(tmp_path, ["infopro(loss=contrast)"], grow="frozen")
 

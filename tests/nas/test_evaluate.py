@@ -16,6 +16,7 @@ from methods.table import METHODS
 from nas import evaluate
 from nas.claim import Claim
 from nas.evaluate import Evaluator, ensemble_error
+from nas.exit_logs import ExitLogs
 from nas.images import Batches, Images, eval_batches
 from nas.problem import Problem, silent
 from nas.provenance import device_name, provenance
@@ -142,7 +143,7 @@ def test_a_kept_run_has_the_best_weights_and_a_diverged_one_none(problem: Proble
     assert torch.equal(method(x), trainings[0].method.eval()(x)) and not method.training
     assert [kept.depth for kept in run.exits] == [1, 2, 3] and run.exits[-1].validation_error == float(row["validation_error"])
     assert run.exits[-1].macs == int(row["macs"]) and run.key == make(problem, keep=True).key(POINT)
-    extra = [kept.path_macs - kept.macs for kept in run.exits]  # the answers on the way
+    extra = [kept.adaptive_macs - kept.macs for kept in run.exits]  # the answers on the way
     assert extra[0] == 0 < extra[1] < extra[2]
     wild = make(replace(problem, settings=replace(problem.settings, lr=1e18)), keep=True)
     assert wild(POINT).status != "ok" and wild(POINT).status != "ok" and len(trainings) == 1
@@ -249,7 +250,7 @@ def test_with_test_it_is_read_once_after_training(problem: Problem, monkeypatch:
         return trained
 
     monkeypatch.setattr(evaluate, "train", train)
-    exits = ResultsLog(problem.results / "exits.csv")
+    exits = ExitLogs.of(problem.results, calibrated=False)
     make(replace(problem, data=replace(problem.data, read_test=read)), ensemble=3, exits=exits)(POINT)
     assert events == ["trained", "test"]
 
@@ -258,12 +259,12 @@ def test_with_test_it_is_read_once_after_training(problem: Problem, monkeypatch:
 def test_each_exit_is_the_network_that_ends_there(problem: Problem, method: str) -> None:
     """Errors sample by sample; the cost of a depth that is the last is the whole network's."""
     problem = replace(problem, method=method)
-    exits = ResultsLog(problem.results / "exits.csv")
+    exits = ExitLogs.of(problem.results, calibrated=False)
     evaluator = make(problem, exits=exits)
     row = evaluator.run(POINT)
     rows = evaluator.exit_rows(POINT)
     assert [(int(exit["depth"]), int(exit["units"])) for exit in rows] == [(1, 2), (2, 4), (3, 6)]
-    assert rows == exits.rows()
+    assert rows == exits.exits.rows()
     assert all(exit[name] == row[name] for exit in rows for name in ("commit", "torch", "device", "command"))
     assert (rows[-1]["params"], rows[-1]["macs"]) == (row["params"], row["macs"])
     trained = evaluator._train(problem.adapt(POINT), problem.runs / "again").method.eval()
@@ -287,18 +288,18 @@ def test_a_row_counts_the_blocks_that_no_gradient_joins(problem: Problem, method
 
 
 def test_exits_of_a_run_that_was_cut_short_are_not_written_twice(problem: Problem) -> None:
-    exits = ResultsLog(problem.results / "exits.csv")
+    exits = ExitLogs.of(problem.results, calibrated=False)
     make(problem, exits=exits)(POINT)
     (problem.results / "rows.csv").unlink()  # as if killed before the run's own row
     make(problem, exits=exits)(POINT)
-    assert len(exits.rows()) == 3
+    assert len(exits.exits.rows()) == 3
 
 
 def test_a_run_with_exits_is_another_than_one_without(problem: Problem) -> None:
     make(problem)(POINT)
-    exits = ResultsLog(problem.results / "exits.csv")
+    exits = ExitLogs.of(problem.results, calibrated=False)
     make(problem, exits=exits)(POINT)
-    assert [row.get("exits", "") for row in make(problem).log.rows()] == ["", "True"] and len(exits.rows()) == 3
+    assert [row.get("exits", "") for row in make(problem).log.rows()] == ["", "True"] and len(exits.exits.rows()) == 3
 
 
 def test_reports_say_how_far_it_is(problem: Problem) -> None:

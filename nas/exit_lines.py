@@ -1,0 +1,127 @@
+"""The lines of the plot of exits: test error against measured cost, means over the seeds of all rows of a task."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from nas.brief import brief, short_names
+from nas.provenance import provenance
+from nas.report import half_interval
+from spaces.component import Component
+
+RULE = "max_softmax"  # whose curve is drawn: the usual one, and one for all methods
+SCORES = ("depth", "num_blocks", "units", "params", "macs", "adaptive_macs", "seconds", "timed_samples", "temperature",
+          *(f"{part}_{what}" for part in ("validation", "test") for what in ("error", "loss", "ece")),
+          "rule", "threshold", "validation_macs", "test_macs", "test_seconds", "test_shares", "chosen")
+SOURCE = (*provenance(), "device", "threads", "command")
+CHOSEN = {"lr", "schedule"}  # on validation, for each network that is trained alone
+NOT_SETTINGS = {"seed", *SCORES, *SOURCE}  # the other columns tell lines apart, whatever settings there will be
+
+
+@dataclass(frozen=True)
+class Points:
+    """Places in the plot, cheapest first: cost of a sample in MACs and in seconds (NaN where not measured), mean test errors
+    in percent, and half the width of their 95 % interval, NaN for a single seed."""
+
+    macs: tuple[float, ...]
+    seconds: tuple[float, ...]
+    errors: tuple[float, ...]
+    intervals: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ExitLine:
+    """A method on a decoupling: where one stops at each exit, and adaptive inference, None where there are no curves."""
+
+    label: str
+    static: Points
+    adaptive: Points | None
+
+
+def exit_lines(exit_rows: Iterable[Mapping[str, str]], curve_rows: Iterable[Mapping[str, str]], task: str) -> list[ExitLine]:
+    """The lines of all rows of the task, in the order in which they first came.
+
+    Networks with one exit are one line a method, whatever they are cut from: a network for each cost, trained alone.
+    """
+    exits, curves = ([row for row in rows if row["task"] == task] for rows in (exit_rows, curve_rows))
+    lines: dict[tuple[tuple[str, str], ...], list[Mapping[str, str]]] = {}
+    for row in exits:
+        lines.setdefault(_identity(row), []).append(row)
+    of_curves: dict[tuple[tuple[str, str], ...], list[Mapping[str, str]]] = {}
+    for row in curves:
+        if row["rule"] == RULE:
+            of_curves.setdefault(_identity(row), []).append(row)
+    labels = _labels([dict(key) for key in lines], [len({row["backbone"] for row in own}) for own in lines.values()])
+    return [ExitLine(label, _static(own), _adaptive(of_curves[key]) if key in of_curves else None)
+            for label, (key, own) in zip(labels, lines.items(), strict=True)]
+
+
+def _identity(row: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The settings that all rows of a line share."""
+    own = {name: cell for name, cell in row.items() if name not in NOT_SETTINGS and cell}
+    if int(row["num_blocks"]) == 1:
+        own = {name: cell for name, cell in own.items() if name not in CHOSEN} | {"backbone": _family(row["backbone"])}
+    return tuple(sorted(own.items()))
+
+
+def _family(backbone: str) -> str:
+    """What a backbone is the first units of; itself where it is whole."""
+    component = Component.parse(backbone)
+    return str(dict(component.settings)["backbone"]) if component.name == "prefix" else backbone
+
+
+def _labels(keys: Sequence[Mapping[str, str]], backbones: Sequence[int]) -> list[str]:
+    """Method and decoupling, and as much of the other settings as tells lines of the same name apart."""
+    names = short_names({key["method"] for key in keys})
+    labels = [names[key["method"]] + (", one network a depth" if count > 1 else f" {brief(key['decoupling'])}")
+              for key, count in zip(keys, backbones, strict=True)]
+    shown = []
+    for label, key in zip(labels, keys, strict=True):
+        same = [other for own, other in zip(labels, keys, strict=True) if own == label]
+        cells = {name: {other.get(name, "") for other in same} for name in sorted({*key}.union(*same))}
+        told = [f"{name}={_brief(key.get(name, ''), own)}" for name, own in cells.items() if len(own) > 1]
+        shown.append(", ".join([label, *told]))
+    return shown
+
+
+def _brief(cell: str, cells: Iterable[str]) -> str:
+    """A component without its settings where its name tells it from the others."""
+    name = cell.partition("(")[0]
+    return cell if any(other != cell and other.partition("(")[0] == name for other in cells) else name
+
+
+def _static(rows: Sequence[Mapping[str, str]]) -> Points:
+    """The mean over the seeds of each exit."""
+    frame = _numbers(rows, "macs", "seconds", "test_error")
+    groups = [group for _, group in frame.groupby(["backbone", "depth"], sort=False)]
+    groups.sort(key=lambda group: group["macs"].iloc[0])
+    intervals = [half_interval(100 * group["test_error"]) for group in groups]
+    macs, seconds = (tuple(float(group[name].mean()) for group in groups) for name in ("macs", "seconds"))
+    return Points(macs, seconds, tuple(100 * float(group["test_error"].mean()) for group in groups),
+                  tuple(math.nan if interval is None else interval for interval in intervals))
+
+
+def _adaptive(rows: Sequence[Mapping[str, str]]) -> Points:
+    """The mean curve over the seeds: each seed's, between its thresholds on a straight line over log MACs, at common places.
+
+    Thresholds are a seed's own, so no two seeds have the same.
+    """
+    frame = _numbers(rows, "test_macs", "test_seconds", "test_error")
+    seeds = [group.sort_values("test_macs") for _, group in frame.groupby("seed", sort=False)]
+    starts, ends = ([np.log(group["test_macs"].iloc[i]) for group in seeds] for i in (0, -1))
+    places = np.linspace(max(starts), min(ends), 30)
+    seconds, errors = (np.mean([np.interp(places, np.log(group["test_macs"]), group[name]) for group in seeds], axis=0)
+                       for name in ("test_seconds", "test_error"))
+    return Points(tuple(np.exp(places)), tuple(seconds), tuple(100 * errors), (math.nan,) * len(places))
+
+
+def _numbers(rows: Sequence[Mapping[str, str]], *columns: str) -> pd.DataFrame:
+    frame = pd.DataFrame(list(rows))
+    for name in columns:
+        frame[name] = pd.to_numeric(frame[name]) if name in frame else np.nan
+    return frame
