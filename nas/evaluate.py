@@ -87,8 +87,7 @@ class Evaluator:
         problem, asked = self.problem, decoupling
         decoupling = problem.adapt(asked)
         folder = self.run_folder(asked)
-        row: dict[str, Cell] = {**self.labels, **self.key(asked), "run": folder.name}
-        row["space"] = str(problem.space.spec)
+        row: dict[str, Cell] = {**self.labels, **self.key(asked), "run": folder.name, "space": str(problem.space.spec)}
         row |= self._costs(decoupling)
         try:
             trained = self._train(decoupling, folder)
@@ -166,8 +165,9 @@ class Evaluator:
             errors = [error_and_loss(method, read(), problem.settings.precision)[0]]
         first = len(costs) - len(errors)
         temperatures = [float(row["temperature"] or 1) for row in self.exit_rows(asked)] or [1.0] * len(errors)
-        exits = tuple(trained_run.KeptExit(depth, own.macs, own.adaptive_macs, error, temperature) for depth, (own, error, temperature)
-                      in enumerate(zip(costs[first:], errors, temperatures, strict=True), start=first + 1))
+        places = enumerate(zip(costs[first:], errors, temperatures, strict=True), start=first + 1)
+        exits = tuple(trained_run.KeptExit(depth, own.macs, own.adaptive_macs, error, temperature)
+                      for depth, (own, error, temperature) in places)
         weights = {name: tensor.detach().cpu() for name, tensor in method.state_dict().items()}
         path = self.run_folder(asked) / trained_run.FILE
         trained_run.TrainedRun(path, self.key(asked), data.inputs, exits, weights).save()

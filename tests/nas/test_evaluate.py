@@ -314,7 +314,7 @@ def test_reports_say_how_far_it_is(problem: Problem) -> None:
 def test_a_grown_run_is_a_row_of_its_own_with_exits_as_always(problem: Problem, grow: str) -> None:
     """Its costs are those of a step in which every stage trains."""
     joint = make(problem).run(POINT)
-    exits, figures = ResultsLog(problem.results / "exits.csv"), []
+    exits, figures = ExitLogs.of(problem.results, calibrated=False), []
     grown = replace(problem, settings=replace(problem.settings, grow=grow))
     evaluator = make(grown, exits=exits, report=lambda what, done, total, **shown: figures.append(shown.get("stages")))
     row = evaluator.run(POINT)
