@@ -18,6 +18,7 @@ import yaml
 from tqdm import tqdm
 
 from methods.settings import TrainingSettings
+from methods.sides import SIDES, read_side
 from methods.table import METHODS, method_class
 from methods.training import Diverged
 from nas.comparable import read_rows
@@ -101,12 +102,14 @@ def parser() -> Parser:
     evaluate.add_argument("--ensemble", type=int, default=1, metavar="M", help="also sum the last M heads at test time")
     evaluate.add_argument("--exits", action="store_true",
                           help="also write the error and the cost of stopping after each block, to exits.csv")
+    _side_options(evaluate)
     _training_options(evaluate, epochs=30, several=True)
 
     profile = _command(commands, "profile", "what each block of a decoupling costs")
     _problem_options(profile, task="digits", space="small")
     profile.add_argument("--decoupling", default="even(3)", metavar="D", help="as in evaluate")
     profile.add_argument("--method", default="dgl", help="what trains it; see `run.py list`")
+    _side_options(profile)
     _training_options(profile, epochs=1)
 
     compare = _command(commands, "compare", "methods against K, from the rows of evaluate", config=False)
@@ -142,6 +145,11 @@ def _problem_options(command: Parser, *, task: str, space: str) -> None:
     if not command.prog.endswith("profile"):
         command.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="where the CSV files lie")
         command.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where unfinished runs lie")
+
+
+def _side_options(command: Parser) -> None:
+    command.add_argument("--side", metavar="S", help="what blocks are given beside the activation; see `run.py list`")
+    command.add_argument("--side-dim", metavar="A-B-...", help="short for --side 'text(dim=[A,B,...])': tokens of each block")
 
 
 def _training_options(command: Parser, *, epochs: int, several: bool = False) -> None:
@@ -383,7 +391,7 @@ def run_list(options: argparse.Namespace) -> None:
     """Show what there is."""
     tables: dict[str, dict[str, str]] = {"spaces": named_spaces()}
     for title, entries in (("backbones", BACKBONES), ("heads", HEADS), ("splits", SPLITS), ("methods", METHODS),
-                           ("strategies", STRATEGIES), ("evaluators", EVALUATORS), ("tasks", TASKS)):
+                           ("side inputs", SIDES), ("strategies", STRATEGIES), ("evaluators", EVALUATORS), ("tasks", TASKS)):
         tables[title] = {str(_shown(entries, name)): entries.describe(name) for name in entries}
     if options.json:
         print(json.dumps(tables))
@@ -440,7 +448,8 @@ def read_problem(options: argparse.Namespace, method: str, seed: int, lr: float,
         if folder.exists() and not folder.is_dir():
             raise UserError(f"--results and --runs are folders, but {folder} is a file; name another")
     return Problem(space, str(resolved_method), str(task), data, settings, seed, device, results, runs,
-                   scale=None if share == 1 else share)
+                   scale=None if share == 1 else share,
+                   side=read_side(getattr(options, "side", None), getattr(options, "side_dim", None)))
 
 
 def read_task(options: argparse.Namespace) -> Component:

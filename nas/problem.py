@@ -13,6 +13,7 @@ import torch
 
 from methods.method import Method
 from methods.settings import TrainingSettings
+from methods.sides import with_side
 from methods.table import METHODS, adapter, method_class
 from nas.results import Cell
 from nas.task_data import TaskData
@@ -37,6 +38,7 @@ class Problem:
     `method` and `task` are written with all their settings. `results` is the folder of the CSV files, `runs` that of
     unfinished runs. `objectives` are what a search minimises, names of `nas.objectives.OBJECTIVES`; an evaluation is the
     same whatever they are. `scale` is the share to which `data` and `settings` were shortened for a trial, None for none.
+    `side` is what blocks are given beside the activation, with all its settings (`methods.sides`), None for nothing.
     """
 
     space: SearchSpace
@@ -50,6 +52,7 @@ class Problem:
     runs: Path
     objectives: tuple[str, ...] = ("error",)
     scale: float | None = None
+    side: str | None = None
 
     def adapt(self, decoupling: Decoupling) -> Decoupling:
         """The decoupling that the method trains when this one is asked for."""
@@ -61,7 +64,8 @@ class Problem:
         net = self.space.build(decoupling, checkpoint_units=self.settings.checkpoint_units,
                                head_lookahead=method_class(self.method).head_lookahead,
                                pixels=self.data.pixels)
-        return METHODS.build(self.method, net)
+        method = METHODS.build(self.method, net)
+        return method if self.side is None else with_side(method, self.side)
 
     def key(self, decoupling: Decoupling) -> dict[str, Cell]:
         """Every setting that an evaluation depends on, resolved; what makes two evaluations the same."""
@@ -74,6 +78,7 @@ class Problem:
             "seed": self.seed,
             **asdict(self.settings),
             "scale": self.scale,
+            "side": self.side,
         }
 
     def run_folder(self, key: Mapping[str, Cell]) -> Path:

@@ -32,10 +32,14 @@ class Tokens(NamedTuple):
     state: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def mean(self) -> torch.Tensor:
-        """(N, D): the mean over each text's own tokens."""
+        """(N, D): the mean over each text's own tokens; 0 of a text without any, as parts of a text may be."""
         weights = self.mask.to(self.values.dtype)
-        weights = weights / weights.sum(1, keepdim=True)
+        weights = weights / weights.sum(1, keepdim=True).clamp(min=1)
         return torch.bmm(weights[:, None], self.values.masked_fill(~self.mask[..., None], 0)).squeeze(1)
+
+    def followed_by(self, others: Tokens) -> Tokens:
+        """These tokens, then the others: (N, T + T', D), with the state of these."""
+        return Tokens(torch.cat([self.values, others.values], dim=1), torch.cat([self.mask, others.mask], dim=1), self.state)
 
 
 Activation = torch.Tensor | Tokens  # between two units: (N, C, H, W) or (N, D), or tokens

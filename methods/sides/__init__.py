@@ -1,0 +1,29 @@
+"""The kinds of side input by name."""
+
+from __future__ import annotations
+
+from methods.method import Method
+from methods.side import SideInput, SideInputs
+from methods.sides.conv import ConvSide
+from methods.sides.text import TextSide
+from spaces.component import Component, Table
+from spaces.errors import UserError
+
+SIDES: Table[SideInput] = Table("side input", {"text": TextSide, "conv": ConvSide})
+
+
+def with_side(base: Method, spec: str) -> Method:
+    """The base method, whose blocks are given the side input that `spec` names."""
+    return SideInputs(base, SIDES.build(spec, base.net))
+
+
+def read_side(spec: str | None, dim: str | None) -> str | None:
+    """The side input with all its settings, of `--side` or of the short form `--side-dim`, `100-100-50`; None for none."""
+    if dim is not None:
+        if spec is not None:
+            raise UserError(f"--side-dim {dim} is short for --side text(dim=...), but --side {spec} came too; give one of them")
+        parts = dim.split("-")
+        if not all(part.isascii() and part.isdigit() for part in parts):
+            raise UserError(f"--side-dim is how many tokens each block is given, such as 100-100-50, but {dim} came")
+        spec = str(Component("text", (("dim", tuple(map(int, parts))),)))
+    return None if spec is None else str(SIDES.resolve(spec))
