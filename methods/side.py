@@ -14,7 +14,7 @@ from spaces.tokens import Activation
 
 
 class SideInput(nn.Module, ABC):
-    """What blocks are given beside the activation; `parts[k]` is what of it learns with block k, an Identity where nothing does."""
+    """What blocks are given beside the activation; `parts[k]` is what of it learns with block k, an Identity where nothing is."""
 
     def __init__(self, parts: Iterable[nn.Module]) -> None:
         super().__init__()

@@ -38,8 +38,8 @@ def _part(image: tuple[int, int, int], target: tuple[int, ...]) -> nn.Sequential
     if len(target) != 3:
         raise UserError(f"the side input conv is added to maps (channels, height, width), but a block is given the shape "
                         f"{tuple(target)}; cut where there are maps")
-    size = target[1:]
-    stride = tuple(max(1, whole // part) for whole, part in zip(image[1:], size, strict=True))
-    layers = [nn.Conv2d(image[0], target[0], 3, stride, padding=1, bias=False), nn.ReLU(inplace=True)]
-    strided = tuple((whole - 1) // step + 1 for whole, step in zip(image[1:], stride, strict=True))
-    return kaiming(nn.Sequential(*layers, *([] if strided == size else [nn.AdaptiveAvgPool2d(size)])))
+    (colours, *whole), (channels, *size) = image, target
+    down, across = (max(1, of // to) for of, to in zip(whole, size, strict=True))
+    strided = [(whole[0] - 1) // down + 1, (whole[1] - 1) // across + 1]
+    layers = [nn.Conv2d(colours, channels, 3, (down, across), padding=1, bias=False), nn.ReLU(inplace=True)]
+    return kaiming(nn.Sequential(*layers, *([] if strided == size else [nn.AdaptiveAvgPool2d(tuple(size))])))

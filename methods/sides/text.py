@@ -86,8 +86,8 @@ def _largest(h: torch.Tensor, new: Tokens) -> torch.Tensor:
 def _check(dim: tuple[int, ...], length: int, num_blocks: int) -> None:
     written = "-".join(map(str, dim))
     if len(dim) != num_blocks:
-        raise UserError(f"the side input text splits the tokens over the blocks, one part a block, but {len(dim)} parts {written} "
-                        f"came for {num_blocks} blocks; give {num_blocks}")
+        raise UserError(f"the side input text splits the tokens over the blocks, one part a block, but {len(dim)} parts "
+                        f"{written} came for {num_blocks} blocks; give {num_blocks}")
     if num_blocks < 2:
         raise UserError("the side input text splits the tokens over blocks, but the network is uncut; cut it, or leave it out")
     if min(dim) < 1 or sum(dim) != length:

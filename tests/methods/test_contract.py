@@ -100,8 +100,10 @@ def batch(method: Method, size: int = 16, seed: int = 0) -> tuple[torch.Tensor, 
 
 def recipe(method: Method) -> dict[str, Any]:
     """Iterations, learning rate and optimizer. Associated Learning has Adam, as in all its codes, and more iterations, since
-    a deeper code says the label only once those before it do."""
-    if isinstance(method.base if isinstance(method, SideInputs) else method, AL):
+    a deeper code says the label only once those before it do; with side inputs it learns from parts of the texts."""
+    if isinstance(method, SideInputs) and isinstance(method.base, AL):
+        return recipe(method.base) | {"iterations": 300}
+    if isinstance(method, AL):
         return {"iterations": 150, "lr": 0.003, "optimizer": "adam"}
     if method.net.shapes[0] == TEXTS:  # words learn only where they occur
         return {"iterations": 60, "lr": 0.1}
