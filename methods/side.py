@@ -4,28 +4,44 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import nn
 
 from methods.method import Carry, Method
 from spaces.errors import UserError
-from spaces.tokens import Activation
+from spaces.network import DecoupledNet
+from spaces.tokens import Activation, WithFeatures
+
+Input = torch.Tensor | WithFeatures
+
+
+@dataclass(frozen=True)
+class SideSite:
+    """What a side input is built for: a network, and how many numbers stand beside each of its inputs (`WithFeatures`)."""
+
+    net: DecoupledNet
+    num_features: int = 0
 
 
 class SideInput(nn.Module, ABC):
     """What blocks are given beside the activation; `parts[k]` is what of it learns with block k, an Identity where nothing is."""
 
+    takes_features: ClassVar[bool] = False
+    """Whether it gives the numbers beside an input to a block; inputs with any are refused otherwise."""
+
     def __init__(self, parts: Iterable[nn.Module]) -> None:
         super().__init__()
         self.parts = nn.ModuleList(parts)
 
-    def start(self, x: torch.Tensor) -> torch.Tensor:
+    @abstractmethod
+    def start(self, x: Input) -> torch.Tensor:
         """What block 0 is given of the input x."""
-        return x
 
     @abstractmethod
-    def join(self, k: int, h: Activation, x: torch.Tensor) -> Activation:
+    def join(self, k: int, h: Activation, x: Input) -> Activation:
         """What block k, from 1 on, is given: the activation h of block k - 1, of `net.shapes[k]`, joined with its input out of
         x. Tokens may have become more, all else keeps its shape."""
 
@@ -53,7 +69,7 @@ class SideInputs(Method):
             object.__setattr__(self, name, shared)  # their tensors are registered once, as the base's
         self.label_smoothing = base.label_smoothing
 
-    def start(self, x: torch.Tensor, y: torch.Tensor | None = None) -> Carry:
+    def start(self, x: Input, y: torch.Tensor | None = None) -> Carry:
         """The base's, of what block 0 is given; and x."""
         return self.base.start(self.side.start(x), y), x
 

@@ -65,7 +65,7 @@ class Problem:
                                head_lookahead=method_class(self.method).head_lookahead,
                                pixels=self.data.pixels)
         method = METHODS.build(self.method, net)
-        return method if self.side is None else with_side(method, self.side)
+        return with_side(method, self.side, self.data.num_features)
 
     def key(self, decoupling: Decoupling) -> dict[str, Cell]:
         """Every setting that an evaluation depends on, resolved; what makes two evaluations the same."""

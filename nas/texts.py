@@ -46,6 +46,11 @@ class Texts:
         return TextShape(self.length, len(self.vocabulary))
 
     @property
+    def num_features(self) -> int:
+        """How many numbers stand beside each text."""
+        return 0 if self.train.features is None else self.train.features.shape[1]
+
+    @property
     def pixels(self) -> None:
         """Texts are not made of pixels."""
 

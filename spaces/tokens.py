@@ -1,4 +1,4 @@
-"""Texts as a network sees them: token ids going in, one vector a token between the units."""
+"""Inputs and activations as a network sees them: of texts token ids going in, one vector a token between the units."""
 
 from __future__ import annotations
 
@@ -16,6 +16,17 @@ class TextShape(NamedTuple):
 
     length: int
     num_words: int
+
+
+class WithFeatures(NamedTuple):
+    """An input and the numbers beside it: x as a backbone takes it, features float32 (N, F), standardised."""
+
+    x: torch.Tensor
+    features: torch.Tensor
+
+    @property
+    def device(self) -> torch.device:
+        return self.x.device
 
 
 class Tokens(NamedTuple):

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from methods.method import Method
-from methods.side import SideInput, SideInputs
+from methods.side import SideInput, SideInputs, SideSite
 from methods.sides.conv import ConvSide
+from methods.sides.features import FeaturesSide
 from methods.sides.text import TextSide
 from spaces.component import Component, Table
 from spaces.errors import UserError
 
-SIDES: Table[SideInput] = Table("side input", {"text": TextSide, "conv": ConvSide})
+SIDES: Table[SideInput] = Table("side input", {"text": TextSide, "conv": ConvSide, "features": FeaturesSide})
 
 
-def with_side(base: Method, spec: str) -> Method:
-    """The base method, whose blocks are given the side input that `spec` names."""
-    return SideInputs(base, SIDES.build(spec, base.net))
+def with_side(base: Method, spec: str | None, num_features: int = 0) -> Method:
+    """The base method, whose blocks are given the side input that `spec` names, None for none; `num_features` numbers stand
+    beside each input. Numbers that no block is given are a UserError."""
+    side = None if spec is None else SIDES.build(spec, SideSite(base.net, num_features))
+    if num_features and not (side and side.takes_features):
+        raise UserError(f"the task has {num_features} features beside each input, but {spec or 'no side input'} gives them to a "
+                        "block; add --side 'features(block=1)', or leave them out of the task")
+    return base if side is None else SideInputs(base, side)
 
 
 def read_side(spec: str | None, dim: str | None) -> str | None:

@@ -7,10 +7,9 @@ from typing import cast
 import torch
 from torch import nn
 
-from methods.side import SideInput
+from methods.side import Input, SideInput, SideSite
 from spaces.errors import UserError
 from spaces.layers import image_shape, kaiming
-from spaces.network import DecoupledNet
 from spaces.tokens import Activation
 
 
@@ -21,14 +20,19 @@ class ConvSide(SideInput):
     makes up for the rest, which no original network needs.
     """
 
-    def __init__(self, net: DecoupledNet) -> None:
+    def __init__(self, site: SideSite) -> None:
+        net = site.net
         image = image_shape("the side input conv", net.shapes[0])
         if net.num_blocks < 2:
             raise UserError("the side input conv is for the blocks after the first, but the network is uncut; cut it, or leave "
                             "the side input out")
         super().__init__([nn.Identity(), *(_part(image, shape) for shape in net.shapes[1:-1])])
 
-    def join(self, k: int, h: Activation, x: torch.Tensor) -> Activation:
+    def start(self, x: Input) -> torch.Tensor:
+        """The image."""
+        return cast(torch.Tensor, x)
+
+    def join(self, k: int, h: Activation, x: Input) -> Activation:
         """(N, C, H, W), image (N, *input_shape) -> (N, C, H, W)."""
         return cast(torch.Tensor, h) + self.parts[k](x)
 

@@ -10,10 +10,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from methods.side import SideInput
+from methods.side import Input, SideInput, SideSite
 from spaces.errors import UserError
 from spaces.layers import kaiming, text_shape
-from spaces.network import DecoupledNet
 from spaces.tokens import PADDING, Activation, Tokens
 from spaces.word_embedding import WordEmbedding
 
@@ -32,7 +31,8 @@ class TextSide(SideInput):
     block 0's tokens alone.
     """
 
-    def __init__(self, net: DecoupledNet, *, dim: tuple[int, ...], embedding: Literal["own", "shared"] = "own") -> None:
+    def __init__(self, site: SideSite, *, dim: tuple[int, ...], embedding: Literal["own", "shared"] = "own") -> None:
+        net = site.net
         length = text_shape("the side input text", net.shapes[0]).length
         _check(dim, length, net.num_blocks)
         words = next(module for module in net.blocks[0].modules() if isinstance(module, WordEmbedding))
@@ -41,13 +41,13 @@ class TextSide(SideInput):
         object.__setattr__(self, "first", None if own else words)  # which is the net's own
         self.slices = list(pairwise(accumulate(dim, initial=0)))
 
-    def start(self, x: torch.Tensor) -> torch.Tensor:
+    def start(self, x: Input) -> torch.Tensor:
         """The first tokens: (N, T) -> (N, up to dim_0)."""
-        return x[:, :self.slices[0][1]]
+        return cast(torch.Tensor, x)[:, :self.slices[0][1]]
 
-    def join(self, k: int, h: Activation, x: torch.Tensor) -> Activation:
+    def join(self, k: int, h: Activation, x: Input) -> Activation:
         """Tokens or (N, D), ids (N, T) -> the tokens and the new ones behind them, or (N, D)."""
-        ids = x[:, slice(*self.slices[k])]
+        ids = cast(torch.Tensor, x)[:, slice(*self.slices[k])]
         if ids.shape[1] == 0:  # no text of the batch is so long
             return h
         new = cast(_Part, self.parts[k])(ids, self.first)

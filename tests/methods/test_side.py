@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from methods.dgl import DGL
 from methods.method import Method
 from methods.settings import TrainingSettings
-from methods.side import SideInputs
+from methods.side import SideInputs, SideSite
 from methods.sides import SIDES, read_side, with_side
 from methods.sides.conv import ConvSide
 from methods.table import METHODS, adapter, method_class
@@ -143,7 +143,7 @@ def net_of(*shapes: tuple[int, ...]) -> DecoupledNet:
                                               ((24, 12), (1, 1))])
 def test_a_convolution_of_the_image_is_added_at_any_size(size: tuple[int, int], stride: tuple[int, int]) -> None:
     torch.manual_seed(0)
-    side = ConvSide(net_of((3, 12, 12), (7, *size), (2,)))
+    side = ConvSide(SideSite(net_of((3, 12, 12), (7, *size), (2,))))
     image, h = torch.randn(2, 3, 12, 12), torch.randn(2, 7, *size)
     (weight,) = side.parameters()
     expected = F.relu(F.conv2d(image, weight, stride=stride, padding=1))
@@ -169,7 +169,7 @@ def test_what_does_not_fit_is_refused(side: str, space: str, split: str, says: s
 
 def test_a_convolution_is_not_added_to_vectors() -> None:
     with pytest.raises(UserError, match=r"a block is given the shape \(5,\)"):
-        ConvSide(net_of((3, 12, 12), (5,), (2,)))
+        ConvSide(SideSite(net_of((3, 12, 12), (5,), (2,))))
 
 
 class AllAtOnce(DGL):
@@ -181,7 +181,7 @@ class AllAtOnce(DGL):
 def test_blocks_that_train_in_one_stage_are_refused() -> None:
     plain: Method = AllAtOnce(build(SPACES[0], side=None).net)
     with pytest.raises(UserError, match="AllAtOnce trains all blocks in one"):
-        SideInputs(plain, SIDES.build(SIDE, plain.net))
+        SideInputs(plain, SIDES.build(SIDE, SideSite(plain.net)))
 
 
 def test_the_short_form_is_the_long_one() -> None:
