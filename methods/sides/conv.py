@@ -24,8 +24,8 @@ class ConvSide(SideInput):
         net = site.net
         image = image_shape("the side input conv", net.shapes[0])
         if net.num_blocks < 2:
-            raise UserError("the side input conv is for the blocks after the first, but the network is uncut; cut it, or leave "
-                            "the side input out")
+            raise UserError("the side input conv is for the blocks after the first, but the network is uncut, as it always is "
+                            "under backprop; cut it, or leave the side input out")
         super().__init__([nn.Identity(), *(_part(image, shape) for shape in net.shapes[1:-1])])
 
     def start(self, x: Input) -> torch.Tensor:
