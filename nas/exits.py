@@ -17,11 +17,13 @@ from spaces.tokens import example_input
 
 @dataclass(frozen=True)
 class ExitCost:
-    """The network that ends at an exit: `units` of the backbone, parameters, and multiply-accumulates of one sample."""
+    """The network that ends at an exit: `units` of the backbone, parameters, and multiply-accumulates of one sample;
+    `path_macs` has the answers of all exits before it too, as adaptive inference asks for them."""
 
     units: int
     params: int
     macs: int
+    path_macs: int
 
 
 @torch.no_grad()
@@ -45,11 +47,13 @@ def exit_costs(build: Callable[[], Method], input_shape: tuple[int, ...]) -> lis
     """What each exit of the method that `build` makes costs, from shapes alone. Texts have full length."""
     with torch.device("meta"):
         method = build()
-    costs, units, params, macs = [], 0, 0, 0
+    costs, units, params, macs, answers = [], 0, 0, 0, 0
     carry = method.eval().start(example_input(input_shape, 2, "meta"))
     for k, block in enumerate(method.net.blocks):
         block_macs, carry = macs_of(2, method.run_block, k, carry)
         answer_macs, _ = macs_of(2, method.answer, k, carry)
         units, params, macs = units + len(list(block.children())), params + count(method.inference_modules(k)), macs + block_macs
-        costs.append(ExitCost(units, params + count([method.lookaheads[k], method.net.heads[k]]), macs + answer_macs))
+        answers += answer_macs
+        head_params = count([method.lookaheads[k], method.net.heads[k]])
+        costs.append(ExitCost(units, params + head_params, macs + answer_macs, macs + answers))
     return costs

@@ -86,8 +86,8 @@ def _largest(h: torch.Tensor, new: Tokens) -> torch.Tensor:
 def _check(dim: tuple[int, ...], length: int, num_blocks: int) -> None:
     written = "-".join(map(str, dim))
     if num_blocks < 2:
-        raise UserError(f"the side input text splits the tokens over blocks, but {written} came for a network that is uncut, as it "
-                        "always is under backprop; cut it, or leave the side input out")
+        raise UserError(f"the side input text splits the tokens over blocks, but {written} came for a network that is uncut, as "
+                        "it always is under backprop; cut it, or leave the side input out")
     if len(dim) != num_blocks:
         raise UserError(f"the side input text splits the tokens over the blocks, one part a block, but {len(dim)} parts "
                         f"{written} came for {num_blocks} blocks; give {num_blocks}")

@@ -68,7 +68,7 @@ def text_files(data_dir: Path, root: str, num_classes: int | None, *, length: in
     scale = FeatureScale.of(torch.tensor(train.features)) if features else None
     encoded = partial(_encoded, classes=classes, length=length, vocabulary=words, scale=scale)
     read_test = partial(_read_test, files["test"], features, encoded)
-    data = Texts(encoded(train), encoded(held_out), read_test, len(classes), length, words)
+    data = Texts(encoded(train), encoded(held_out), read_test, len(classes), length, words, classes=classes)
     return data if embeddings is None else _with_vectors(data, _found(embeddings, data_dir))
 
 
