@@ -80,10 +80,11 @@ class Images:
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """Shape (C, H, W), mean and std of a channel, the zoom before the middle is cut out, and the classes."""
+        """Shape (C, H, W), mean and std of a channel, the zoom before the middle is cut out, the classes, and how many features
+        stand beside."""
         zoom = EVAL_ZOOM if self.augmentation.resized_crop else 1.0
         return {"kind": "images", "shape": list(self.input_shape), "mean": list(self.mean), "std": list(self.std), "zoom": zoom,
-                "classes": list(self.classes or map(str, range(self.num_classes)))}
+                "classes": list(self.classes or map(str, range(self.num_classes))), "num_features": self.num_features}
 
     def facts(self, folder: Path) -> dict[str, Cell]:
         """Nothing that the settings do not say."""

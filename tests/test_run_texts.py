@@ -125,3 +125,25 @@ def test_columns_of_the_table_reach_a_block(capsys):
     assert call(capsys, *arguments, "--side", "features")[0] == 0
     errors = pd.read_csv("results/exits.csv")["test_error"]
     assert errors[0] == 0.5 and errors[1] == 0
+
+
+def test_a_run_with_a_side_input_is_kept_and_answers(capsys):
+    arguments = ("evaluate", *SPACE[:2], "--task", "texts('.',length=5)", *TRAINING, "--decoupling", "2:linear", "--seeds", "1",
+                 "--methods", "dgl", "--keep")
+    assert call(capsys, *arguments, "--side-dim", "2-3")[0] == 0
+    kept = pd.read_csv("results/evaluate.csv")["run"][0]
+    Path("new.csv").write_text("text\ngood great good great good\nawful bad\nbad awful awful awful bad\n")
+    code, out, err = call(capsys, "predict", str(Path("runs") / kept), "new.csv", "--json")
+    assert code == 0, err
+    assert [answer["answer"] for answer in json.loads(out)["predictions"]] == ["0", "1", "1"]
+
+
+def test_a_run_with_features_is_kept_but_answers_no_new_inputs(capsys):
+    (Path("mine") / "train.csv.gz").write_bytes(gzip.compress(b"text,label,n\n" + b"good,0,1\nbad,1,2\n" * 20))
+    (Path("mine") / "test.csv.gz").write_bytes(gzip.compress(b"text,label,n\ngood,0,1\n"))
+    assert call(capsys, "evaluate", *SPACE[:2], "--task", "texts('.',features=[n])", *TRAINING, "--methods", "dgl", "--seeds",
+                "1", "--decoupling", "2:linear", "--side", "features", "--keep")[0] == 0
+    kept = pd.read_csv("results/evaluate.csv")["run"][0]
+    Path("new.csv").write_text("text\ngood\n")
+    code, _, err = call(capsys, "predict", str(Path("runs") / kept), "new.csv")
+    assert code == 2 and "without features" in err
