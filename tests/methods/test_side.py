@@ -175,7 +175,7 @@ def test_a_convolution_is_not_added_to_vectors() -> None:
 class AllAtOnce(DGL):
     """One stage for all blocks."""
 
-    num_stages = 1  # type: ignore[assignment]
+    num_stages = 1
 
 
 def test_blocks_that_train_in_one_stage_are_refused() -> None:

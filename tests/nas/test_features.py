@@ -3,6 +3,7 @@
 import gzip
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def test_a_feature_that_never_changes_is_0() -> None:
 
 
 def test_features_of_texts_stay_with_them(folder: Path) -> None:
-    data = TASKS.build(f"texts(mine,features=[height,age],vocabulary='{folder / 'words.txt'}')", folder)
+    data: Any = TASKS.build(f"texts(mine,features=[height,age],vocabulary='{folder / 'words.txt'}')", folder)
     assert data.num_features == 2 and data.input_shape == (256, 242)
     ages = np.arange(40.0)
     heights = ages**2 / 10
@@ -72,9 +73,9 @@ def test_a_column_that_is_not_there_is_named(folder: Path) -> None:
 
 def test_a_saved_vocabulary_is_read_and_not_learned(folder: Path) -> None:
     """So texts of another length have the ids of those before."""
-    learned = TASKS.build("texts(mine,length=2)", folder)
+    learned: Any = TASKS.build("texts(mine,length=2)", folder)
     learned.facts(folder)
-    again = TASKS.build(f"texts(mine,length=4,vocabulary='{learned.content['vocabulary']}')", folder)
+    again: Any = TASKS.build(f"texts(mine,length=4,vocabulary='{learned.content['vocabulary']}')", folder)
     assert again.vocabulary == learned.vocabulary and again.content == learned.content and again.length == 4
     backwards = Vocabulary(learned.vocabulary.words[::-1])
     backwards.save(folder / "backwards.txt")
@@ -93,7 +94,7 @@ def save(path: Path, first: int, **changes: np.ndarray) -> None:
 def test_features_of_images_stay_with_them(tmp_path: Path) -> None:
     save(tmp_path / "train.npz", 0)
     save(tmp_path / "test.npz", 100)
-    data = TASKS.build("arrays('.',features=True,flip=True,crop=1,padding=reflect)", tmp_path)
+    data: Any = TASKS.build("arrays('.',features=True,flip=True,crop=1,padding=reflect)", tmp_path)
     assert data.num_features == 2
     ages = data.train.images[:, 0, 0, 0].numpy().astype(float)
     seen = 0
