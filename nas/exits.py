@@ -31,7 +31,7 @@ def exit_scores(method: Method, batches: Iterator[Batch], precision: Precision) 
     """The share of wrong answers and the mean cross-entropy (no smoothing) of each exit, in evaluation mode."""
     training, samples = method.training, 0
     method.eval()
-    sums = torch.zeros(method.num_stages, 2, dtype=torch.float64)
+    sums = torch.zeros(method.net.num_blocks, 2, dtype=torch.float64)
     for x, y in batches:
         with autocast(x.device, precision):
             exits = list(method.exits(x))
