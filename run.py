@@ -20,6 +20,7 @@ from tqdm import tqdm
 from methods.confidence import CONFIDENCES
 from methods.growth import stage_windows
 from methods.settings import TrainingSettings
+from methods.sides import SIDES, read_side
 from methods.table import METHODS, learns_jointly, method_class
 from methods.training import Diverged
 from nas.comparable import read_rows
@@ -117,6 +118,7 @@ def parser() -> Parser:
                                "starts=[0,0.5] says after which share of training each begins")
     evaluate.add_argument("--extend", type=Path, metavar="RUN",
                           help="begin with the blocks of this run, which evaluate --keep has kept, and train only those behind")
+    _side_options(evaluate)
     _training_options(evaluate, epochs=30, several=True)
 
     predict = _command(commands, "predict", "answer new inputs with a run that evaluate --keep has kept", config=False)
@@ -134,6 +136,7 @@ def parser() -> Parser:
     _problem_options(profile, task="digits", space="small")
     profile.add_argument("--decoupling", default="even(3)", metavar="D", help="as in evaluate")
     profile.add_argument("--method", default="dgl", help="what trains it; see `run.py list`")
+    _side_options(profile)
     _training_options(profile, epochs=1)
 
     compare = _command(commands, "compare", "methods against K, from the rows of evaluate", config=False)
@@ -169,6 +172,11 @@ def _problem_options(command: Parser, *, task: str, space: str) -> None:
     if not command.prog.endswith("profile"):
         command.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="where the CSV files lie")
         command.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where unfinished runs lie")
+
+
+def _side_options(command: Parser) -> None:
+    command.add_argument("--side", metavar="S", help="what blocks are given beside the activation; see `run.py list`")
+    command.add_argument("--side-dim", metavar="A-B-...", help="short for --side 'text(dim=[A,B,...])': tokens of each block")
 
 
 def _training_options(command: Parser, *, epochs: int, several: bool = False) -> None:
@@ -453,7 +461,7 @@ def run_list(options: argparse.Namespace) -> None:
     """Show what there is."""
     tables: dict[str, dict[str, str]] = {"spaces": named_spaces()}
     for title, entries in (("backbones", BACKBONES), ("heads", HEADS), ("splits", SPLITS), ("methods", METHODS),
-                           ("strategies", STRATEGIES), ("evaluators", EVALUATORS), ("tasks", TASKS)):
+                           ("side inputs", SIDES), ("strategies", STRATEGIES), ("evaluators", EVALUATORS), ("tasks", TASKS)):
         tables[title] = {str(_shown(entries, name)): entries.describe(name) for name in entries}
     if options.json:
         print(json.dumps(tables))
@@ -508,7 +516,8 @@ def read_problem(options: argparse.Namespace, method: str, seed: int, lr: float,
         if folder.exists() and not folder.is_dir():
             raise UserError(f"--results and --runs are folders, but {folder} is a file; name another")
     return Problem(space, str(resolved_method), str(task), data, settings, seed, device, results, runs,
-                   scale=None if share == 1 else share, extends=TrainedRun.load(run) if run else None)
+                   scale=None if share == 1 else share, extends=TrainedRun.load(run) if run else None,
+                   side=read_side(getattr(options, "side", None), getattr(options, "side_dim", None)))
 
 
 def use_threads(count: int) -> None:

@@ -81,6 +81,10 @@ class AL(Method):
         """s_k."""
         return carry[0]
 
+    def replaced(self, carry: Carry, h: Activation) -> Carry:
+        """With h for s_k."""
+        return h, carry[1]
+
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
         """s_k and t_k; the sum of the associated and the autoencoder loss."""
         given = carry[1]

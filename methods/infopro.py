@@ -82,6 +82,10 @@ class InfoPro(Method):
         """The first of the carry."""
         return carry[0]
 
+    def replaced(self, carry: Carry, h: Activation) -> Carry:
+        """With h for the first."""
+        return h, *carry[1:]
+
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
         """Block k and its local loss."""
         following = self.run_block(k, carry)

@@ -89,6 +89,10 @@ class MAN(Method):
         """The base's."""
         return self.base.activation(carry)
 
+    def replaced(self, carry: Carry, h: Activation) -> Carry:
+        """The base's."""
+        return self.base.replaced(carry, h)
+
     def head_input(self, k: int, carry: Carry) -> Activation:
         """LB(h) + EMA(h); the last block's h itself."""
         return self.base.head_input(k, carry)

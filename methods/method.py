@@ -79,6 +79,10 @@ class Method(nn.Module, ABC):
         """The activation in the carry that a block hands on."""
         return carry
 
+    def replaced(self, carry: Carry, h: Activation) -> Carry:
+        """The carry with h for its activation, and all else untouched."""
+        return h
+
     def head_input(self, k: int, carry: Carry) -> Activation:
         """What head k and all that learns beside it are given, of `net.head_shapes[k]`: the activation in the carry that
         block k hands on, through what a method such as MAN has put between the two."""

@@ -17,7 +17,7 @@ from spaces.errors import UserError, unknown
 LINE = ("method", "checkpoint_units", "decoupling")  # what a line of the table is; its rows differ in their seeds
 RECIPE = ("lr", "weight_decay", "optimizer", "schedule")  # a line's own: it may be tuned for each method
 TIMED_BY = ("device", "threads", "compile")  # seconds are comparable where these agree
-SHARED = ("backbone", "task", "scale", "extends", "epochs",
+SHARED = ("backbone", "task", "scale", "side", "extends", "epochs",
           *(field.name for field in fields(TrainingSettings) if field.name not in (*LINE, *RECIPE, *TIMED_BY)))
 ASKED = ("ensemble", "exits")  # of a run beside its training; each makes a row of its own
 COUNTS = ("num_blocks", "params", "head_params", "macs", "head_macs", "peak_activation_bytes")

@@ -46,6 +46,7 @@ class FolderSplit:
     size: int
     device: torch.device = CPU
     ahead = 2
+    features = None
 
     def __len__(self) -> int:
         return len(self.labels)

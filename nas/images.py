@@ -14,6 +14,7 @@ import torch
 from methods.class_limit import ClassLimit
 from nas.augmentation import EVAL_ZOOM, NONE, Augmentation, cut_out, normalised, row_constants, windows
 from nas.class_limited import ClassLimited
+from nas.features import beside
 from nas.results import Cell
 from nas.split import Batch, Samples, num_batches, random_share
 from spaces.network import PixelScale
@@ -59,6 +60,11 @@ class Images:
         return PixelScale(self.mean, self.std)
 
     @property
+    def num_features(self) -> int:
+        """How many numbers stand beside each image."""
+        return 0 if self.train.features is None else self.train.features.shape[1]
+
+    @property
     def vectors(self) -> None:
         """Pixels start from no word vectors."""
 
@@ -74,10 +80,11 @@ class Images:
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """Shape (C, H, W), mean and std of a channel, the zoom before the middle is cut out, and the classes."""
+        """Shape (C, H, W), mean and std of a channel, the zoom before the middle is cut out, the classes, and how many features
+        stand beside."""
         zoom = EVAL_ZOOM if self.augmentation.resized_crop else 1.0
         return {"kind": "images", "shape": list(self.input_shape), "mean": list(self.mean), "std": list(self.std), "zoom": zoom,
-                "classes": list(self.classes or map(str, range(self.num_classes)))}
+                "classes": list(self.classes or map(str, range(self.num_classes))), "num_features": self.num_features}
 
     def facts(self, folder: Path) -> dict[str, Cell]:
         """Nothing that the settings do not say."""
@@ -121,14 +128,16 @@ class Batches:
         self._requested: dict[tuple[int, int], Callable[[], Batch]] = {}
 
     def batch(self, seed: int, iteration: int) -> Batch:
-        """x float32 (N, C, H, W) in channels_last, y int64 (N,), on the device of the split; seeds and iterations are >= 0."""
+        """x float32 (N, C, H, W) in channels_last, with the features beside it if there are any, and y int64 (N,), on the device
+        of the split; seeds and iterations are >= 0."""
+        index = self._index(seed, iteration)
         pixels, y = self._read(seed, iteration)
         top, left, flip, cut_y, cut_x = self._draws(seed, iteration).to(pixels.device, non_blocking=True)
         augmentation = self._augmentation
         x = normalised(windows(pixels, augmentation.crop, augmentation.padding, top, left, flip), self._constants)
         if augmentation.cutout:
             cut_out(x, cut_y, cut_x, augmentation.cutout)
-        return x, y
+        return beside(x, self._split.features, index), y
 
     def _read(self, seed: int, iteration: int) -> Batch:
         """The batch's pixels and labels; as many batches behind it are requested as the split likes."""
@@ -166,15 +175,15 @@ class Batches:
 def eval_batches(images: Images, split: Samples, batch_size: int) -> Iterator[Batch]:
     """The samples of `split` once, in order, normalised as in training, not augmented; the last batch may be smaller."""
     constants = row_constants(images.mean, images.std, images.input_shape[2], split.device)
-    requested: deque[Callable[[], Batch]] = deque()
+    requested: deque[tuple[Callable[[], Batch], torch.Tensor]] = deque()
+
+    def evaluated(read: Callable[[], Batch], index: torch.Tensor) -> Batch:
+        pixels, labels = read()
+        return beside(normalised(pixels, constants), split.features, index), labels
+
     for index in torch.arange(len(split), device=split.labels.device).split(batch_size):
-        requested.append(split.request(index, None))
+        requested.append((split.request(index, None), index))
         if len(requested) > split.ahead:
-            yield _evaluated(requested.popleft(), constants)
-    for read in requested:
-        yield _evaluated(read, constants)
-
-
-def _evaluated(read: Callable[[], Batch], constants: tuple[torch.Tensor, torch.Tensor]) -> Batch:
-    pixels, labels = read()
-    return normalised(pixels, constants), labels
+            yield evaluated(*requested.popleft())
+    for waiting in requested:
+        yield evaluated(*waiting)

@@ -45,6 +45,9 @@ def new_inputs(path: Path, inputs: Mapping[str, Any]) -> NewInputs:
     """
     of_texts = inputs["kind"] == "texts"
     wanted = "a CSV file of texts" if of_texts else "a folder of images or an .npz file"
+    if inputs.get("num_features"):
+        raise UserError("new inputs are read without features, but this run was trained with some beside its inputs; evaluate it "
+                        "on the test split of its task")
     if not path.exists():
         raise UserError(f"there is no {path}; this run answers {wanted}")
     if of_texts != path.name.endswith((".csv", ".csv.gz")):

@@ -13,6 +13,7 @@ import torch
 
 from methods.method import Method
 from methods.settings import TrainingSettings
+from methods.sides import with_side
 from methods.table import METHODS, adapter, method_class
 from nas.extension import begin_with
 from nas.results import Cell
@@ -39,6 +40,7 @@ class Problem:
     `method` and `task` are written with all their settings. `results` is the folder of the CSV files, `runs` that of
     unfinished runs. `objectives` are what a search minimises, names of `nas.objectives.OBJECTIVES`; an evaluation is the
     same whatever they are. `scale` is the share to which `data` and `settings` were shortened for a trial, None for none.
+    `side` is what blocks are given beside the activation, with all its settings (`methods.sides`), None for nothing.
     `extends` is the trained run whose blocks come first and stay as they are; None where all blocks are to be trained.
     """
 
@@ -53,6 +55,7 @@ class Problem:
     runs: Path
     objectives: tuple[str, ...] = ("error",)
     scale: float | None = None
+    side: str | None = None
     extends: TrainedRun | None = None
 
     def adapt(self, decoupling: Decoupling) -> Decoupling:
@@ -66,7 +69,7 @@ class Problem:
         net = self.space.build(decoupling, checkpoint_units=self.settings.checkpoint_units,
                                head_lookahead=method_class(self.method).head_lookahead,
                                pixels=self.data.pixels)
-        method = METHODS.build(self.method, net)
+        method = with_side(METHODS.build(self.method, net), self.side, self.data.num_features)
         if self.extends is not None:
             begin_with(self.extends, method, self.data.inputs)
         return method
@@ -87,6 +90,7 @@ class Problem:
             "seed": self.seed,
             **asdict(self.settings),
             "scale": self.scale,
+            "side": self.side,
             "extends": None if self.extends is None else self.extends.name,
         }
 

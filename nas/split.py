@@ -31,6 +31,10 @@ class Samples(Protocol):
         """Where batches come to lie."""
 
     @property
+    def features(self) -> torch.Tensor | None:
+        """float32 (N, F), standardised: the numbers beside each sample; None without any."""
+
+    @property
     def ahead(self) -> int:
         """How many batches should be requested before they are needed."""
 
@@ -50,10 +54,11 @@ class Samples(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Samples in memory: `images` uint8 (N, H, W, C) and `labels` int64 (N,)."""
+    """Samples in memory: `images` uint8 (N, H, W, C), `labels` int64 (N,) and `features` float32 (N, F), or None."""
 
     images: torch.Tensor
     labels: torch.Tensor
+    features: torch.Tensor | None = None
     ahead = 0
 
     def __len__(self) -> int:
@@ -69,10 +74,10 @@ class Split:
         return self.images.device
 
     def to(self, device: torch.device) -> Split:
-        return Split(self.images.to(device), self.labels.to(device))
+        return Split(self.images.to(device), self.labels.to(device), None if self.features is None else self.features.to(device))
 
     def at(self, index: torch.Tensor) -> Split:
-        return Split(self.images[index], self.labels[index])
+        return Split(self.images[index], self.labels[index], None if self.features is None else self.features[index])
 
     def request(self, index: torch.Tensor, draw: Draw | None) -> Callable[[], Batch]:
         return lambda: (self.images.index_select(0, index), self.labels.index_select(0, index))

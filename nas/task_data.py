@@ -13,7 +13,8 @@ from nas.results import Cell
 from spaces.network import PixelScale
 
 Part = Any  # one part of a task's samples, such as its validation split, in the task's own form; it has a length
-Batch = tuple[torch.Tensor, torch.Tensor]  # x (N, *input_shape), or (N, T) token ids; y int64 (N,)
+# x (N, *input_shape), or (N, T) token ids, or a WithFeatures of one; y int64 (N,)
+Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 class Batches(Protocol):
@@ -45,6 +46,10 @@ class TaskData(Protocol):
     @property
     def pixels(self) -> PixelScale | None:
         """How images were normalised; None where inputs are none."""
+
+    @property
+    def num_features(self) -> int:
+        """How many numbers stand beside each input; where there are any, the x of a batch is a `WithFeatures`."""
 
     @property
     def vectors(self) -> torch.Tensor | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from nas.features import beside
 from nas.task_data import Batch
 from spaces.tokens import PADDING
 
@@ -20,23 +21,26 @@ class TextSplit:
     starts   int64 (N,): the place of each text's first token
     labels   int64 (N,)
     lengths  int64 (N,), on the CPU: how many tokens each text has, 1 at least
+    features float32 (N, F), standardised: the numbers beside each text; None without any
     """
 
     tokens: torch.Tensor
     starts: torch.Tensor
     labels: torch.Tensor
     lengths: torch.Tensor
+    features: torch.Tensor | None = None
 
     @classmethod
-    def of(cls, texts: Iterable[Sequence[int]], labels: Sequence[int]) -> TextSplit:
-        """The texts, as ids, and their classes."""
+    def of(cls, texts: Iterable[Sequence[int]], labels: Sequence[int], features: torch.Tensor | None = None) -> TextSplit:
+        """The texts, as ids, their classes, and the numbers beside them."""
         tokens, lengths = array("i"), array("q")
         for ids in texts:
             tokens.extend(ids)
             lengths.append(len(ids))
         tokens.extend([PADDING] * max(lengths))
         counts = torch.tensor(lengths)
-        return cls(torch.tensor(tokens, dtype=torch.int32), counts.cumsum(0) - counts, torch.tensor(labels), counts)
+        return cls(torch.tensor(tokens, dtype=torch.int32), counts.cumsum(0) - counts, torch.tensor(labels), counts,
+                   features)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -46,19 +50,23 @@ class TextSplit:
         return self.tokens.device
 
     def to(self, device: torch.device) -> TextSplit:
-        return TextSplit(self.tokens.to(device), self.starts.to(device), self.labels.to(device), self.lengths)
+        features = None if self.features is None else self.features.to(device)
+        return TextSplit(self.tokens.to(device), self.starts.to(device), self.labels.to(device), self.lengths, features)
 
     def at(self, index: torch.Tensor) -> TextSplit:
         """The part at these places, in this order."""
         here = index.to(self.device)
-        return TextSplit(self.tokens, self.starts[here], self.labels[here], self.lengths[index])
+        features = None if self.features is None else self.features[here]
+        return TextSplit(self.tokens, self.starts[here], self.labels[here], self.lengths[index], features)
 
     def batch(self, index: torch.Tensor) -> Batch:
-        """x int64 (N, T), T the length of the longest, PADDING behind the others, and y int64 (N,); `index` is on the CPU."""
+        """x int64 (N, T), T the length of the longest, PADDING behind the others, with the features beside them if there are
+        any, and y int64 (N,); `index` is on the CPU."""
         lengths = self.lengths[index]
         longest = int(lengths.max())
         index, lengths = torch.stack([index, lengths]).to(self.device, non_blocking=True)
         # Every window of the tokens is a view, and one lookup copies those that begin with a text; then its end is marked.
         x = self.tokens.unfold(0, longest, 1).index_select(0, self.starts[index])
         place = torch.arange(longest, dtype=torch.int32, device=self.device)
-        return x.masked_fill_(place >= lengths.int()[:, None], PADDING).long(), self.labels[index]
+        x = x.masked_fill_(place >= lengths.int()[:, None], PADDING).long()
+        return beside(x, self.features, index), self.labels[index]

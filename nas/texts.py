@@ -48,6 +48,11 @@ class Texts:
         return TextShape(self.length, len(self.vocabulary))
 
     @property
+    def num_features(self) -> int:
+        """How many numbers stand beside each text."""
+        return 0 if self.train.features is None else self.train.features.shape[1]
+
+    @property
     def pixels(self) -> None:
         """Texts are not made of pixels."""
 
@@ -78,9 +83,9 @@ class Texts:
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """How many tokens of a text are kept, the words, and the classes."""
+        """How many tokens of a text are kept, the words, the classes, and how many features stand beside."""
         return {"kind": "texts", "length": self.length, "words": list(self.vocabulary.words),
-                "classes": list(self.classes or map(str, range(self.num_classes)))}
+                "classes": list(self.classes or map(str, range(self.num_classes))), "num_features": self.num_features}
 
     def facts(self, folder: Path) -> dict[str, Cell]:
         """How many ids there are, and how much the vectors cover; writes the vocabulary's file."""

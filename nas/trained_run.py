@@ -10,6 +10,7 @@ import torch
 
 from methods.checkpoint import damage_told, save_whole
 from methods.method import Method
+from methods.sides import with_side
 from methods.table import METHODS, method_class
 from nas.results import Cell
 from spaces.decoupling import Decoupling
@@ -81,6 +82,7 @@ class TrainedRun:
                             num_blocks=1)
         pixels = None if texts else PixelScale(tuple(inputs["mean"]), tuple(inputs["std"]))
         net = space.build(self.decoupling, head_lookahead=method_class(spec).head_lookahead, pixels=pixels)
-        method = METHODS.build(spec, net)
+        side = self.key.get("side")
+        method = with_side(METHODS.build(spec, net), str(side) if side else None, inputs.get("num_features", 0))
         method.load_state_dict(self.weights)
         return method.eval()

@@ -1,4 +1,4 @@
-"""Texts as a network sees them: token ids going in, one vector a token between the units."""
+"""Inputs and activations as a network sees them: of texts token ids going in, one vector a token between the units."""
 
 from __future__ import annotations
 
@@ -18,6 +18,17 @@ class TextShape(NamedTuple):
     num_words: int
 
 
+class WithFeatures(NamedTuple):
+    """An input and the numbers beside it: x as a backbone takes it, features float32 (N, F), standardised."""
+
+    x: torch.Tensor
+    features: torch.Tensor
+
+    @property
+    def device(self) -> torch.device:
+        return self.x.device
+
+
 class Tokens(NamedTuple):
     """The activation of a text network, of which padding is no part.
 
@@ -32,10 +43,14 @@ class Tokens(NamedTuple):
     state: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def mean(self) -> torch.Tensor:
-        """(N, D): the mean over each text's own tokens."""
+        """(N, D): the mean over each text's own tokens; 0 of a text without any, as parts of a text may be."""
         weights = self.mask.to(self.values.dtype)
-        weights = weights / weights.sum(1, keepdim=True)
+        weights = weights / weights.sum(1, keepdim=True).clamp(min=1)
         return torch.bmm(weights[:, None], self.values.masked_fill(~self.mask[..., None], 0)).squeeze(1)
+
+    def followed_by(self, others: Tokens) -> Tokens:
+        """These tokens, then the others: (N, T + T', D), with the state of these."""
+        return Tokens(torch.cat([self.values, others.values], dim=1), torch.cat([self.mask, others.mask], dim=1), self.state)
 
 
 Activation = torch.Tensor | Tokens  # between two units: (N, C, H, W) or (N, D), or tokens

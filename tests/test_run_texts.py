@@ -74,3 +74,76 @@ def test_wrong_combinations_are_one_line(capsys, options, says):
     space = () if "--space" in options else ("--space", "lstm(embedding=4)")
     code, out, err = call(capsys, "evaluate", *space, *options, "--data-dir", "mine")
     assert (code, out) == (2, "") and err.count("\n") == 1 and says in err, err
+
+
+def test_side_inputs_from_profile_to_exits(capsys):
+    split = ("--decoupling", "2:linear", "--side-dim", "2-3")
+    space = (*SPACE[:2], "--task", "texts('.',length=5)")
+    code, out, err = call(capsys, "profile", *space, "--data-dir", "mine", *split, "--json")
+    assert code == 0, err
+    profiled = json.loads(out)
+    arguments = ("evaluate", *space, *TRAINING, "--methods", "al", "dgl", "--seeds", "1", "--exits")
+    assert call(capsys, *arguments, *split)[0] == 0
+    assert call(capsys, *arguments, "--decoupling", "2:linear")[0] == 0
+    runs, exits = (pd.read_csv(f"results/{name}.csv", keep_default_na=False) for name in ("evaluate", "exits"))
+    assert list(runs["side"]) == ["text(dim=[2,3],embedding=own)"] * 2 + [""] * 2 == list(exits["side"][::2])
+    own = runs["params"][:2] - runs["params"][2:].to_numpy()
+    words, width = profiled["blocks"][0]["params"], 12  # 2 * 6 features that the second layer is given
+    embedding = 6 * 4  # 4 words, padding and the unknown one
+    assert list(own) == [embedding + (4 + 1) * width] * 2 and words > embedding
+    assert profiled["params"] == runs["params"][1]
+    assert call(capsys, *arguments, *split)[0] == 0 and len(pd.read_csv("results/evaluate.csv")) == 4
+    code, _, err = call(capsys, "compare", "results/evaluate.csv")
+    assert code == 2 and "rows of one table agree in side" in err
+
+
+@pytest.mark.parametrize(("options", "says"), [
+    (("--side-dim", "2-2"), "2-2 came, 4 in all"),
+    (("--side-dim", "2-2-1"), "3 parts 2-2-1 came for 2 blocks"),
+    (("--side-dim", "2-3", "--side", "conv"), "give one of them"),
+    (("--side", "conv"), "takes images"),
+    (("--side", "test"), "text"),
+    (("--side", "features"), "the task has none"),
+    (("--side-dim", "2-3", "--methods", "backprop"), "2-3 came for a network that is uncut"),
+])
+def test_side_inputs_that_do_not_fit_are_one_line(capsys, options, says):
+    code, out, err = call(capsys, "evaluate", *SPACE[:2], "--task", "texts('.',length=5)", *TRAINING, "--decoupling", "2:linear",
+                          *options)
+    assert (code, out) == (2, "") and err.count("\n") == 1 and says in err, err
+    assert not Path("results/evaluate.csv").exists()
+
+
+def test_columns_of_the_table_reach_a_block(capsys):
+    """Texts that say nothing, and a column that says all."""
+    for part in ("train", "test"):
+        rows = [f"word,{n % 2},{n % 2 + 5}" for n in range(60)]
+        (Path("mine") / f"{part}.csv.gz").write_bytes(gzip.compress("\n".join(["text,label,size", *rows, ""]).encode()))
+    arguments = ("evaluate", *SPACE[:2], "--task", "texts('.',features=[size])", *TRAINING, "--methods", "dgl", "--seeds", "1",
+                 "--decoupling", "2:linear", "--exits")
+    code, _, err = call(capsys, *arguments)
+    assert code == 2 and "take --side 'features(block=1)'" in err
+    assert call(capsys, *arguments, "--side", "features")[0] == 0
+    errors = pd.read_csv("results/exits.csv")["test_error"]
+    assert errors[0] == 0.5 and errors[1] == 0
+
+
+def test_a_run_with_a_side_input_is_kept_and_answers(capsys):
+    arguments = ("evaluate", *SPACE[:2], "--task", "texts('.',length=5)", *TRAINING, "--decoupling", "2:linear", "--seeds", "1",
+                 "--methods", "dgl", "--keep")
+    assert call(capsys, *arguments, "--side-dim", "2-3")[0] == 0
+    kept = pd.read_csv("results/evaluate.csv")["run"][0]
+    Path("new.csv").write_text("text\ngood great good great good\nawful bad\nbad awful awful awful bad\n")
+    code, out, err = call(capsys, "predict", str(Path("runs") / kept), "new.csv", "--json")
+    assert code == 0, err
+    assert [answer["answer"] for answer in json.loads(out)["predictions"]] == ["0", "1", "1"]
+
+
+def test_a_run_with_features_is_kept_but_answers_no_new_inputs(capsys):
+    (Path("mine") / "train.csv.gz").write_bytes(gzip.compress(b"text,label,n\n" + b"good,0,1\nbad,1,2\n" * 20))
+    (Path("mine") / "test.csv.gz").write_bytes(gzip.compress(b"text,label,n\ngood,0,1\n"))
+    assert call(capsys, "evaluate", *SPACE[:2], "--task", "texts('.',features=[n])", *TRAINING, "--methods", "dgl", "--seeds",
+                "1", "--decoupling", "2:linear", "--side", "features", "--keep")[0] == 0
+    kept = pd.read_csv("results/evaluate.csv")["run"][0]
+    Path("new.csv").write_text("text\ngood\n")
+    code, _, err = call(capsys, "predict", str(Path("runs") / kept), "new.csv")
+    assert code == 2 and "without features" in err

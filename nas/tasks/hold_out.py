@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
 
 from nas.augmentation import Augmentation
+from nas.features import FeatureScale
 from nas.images import Images
 from nas.split import Split
 from spaces.errors import UserError
@@ -33,13 +36,25 @@ def checked(images: np.ndarray, labels: np.ndarray, num_classes: int, source: st
 
 def hold_out(pool: Split, num_classes: int, read_test: Callable[[], Split], *, validation: float, split_seed: int,
              augmentation: Augmentation) -> Images:
-    """Split `pool` as `parts` says. An augmentation that does not fit the images is a UserError."""
-    train, held_out = parts(len(pool), validation=validation, split_seed=split_seed)
+    """Split `pool` as `parts` says; features are standardised by those of training. An augmentation that does not fit the
+    images is a UserError."""
+    train, held_out = map(pool.at, parts(len(pool), validation=validation, split_seed=split_seed))
     check_augmentation(augmentation, min(pool.image_shape[:2]))
-    images = pool.images[train]
-    mean, std = _mean_and_std(images)
-    return Images(Split(images, pool.labels[train]), Split(pool.images[held_out], pool.labels[held_out]), read_test,
-                  num_classes, mean, std, augmentation)
+    mean, std = _mean_and_std(train.images)
+    if train.features is not None:
+        scale = FeatureScale.of(train.features)
+        train, held_out = (_standardised(split, scale) for split in (train, held_out))
+        read_test = partial(_read_standardised, read_test, scale)
+    return Images(train, held_out, read_test, num_classes, mean, std, augmentation)
+
+
+def _read_standardised(read: Callable[[], Split], scale: FeatureScale) -> Split:
+    return _standardised(read(), scale)
+
+
+def _standardised(split: Split, scale: FeatureScale) -> Split:
+    assert split.features is not None, "all parts of a task have features, or none"
+    return replace(split, features=scale(split.features))
 
 
 def parts(num_samples: int, *, validation: float, split_seed: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import math
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,12 +14,13 @@ from spaces.errors import UserError
 
 
 class TextRows(NamedTuple):
-    """The rows of one file, in order; `lines` is where each begins, from 1 on."""
+    """The rows of one file, in order; `lines` is where each begins, from 1 on, `features` the numbers beside each text."""
 
     path: Path
     texts: list[str]
     labels: list[str]
     lines: list[int]
+    features: list[tuple[float, ...]]
 
     def classes(self) -> tuple[str, ...]:
         """The labels that occur, each once: by size where all are whole numbers, else in alphabetical order."""
@@ -38,27 +40,31 @@ class TextRows(NamedTuple):
     def at(self, index: Sequence[int]) -> TextRows:
         """The rows at these places, in this order."""
         return self._replace(texts=[self.texts[row] for row in index], labels=[self.labels[row] for row in index],
-                             lines=[self.lines[row] for row in index])
+                             lines=[self.lines[row] for row in index], features=[self.features[row] for row in index])
 
     def error(self, row: int, what: str) -> UserError:
         """That something does not hold in this row."""
         return UserError(f"{self.path}, line {self.lines[row]}: {what}; correct or remove the row")
 
 
-def read_csv(path: Path) -> TextRows:
-    """The columns `text` and `label` of a UTF-8 CSV file, gzipped; of other columns, and blanks around a label, nothing is kept.
+def read_csv(path: Path, features: Sequence[str] = ()) -> TextRows:
+    """The columns `text`, `label` and `features`, which hold numbers, of a UTF-8 CSV file, gzipped; of other columns, and blanks
+    around a label, nothing is kept.
 
-    A missing file, column or value, broken quotes or encoding and an incomplete file are UserErrors that name the line.
+    A missing file, column or value, a feature that is no finite number, broken quotes or encoding and an incomplete file are
+    UserErrors that name the line.
     """
-    rows = TextRows(path, [], [], [])
+    rows = TextRows(path, [], [], [], [])
+    needed = ("text", "label", *features)
     lines, end = csv.reader(_decoded(path), strict=True), 0
     try:
         header = next(lines, [])
-        missing = [name for name in ("text", "label") if header.count(name) != 1]
+        missing = [name for name in needed if header.count(name) != 1]
         if missing:
             raise UserError(f"{path}, line 1: there is one column {' and one column '.join(missing)}, but the header says "
-                            f"{', '.join(header) or 'nothing'}; write them as text,label")
-        text, label, end = header.index("text"), header.index("label"), lines.line_num
+                            f"{', '.join(header) or 'nothing'}; write them as {','.join(needed)}")
+        text, label, *numbers = map(header.index, needed)
+        end = lines.line_num
         for cells in lines:
             begin, end = end + 1, lines.line_num
             if not cells:  # a blank line
@@ -69,6 +75,7 @@ def read_csv(path: Path) -> TextRows:
             rows.texts.append(cells[text])
             rows.labels.append(cells[label].strip())
             rows.lines.append(begin)
+            rows.features.append(tuple(_number(rows, cells[column], header[column]) for column in numbers))
             if not rows.labels[-1]:
                 raise rows.error(-1, "the label is empty")
     except csv.Error as error:
@@ -76,6 +83,17 @@ def read_csv(path: Path) -> TextRows:
     if not rows.texts:
         raise UserError(f"{path} has a row a text, but there is none below the header; write it again")
     return rows
+
+
+def _number(rows: TextRows, cell: str, column: str) -> float:
+    """The cell of the last row as a number."""
+    try:
+        number = float(cell)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise rows.error(-1, f"features are finite numbers, but {cell!r} came in the column {column}")
+    return number
 
 
 def _decoded(path: Path) -> Iterator[str]:

@@ -7,6 +7,9 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import torch
+
+from nas.features import FeatureScale
 from nas.tasks.hold_out import parts
 from nas.tasks.text_csv import TextRows, read_csv
 from nas.text_split import TextSplit
@@ -15,34 +18,40 @@ from nas.vocabulary import Vocabulary, tokenised
 from nas.word_vectors import read_vectors
 from spaces.errors import UserError
 
-VALIDATION, SPLIT_SEED = 0.1, 0  # the defaults of what is held out
+NUM_WORDS, VALIDATION, SPLIT_SEED = 30_000, 0.1, 0  # the defaults of the vocabulary's size and of what is held out
 
 
-def texts(data_dir: Path, *, root: str, length: int = 256, num_words: int = 30_000, validation: float = VALIDATION,
-          split_seed: int = SPLIT_SEED, embeddings: str | None = None) -> Texts:
+def texts(data_dir: Path, *, root: str, length: int = 256, num_words: int = NUM_WORDS, validation: float = VALIDATION,
+          split_seed: int = SPLIT_SEED, embeddings: str | None = None, vocabulary: str | None = None,
+          features: tuple[str, ...] | None = None) -> Texts:
     """Your own texts: `train.csv.gz`, `test.csv.gz` and, if you like, `validation.csv.gz` in the folder `root`.
 
     A relative `root` is looked for in `data_dir`. The classes are the labels of train.csv.gz, words or whole numbers, at
-    least two. The settings are those of `text_files`.
+    least two. `features` are further columns of all files, numbers that the side input of that name gives to a block. The
+    other settings are those of `text_files`.
     """
     return text_files(data_dir, root, None, length=length, num_words=num_words, validation=validation,
-                      split_seed=split_seed, embeddings=embeddings)
+                      split_seed=split_seed, embeddings=embeddings, vocabulary=vocabulary, features=features or ())
 
 
 def text_files(data_dir: Path, root: str, num_classes: int | None, *, length: int, num_words: int, validation: float,
-               split_seed: int, embeddings: str | None) -> Texts:
+               split_seed: int, embeddings: str | None, vocabulary: str | None, features: tuple[str, ...] = ()) -> Texts:
     """The task in the folder `data_dir`/`root`; labels are 0..num_classes - 1, or any where that is None.
 
     Without a validation.csv.gz a share `validation` of train.csv.gz is held out, by `split_seed`. Of each text the first
-    `length` tokens are kept. The vocabulary, of at most `num_words` ids, is learned from what is left for training. Its
-    vectors are read out of the file `embeddings`, which is looked for here and then in `data_dir`. Of test.csv.gz only the
-    presence is checked until it is asked for. What is missing or damaged, a class without a text, a text without a token and
-    settings of a hold-out beside a validation.csv.gz are UserErrors.
+    `length` tokens are kept. The vocabulary, of at most `num_words` ids, is learned from what is left for training, unless the
+    file `vocabulary`, saved with a run, has it. Its vectors are read out of the file `embeddings`. Both files are looked for
+    here and then in `data_dir`. Columns of `features` are brought to mean 0 and deviation 1 on what is left for training. Of
+    test.csv.gz only the presence is checked until it is asked for. What is missing or damaged, a class without a text, a text
+    without a token, settings of a hold-out beside a validation.csv.gz and num_words beside a vocabulary are UserErrors.
     """
     if length < 1:
         raise UserError(f"length is how many tokens of a text are kept, from 1 on, but {length} came")
     files = {part: Path(data_dir) / root / f"{part}.csv.gz" for part in ("train", "validation", "test")}
-    pool = read_csv(files["train"])
+    if vocabulary is not None and num_words != NUM_WORDS:
+        raise UserError(f"num_words is the size of a vocabulary that is learned, but num_words={num_words} came with "
+                        f"{vocabulary}; give one of them")
+    pool = read_csv(files["train"], features)
     classes = _classes(pool, num_classes)
     if not files["test"].is_file():
         raise UserError(f"there is no {files['test']}; a text task needs it beside train.csv.gz")
@@ -50,15 +59,22 @@ def text_files(data_dir: Path, root: str, num_classes: int | None, *, length: in
         if (validation, split_seed) != (VALIDATION, SPLIT_SEED):
             raise UserError(f"validation and split_seed hold out of {files['train']}, but there is {files['validation']}, so "
                             "they have no effect; leave them out, or move that file away")
-        train, held_out = pool, read_csv(files["validation"])
+        train, held_out = pool, read_csv(files["validation"], features)
     else:
         split = parts(len(pool.texts), validation=validation, split_seed=split_seed)
         train, held_out = (pool.at(part.tolist()) for part in split)
-    vocabulary = Vocabulary.learned(_tokenised(train, length), num_words)
-    encoded = partial(_encoded, classes=classes, length=length, vocabulary=vocabulary)
-    data = Texts(encoded(train), encoded(held_out), partial(_read_test, files["test"], encoded), len(classes), length, vocabulary,
-                 classes=classes)
-    return data if embeddings is None else _with_vectors(data, Path(embeddings), Path(data_dir))
+    words = (Vocabulary.learned(_tokenised(train, length), num_words) if vocabulary is None
+             else Vocabulary.read(_found(vocabulary, data_dir)))
+    scale = FeatureScale.of(torch.tensor(train.features)) if features else None
+    encoded = partial(_encoded, classes=classes, length=length, vocabulary=words, scale=scale)
+    read_test = partial(_read_test, files["test"], features, encoded)
+    data = Texts(encoded(train), encoded(held_out), read_test, len(classes), length, words, classes=classes)
+    return data if embeddings is None else _with_vectors(data, _found(embeddings, data_dir))
+
+
+def _found(path: str, data_dir: Path) -> Path:
+    """The file of that name here, or else in `data_dir`."""
+    return Path(path) if Path(path).is_file() else Path(data_dir) / path
 
 
 def _classes(rows: TextRows, num_classes: int | None) -> tuple[str, ...]:
@@ -75,17 +91,19 @@ def _classes(rows: TextRows, num_classes: int | None) -> tuple[str, ...]:
     return classes
 
 
-def _with_vectors(data: Texts, path: Path, data_dir: Path) -> Texts:
-    vectors = read_vectors(path if path.is_file() else data_dir / path, data.vocabulary)
+def _with_vectors(data: Texts, path: Path) -> Texts:
+    vectors = read_vectors(path, data.vocabulary)
     return replace(data, vectors=vectors.rows, coverage=vectors.coverage(data.train.tokens))
 
 
-def _read_test(path: Path, encoded: Callable[[TextRows], TextSplit]) -> TextSplit:
-    return encoded(read_csv(path))
+def _read_test(path: Path, features: Sequence[str], encoded: Callable[[TextRows], TextSplit]) -> TextSplit:
+    return encoded(read_csv(path, features))
 
 
-def _encoded(rows: TextRows, *, classes: Sequence[str], length: int, vocabulary: Vocabulary) -> TextSplit:
-    return TextSplit.of(map(vocabulary.encoded, _tokenised(rows, length)), rows.numbers(classes))
+def _encoded(rows: TextRows, *, classes: Sequence[str], length: int, vocabulary: Vocabulary,
+             scale: FeatureScale | None) -> TextSplit:
+    features = None if scale is None else scale(torch.tensor(rows.features))
+    return TextSplit.of(map(vocabulary.encoded, _tokenised(rows, length)), rows.numbers(classes), features)
 
 
 def _tokenised(rows: TextRows, length: int) -> Iterator[list[str]]:

@@ -46,11 +46,12 @@ def by_hand(exits: torch.Tensor, rule: str, threshold: float, depth: int) -> tup
 
 
 def thresholds(exits: torch.Tensor, rule: str) -> list[float]:
-    """Between the two confidences in the middle of each exit's but the last."""
+    """Between the two confidences in the middle of each exit's but the last; those of the same words in another order differ in
+    rounding alone, and are one."""
     found = []
     for k, logits in enumerate(exits[:-1]):
         sure = CONFIDENCES[rule](logits, exits[k - 1] if k else None)
-        values = sure[sure > 0].unique()
+        values = sure[sure > 0].round(decimals=9).unique()
         if len(values) > 1:
             middle = len(values) // 2
             found.append(float(values[middle - 1:middle + 1].mean()))

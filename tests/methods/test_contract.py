@@ -3,6 +3,7 @@
 import copy
 import io
 from collections.abc import Iterator
+from operator import is_
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from methods.al import AL
 from methods.method import Carry, Method
 from methods.settings import TrainingSettings
+from methods.side import SideInputs
+from methods.sides import with_side
 from methods.table import METHODS, adapter, learns_jointly, method_class
 from methods.training import Trainer, error_and_loss
 from spaces.activations import PeakMemory
@@ -54,12 +57,20 @@ OF_TEXTS = [f"{name} on {space}" for space, names in [
     ("transformer", ("dgl", "predsim", "man", "auglocal", "al", "early_exit", "cooperative")),
     ("linear", ("dgl", "predsim", "man", "auglocal", "al", "early_exit", "cooperative")),
 ] for name in names]
-EVERYWHERE = (*VARIANTS, *OF_TEXTS)
+TEXT, CONV = "text(dim=[3,3,2])", "conv"
+WITH_SIDES = (
+    *(f"{name} with {CONV}" for name in ("dgl", "al", "predsim", "infopro", "contsup", "contsup(context=R2,loss=contrast)", "man",
+                                         "man(base=contsup(context=R1E))")),
+    *(f"{name} on {space} with {TEXT}" for space in TEXT_SPACES for name in ("dgl", "al", "predsim", "man")),
+    *(f"{name} on {space} with text(dim=[3,3,2],embedding=shared)" for space in ("linear", "lstm") for name in ("dgl", "al")),
+    f"infopro(decoder=False) on lstm with {TEXT}", f"al(pooling=state) on lstm with {TEXT}",
+)
+EVERYWHERE = (*VARIANTS, *OF_TEXTS, *WITH_SIDES)
 
 
 def parts(case: str) -> tuple[str, SearchSpace]:
-    """A method's spec and its space: that of images, or the one after `on`."""
-    name, _, space = case.partition(" on ")
+    """A method's spec and its space: that of images, or the one after `on`. Side inputs stand behind `with`."""
+    name, _, space = case.partition(" with ")[0].partition(" on ")
     return name, TEXT_SPACES[space] if space else SPACE
 
 
@@ -69,7 +80,9 @@ def build(case: str, split: str | None = None, seed: int = 0) -> Method:
     split = split or ("even(3)" if space is SPACE or kind.default_head in (None, "mlp_sr") else "even(3,head=mlp)")
     point = adapter(name)(read_decoupling(split, space, kind.default_head))
     torch.manual_seed(seed)
-    return METHODS.build(name, space.build(point, head_lookahead=kind.head_lookahead))
+    method = METHODS.build(name, space.build(point, head_lookahead=kind.head_lookahead))
+    side = case.partition(" with ")[2]
+    return with_side(method, side) if side else method
 
 
 def batch(method: Method, size: int = 16, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -88,7 +101,9 @@ def batch(method: Method, size: int = 16, seed: int = 0) -> tuple[torch.Tensor, 
 
 def recipe(method: Method) -> dict[str, Any]:
     """Iterations, learning rate and optimizer. Associated Learning has Adam, as in all its codes, and more iterations, since
-    a deeper code says the label only once those before it do."""
+    a deeper code says the label only once those before it do; with side inputs it learns from parts of the texts."""
+    if isinstance(method, SideInputs) and isinstance(method.base, AL):
+        return recipe(method.base) | {"iterations": 300}
     if isinstance(method, AL):
         return {"iterations": 150, "lr": 0.003, "optimizer": "adam"}
     if method.net.shapes[0] == TEXTS:  # words learn only where they occur
@@ -101,7 +116,7 @@ def method(request: pytest.FixtureRequest) -> Method:
     return build(request.param)
 
 
-@pytest.fixture(params=[case for case in EVERYWHERE if parts(case)[0] not in (*WITHOUT_HEADS, "cooperative")])
+@pytest.fixture(params=[case for case in (*VARIANTS, *OF_TEXTS) if parts(case)[0] not in (*WITHOUT_HEADS, "cooperative")])
 def uncut(request: pytest.FixtureRequest) -> Method:
     """Of methods whose last loss is the classifier's. Associated Learning has no classifier: where others tell a block the
     label, it tells it the label's code, so no number of cuts makes it backprop. Cooperative Learning is three networks, which
@@ -220,6 +235,17 @@ def test_inputs_and_carries_are_left_as_they_were(method: Method) -> None:
     method(x)
     list(method.exits(x))
     assert torch.equal(x, given[0]) and torch.equal(y, given[1])
+
+
+def test_an_activation_is_replaced_and_nothing_else(method: Method) -> None:
+    carry = method.start(*batch(method))
+    for k in range(method.num_stages):
+        carry, _ = method.isolated_stage(k, carry, batch(method)[1])
+        given, h = method.activation(carry), method.activation(method.start(*batch(method, seed=1)))
+        swapped = method.replaced(carry, h)
+        assert method.activation(swapped) is h and method.activation(carry) is given
+        back = method.replaced(swapped, given)
+        assert len(tensors(back)) == len(tensors(carry)) and all(map(is_, tensors(back), tensors(carry)))
 
 
 def test_the_carry_does_not_depend_on_the_stages_own_update(method: Method) -> None:

@@ -1,0 +1,49 @@
+"""The image once more, for every block: a convolution of it is added to what the block is given."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import nn
+
+from methods.side import Input, SideInput, SideSite
+from spaces.errors import UserError
+from spaces.layers import image_shape, kaiming
+from spaces.tokens import Activation
+
+
+class ConvSide(SideInput):
+    """Block k >= 1 is given h + ReLU(Conv3x3(image)), without bias (associated_learning.md 1.6); images only.
+
+    The convolution's stride is the ratio of the sizes. Where that is no whole number it is rounded down, and an average pool
+    makes up for the rest, which no original network needs.
+    """
+
+    def __init__(self, site: SideSite) -> None:
+        net = site.net
+        image = image_shape("the side input conv", net.shapes[0])
+        if net.num_blocks < 2:
+            raise UserError("the side input conv is for the blocks after the first, but the network is uncut, as it always is "
+                            "under backprop; cut it, or leave the side input out")
+        super().__init__([nn.Identity(), *(_part(image, shape) for shape in net.shapes[1:-1])])
+
+    def start(self, x: Input) -> torch.Tensor:
+        """The image."""
+        return cast(torch.Tensor, x)
+
+    def join(self, k: int, h: Activation, x: Input) -> Activation:
+        """(N, C, H, W), image (N, *input_shape) -> (N, C, H, W)."""
+        return cast(torch.Tensor, h) + self.parts[k](x)
+
+
+def _part(image: tuple[int, int, int], target: tuple[int, ...]) -> nn.Sequential:
+    """(N, *image) -> (N, *target)."""
+    if len(target) != 3:
+        raise UserError(f"the side input conv is added to maps (channels, height, width), but a block is given the shape "
+                        f"{tuple(target)}; cut where there are maps")
+    (colours, *whole), (channels, *size) = image, target
+    down, across = (max(1, of // to) for of, to in zip(whole, size, strict=True))
+    strided = [(whole[0] - 1) // down + 1, (whole[1] - 1) // across + 1]
+    layers = [nn.Conv2d(colours, channels, 3, (down, across), padding=1, bias=False), nn.ReLU(inplace=True)]
+    return kaiming(nn.Sequential(*layers, *([] if strided == size else [nn.AdaptiveAvgPool2d(tuple(size))])))

@@ -1,0 +1,64 @@
+"""A table beside the inputs: one block is given its features."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from methods.side import Input, SideInput, SideSite
+from spaces.errors import UserError
+from spaces.tokens import Activation, Tokens, WithFeatures
+
+
+class FeaturesSide(SideInput):
+    """Block `block` is given the numbers phi beside the input, concatenated with its activation (associated_learning.md 1.6).
+
+    An activation (N, D) becomes W [h, phi] + b of the same width, a map the same at every pixel, where the original's next
+    layer is wider: so blocks stay as they are. W begins as the identity on h and zeros on phi, which disturb nothing that is
+    trained already. Tokens get one more, V phi + c, in front. An input without features counts as one with the average
+    of each.
+    """
+
+    takes_features = True
+
+    def __init__(self, site: SideSite, *, block: int = 1) -> None:
+        num_blocks, self.num_features, self.block = site.net.num_blocks, site.num_features, block
+        if not self.num_features:
+            raise UserError("the side input features gives a block the numbers beside an input, but the task has none; name "
+                            "columns, as in texts(root=...,features=[age]), take arrays(root=...,features=True), or leave it out")
+        if num_blocks < 2:
+            raise UserError("the side input features is for a block after the first, but the network is uncut, as it always is "
+                            "under backprop; cut it, or leave features and side input out")
+        if not 1 <= block < num_blocks:
+            raise UserError("the side input features is for one of the blocks after the first, of 0 to "
+                            f"{num_blocks - 1} here, but block={block} came; block 0 is given the input itself")
+        shape = site.net.shapes[block]
+        super().__init__(_part(shape, self.num_features) if k == block else nn.Identity() for k in range(num_blocks))
+
+    def start(self, x: Input) -> torch.Tensor:
+        """The input alone."""
+        return x.x if isinstance(x, WithFeatures) else x
+
+    def join(self, k: int, h: Activation, x: Input) -> Activation:
+        """Any activation -> one of its shape; tokens have one more."""
+        if k != self.block:
+            return h
+        phi = x.features if isinstance(x, WithFeatures) else torch.zeros(len(x), self.num_features, device=x.device)
+        part = self.parts[k]
+        if isinstance(h, Tokens):
+            one = torch.ones(len(phi), 1, dtype=torch.bool, device=phi.device)
+            return Tokens(part(phi)[:, None], one, h.state).followed_by(h)
+        maps = phi.view(*phi.shape, *(1,) * (h.dim() - 2)).expand(*phi.shape, *h.shape[2:])
+        return part(torch.cat([h, maps], dim=1))
+
+
+def _part(shape: tuple[int, ...], num_features: int) -> nn.Module:
+    """What meets activations of `shape`, (C, H, W), (T, D) or (D,), with their features."""
+    if len(shape) == 2:
+        return nn.Linear(num_features, shape[1])
+    width = shape[0]
+    layer = nn.Conv2d(width + num_features, width, 1) if len(shape) == 3 else nn.Linear(width + num_features, width)
+    with torch.no_grad():
+        layer.weight.zero_().flatten(1).fill_diagonal_(1)
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    return layer
