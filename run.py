@@ -17,6 +17,7 @@ import torch
 import yaml
 from tqdm import tqdm
 
+from methods.confidence import CONFIDENCES
 from methods.settings import TrainingSettings
 from methods.table import METHODS, method_class
 from methods.training import Diverged
@@ -28,8 +29,10 @@ from nas.exit_lines import exit_lines
 from nas.exit_logs import ExitLogs
 from nas.exit_report import curves_table, exits_table, summarise_curves, summarise_exits
 from nas.fair_table import as_csv, fair_table, written
+from nas.new_inputs import new_inputs
 from nas.objectives import OBJECTIVES, checked_objectives
 from nas.plots import exit_plot, pareto_plot
+from nas.predict import predict, predictions_csv
 from nas.problem import Problem, Report
 from nas.profile import cost, timed
 from nas.report import (
@@ -46,6 +49,7 @@ from nas.results import ResultsLog
 from nas.search import Evaluated, Searched, common_front, search
 from nas.strategies import STRATEGIES
 from nas.tasks import TASKS
+from nas.trained_run import TrainedRun
 from spaces.backbones import BACKBONES
 from spaces.component import Component
 from spaces.decoupling import Decoupling
@@ -72,9 +76,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser() -> Parser:
-    """The command line: five commands, and the options of each."""
+    """The command line: six commands, and the options of each."""
     top = Parser(prog="run.py", description=__doc__, allow_abbrev=False)
-    commands = top.add_subparsers(dest="command", required=True, metavar="search | evaluate | profile | compare | list")
+    commands = top.add_subparsers(dest="command", required=True, metavar="search | evaluate | profile | compare | predict | list")
 
     search = _command(commands, "search", "search a space with a strategy")
     _problem_options(search, task="digits(validation=0.4)", space="small")
@@ -105,7 +109,20 @@ def parser() -> Parser:
                                "soon as an exit is sure, to curves.csv")
     evaluate.add_argument("--calibrate", action="store_true",
                           help="with --exits: divide each exit's logits by a temperature that is fitted on validation")
+    evaluate.add_argument("--keep", action="store_true",
+                          help="keep the weights below --runs, for predict and --extend; the column run says where")
     _training_options(evaluate, epochs=30, several=True)
+
+    predict = _command(commands, "predict", "answer new inputs with a run that evaluate --keep has kept", config=False)
+    predict.add_argument("run", type=Path, metavar="RUN", help="the run's folder, as evaluate says")
+    predict.add_argument("inputs", type=Path, metavar="INPUTS",
+                         help="a folder of images, an .npz with the array images, or a CSV file with the column text")
+    predict.add_argument("--budget", type=int, metavar="MACS", help="the most multiply-accumulates that an input may take")
+    predict.add_argument("--threshold", type=float, metavar="T", help="an input leaves at the first exit that is so sure")
+    predict.add_argument("--rule", metavar="R", help=f"how sure an exit is: {', '.join(CONFIDENCES)} (default: max_softmax)")
+    predict.add_argument("--out", type=Path, metavar="FILE", help="write the answers there, as CSV, and not on the screen")
+    predict.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    predict.add_argument("--threads", type=int, default=1, help="CPU threads of this process")
 
     profile = _command(commands, "profile", "what each block of a decoupling costs")
     _problem_options(profile, task="digits", space="small")
@@ -231,6 +248,7 @@ def main(argv: list[str]) -> int:
             print(yaml.safe_dump(settings_of(options), sort_keys=False), end="")
             return 0
         commands = {"search": run_search, "evaluate": run_evaluate, "profile": run_profile, "compare": run_compare,
+                    "predict": run_predict,
                     "list": run_list}
         commands[options.command](options)
         return 0
@@ -324,8 +342,8 @@ def run_evaluate(options: argparse.Namespace) -> None:
     log, tuning_log = (ResultsLog(options.results / name) for name in ("evaluate.csv", "search.csv"))
     exits = ExitLogs.of(options.results, calibrated=options.calibrate) if options.exits else None
     comparison = Comparison(problem, options.methods, options.decoupling, seeds, log=log, tuning_log=tuning_log,
-                            rates=options.lr, schedules=options.schedule, ensemble=options.ensemble, exits=exits, report=progress,
-                            command=command_line())
+                            rates=options.lr, schedules=options.schedule, ensemble=options.ensemble, exits=exits,
+                            keep=options.keep, report=progress, command=command_line())
     with torch.device("meta"):  # what cannot be built is said now, not after hours of other runs
         for method, points in comparison.points.items():
             for point in points:
@@ -361,6 +379,9 @@ def run_evaluate(options: argparse.Namespace) -> None:
     if plot:
         print(f"\nplot {plot}")
     print(f"\nrows in {log.path}")
+    if options.keep and (kept := comparison.kept()):
+        print(f"{len(kept)} trained runs in {options.runs}; answer new inputs with\n"
+              f"python run.py predict {kept[0]} INPUTS --threshold 0.9")
 
 
 def run_profile(options: argparse.Namespace) -> None:
@@ -387,11 +408,38 @@ def run_compare(options: argparse.Namespace) -> None:
         raise UserError(f"--out would replace {options.out}, which is read; name another file")
     fair = fair_table(read_rows(options.csv, options.where))
     if options.out:
-        try:
-            options.out.write_text(as_csv(fair), encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"--out cannot be written: {error}; name a file in a folder that is there") from None
+        write_file(options.out, as_csv(fair))
     print(json.dumps(asdict(fair)) if options.json else written(fair))
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write what --out asks for."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--out cannot be written: {error}; name a file in a folder that is there") from None
+
+
+def run_predict(options: argparse.Namespace) -> None:
+    """Answer new inputs, and say at which depth."""
+    if options.rule and options.threshold is None:
+        raise UserError("--rule says how sure an exit is, which matters only with --threshold; give that, or leave --rule out")
+    use_threads(options.threads)
+    run, device = TrainedRun.load(options.run), read_device(options.device)
+    rule = CONFIDENCES[str(CONFIDENCES.resolve(options.rule or "max_softmax"))]
+    found = predict(run, new_inputs(options.inputs, run.inputs), rule, budget=options.budget, threshold=options.threshold,
+                    device=device)
+    depths = {kept.depth: sum(answer.depth == kept.depth for answer in found) for kept in run.exits}
+    if options.out:
+        write_file(options.out, predictions_csv(found))
+    if options.json:
+        print(json.dumps({"predictions": None if options.out else [asdict(answer) for answer in found], "depths": depths}))
+        return
+    if not options.out:
+        print(predictions_csv(found), end="")
+    shares = ", ".join(f"{count} at depth {depth}" for depth, count in depths.items() if count)
+    print(f"{len(found)} answers: {shares}; {sum(answer.macs for answer in found) / len(found):,.0f} multiply-accumulates "
+          f"each on average, {run.exits[-1].macs:,} on the full path", file=sys.stderr)
 
 
 def run_list(options: argparse.Namespace) -> None:
@@ -428,10 +476,7 @@ def checked_seeds(first: int, count: int) -> range:
 
 def read_problem(options: argparse.Namespace, method: str, seed: int, lr: float, schedule: str) -> Problem:
     """Everything that a run needs, from the options."""
-    num_cores = os.cpu_count() or 1
-    if not 1 <= options.threads <= num_cores:
-        raise UserError(f"--threads is a number of threads in 1..{num_cores} on this machine, but {options.threads} came")
-    torch.set_num_threads(options.threads)
+    use_threads(options.threads)
     device = read_device(options.device)
     task = read_task(options)
     resolved_method = METHODS.resolve(method)
@@ -456,6 +501,14 @@ def read_problem(options: argparse.Namespace, method: str, seed: int, lr: float,
             raise UserError(f"--results and --runs are folders, but {folder} is a file; name another")
     return Problem(space, str(resolved_method), str(task), data, settings, seed, device, results, runs,
                    scale=None if share == 1 else share)
+
+
+def use_threads(count: int) -> None:
+    """Compute with so many CPU threads."""
+    num_cores = os.cpu_count() or 1
+    if not 1 <= count <= num_cores:
+        raise UserError(f"--threads is a number of threads in 1..{num_cores} on this machine, but {count} came")
+    torch.set_num_threads(count)
 
 
 def read_task(options: argparse.Namespace) -> Component:

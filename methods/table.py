@@ -14,27 +14,16 @@ from methods.infopro import InfoPro
 from methods.man import MAN
 from methods.method import Method
 from methods.predsim import PredSim
-from spaces.component import Component, Table
+from spaces.component import Table
 from spaces.decoupling import Decoupling
 from spaces.errors import UserError
 from spaces.heads import NO_HEAD
 from spaces.heads.conv_fc import gives_embedding
 
-
-class MethodTable(Table[Method]):
-    """A setting called `base` is a method itself."""
-
-    def resolve(self, text: str | Component) -> Component:
-        """As of every table, and the base's settings are filled in too."""
-        component = super().resolve(text)
-        settings = ((name, str(self.resolve(value)) if name == "base" else value) for name, value in component.settings)
-        return Component(component.name, tuple(settings))
-
-
-METHODS: Table[Method] = MethodTable("method", {
+METHODS: Table[Method] = Table("method", {
     "backprop": Backprop, "dgl": DGL, "predsim": PredSim, "infopro": InfoPro, "contsup": ContSup, "greedy": Greedy,
     "auglocal": AugLocal, "man": MAN, "al": AL,
-})
+}, nested={"base": None})
 
 
 def adapter(spec: str) -> Callable[[Decoupling], Decoupling]:

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch.nn import functional
 
+EVAL_ZOOM = 256 / 224  # for evaluation, the shorter side of an image of any size becomes so many times the size of the crop
 Padding = Literal["reflect"] | None  # what lies around an image; None is black
 
 

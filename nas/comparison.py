@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from methods.settings import TrainingSettings
 from methods.table import METHODS, adapter, method_class
@@ -13,6 +14,7 @@ from nas.evaluate import Evaluator
 from nas.exit_logs import ExitLogs
 from nas.problem import Problem, Report
 from nas.results import ResultsLog
+from nas.trained_run import FILE
 from spaces.decoupling import Decoupling
 from spaces.errors import UserError
 from spaces.splits import read_decoupling
@@ -64,9 +66,9 @@ class Comparison:
 
     def __init__(self, problem: Problem, methods: Sequence[str], decouplings: Sequence[str], seeds: Sequence[int], *,
                  log: ResultsLog, tuning_log: ResultsLog, rates: Sequence[float], schedules: Sequence[str], ensemble: int,
-                 exits: ExitLogs | None = None, report: Report, command: str) -> None:
+                 exits: ExitLogs | None = None, keep: bool = False, report: Report, command: str) -> None:
         self.problem, self.seeds, self.report, self.command = problem, seeds, report, command
-        self.log, self.tuning_log, self.ensemble, self.exits = log, tuning_log, ensemble, exits
+        self.log, self.tuning_log, self.ensemble, self.exits, self.keep = log, tuning_log, ensemble, exits, keep
         self.grid = [replace(problem.settings, lr=lr, schedule=schedule) for lr in rates for schedule in schedules]
         self.points = {method: self._points(method, decouplings) for method in map(str, map(METHODS.resolve, methods))}
         most = max(point.num_blocks for points in self.points.values() for point in points)
@@ -93,6 +95,11 @@ class Comparison:
         """What is recorded of adaptive inference of every run, method by method."""
         runs = [run for method in self.points for run in self._runs(method)]
         return [row for run in runs for row in run.evaluator.curve_rows(run.decoupling)]
+
+    def kept(self) -> list[Path]:
+        """The folders of the runs whose weights are there, method by method."""
+        folders = [run.evaluator.run_folder(run.decoupling) for method in self.points for run in self._runs(method)]
+        return [folder for folder in folders if (folder / FILE).is_file()]
 
     def counts(self) -> tuple[int, int]:
         """Of the runs wanted whose settings are decided: how many have their row already, and how many there are."""
@@ -134,4 +141,4 @@ class Comparison:
             return Evaluator(problem, self.tuning_log, self.report, command=self.command, test=False,
                              labels={"strategy": "tune"})
         return Evaluator(problem, self.log, self.report, command=self.command, test=True, ensemble=self.ensemble,
-                         exits=self.exits)
+                         exits=self.exits, keep=self.keep)

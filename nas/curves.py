@@ -17,7 +17,7 @@ NUM_THRESHOLDS = 9
 @dataclass(frozen=True)
 class CurvePoint:
     """Adaptive inference by one rule at one threshold: the share of wrong answers, and mean multiply-accumulates of a sample
-    (`ExitCost.adaptive_macs`), on both splits; `test_shares` of the test samples left at each depth. `chosen` is decided on
+    (`ExitCost.path_macs`), on both splits; `test_shares` of the test samples left at each depth. `chosen` is decided on
     validation alone (`curve`)."""
 
     rule: str
@@ -81,5 +81,5 @@ def _left(answers: ExitAnswers, sure: torch.Tensor, threshold: float, costs: Seq
     exits = leaving(sure, threshold)
     wrong = answers.logits.argmax(2).gather(0, exits[None])[0] != answers.y
     shares = torch.bincount(exits, minlength=len(sure)).double() / len(exits)
-    macs = torch.tensor([cost.adaptive_macs for cost in costs], dtype=torch.float64)
+    macs = torch.tensor([cost.path_macs for cost in costs], dtype=torch.float64)
     return _Left(wrong.double().mean().item(), float(shares @ macs), tuple(shares.tolist()))

@@ -13,9 +13,12 @@ import torch
 
 from methods.method import Method
 from methods.settings import Precision
+from methods.table import METHODS, method_class
 from methods.training import Batch, Diverged, Progress, Trained, autocast, error_and_loss, train
+from nas import trained_run
 from nas.claim import Claim
 from nas.exit_logs import ExitLogs
+from nas.exits import exit_answers, exit_costs
 from nas.problem import Problem, Report, Score
 from nas.profile import cost, timed
 from nas.provenance import device_name, provenance
@@ -24,6 +27,7 @@ from nas.task_data import Batches, Part
 from spaces.decoupling import Decoupling
 
 EVAL_BATCH_SIZE = 512
+CHECKPOINT = "checkpoint.pt"
 
 
 class Evaluator:
@@ -33,12 +37,14 @@ class Evaluator:
     the same, so strategies, and a search with a larger budget, take over what is there. With `test` the test split is
     read, once, after training; `ensemble` > 1 adds the error of the sum of the last heads' log-probabilities (SEDONA's
     auxiliary-head ensemble, sedona.md 1). `exits` are the logs of what exits and adaptive inference score and cost.
+    With `keep` the weights stay, as a `TrainedRun` in the run's folder, which the row names; a run without them is trained
+    again.
     """
 
     def __init__(self, problem: Problem, log: ResultsLog, report: Report, *, command: str, test: bool, ensemble: int = 1,
-                 exits: ExitLogs | None = None, labels: Mapping[str, Cell] | None = None) -> None:
+                 exits: ExitLogs | None = None, keep: bool = False, labels: Mapping[str, Cell] | None = None) -> None:
         self.problem, self.log, self.report = problem, log, report
-        self.command, self.test, self.ensemble, self.exits = command, test, ensemble, exits
+        self.command, self.test, self.ensemble, self.exits, self.keep = command, test, ensemble, exits, keep
         self.labels, self.provenance = dict(labels or {}), provenance()
 
     @property
@@ -60,8 +66,10 @@ class Evaluator:
         return {**self.problem.key(self.problem.adapt(decoupling)), **ensemble, **exits}
 
     def recorded(self, decoupling: Decoupling) -> dict[str, str] | None:
-        """The row that is there already."""
-        return self.log.find(self.key(decoupling))
+        """The row that is there already, and the weights too if they are to be kept."""
+        row = self.log.find(self.key(decoupling))
+        lacks = row and self.keep and row["status"] == "ok" and not (self.run_folder(decoupling) / trained_run.FILE).is_file()
+        return None if lacks else row
 
     def __call__(self, decoupling: Decoupling) -> Score:
         """The score, after waiting for another process that trains the same."""
@@ -80,7 +88,7 @@ class Evaluator:
         problem, asked = self.problem, decoupling
         decoupling = problem.adapt(asked)
         folder = self.run_folder(asked)
-        row: dict[str, Cell] = {**self.labels, **self.key(asked)}
+        row: dict[str, Cell] = {**self.labels, **self.key(asked), "run": folder.name}
         row |= {"space": str(problem.space.spec), "num_blocks": decoupling.num_blocks}
         row |= self._costs(decoupling)
         try:
@@ -89,12 +97,17 @@ class Evaluator:
             row |= self._scores(trained, test)
             if self.exits:
                 self.exits.add(self.key(asked), self._source, problem, decoupling, trained.method, test, EVAL_BATCH_SIZE)
+            if self.keep:
+                self._keep(asked, trained.method)
         except Diverged as diverged:
             row |= {"status": f"diverged: {diverged}", "validation_error": 1.0, "validation_loss": None}
         row |= problem.data.facts(problem.results)
         row |= self._source
-        self.log.append(row)
-        shutil.rmtree(folder, ignore_errors=True)
+        if self.log.find(self.key(asked)) is None:
+            self.log.append(row)
+        (folder / CHECKPOINT).unlink(missing_ok=True)
+        if not (folder / trained_run.FILE).is_file():
+            shutil.rmtree(folder, ignore_errors=True)
         recorded = self.recorded(asked)
         assert recorded is not None, "a row that was appended is found"
         return recorded
@@ -105,7 +118,7 @@ class Evaluator:
         what = f"{problem.method.partition('(')[0]} {decoupling} seed {problem.seed}"
         validation = partial(problem.data.eval_batches, problem.data.validation, EVAL_BATCH_SIZE)
         return train(method, self.batches, validation, problem.settings, seed=problem.seed, device=problem.device,
-                     checkpoint=folder / "checkpoint.pt", report=partial(_pass_on, self.report, what))
+                     checkpoint=folder / CHECKPOINT, report=partial(_pass_on, self.report, what))
 
     def _costs(self, decoupling: Decoupling) -> dict[str, Cell]:
         """What the network costs: from shapes, and the bound on pipeline speed-up from seconds."""
@@ -139,6 +152,24 @@ class Evaluator:
             if self.ensemble > 1:
                 row["ensemble_test_error"] = ensemble_error(trained.method, read(), self.ensemble, problem.settings.precision)
         return row
+
+    def _keep(self, asked: Decoupling, method: Method) -> None:
+        """Write the trained run; without early answers its only exit is the last."""
+        problem, data = self.problem, self.problem.data
+        costs = exit_costs(lambda: problem.build(problem.adapt(asked)), data.input_shape)
+        read, precision = partial(data.eval_batches, data.validation, EVAL_BATCH_SIZE), problem.settings.precision
+        if method_class(problem.method).answers_early(**dict(METHODS.resolve(problem.method).settings)):
+            answers = exit_answers(method, read(), precision)
+            errors = answers.errors()
+            temperatures = answers.temperatures() if self.exits and self.exits.calibrated else [1.0] * len(errors)
+        else:
+            errors, temperatures = [error_and_loss(method, read(), precision)[0]], [1.0]
+        exits = tuple(trained_run.KeptExit(depth, costs[depth - 1].macs, costs[depth - 1].path_macs, error, temperature)
+                      for depth, error, temperature in zip(range(len(costs) - len(errors) + 1, len(costs) + 1), errors,
+                                                           temperatures, strict=True))
+        weights = {name: tensor.detach().cpu() for name, tensor in method.state_dict().items()}
+        path = self.run_folder(asked) / trained_run.FILE
+        trained_run.TrainedRun(path, self.key(asked), data.inputs, exits, weights).save()
 
     def exit_rows(self, decoupling: Decoupling) -> list[dict[str, str]]:
         """What is recorded of the exits, depth by depth; empty for a run that diverged."""

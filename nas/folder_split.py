@@ -19,13 +19,13 @@ import numpy as np
 import torch
 from PIL import Image
 
+from nas.augmentation import EVAL_ZOOM
 from nas.split import Batch, Draw
 from nas.torchvision_import import torchvision
 from spaces.errors import UserError
 
 CPU = torch.device("cpu")
 CHUNK = 16  # images that a worker reads at a time
-EVAL_ZOOM = 256 / 224  # evaluation makes the shorter side so many times the size of the crop
 # What Pillow's readers raise on damaged and foreign files.
 _READ_ERRORS = (OSError, ValueError, TypeError, SyntaxError, EOFError, IndexError,
                 OverflowError, struct.error, Image.DecompressionBombError)
@@ -100,23 +100,24 @@ def read_resized(paths: Sequence[Path], first: int, size: int, draw: Draw | None
     for place, path in enumerate(paths, start=first):
         if draw is not None:
             torch.default_generator.manual_seed(int(np.random.SeedSequence((*draw, place)).generate_state(1, np.uint64)[0] >> 1))
-        images.append(np.asarray(change(_image(path))))
+        images.append(np.asarray(change(opened(path))))
     return np.stack(images)
 
 
 def read_plain(paths: Sequence[Path], first: int, size: int) -> np.ndarray:
     """uint8 (N, size, size, 3) of images that have this size; another size is a UserError."""
-    images = [np.asarray(_image(path)) for path in paths]
+    images = [np.asarray(opened(path)) for path in paths]
     for path, image in zip(paths, images, strict=True):
         if image.shape[:2] != (size, size):
             raise UserError(f"images have {size}x{size} pixels, but {path} has {image.shape[1]}x{image.shape[0]}; restore it")
     return np.stack(images)
 
 
-def _image(path: Path) -> Image.Image:
+def opened(path: Path, mode: str = "RGB") -> Image.Image:
+    """The image in Pillow's `mode`; one that cannot be read is a UserError."""
     try:
         with Image.open(path) as file:
-            return file.convert("RGB")
+            return file.convert(mode)
     except _READ_ERRORS as error:
         raise UserError(f"the image {path} is missing or damaged ({error!r}); restore it from the original data set") from None
 

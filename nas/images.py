@@ -6,12 +6,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from methods.class_limit import ClassLimit
-from nas.augmentation import NONE, Augmentation, cut_out, normalised, row_constants, windows
+from nas.augmentation import EVAL_ZOOM, NONE, Augmentation, cut_out, normalised, row_constants, windows
 from nas.class_limited import ClassLimited
 from nas.results import Cell
 from nas.split import Batch, Samples, num_batches, random_share
@@ -33,6 +34,7 @@ class Images:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     augmentation: Augmentation = NONE
+    classes: tuple[str, ...] | None = None  # their names, where they have any
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -69,6 +71,13 @@ class Images:
     def notes(self) -> tuple[str, ...]:
         """None."""
         return ()
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """Shape (C, H, W), mean and std of a channel, the zoom before the middle is cut out, and the classes."""
+        zoom = EVAL_ZOOM if self.augmentation.resized_crop else 1.0
+        return {"kind": "images", "shape": list(self.input_shape), "mean": list(self.mean), "std": list(self.std), "zoom": zoom,
+                "classes": list(self.classes or map(str, range(self.num_classes)))}
 
     def facts(self, folder: Path) -> dict[str, Cell]:
         """Nothing that the settings do not say."""

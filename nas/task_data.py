@@ -58,6 +58,10 @@ class TaskData(Protocol):
     def notes(self) -> tuple[str, ...]:
         """What people should know of the data, a line each."""
 
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """How inputs are made of files, as plain data: what a trained run keeps to read new ones (`nas.new_inputs`)."""
+
     def facts(self, folder: Path) -> dict[str, Cell]:
         """What a row says of the data beside its settings and content; a file that the row names is written to `folder`."""
 

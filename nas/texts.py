@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,6 +40,7 @@ class Texts:
     vocabulary: Vocabulary
     vectors: torch.Tensor | None = None  # float32 (num_words, D), on the CPU
     coverage: Coverage | None = None
+    classes: tuple[str, ...] | None = None  # the labels as the files have them
 
     @property
     def input_shape(self) -> TextShape:
@@ -73,6 +75,12 @@ class Texts:
         if self.coverage is None:
             return (words,)
         return (f"{words}; vectors for {self.coverage.words:.1%} of them, {self.coverage.tokens:.1%} of the training tokens",)
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """How many tokens of a text are kept, the words, and the classes."""
+        return {"kind": "texts", "length": self.length, "words": list(self.vocabulary.words),
+                "classes": list(self.classes or map(str, range(self.num_classes)))}
 
     def facts(self, folder: Path) -> dict[str, Cell]:
         """How many ids there are, and how much the vectors cover; writes the vocabulary's file."""

@@ -83,12 +83,15 @@ class Table(Generic[T], Mapping[str, Callable[..., T]]):
 
     A factory takes what the framework knows as positional arguments and what a user sets as keyword-only ones:
     `def conv(site, *, depth: int = 1)`. A name that is a dotted path (`package.module.name`) is imported instead of
-    looked up, so a user's own component needs no edit here.
+    looked up, so a user's own component needs no edit here. `nested` are the settings that are components themselves, each
+    with its table; None stands for this one.
     """
 
-    def __init__(self, kind: str, entries: Mapping[str, Callable[..., T]]) -> None:
+    def __init__(self, kind: str, entries: Mapping[str, Callable[..., T]],
+                 nested: Mapping[str, Table[Any] | None] | None = None) -> None:
         self.kind = kind
         self._entries = dict(entries)
+        self._nested = {name: self if table is None else table for name, table in (nested or {}).items()}
 
     def __getitem__(self, name: str) -> Callable[..., T]:
         if name in self._entries:
@@ -123,6 +126,8 @@ class Table(Generic[T], Mapping[str, Callable[..., T]]):
                 value = tuple(value)
             if name in given or isinstance(value, bool | int | float | str | tuple):
                 value = _typed(value, parameter.annotation, f"{self.kind} {component.name}, setting {name}")
+            if name in self._nested:
+                value = str(self._nested[name].resolve(str(value)))
             if value is not None or parameter.default is not None:
                 settings.append((name, value))
         return Component(component.name, tuple(settings))

@@ -40,7 +40,8 @@ def imagenet(data_dir: Path, *, validation: float = 0.02, split_seed: int = 0, s
     read = partial(_split, classes=classes, size=size)
     pool = read(train)
     kept, held_out = parts(len(pool), validation=validation, split_seed=split_seed)
-    return Images(pool.at(kept), pool.at(held_out), partial(read, test), len(classes), MEAN, STD, augmentation)
+    return Images(pool.at(kept), pool.at(held_out), partial(read, test), len(classes), MEAN, STD, augmentation,
+                  tuple(classes))
 
 
 def _split(folder: Path, classes: list[str], size: int) -> FolderSplit:

@@ -56,7 +56,8 @@ def text_files(data_dir: Path, root: str, num_classes: int | None, *, length: in
         train, held_out = (pool.at(part.tolist()) for part in split)
     vocabulary = Vocabulary.learned(_tokenised(train, length), num_words)
     encoded = partial(_encoded, classes=classes, length=length, vocabulary=vocabulary)
-    data = Texts(encoded(train), encoded(held_out), partial(_read_test, files["test"], encoded), len(classes), length, vocabulary)
+    data = Texts(encoded(train), encoded(held_out), partial(_read_test, files["test"], encoded), len(classes), length, vocabulary,
+                 classes=classes)
     return data if embeddings is None else _with_vectors(data, Path(embeddings), Path(data_dir))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -35,8 +36,9 @@ def tiny_imagenet(data_dir: Path, *, validation: float = 0.1, split_seed: int = 
                         "original archive again")
     files, labels = image_files(root / "train", classes, "images")
     pool = _read(root / "train", files, labels)
-    return hold_out(pool, NUM_CLASSES, partial(_read_test, root / "val", classes), validation=validation,
+    data = hold_out(pool, NUM_CLASSES, partial(_read_test, root / "val", classes), validation=validation,
                     split_seed=split_seed, augmentation=Augmentation(crop, flip, cutout, padding))
+    return replace(data, classes=tuple(classes))
 
 
 def _read(folder: Path, files: Sequence[str], labels: Sequence[int]) -> Split:

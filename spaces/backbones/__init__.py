@@ -5,6 +5,7 @@ from __future__ import annotations
 from spaces.backbone import Backbone
 from spaces.backbones.al_images import al_cnn, al_resnet18, al_vgg
 from spaces.backbones.cifar_resnet import resnet32, resnet56, resnet110
+from spaces.backbones.prefix import prefix
 from spaces.backbones.resnet import resnet18, resnet34, resnet50, resnet101, resnet152
 from spaces.backbones.small import small
 from spaces.backbones.text_linear import text_linear
@@ -12,6 +13,7 @@ from spaces.backbones.text_lstm import text_lstm
 from spaces.backbones.text_transformer import text_transformer
 from spaces.backbones.vgg import vgg11, vgg13, vgg16, vgg19
 from spaces.component import Table
+from spaces.heads import HEADS
 
 BACKBONES: Table[Backbone] = Table("backbone", {
     "vgg11": vgg11, "vgg13": vgg13, "vgg16": vgg16, "vgg19": vgg19,
@@ -20,4 +22,5 @@ BACKBONES: Table[Backbone] = Table("backbone", {
     "small": small,
     "al_cnn": al_cnn, "al_vgg": al_vgg, "al_resnet18": al_resnet18,
     "linear": text_linear, "lstm": text_lstm, "transformer": text_transformer,
-})
+    "prefix": prefix,
+}, nested={"of": None, "head": HEADS})

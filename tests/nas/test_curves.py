@@ -35,7 +35,7 @@ def test_a_point_is_each_sample_leaving_at_the_first_sure_exit(rule: str) -> Non
                     before = part.logits[k - 1, n:n + 1] if k else None
                     if k == 2 or float(CONFIDENCES[rule](part.logits[k, n:n + 1], before)) >= point.threshold:
                         break
-                wrong, macs = wrong + float(part.logits[k, n].argmax() != part.y[n]), macs + COSTS[k].adaptive_macs
+                wrong, macs = wrong + float(part.logits[k, n].argmax() != part.y[n]), macs + COSTS[k].path_macs
                 left[k] += 1
             assert getattr(point, f"{name}_error") == pytest.approx(wrong / len(part.y))
             assert getattr(point, f"{name}_macs") == pytest.approx(macs / len(part.y))

@@ -23,6 +23,7 @@ from nas.provenance import device_name, provenance
 from nas.results import ResultsLog
 from nas.split import Split
 from nas.strategies import STRATEGIES
+from nas.trained_run import TrainedRun
 from spaces.decoupling import Decoupling
 from spaces.named import read_space
 
@@ -132,6 +133,21 @@ def test_a_second_call_reads_the_row(problem: Problem, trainings: list[training.
     assert make(problem)(POINT) == first and make(problem)(POINT) == first
     assert len(trainings) == 1 and len(make(problem).log.rows()) == 1
     assert not any(path.is_dir() for path in problem.runs.iterdir())
+
+
+def test_a_kept_run_has_the_best_weights_and_a_diverged_one_none(problem: Problem, trainings: list[training.Trained]) -> None:
+    row = make(problem, keep=True).run(POINT)
+    run = TrainedRun.load(problem.runs / row["run"])
+    method = run.build()
+    x, _ = next(iter(eval_batches(problem.data, problem.data.validation, 30)))
+    assert torch.equal(method(x), trainings[0].method.eval()(x)) and not method.training
+    assert [kept.depth for kept in run.exits] == [1, 2, 3] and run.exits[-1].validation_error == float(row["validation_error"])
+    assert run.exits[-1].macs == int(row["macs"]) and run.key == make(problem, keep=True).key(POINT)
+    extra = [kept.path_macs - kept.macs for kept in run.exits]  # the answers on the way
+    assert extra[0] == 0 < extra[1] < extra[2]
+    wild = make(replace(problem, settings=replace(problem.settings, lr=1e18)), keep=True)
+    assert wild(POINT).status != "ok" and wild(POINT).status != "ok" and len(trainings) == 1
+    assert [path.name for path in problem.runs.iterdir() if path.is_dir()] == [row["run"]]
 
 
 SETTINGS: dict[str, Any] = {

@@ -31,7 +31,8 @@ TEXTS = ("linear", "lstm", "transformer")
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_blocks_and_classifier_are_the_plain_backbone(name):
-    space = read_space(name, TextShape(9, 50), 10) if name in TEXTS else read_space(f"{name}(width=0.25)", SHAPE, 10)
+    settings = "of='vgg11(width=0.25)',units=5" if name == "prefix" else "width=0.25"
+    space = read_space(name, TextShape(9, 50), 10) if name in TEXTS else read_space(f"{name}({settings})", SHAPE, 10)
     decoupling = cut_at_random(space, 0)
     torch.manual_seed(0)
     plain = space.build_backbone()

@@ -1,0 +1,86 @@
+"""A trained run that is kept: its weights, and all that is needed to use them without the command that made them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from methods.checkpoint import damage_told, save_whole
+from methods.method import Method
+from methods.table import METHODS, method_class
+from nas.results import Cell
+from spaces.decoupling import Decoupling
+from spaces.errors import UserError
+from spaces.network import PixelScale
+from spaces.space import SearchSpace
+from spaces.tokens import TextShape
+
+FILE, FORMAT = "trained.pt", 1
+
+
+@dataclass(frozen=True)
+class KeptExit:
+    """What stopping at an exit costs and is worth: the depth from 1 on, multiply-accumulates of one input that runs this
+    answer alone, the same with the answers of all exits before it, the share of wrong answers on the validation split, and
+    the temperature of its logits (1 where none was fitted)."""
+
+    depth: int
+    macs: int
+    path_macs: int
+    validation_error: float
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedRun:
+    """The weights of a run, with the key of its row, how inputs are made of files (`TaskData.inputs`), and its exits."""
+
+    path: Path
+    key: dict[str, Cell]
+    inputs: dict[str, Any]
+    exits: tuple[KeptExit, ...]
+    weights: dict[str, torch.Tensor]
+
+    @property
+    def name(self) -> str:
+        """What its row's column `run` says."""
+        return self.path.parent.name
+
+    @property
+    def decoupling(self) -> Decoupling:
+        """Cuts and heads."""
+        return Decoupling.parse(str(self.key["decoupling"]))
+
+    def save(self) -> None:
+        """Write the file, whole or not at all."""
+        exits = [asdict(kept) for kept in self.exits]
+        save_whole({"format": FORMAT, "key": self.key, "inputs": self.inputs, "exits": exits, "weights": self.weights}, self.path)
+
+    @classmethod
+    def load(cls, path: Path) -> TrainedRun:
+        """Of a run's folder, or of the file in it; one that is missing, damaged or of another kind is a UserError."""
+        file = path / FILE if path.is_dir() else path
+        if not file.is_file():
+            raise UserError(f"there is no trained run at {path}; give the folder that `evaluate --keep` names in the column run")
+        with damage_told(f"the trained run {file}", "train it again with evaluate --keep"):
+            saved = torch.load(file, map_location="cpu", weights_only=True)
+            if saved["format"] != FORMAT:
+                raise UserError(f"the trained run {file} has format {saved['format']}, but this program reads format {FORMAT}")
+            exits = tuple(KeptExit(**kept) for kept in saved["exits"])
+            return cls(file.resolve(), saved["key"], saved["inputs"], exits, saved["weights"])
+
+    def build(self) -> Method:
+        """The method with the run's weights, in evaluation mode, on the CPU."""
+        inputs, spec = self.inputs, str(self.key["method"])
+        texts = inputs["kind"] == "texts"
+        input_shape = TextShape(inputs["length"], len(inputs["words"]) + 2) if texts else tuple(inputs["shape"])
+        space = SearchSpace(str(self.key["backbone"]), (), input_shape=input_shape, num_classes=len(inputs["classes"]),
+                            num_blocks=1)
+        pixels = None if texts else PixelScale(tuple(inputs["mean"]), tuple(inputs["std"]))
+        net = space.build(self.decoupling, head_lookahead=method_class(spec).head_lookahead, pixels=pixels)
+        method = METHODS.build(spec, net)
+        method.load_state_dict(self.weights)
+        return method.eval()

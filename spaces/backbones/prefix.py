@@ -1,0 +1,24 @@
+"""The first units of another backbone, as a network of its own."""
+
+from __future__ import annotations
+
+from spaces.backbone import Backbone, Site
+from spaces.errors import UserError
+from spaces.heads import HEADS
+
+
+def prefix(input_shape: tuple[int, ...], num_classes: int, *, of: str = "small", units: int = 3,
+           head: str = "linear") -> Backbone:
+    """The first `units` units of the backbone `of`, and a head as the classifier.
+
+    What stopping after so many units can reach when nothing else is asked of them, and what a run can be extended from:
+    the units are those of the whole backbone. A number of units outside 1..L is a UserError.
+    """
+    from spaces.backbones import BACKBONES  # the table holds this backbone too
+
+    whole = BACKBONES.build(of, input_shape, num_classes)
+    if not 1 <= units <= len(whole.units):
+        raise UserError(f"prefix takes 1..{len(whole.units)} units of {of}, but units={units} came")
+    site = Site(whole.shapes[units], num_classes, units, whole)
+    return Backbone(list(whole.units[:units]), HEADS.build(head, site), input_shape=input_shape, num_classes=num_classes,
+                    width=whole.width)

@@ -1,0 +1,148 @@
+"""The command line on new inputs: what a kept run answers is what it answered in its evaluation."""
+
+import gzip
+import json
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+import run
+
+DIGITS = ("evaluate", "--keep", "--space", "small(width=0.25)", "--decoupling", "even(3,head=linear)", "--seeds", "1",
+          "--methods", "dgl", "--epochs", "2")
+WORDS = {"fine": "good great", "poor": "bad awful"}
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def call(capsys, *argv):
+    code = run.main([str(word) for word in argv])
+    return code, *capsys.readouterr()
+
+
+def kept(capsys, *argv) -> tuple[Path, pd.Series]:
+    """The folder of the run, and its row."""
+    code, out, err = call(capsys, *argv)
+    assert code == 0, err
+    row = pd.read_csv("results/evaluate.csv", dtype={"run": str}).iloc[-1]
+    assert f"python run.py predict {Path('runs') / row['run']} INPUTS" in out
+    return Path("runs") / row["run"], row
+
+
+def answers(capsys, *argv) -> pd.DataFrame:
+    code, out, err = call(capsys, "predict", *argv)
+    assert code == 0, err
+    return pd.read_csv(StringIO(out), dtype={"answer": str, "input": str})
+
+
+def digits() -> tuple[np.ndarray, np.ndarray]:
+    """The task's test split."""
+    data = load_digits()
+    _, test = train_test_split(np.arange(len(data.target)), test_size=0.2, stratify=data.target, random_state=0)
+    return np.rint(data.images[test] * (255 / 16)).astype(np.uint8), data.target[test]
+
+
+def test_images_are_answered_as_in_the_evaluation(capsys):
+    folder, row = kept(capsys, *DIGITS, "--exits")
+    images, labels = digits()
+    np.savez("new.npz", images=images)
+    for place, image in enumerate(images):
+        path = Path("new") / str(place % 3) / f"{place:04d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(path)
+    exits = pd.read_csv("results/exits.csv")
+    by_array, by_file = (answers(capsys, folder, path) for path in ("new.npz", "new"))
+    assert (by_array["answer"].astype(int) != labels).mean() == pytest.approx(row["test_error"])
+    assert (by_array["depth"] == 3).all() and (by_array["macs"] == row["macs"]).all()
+    by_file.index = by_file["input"].str[2:6].astype(int)
+    pd.testing.assert_frame_equal(by_file.sort_index().drop(columns="input"), by_array.drop(columns="input"),
+                                  check_names=False, rtol=1e-5)
+    for depth, macs in zip(exits["depth"], exits["macs"], strict=True):
+        found = answers(capsys, folder, "new.npz", "--budget", macs)
+        best = exits[exits["macs"] <= macs].sort_values(["validation_error", "macs"]).iloc[0]
+        assert (found["depth"] == best["depth"]).all(), depth
+        assert (found["answer"].astype(int) != labels).mean() == pytest.approx(best["test_error"])
+
+
+def test_a_threshold_lets_inputs_leave_and_a_budget_stops_them(capsys):
+    folder, _ = kept(capsys, *DIGITS)
+    images, _ = digits()
+    np.savez("new.npz", images=images)
+    first, last = (answers(capsys, folder, "new.npz", "--threshold", threshold) for threshold in (0.01, 1))
+    assert (first["depth"] == 1).all() and (last["depth"] == 3).all() and first["macs"].max() < last["macs"].min()
+    threshold = first["probability"].median()
+    found = answers(capsys, folder, "new.npz", "--threshold", threshold)
+    assert ((found["depth"] == 1) == (first["probability"] >= threshold)).all() and set(found["depth"]) == {1, 2, 3}
+    assert (found["probability"] >= threshold)[found["depth"] < 3].all()
+    limit = found.groupby("depth")["macs"].first()[2]
+    stopped = answers(capsys, folder, "new.npz", "--threshold", threshold, "--budget", limit)
+    assert stopped["depth"].equals(found["depth"].clip(upper=2)) and stopped["macs"].max() == limit
+    facts = json.loads(call(capsys, "predict", folder, "new.npz", "--threshold", "0.2", "--rule", "margin", "--json")[1])
+    assert sum(facts["depths"].values()) == len(images) == len(facts["predictions"])
+
+
+def test_texts_are_answered_by_their_classes(capsys):
+    rng = np.random.default_rng(0)
+    rows = [(" ".join(rng.choice(words.split(), rng.integers(1, 9))), name) for _ in range(40) for name, words in WORDS.items()]
+    for part in ("train", "test"):
+        Path("mine").mkdir(exist_ok=True)
+        table = pd.DataFrame(rows, columns=["text", "label"])
+        Path(f"mine/{part}.csv.gz").write_bytes(gzip.compress(table.to_csv(index=False).encode()))
+    folder, row = kept(capsys, "evaluate", "--keep", "--space", "linear(depth=2,embedding=4,hidden=4)", "--task", "texts(mine)",
+                       "--data-dir", ".", "--methods", "al", "--decoupling", "layerwise", "--seeds", "1", "--iterations", "60",
+                       "--batch-size", "16", "--optimizer", "adam", "--lr", "0.05")
+    pd.DataFrame({"number": [1, 2, 3], "text": ["good great, good", "unheard of", "awful awful BAD"]}).to_csv("new.csv")
+    found = answers(capsys, folder, "new.csv", "--threshold", "0.9")
+    assert list(found["input"]) == ["0", "1", "2"] and list(found["answer"])[::2] == ["fine", "poor"]
+    again = answers(capsys, folder, "mine/test.csv.gz")
+    assert (again["answer"] != [name for _, name in rows]).mean() == pytest.approx(row["test_error"])
+    assert call(capsys, "predict", folder, "new.csv", "--out", "answers.csv")[1] == ""
+    assert list(pd.read_csv("answers.csv")["answer"])[::2] == ["fine", "poor"]
+    for path, text, says in [("bad.csv", "text\ngood\n<br>\n", "row 1 of bad.csv"), ("none.csv", "text\n", "nothing to answer"),
+                             ("other.csv", "words\ngood\n", "a column text"), ("new.txt", "good", "answers a CSV file of texts")]:
+        Path(path).write_text(text, encoding="utf-8")
+        code, out, err = call(capsys, "predict", folder, path)
+        assert (code, out) == (2, "") and says in err and err.count("\n") == 1
+
+
+def test_what_cannot_be_answered_is_refused(capsys):
+    folder, _ = kept(capsys, *DIGITS)
+    Path("empty").mkdir()
+    Path("broken").mkdir()
+    Path("broken/1.png").write_bytes(b"no image")
+    np.savez("wide.npz", images=np.zeros((2, 9, 8), np.uint8))
+    np.savez("float.npz", images=np.zeros((2, 8, 8)))
+    np.savez("right.npz", images=np.zeros((2, 8, 8), np.uint8))
+    Path("runs/other").mkdir()
+    (Path("runs/other") / "trained.pt").write_bytes(b"nothing")
+    for argv, says in [
+        ((folder, "absent"), "there is no absent"), ((folder, "empty"), "nothing to answer in empty"),
+        ((folder, "broken"), "the image broken/1.png is missing or damaged"), ((folder, "wide.npz"), "holds uint8 (2, 9, 8)"),
+        ((folder, "float.npz"), "holds float64"), (("runs", "right.npz"), "there is no trained run at runs"),
+        (("runs/other", "right.npz"), "cannot be read"), ((folder, "right.npz", "--budget", "9"), "but a budget of 9 came"),
+        ((folder, "right.npz", "--threshold", "1.5"), "a threshold is a confidence"),
+        ((folder, "right.npz", "--rule", "margin"), "matters only with --threshold"),
+        ((folder, "right.npz", "--threshold", "0.5", "--rule", "marginal"), "did you mean margin"),
+    ]:
+        code, out, err = call(capsys, "predict", *argv)
+        assert (code, out) == (2, "") and says in err and err.count("\n") == 1, (argv, err)
+
+
+def test_weights_that_were_not_kept_are_trained_again_and_the_row_stays_one(capsys):
+    code, *_ = call(capsys, *(word for word in DIGITS if word != "--keep"))
+    assert code == 0 and not list(Path("runs").glob("*/trained.pt"))
+    before = Path("results/evaluate.csv").read_text()
+    assert call(capsys, *DIGITS)[0] == 0 and Path("results/evaluate.csv").read_text() == before
+    (file,) = Path("runs").glob("*/trained.pt")
+    assert not list(Path("runs").glob("*/checkpoint.pt"))
+    stamp = file.stat().st_mtime_ns
+    assert call(capsys, *DIGITS)[0] == 0 and file.stat().st_mtime_ns == stamp
