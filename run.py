@@ -18,8 +18,9 @@ import yaml
 from tqdm import tqdm
 
 from methods.confidence import CONFIDENCES
+from methods.growth import stage_windows
 from methods.settings import TrainingSettings
-from methods.table import METHODS, method_class
+from methods.table import METHODS, learns_jointly, method_class
 from methods.training import Diverged
 from nas.comparable import read_rows
 from nas.comparison import Comparison
@@ -111,6 +112,11 @@ def parser() -> Parser:
                           help="with --exits: divide each exit's logits by a temperature that is fitted on validation")
     evaluate.add_argument("--keep", action="store_true",
                           help="keep the weights below --runs, for predict and --extend; the column run says where")
+    evaluate.add_argument("--grow", metavar="G",
+                          help="train block by block: frozen(...), what is trained stays as it is, or training(...), it goes on; "
+                               "starts=[0,0.5] says after which share of training each begins")
+    evaluate.add_argument("--extend", type=Path, metavar="RUN",
+                          help="begin with the blocks of this run, which evaluate --keep has kept, and train only those behind")
     _training_options(evaluate, epochs=30, several=True)
 
     predict = _command(commands, "predict", "answer new inputs with a run that evaluate --keep has kept", config=False)
@@ -313,7 +319,7 @@ def show_searches(problem: Problem, searches: list[Searched], front: list[Evalua
     best = front[0]
     if len(searches) > 1:
         print(f"{searches_table(searches)}\n")
-    print(picture(best.decoupling, problem.space.num_units))
+    print(picture(best.decoupling, problem.space.num_units, joint=learns_jointly(problem.method)))
     if facts["plot"]:
         print(f"\n{pareto_table(front)}")
     print(f"\nfound       {best.decoupling}")
@@ -344,10 +350,11 @@ def run_evaluate(options: argparse.Namespace) -> None:
     comparison = Comparison(problem, options.methods, options.decoupling, seeds, log=log, tuning_log=tuning_log,
                             rates=options.lr, schedules=options.schedule, ensemble=options.ensemble, exits=exits,
                             keep=options.keep, report=progress, command=command_line())
-    with torch.device("meta"):  # what cannot be built is said now, not after hours of other runs
+    with torch.device("cpu" if problem.extends else "meta"):  # what cannot be built is said now, not after hours of other runs
         for method, points in comparison.points.items():
             for point in points:
-                replace(problem, method=method).build(point)
+                stages = replace(problem, method=method).build(point).num_stages
+                stage_windows(problem.settings.grow, stages, problem.settings.iterations, trained=problem.trained_stages)
     say_where(problem, options)
     before = len(log.rows())
     there, wanted = comparison.counts()
@@ -398,7 +405,7 @@ def run_profile(options: argparse.Namespace) -> None:
         print(json.dumps(facts | {"method": problem.method, "decoupling": str(decoupling)}))
         return
     say_where(problem, options)
-    print(f"{problem.method}\n\n{picture(decoupling, problem.space.num_units)}\n")
+    print(f"{problem.method}\n\n{picture(decoupling, problem.space.num_units, joint=learns_jointly(problem.method))}\n")
     print(cost_table(costs, decoupling))
 
 
@@ -496,11 +503,12 @@ def read_problem(options: argparse.Namespace, method: str, seed: int, lr: float,
     settings = TrainingSettings(**given | {"iterations": iterations, "lr": lr, "schedule": schedule})
     data.train_batches(settings.batch_size, limit=settings.class_limit)  # refuses what the task cannot fill
     results, runs = (getattr(options, name, Path(name)) for name in ("results", "runs"))
+    run = getattr(options, "extend", None)
     for folder in (results, runs):
         if folder.exists() and not folder.is_dir():
             raise UserError(f"--results and --runs are folders, but {folder} is a file; name another")
     return Problem(space, str(resolved_method), str(task), data, settings, seed, device, results, runs,
-                   scale=None if share == 1 else share)
+                   scale=None if share == 1 else share, extends=TrainedRun.load(run) if run else None)
 
 
 def use_threads(count: int) -> None:

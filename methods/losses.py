@@ -41,6 +41,15 @@ def supervised_contrast(features: torch.Tensor, y: torch.Tensor, temperature: fl
 _NO_DIRECTION = 1e-6
 
 
+def distillation(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
+    """tau^2 KL(softmax(teacher / tau) || softmax(student / tau)) of logits (N, C), the mean over the batch (Hinton et al. 2015).
+
+    Only the student gets a gradient. In float32 also under autocast.
+    """
+    targets, answers = ((logits.float() / temperature).log_softmax(dim=1) for logits in (teacher.detach(), student))
+    return temperature**2 * F.kl_div(answers, targets, reduction="batchmean", log_target=True)
+
+
 def full_precision(device: torch.device) -> AbstractContextManager[Any]:
     """What runs inside is not autocast, on any device."""
     has_autocast = torch.amp.is_autocast_available(device.type)

@@ -69,7 +69,7 @@ class MAN(Method):
 
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
         """The base's stage, whose head looks through LB and EMA."""
-        if k < self.num_stages - 1:
+        if k < self.num_stages - 1 and self.lookaheads[k].training:
             self.lookaheads[k].follow(_next_unit(self.net, k), self.momentum)  # type: ignore[operator]
         return self.base.stage(k, carry, y)
 
@@ -151,7 +151,8 @@ def _base(spec: str) -> tuple[type[Method], dict[str, Any]]:
     from methods.table import METHODS, method_class  # the table holds this method too
 
     kind = method_class(spec)
-    if kind.default_head in (None, NO_HEAD) or issubclass(kind, MAN):
-        raise UserError(f"man changes what heads are given, so its base is a method with heads other than man, but {spec} came; "
-                        "try man(base=dgl)")
-    return kind, dict(METHODS.resolve(spec).settings)
+    settings = dict(METHODS.resolve(spec).settings)
+    if kind.default_head in (None, NO_HEAD) or issubclass(kind, MAN) or kind.learns_jointly(**settings):
+        raise UserError("man changes what the heads of blocks that learn apart are given, so its base is a method with "
+                        f"such heads other than man, but {spec} came; try man(base=dgl)")
+    return kind, settings

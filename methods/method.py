@@ -1,4 +1,4 @@
-"""What a method is: one stage a block. Gradients never cross a cut, because the carry is detached here and only here."""
+"""What a method is: its stages, one a block. Gradients never join two, because the carry is detached here and only here."""
 
 from __future__ import annotations
 
@@ -20,8 +20,10 @@ Carry = Any  # an activation, or a tuple of tensors: what a stage hands to the n
 
 
 class Method(nn.Module, ABC):
-    """A learning rule for a decoupled network of K blocks; stage k trains block k and head k.
+    """A learning rule for a decoupled network; stage k trains block k and head k, or the one stage trains all of them.
 
+    `stage`, `isolated_stage`, `stage_modules`, `stage_parameters` and `reads` are given the index of a stage, `run_block`,
+    `head_input`, `answer` and `inference_modules` that of a block.
     Settings that a user may give are the keyword-only arguments of `__init__`.
     """
 
@@ -50,10 +52,19 @@ class Method(nn.Module, ABC):
         """Whether, with these settings, every exit gives logits and not only the last."""
         return True
 
+    @classmethod
+    def learns_jointly(cls, **settings: Any) -> bool:
+        """Whether, with these settings, all blocks are one stage, in which gradients cross the cuts."""
+        return False
+
     @property
     def num_stages(self) -> int:
-        """K."""
+        """K: what no gradient joins."""
         return self.net.num_blocks
+
+    def stage_blocks(self, k: int) -> range:
+        """The blocks that stage k trains. The stages' blocks are all blocks, in order."""
+        return range(k, k + 1)
 
     def start(self, x: torch.Tensor, y: torch.Tensor | None = None) -> Carry:
         """What the first stage is given, for inputs x (N, *input_shape), or token ids (N, T), and
@@ -75,14 +86,14 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
-        """Run block k on the carry: the carry for stage k + 1, and block k's scalar local loss."""
+        """Run the blocks of stage k on the carry: the carry for stage k + 1, and the stage's scalar local loss."""
 
     def isolated_stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
         """`stage` on a carry that gradients do not cross."""
         return self.stage(k, tree_map_only(torch.Tensor, torch.Tensor.detach, carry), y)
 
     def losses(self, x: torch.Tensor, y: torch.Tensor) -> Iterator[torch.Tensor]:
-        """The K local losses, lazily: call `backward` on each before asking for the next, and only one block's
+        """The K local losses, lazily: call `backward` on each before asking for the next, and only one stage's
         activations are alive at a time."""
         carry = self.start(x, y)
         for k in range(self.num_stages):
@@ -92,14 +103,14 @@ class Method(nn.Module, ABC):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, *input_shape), or token ids (N, T), -> logits (N, classes) of the whole network; auxiliary heads do not run."""
         carry = self.start(x)
-        for k in range(self.num_stages):
+        for k in range(self.net.num_blocks):
             carry = self.run_block(k, carry)
-        return self.answer(self.num_stages - 1, carry)
+        return self.answer(self.net.num_blocks - 1, carry)
 
     def exits(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
         """The logits (N, classes) after each block, lazily; the last are those of `forward`."""
         carry = self.start(x)
-        for k in range(self.num_stages):
+        for k in range(self.net.num_blocks):
             carry = self.run_block(k, carry)
             yield self.answer(k, carry)
 
@@ -108,12 +119,13 @@ class Method(nn.Module, ABC):
         return self.net.heads[k](self.head_input(k, carry))
 
     def inference_modules(self, k: int) -> list[nn.Module]:
-        """What of stage k inference runs, beside the classifier."""
+        """What inference runs as block k, beside the classifier."""
         return [self.net.blocks[k]]
 
     def stage_modules(self, k: int) -> list[nn.Module]:
-        """All whose parameters and buffers belong to stage k, those of `inference_modules` among them."""
-        return [*self.inference_modules(k), self.lookaheads[k], self.net.heads[k]]
+        """All whose parameters and buffers belong to stage k, the `inference_modules` of its blocks among them."""
+        return [module for block in self.stage_blocks(k)
+                for module in (*self.inference_modules(block), self.lookaheads[block], self.net.heads[block])]
 
     def stage_parameters(self, k: int) -> list[nn.Parameter]:
         """What stage k's own optimizer updates."""

@@ -23,10 +23,12 @@ def train_parallel(build: Callable[[], Method], batches: TrainBatches, settings:
     While stage k trains on iteration i, stage k - 1 trains on iteration i + 1. A stage is seeded by (seed, iteration,
     k) and hands on what it computed before its update, so the result is that of `Trainer.step`, to the bit. `build`
     gives equal weights whenever it is called; it and `batches`, which every process draws for itself, are pickled. A
-    stage is its own modules; a method whose stages read others' weights is a UserError. What fails in a stage ends
-    all and raises torch.multiprocessing.ProcessRaisedException, a loss that is not finite included. Validation and
-    checkpoints belong to `train`.
+    stage is its own modules; a method whose stages read others' weights is a UserError, and so is growing. What fails in
+    a stage ends all and raises torch.multiprocessing.ProcessRaisedException, a loss that is not finite included.
+    Validation and checkpoints belong to `train`.
     """
+    if settings.grow is not None:
+        raise UserError(f"stages in processes of their own begin together, but grow={settings.grow} came; use one process")
     method = build()
     for k in range(method.num_stages):
         if method.reads(k):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from methods.class_limit import CLASS_LIMITS, ClassLimit
+from methods.growth import GROWTHS
 from methods.optimization import OPTIMIZERS, SCHEDULES
 from spaces.errors import UserError, unknown
 
@@ -18,7 +19,7 @@ Compile = Literal["no", "default", "reduce-overhead"]
 class TrainingSettings:
     """How long and how a run trains. Components are stored with all their defaults filled in.
 
-    iterations        optimizer steps of each stage
+    iterations        optimizer steps of each stage, which `grow` parts among them
     batch_size        images a step; an incomplete last batch of an epoch is dropped
     lr                learning rate before the schedule's factor
     weight_decay      L2 weight decay
@@ -28,6 +29,7 @@ class TrainingSettings:
     checkpoint_units  keep only the units' inputs for the backward pass and compute the rest again
     compile           compile each stage with torch.compile; reduce-overhead adds CUDA graphs
     class_batches     classes(num=20,until=0.5): batches of the first half hold 20 classes each; None: no limit
+    grow              frozen(starts=[0,0.5]) or training(...): stages begin one after the other; None: all at once
     """
 
     iterations: int = 1000
@@ -40,6 +42,7 @@ class TrainingSettings:
     checkpoint_units: bool = False
     compile: Compile = "no"
     class_batches: str | None = None
+    grow: str | None = None
 
     def __post_init__(self) -> None:
         for name, lowest in (("iterations", 1), ("batch_size", 2)):
@@ -54,6 +57,8 @@ class TrainingSettings:
         object.__setattr__(self, "schedule", str(SCHEDULES.resolve(self.schedule)))
         if self.class_batches is not None:
             object.__setattr__(self, "class_batches", str(CLASS_LIMITS.resolve(self.class_batches)))
+        if self.grow is not None:
+            object.__setattr__(self, "grow", str(GROWTHS.resolve(self.grow)))
         _ = SCHEDULES.build(self.schedule), self.class_limit  # refuse values that do not hold
 
     @property

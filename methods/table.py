@@ -8,7 +8,9 @@ from collections.abc import Callable
 from methods.al import AL
 from methods.auglocal import AugLocal
 from methods.contsup import ContSup
+from methods.cooperative import Cooperative
 from methods.dgl import DGL, Backprop
+from methods.early_exit import EarlyExit
 from methods.greedy import Greedy
 from methods.infopro import InfoPro
 from methods.man import MAN
@@ -22,7 +24,7 @@ from spaces.heads.conv_fc import gives_embedding
 
 METHODS: Table[Method] = Table("method", {
     "backprop": Backprop, "dgl": DGL, "predsim": PredSim, "infopro": InfoPro, "contsup": ContSup, "greedy": Greedy,
-    "auglocal": AugLocal, "man": MAN, "al": AL,
+    "auglocal": AugLocal, "man": MAN, "al": AL, "early_exit": EarlyExit, "cooperative": Cooperative,
 }, nested={"base": None})
 
 
@@ -45,6 +47,11 @@ def adapter(spec: str) -> Callable[[Decoupling], Decoupling]:
         return adapted
 
     return adapt
+
+
+def learns_jointly(spec: str) -> bool:
+    """`Method.learns_jointly` of the method that `spec` names, with its settings."""
+    return method_class(spec).learns_jointly(**dict(METHODS.resolve(spec).settings))
 
 
 def method_class(spec: str) -> type[Method]:

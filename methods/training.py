@@ -1,4 +1,4 @@
-"""The one training loop: a stage at a time, backward before the next stage begins, one optimizer a stage."""
+"""The one training loop: a stage at a time, backward before the next stage begins, one optimizer and one window a stage."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import torch
 from torch.nn import functional as F
 
 from methods.checkpoint import Checkpoint
+from methods.growth import stage_windows
 from methods.method import Method
 from methods.optimization import OPTIMIZERS, SCHEDULES
 from methods.settings import Precision, TrainingSettings
@@ -37,7 +38,7 @@ class Diverged(Exception):
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run stands: losses (K,) of `iteration`, and the validation error where it has just been measured."""
+    """Where a run stands: losses of `iteration`, one a stage that runs; the validation error where it was just measured."""
 
     iteration: int
     iterations: int
@@ -47,7 +48,7 @@ class Progress:
 
 @dataclass
 class Best:
-    """The weights with the lowest validation error so far; the earlier of equals."""
+    """The weights with the lowest validation error since the last stage began; the earlier of equals."""
 
     error: float = math.inf
     loss: float = math.inf
@@ -68,55 +69,65 @@ class Trained:
 
 
 def train(method: Method, batches: TrainBatches, validation: Callable[[], Iterator[Batch]], settings: TrainingSettings, *,
-          seed: int, device: torch.device, checkpoint: Path | None = None,
+          seed: int, device: torch.device, trained_stages: int = 0, checkpoint: Path | None = None,
           report: Callable[[Progress], None] = lambda progress: None) -> Trained:
-    """Train every stage of `method` for `settings.iterations`; validate after each epoch and at the end.
+    """Train every stage of `method` in its window of `settings.iterations`; validate after each epoch and where windows
+    begin and end.
 
+    The deepest exit that has begun is what is validated. Where a window ends, the method goes back to the weights that were
+    best since the last stage began, so a later stage learns from the best of a frozen one. The first `trained_stages`, those
+    of a run that is extended, stay as they are.
     Randomness inside a stage (dropout) is seeded by (seed, iteration, stage), so that a run continues from
     `checkpoint` to the bit after any interruption and a stage computes the same wherever it runs.
     Raises Diverged when a loss is not finite.
     """
-    trainer = Trainer(method, settings, seed=seed, device=device)
+    trainer = Trainer(method, settings, seed=seed, device=device, trained_stages=trained_stages)
     clock = _Clock(interval=CUDA_READ_INTERVAL if device.type == "cuda" else 1)
     best, start, losses = Best(), 0, (math.nan,) * method.num_stages
+    starts, ends = map(set, zip(*trainer.windows, strict=True))
     store = Checkpoint(checkpoint, described=f"{settings} seed={seed}")
     if (saved := store.load(device)) is not None:
         start, losses, best = saved["iteration"], tuple(saved["losses"]), Best(**saved["best"])
         clock.seconds = saved["seconds"]
         trainer.load_state_dict(saved["trainer"])
     for iteration in range(start, settings.iterations):
+        if iteration in starts:
+            best = Best()
         x, y = batches.batch(seed, iteration)
         clock.add(trainer.step(x, y, iteration))
         done = iteration + 1
-        epoch_ends = done % batches.num_batches == 0 or done == settings.iterations
-        saves = store.due(force=epoch_ends)
-        if epoch_ends or saves or clock.due:
+        validates = done % batches.num_batches == 0 or done in starts | ends
+        saves = store.due(force=validates)
+        if validates or saves or clock.due:
             losses = clock.read(done)
             report(Progress(done, settings.iterations, losses))
-        if epoch_ends:
-            error, loss = error_and_loss(method, validation(), settings.precision)
+        if validates:
+            error, loss = error_and_loss(method, validation(), settings.precision, trainer.deepest_exit(iteration))
             if not math.isfinite(loss):
                 raise Diverged(f"the validation loss is {loss} after iteration {iteration}; try a smaller lr")
             if error < best.error:
                 weights = {name: tensor.detach().clone() for name, tensor in method.state_dict().items()}
                 best = Best(error, loss, done, weights)
+            if done in ends:
+                method.load_state_dict(best.weights)
             report(Progress(done, settings.iterations, losses, error))
             clock.restart()
         if saves:
             store.save({"iteration": done, "losses": losses, "seconds": clock.seconds, "best": vars(best),
                         "trainer": trainer.state_dict()})
             clock.restart()
-    method.load_state_dict(best.weights)
     return Trained(method, best.error, best.loss, best.iteration, sum(losses) / len(losses), clock.step_seconds)
 
 
 class Trainer:
-    """The optimizers, the schedule and the precision of one run; `step` is one iteration of every stage."""
+    """The optimizers, the schedule, the windows and the precision of one run; `step` is one iteration of every stage."""
 
-    def __init__(self, method: Method, settings: TrainingSettings, *, seed: int, device: torch.device) -> None:
+    def __init__(self, method: Method, settings: TrainingSettings, *, seed: int, device: torch.device,
+                 trained_stages: int = 0) -> None:
         self.method = method.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.method.train()
         self.settings, self.seed, self.device = settings, seed, device
+        self.windows = stage_windows(settings.grow, method.num_stages, settings.iterations, trained=trained_stages)
         self.schedule = SCHEDULES.build(settings.schedule)
         # The device's own generator: torch.manual_seed, which looks for every kind of device, takes a hundred times as long.
         self.generator = torch.default_generator
@@ -133,22 +144,35 @@ class Trainer:
                 module.compile(mode=settings.compile)
 
     def step(self, x: torch.Tensor, y: torch.Tensor, iteration: int) -> list[torch.Tensor]:
-        """Train each stage on the batch, in order; the K losses stay on the device."""
+        """Run each stage that has begun on the batch, in order; their losses stay on the device."""
         losses = []
         carry = self.method.start(x, y)
-        for k in range(self.method.num_stages):
+        for k in range(self.num_running(iteration)):
             carry, loss = self.stage_step(k, carry, y, iteration)
             losses.append(loss)
         return losses
+
+    def num_running(self, iteration: int) -> int:
+        """How many stages have begun."""
+        return sum(window.start <= iteration for window in self.windows)
+
+    def deepest_exit(self, iteration: int) -> int | None:
+        """The exit of the last stage that has begun; None for the whole network."""
+        running = self.num_running(iteration)
+        return running - 1 if running < self.method.num_stages else None
 
     def stage_step(self, k: int, carry: Any, y: torch.Tensor, iteration: int) -> tuple[Any, torch.Tensor]:
         """Forward, backward and update of stage k alone: its carry for the next stage, and its detached loss.
 
         The carry was computed before the update, so the stages may as well run side by side, each on its own device.
+        A stage whose window is over only runs, in evaluation mode.
         """
+        start, end = self.windows[k]
+        if iteration >= end:
+            return self._frozen_stage(k, carry, y)
         optimizer, scaler = self.optimizers[k], self.scalers[k]
         for group in optimizer.param_groups:
-            group["lr"] = self.settings.lr * self.schedule((iteration + 1) / self.settings.iterations)
+            group["lr"] = self.settings.lr * self.schedule((iteration + 1 - start) / (end - start))
         self.generator.manual_seed(stage_seed(self.seed, iteration, k))
         with autocast(self.device, self.settings.precision):
             carry, loss = self.method.isolated_stage(k, carry, y)
@@ -157,6 +181,13 @@ class Trainer:
         scaler.update()
         optimizer.zero_grad(set_to_none=True)
         return carry, loss.detach()
+
+    @torch.no_grad()
+    def _frozen_stage(self, k: int, carry: Any, y: torch.Tensor) -> tuple[Any, torch.Tensor]:
+        for module in self.method.stage_modules(k):
+            module.eval()  # each time, since `error_and_loss` leaves the whole method in training mode
+        with autocast(self.device, self.settings.precision):
+            return self.method.isolated_stage(k, carry, y)
 
     def state_dict(self) -> dict[str, Any]:
         """All that changes in training."""
@@ -192,22 +223,30 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
 
 
 @torch.no_grad()
-def error_and_loss(method: Method, batches: Iterator[Batch], precision: Precision) -> tuple[float, float]:
-    """The share of wrong answers and the mean cross-entropy (no smoothing) of the whole network, in evaluation mode.
+def error_and_loss(method: Method, batches: Iterator[Batch], precision: Precision,
+                   exit: int | None = None) -> tuple[float, float]:
+    """The share of wrong answers and the mean cross-entropy (no smoothing), in evaluation mode.
 
-    The sums stay on the device until the end.
+    Of exit k = `exit`, whose later blocks do not run, or of the whole network. The sums stay on the device until the end.
     """
     training, count, sums = method.training, 0, torch.zeros(())
     method.eval()
     for x, y in batches:
         with autocast(x.device, precision):
-            logits = method(x).float()
+            logits = (method(x) if exit is None else _exit_logits(method, x, exit)).float()
         wrong = (logits.argmax(1) != y).sum()
         sums = sums.to(x.device) + torch.stack([wrong, F.cross_entropy(logits, y, reduction="sum")]).double()
         count += len(y)
     method.train(training)
     wrong_share, loss = (sums / count).tolist()
     return wrong_share, loss
+
+
+def _exit_logits(method: Method, x: torch.Tensor, k: int) -> torch.Tensor:
+    carry = method.start(x)
+    for block in range(k + 1):
+        carry = method.run_block(block, carry)
+    return method.answer(k, carry)
 
 
 class _Clock:

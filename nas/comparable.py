@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from methods.settings import TrainingSettings
+from methods.table import learns_jointly
 from nas.results import ResultsLog
 from spaces.decoupling import Decoupling
 from spaces.errors import UserError, unknown
@@ -16,7 +17,7 @@ from spaces.errors import UserError, unknown
 LINE = ("method", "checkpoint_units", "decoupling")  # what a line of the table is; its rows differ in their seeds
 RECIPE = ("lr", "weight_decay", "optimizer", "schedule")  # a line's own: it may be tuned for each method
 TIMED_BY = ("device", "threads", "compile")  # seconds are comparable where these agree
-SHARED = ("backbone", "task", "scale", "epochs",
+SHARED = ("backbone", "task", "scale", "extends", "epochs",
           *(field.name for field in fields(TrainingSettings) if field.name not in (*LINE, *RECIPE, *TIMED_BY)))
 ASKED = ("ensemble", "exits")  # of a run beside its training; each makes a row of its own
 COUNTS = ("num_blocks", "params", "head_params", "macs", "head_macs", "peak_activation_bytes")
@@ -68,10 +69,10 @@ def check_comparable(rows: pd.DataFrame) -> None:
     if differing := [column for column in SHARED if disagree(rows[column])]:
         raise UserError(f"rows of one table agree in {', '.join(differing)}, but " + "; ".join(
             f"{column} is {listed(rows[column])}" for column in differing) + narrowed(rows, differing[0]))
-    for point, num_blocks in rows[["decoupling", "num_blocks"]].itertuples(index=False):
-        if Decoupling.parse(point).num_blocks != num_blocks:
-            raise UserError(f"K counts the blocks that no gradient joins, one more than the cuts, but num_blocks is "
-                            f"{num_blocks} where decoupling is '{point}'; leave these rows out with --where num_blocks=K")
+    for method, point, num_blocks in rows[["method", "decoupling", "num_blocks"]].drop_duplicates().itertuples(index=False):
+        if Decoupling.parse(point).num_blocks != num_blocks and not (num_blocks == 1 and learns_jointly(method)):
+            raise UserError(f"K counts the blocks that no gradient joins, one more than the cuts, but num_blocks is {num_blocks} "
+                            f"where {method} has '{point}'; leave these rows out with --where num_blocks=K")
     if count := int((rows["test_error"].isna() & (rows["status"] == "ok")).sum()):
         raise UserError(f"compare is about the test split, which {count} rows never saw; give the evaluate.csv")
     for (method, _, point), line in rows.groupby(list(LINE), sort=False):

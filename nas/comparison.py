@@ -75,9 +75,10 @@ class Comparison:
         if ensemble > most:
             raise UserError(f"an ensemble sums the last heads of a network; {ensemble} came, but no run has more than {most}")
         for method in self.points:
-            if (ensemble > 1 or exits) and not method_class(method).answers_early(**dict(METHODS.resolve(method).settings)):
-                raise UserError(f"an ensemble and early exits need the logits of heads, but those of {method} give none; leave "
-                                "--ensemble and --exits, or the method, out")
+            asks = ensemble > 1 or exits or problem.settings.grow
+            if asks and not method_class(method).answers_early(**dict(METHODS.resolve(method).settings)):
+                raise UserError(f"an ensemble, early exits and growing need the logits of heads, but those of {method} give "
+                                "none; leave --ensemble, --exits and --grow, or the method, out")
 
     def run(self) -> list[dict[str, str]]:
         """Finish every run; the rows, method by method."""

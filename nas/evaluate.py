@@ -89,7 +89,7 @@ class Evaluator:
         decoupling = problem.adapt(asked)
         folder = self.run_folder(asked)
         row: dict[str, Cell] = {**self.labels, **self.key(asked), "run": folder.name}
-        row |= {"space": str(problem.space.spec), "num_blocks": decoupling.num_blocks}
+        row["space"] = str(problem.space.spec)
         row |= self._costs(decoupling)
         try:
             trained = self._train(decoupling, folder)
@@ -117,18 +117,21 @@ class Evaluator:
         method = problem.build(decoupling)
         what = f"{problem.method.partition('(')[0]} {decoupling} seed {problem.seed}"
         validation = partial(problem.data.eval_batches, problem.data.validation, EVAL_BATCH_SIZE)
+        report = partial(_pass_on, self.report, what, problem.settings.grow is not None)
         return train(method, self.batches, validation, problem.settings, seed=problem.seed, device=problem.device,
-                     checkpoint=folder / CHECKPOINT, report=partial(_pass_on, self.report, what))
+                     trained_stages=problem.trained_stages, checkpoint=folder / CHECKPOINT, report=report)
 
     def _costs(self, decoupling: Decoupling) -> dict[str, Cell]:
-        """What the network costs: from shapes, and the bound on pipeline speed-up from seconds."""
+        """What the network, and a step in which all of it trains, cost: from shapes, and the bound on pipeline speed-up
+        from seconds."""
         problem, data = self.problem, self.problem.data
         batch_size = problem.settings.batch_size
         costs = cost(lambda: problem.build(decoupling), data.input_shape, data.num_classes, batch_size)
         x, y = self.batches.batch(problem.seed, 0)
-        plain = replace(problem.settings, compile="no")  # compiling twice would cost more than it tells
+        plain = replace(problem.settings, compile="no", grow=None)  # compiling twice would cost more than it tells
         costs = timed(costs, problem.build(decoupling), plain, x, y, device=problem.device)
         return {
+            "num_blocks": len(costs.blocks),
             "params": costs.params, "head_params": costs.head_params, "macs": costs.macs, "head_macs": costs.head_macs,
             "peak_activation_bytes": costs.peak_activation_bytes,
             "pipeline_speedup_bound": costs.pipeline_speedup_bound,
@@ -203,8 +206,10 @@ def ensemble_error(method: Method, batches: Iterator[Batch], num_exits: int, pre
     return wrong / count
 
 
-def _pass_on(report: Report, what: str, progress: Progress) -> None:
+def _pass_on(report: Report, what: str, grows: bool, progress: Progress) -> None:
     figures = {"loss": progress.losses[-1]}
+    if grows:
+        figures["stages"] = len(progress.losses)
     if progress.validation_error is not None:
         figures["validation_error"] = progress.validation_error
     report(what, progress.iteration, progress.iterations, **figures)

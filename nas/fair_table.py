@@ -93,13 +93,13 @@ def written(fair: FairTable) -> str:
     """The table as text: errors of methods against K, then the costs of every line, those of the same cuts together."""
     header = ["method", "test error %", "n", "params k", "training", "MACs M", "training", "peak MiB", "s/step", "bound", "heads"]
     points = [Decoupling.parse(line.decoupling) for line in fair.lines]
-    best = {points[i].cuts: i for i in reversed(range(len(points)))}
-    order = sorted(range(len(points)), key=lambda i: (best[points[i].cuts], i))  # lines stand by K and error
+    headings = [_heading(line.num_blocks, point) for line, point in zip(fair.lines, points, strict=True)]
+    best = {headings[i]: i for i in reversed(range(len(points)))}
+    order = sorted(range(len(points)), key=lambda i: (best[headings[i]], i))  # lines stand by K and error
     top, rule, *rows = table(header, [_cells(fair.lines[i], points[i]) for i in order]).splitlines()
     costs = [top, rule]
     for place, row in zip(order, rows, strict=True):
-        heading = _heading(points[place])
-        costs += [row] if heading in costs else [heading, row]
+        costs += [row] if headings[place] in costs else [headings[place], row]
     kept = "\u00a0"  # a space at which `wrap` breaks no line
     shared = ", ".join(f"{name}{kept}{value}" for name, value in fair.shared.items() if value)
     return "\n".join([*(line.replace(kept, " ") for line in wrap(shared, WIDTH, break_on_hyphens=False)), "",
@@ -112,8 +112,9 @@ LEGEND = ("test error: mean, and half its 95 % interval, over n seeds. Parameter
           "sample): of inference, then of training with the heads. bound: what a pipeline of the blocks can gain at most.")
 
 
-def _heading(point: Decoupling) -> str:
-    return f"K={point.num_blocks}, " + (f"cut after {brief_cuts(point)}" if point.cuts else UNCUT)
+def _heading(num_blocks: int, point: Decoupling) -> str:
+    """K and the cuts; where gradients cross them, as when all blocks learn together, they are exits."""
+    return f"K={num_blocks}, " + (f"{'cut' if num_blocks > 1 else 'exits'} after {brief_cuts(point)}" if point.cuts else UNCUT)
 
 
 def _cells(line: Line, point: Decoupling) -> list[str]:

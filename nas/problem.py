@@ -14,8 +14,10 @@ import torch
 from methods.method import Method
 from methods.settings import TrainingSettings
 from methods.table import METHODS, adapter, method_class
+from nas.extension import begin_with
 from nas.results import Cell
 from nas.task_data import TaskData
+from nas.trained_run import TrainedRun
 from spaces.decoupling import Decoupling
 from spaces.space import SearchSpace
 
@@ -37,6 +39,7 @@ class Problem:
     `method` and `task` are written with all their settings. `results` is the folder of the CSV files, `runs` that of
     unfinished runs. `objectives` are what a search minimises, names of `nas.objectives.OBJECTIVES`; an evaluation is the
     same whatever they are. `scale` is the share to which `data` and `settings` were shortened for a trial, None for none.
+    `extends` is the trained run whose blocks come first and stay as they are; None where all blocks are to be trained.
     """
 
     space: SearchSpace
@@ -50,18 +53,28 @@ class Problem:
     runs: Path
     objectives: tuple[str, ...] = ("error",)
     scale: float | None = None
+    extends: TrainedRun | None = None
 
     def adapt(self, decoupling: Decoupling) -> Decoupling:
         """The decoupling that the method trains when this one is asked for."""
         return adapter(self.method)(decoupling)
 
     def build(self, decoupling: Decoupling) -> Method:
-        """A freshly initialised method on its network; equal seeds give equal backbones for every decoupling."""
+        """A freshly initialised method on its network; equal seeds give equal backbones for every decoupling. With `extends`
+        its first blocks have the run's weights, and a decoupling that does not go on where the run ended is a UserError."""
         torch.manual_seed(self.seed)
         net = self.space.build(decoupling, checkpoint_units=self.settings.checkpoint_units,
                                head_lookahead=method_class(self.method).head_lookahead,
                                pixels=self.data.pixels)
-        return METHODS.build(self.method, net)
+        method = METHODS.build(self.method, net)
+        if self.extends is not None:
+            begin_with(self.extends, method, self.data.inputs)
+        return method
+
+    @property
+    def trained_stages(self) -> int:
+        """How many stages are trained already: those of the run that is extended."""
+        return 0 if self.extends is None else self.extends.decoupling.num_blocks
 
     def key(self, decoupling: Decoupling) -> dict[str, Cell]:
         """Every setting that an evaluation depends on, resolved; what makes two evaluations the same."""
@@ -74,6 +87,7 @@ class Problem:
             "seed": self.seed,
             **asdict(self.settings),
             "scale": self.scale,
+            "extends": None if self.extends is None else self.extends.name,
         }
 
     def run_folder(self, key: Mapping[str, Cell]) -> Path:

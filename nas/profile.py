@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from methods.method import Method
+from methods.method import Carry, Method
 from methods.settings import TrainingSettings
 from methods.training import Trainer
 from spaces.activations import PeakMemory
@@ -23,11 +23,12 @@ from spaces.tokens import example_input
 
 @dataclass(frozen=True)
 class BlockCost:
-    """One stage: its block, with what else of it runs at inference, and its head, with what else only training needs.
+    """One stage: its blocks, with what else of it runs at inference, and its heads, with what else only training needs.
     MACs are of one sample's forward pass, `head_macs` of all that inference leaves out; activation bytes are a
     sample's peak in the stage's training step; `reads` are the other stages whose weights it reads in training; seconds
     are the median of a training step of the stage, None where nothing was run."""
 
+    blocks: tuple[int, ...]
     units: int
     params: int
     head_params: int
@@ -66,7 +67,7 @@ class Cost:
 
     @property
     def shares(self) -> list[float]:
-        """Each block's share of a training step, by seconds where measured and by MACs where not."""
+        """Each stage's share of a training step, by seconds where measured and by MACs where not."""
         work: list[float] = [block.seconds for block in self.blocks if block.seconds is not None]
         if len(work) < len(self.blocks):
             work = [block.macs + block.head_macs for block in self.blocks]
@@ -87,12 +88,13 @@ def cost(build: Callable[[], Method], input_shape: tuple[int, ...], num_classes:
     params, (macs, _) = count([method.net.heads[-1]]), macs_of(batch_size, method, x)
     blocks, net, carry = [], method.net, method.start(x, y)
     for k in range(method.num_stages):
-        block_macs, _ = macs_of(batch_size, method.run_block, k, carry)
+        of_stage = tuple(method.stage_blocks(k))
+        block_macs, _ = macs_of(batch_size, _run_blocks, method, of_stage, carry)
         stage_macs, (carry, _) = macs_of(batch_size, method.isolated_stage, k, carry, y)
-        units = len(list(net.blocks[k].children()))
-        block_params = count(method.inference_modules(k))
+        units = sum(len(list(net.blocks[block].children())) for block in of_stage)
+        block_params = count(module for block in of_stage for module in method.inference_modules(block))
         params += block_params
-        blocks.append(BlockCost(units, block_params, count(method.stage_modules(k)) - block_params, block_macs,
+        blocks.append(BlockCost(of_stage, units, block_params, count(method.stage_modules(k)) - block_params, block_macs,
                                 stage_macs - block_macs, activation_bytes=0, reads=method.reads(k)))
     peaks = _peaks(method, x, y)
     blocks = [replace(block, activation_bytes=peak // batch_size) for block, peak in zip(blocks, peaks, strict=True)]
@@ -114,6 +116,12 @@ def timed(cost_: Cost, method: Method, settings: TrainingSettings, x: torch.Tens
             seconds[k].append(time.perf_counter() - started)
     blocks = [replace(block, seconds=median(row[1:])) for block, row in zip(cost_.blocks, seconds, strict=True)]
     return replace(cost_, blocks=tuple(blocks))
+
+
+def _run_blocks(method: Method, blocks: Iterable[int], carry: Carry) -> Carry:
+    for block in blocks:
+        carry = method.run_block(block, carry)
+    return carry
 
 
 def _peaks(method: Method, x: torch.Tensor, y: torch.Tensor) -> list[int]:

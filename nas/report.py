@@ -128,15 +128,16 @@ def pareto_table(front: Sequence[Evaluated]) -> str:
 
 
 def cost_table(cost: Cost, decoupling: Decoupling) -> str:
-    """One line a block, and the totals."""
+    """One line a stage, which is a block or all of them, and the totals."""
     header = ["block", "units", "params", "MACs", "head params", "head MACs", "KiB/sample", "ms/step", "share %", "head"]
     heads = [*decoupling.heads, "classifier"]
     lines = []
-    for k, (block, share) in enumerate(zip(cost.blocks, cost.shares, strict=True)):
+    for block, share in zip(cost.blocks, cost.shares, strict=True):
         milliseconds = "" if block.seconds is None else f"{1000 * block.seconds:.1f}"
-        lines.append([str(k), str(block.units), f"{block.params:,}", f"{block.macs:,}", f"{block.head_params:,}",
+        ends = "-".join(map(str, dict.fromkeys((block.blocks[0], block.blocks[-1]))))
+        lines.append([ends, str(block.units), f"{block.params:,}", f"{block.macs:,}", f"{block.head_params:,}",
                       f"{block.head_macs:,}", f"{block.activation_bytes / 1024:.0f}", milliseconds, f"{100 * share:.1f}",
-                      heads[k]])
+                      ", ".join(dict.fromkeys(heads[k] for k in block.blocks))])
     totals = (f"inference: {cost.params:,} params, {cost.macs:,} MACs a sample; heads, decoders and all else that is "
               f"only for training: {cost.head_params:,} params ({100 * cost.training_only:.1f} % of all), "
               f"{cost.head_macs:,} MACs\npeak activations of a step at batch size {cost.batch_size}: "
@@ -147,8 +148,8 @@ def cost_table(cost: Cost, decoupling: Decoupling) -> str:
     return f"{table(header, lines)}\n{totals}"
 
 
-def picture(decoupling: Decoupling, num_units: int) -> str:
-    """Blocks from input to classifier, a box a unit, with the head and the loss of each."""
+def picture(decoupling: Decoupling, num_units: int, *, joint: bool = False) -> str:
+    """Blocks from input to classifier, a box a unit, with the head and the loss of each; `joint` where gradients cross cuts."""
     lines, names = ["input"], [*decoupling.heads, "classifier"]
     longest, title = max(len(block) for block in decoupling.blocks(num_units)), len(f"block {len(names) - 1}:")
     for k, (block, head) in enumerate(zip(decoupling.blocks(num_units), names, strict=True)):
@@ -156,7 +157,7 @@ def picture(decoupling: Decoupling, num_units: int) -> str:
         label = f"units {units}" if len(block) > 1 else f"unit {units}"
         lines += ["  │", f"  ▼  {'■' * len(block):{longest}}  {f'block {k}:':{title}} {label:12} ──▶ {head} ──▶ loss {k}"]
         if k < decoupling.num_blocks - 1:
-            lines.append("  ╳  no gradient crosses here")
+            lines.append("  │  the gradient goes on" if joint else "  ╳  no gradient crosses here")
     return "\n".join(lines)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -29,16 +29,18 @@ class DecoupledNet(nn.Module):
 
     `shapes[k]` is the shape, without the batch, of what block k is given, and `shapes[K]` that of the last activation;
     `head_shapes[k]` is that of what head k is given, the activation's where nothing else is said; `pixels` says what
-    the inputs were before they were normalised, where somebody knows.
+    the inputs were before they were normalised, where somebody knows; `draw_another` builds the same network with weights
+    of its own, drawn as these were.
     """
 
     def __init__(self, blocks: Sequence[Block], heads: Sequence[nn.Module], *, shapes: Sequence[tuple[int, ...]],
                  num_classes: int, head_shapes: Sequence[tuple[int, ...]] | None = None,
-                 pixels: PixelScale | None = None) -> None:
+                 pixels: PixelScale | None = None, draw_another: Callable[[], DecoupledNet] | None = None) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
         self.heads = nn.ModuleList(heads)
         self.shapes, self.num_classes, self.pixels = tuple(shapes), num_classes, pixels
+        self.draw_another = draw_another
         self.head_shapes = self.shapes[1:] if head_shapes is None else tuple(head_shapes)
 
     @property

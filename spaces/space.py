@@ -187,7 +187,9 @@ class SearchSpace:
         blocks = [Block([backbone.units[i] for i in block], checkpoint_units=checkpoint_units) for block in units]
         shapes = [self.template.shapes[gap] for gap in (0, *decoupling.cuts, self.num_units)]
         return DecoupledNet(blocks, [*heads, backbone.classifier], shapes=shapes, num_classes=self.num_classes,
-                            head_shapes=[*(site.shape for site in sites), shapes[-1]], pixels=pixels)
+                            head_shapes=[*(site.shape for site in sites), shapes[-1]], pixels=pixels,
+                            draw_another=lambda: self.build(decoupling, checkpoint_units=checkpoint_units,
+                                                            head_lookahead=head_lookahead, pixels=pixels))
 
     def site(self, gap: int, backbone: Backbone | None = None) -> Site:
         """The site of a head after `gap` units."""

@@ -366,6 +366,28 @@ def test_a_limit_on_classes_makes_other_rows_and_leaves_those_that_are_there(suc
     assert "--class-batches" in refused("profile", "--class-batches", "classes(3)")
 
 
+def test_a_grown_network_is_a_row_of_its_own_and_one_without_delay_is_joint_training(succeed):
+    grown = lambda *flags: json.loads(succeed(*EVALUATE, "--methods", "dgl", *flags, "--json"))["rows"]  # noqa: E731
+    joint, delayed, at_once = grown(), grown("--grow", "frozen"), grown("--grow", "training(starts=[0,0])")
+    assert [row["grow"] for row in (joint[0], delayed[0], at_once[0])] == ["", "frozen", "training(starts=[0.0,0.0])"]
+    assert [row["validation_loss"] for row in joint] == [row["validation_loss"] for row in at_once]
+    assert [row["validation_loss"] for row in joint] != [row["validation_loss"] for row in delayed]
+    assert grown() == joint and len(rows()) == 6
+
+
+def test_a_run_that_is_kept_is_extended_and_its_exits_stay(succeed, refused):
+    task = ("--task", "digits", "--iterations", "4", "--methods", "dgl", "--exits", "--json")
+    small, begin = ("--space", "small(width=0.25)"), ("--space", "prefix(of='small(width=0.25)',units=4)")
+    (first,) = json.loads(succeed("evaluate", *task, *begin, "--decoupling", "2:linear", "--seeds", "1", "--keep"))["rows"]
+    extend = ("evaluate", *task, *small, "--extend", f"runs/{first['run']}", "--seeds", "2")
+    more = json.loads(succeed(*extend, "--decoupling", "2:linear 4:linear 5:linear", "--grow", "frozen"))["rows"]
+    assert [(row["extends"], row["seed"], row["num_blocks"]) for row in more] == [(first["run"], seed, "4") for seed in "01"]
+    old, *new = (group["test_loss"].tolist() for _, group in rows("exits").groupby(["extends", "seed"], sort=False))
+    assert [len(losses) for losses in new] == [4, 4] and all(losses[:2] == old for losses in new) and new[0][3] != new[1][3]
+    assert "cut after 2, 4 units" in refused(*extend, "--decoupling", "3:linear")
+    assert "block 1 and its head" in refused(*extend, "--decoupling", "2:mlp_sr 4:linear")
+
+
 def test_images_that_stay_in_files_are_trained_on_alike_each_time(succeed, call):
     for number in range(60):
         image = Image.new("RGB", (40 + number, 50), (4 * number, 90 * (number % 3), 0))
@@ -537,6 +559,10 @@ def test_a_configuration_that_does_not_hold(refused, file, said):
     (("evaluate", "--decoupling", "even"), "num_blocks"),
     (("evaluate", "--decoupling", "published(4)"), "'small'"),
     (("evaluate", "--decoupling", "3:conv(depth=9)"), "1..4"),
+    (("evaluate", "--extend", "nowhere"), "no trained run at nowhere"),
+    (("evaluate", "--grow", "thawed"), "frozen"),
+    (("evaluate", "--grow", "frozen"), "came for one"),  # backprop
+    (("evaluate", "--grow", "frozen(starts=[0,0.5])", "--methods", "dgl"), "came for 3 stages"),
     (("evaluate", "--task", "arrays(root=mine)", "--data-dir", "nowhere"), "nowhere/mine/train.npz"),
     (("evaluate", "--task", "arrays"), "root"),
 ])

@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from methods.al import AL
 from methods.method import Carry, Method
 from methods.settings import TrainingSettings
-from methods.table import METHODS, adapter, method_class
+from methods.table import METHODS, adapter, learns_jointly, method_class
 from methods.training import Trainer, error_and_loss
 from spaces.activations import PeakMemory
 from spaces.decoupling import Decoupling
@@ -51,7 +51,8 @@ REFUSED_ON_TEXTS = {
 OF_TEXTS = [f"{name} on {space}" for space, names in [
     ("lstm", (*(name for name in VARIANTS if name not in REFUSED_ON_TEXTS), "infopro(decoder=False)", "contsup(context=R0)",
               "al(pooling=state)")),
-    ("transformer", ("dgl", "predsim", "man", "auglocal", "al")), ("linear", ("dgl", "predsim", "man", "auglocal", "al")),
+    ("transformer", ("dgl", "predsim", "man", "auglocal", "al", "early_exit", "cooperative")),
+    ("linear", ("dgl", "predsim", "man", "auglocal", "al", "early_exit", "cooperative")),
 ] for name in names]
 EVERYWHERE = (*VARIANTS, *OF_TEXTS)
 
@@ -100,10 +101,11 @@ def method(request: pytest.FixtureRequest) -> Method:
     return build(request.param)
 
 
-@pytest.fixture(params=[case for case in EVERYWHERE if parts(case)[0] not in WITHOUT_HEADS])
+@pytest.fixture(params=[case for case in EVERYWHERE if parts(case)[0] not in (*WITHOUT_HEADS, "cooperative")])
 def uncut(request: pytest.FixtureRequest) -> Method:
     """Of methods whose last loss is the classifier's. Associated Learning has no classifier: where others tell a block the
-    label, it tells it the label's code, so no number of cuts makes it backprop."""
+    label, it tells it the label's code, so no number of cuts makes it backprop. Cooperative Learning is three networks, which
+    learn from each other even without a cut."""
     return build(request.param, "uncut")
 
 
@@ -170,9 +172,16 @@ def test_the_table_is_not_all_uncut() -> None:
     assert {build(name).num_stages for name in VARIANTS} == {1, 3}
 
 
+@pytest.mark.parametrize("case", EVERYWHERE)
+def test_a_block_is_a_stage_unless_all_learn_jointly(case: str) -> None:
+    method = build(case)
+    assert method.num_stages == (1 if learns_jointly(parts(case)[0]) else method.net.num_blocks)
+
+
 def test_one_finite_scalar_loss_a_stage(method: Method) -> None:
     losses = list(method.losses(*batch(method)))
-    assert len(losses) == method.num_stages == len(method.net.blocks) == len(method.net.heads)
+    assert len(losses) == method.num_stages and len(method.net.blocks) == len(method.net.heads)
+    assert [block for k in range(method.num_stages) for block in method.stage_blocks(k)] == [*range(method.net.num_blocks)]
     assert all(loss.shape == () and loss.isfinite() for loss in losses)
 
 
@@ -194,7 +203,7 @@ def test_every_tensor_belongs_to_one_stage(method: Method) -> None:
     owned = [name for k in range(method.num_stages) for module in method.stage_modules(k) for name in module.state_dict()]
     assert len(owned) == len(method.state_dict())
     for k in range(method.num_stages):
-        assert set(method.inference_modules(k)) <= set(method.stage_modules(k))
+        assert all(set(method.inference_modules(block)) <= set(method.stage_modules(k)) for block in method.stage_blocks(k))
         assert k not in method.reads(k) and set(method.reads(k)) <= set(range(method.num_stages))
 
 
@@ -236,7 +245,7 @@ def test_there_is_an_exit_a_block_and_the_last_is_forward(spec: str, training: b
     method = build(spec).train(training)
     x, _ = batch(method)
     exits = list(method.exits(x))
-    assert len(exits) == method.num_stages
+    assert len(exits) == method.net.num_blocks
     name, _ = parts(spec)
     early = method_class(name).answers_early(**dict(METHODS.resolve(name).settings))
     assert all(logits.shape == (len(x), NUM_CLASSES) for logits in (exits if early else exits[-1:]))

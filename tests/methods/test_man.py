@@ -168,7 +168,7 @@ def test_around_predsim_both_terms_see_what_the_head_sees():
 
 
 @pytest.mark.parametrize(("spec", "says"), [
-    ("man(base=man)", r"other than man, but man\(.* came"), ("man(base=backprop)", r"with heads other than man, but backprop\("),
+    ("man(base=man)", r"other than man, but man\(.* came"), ("man(base=backprop)", r"other than man, but backprop\("),
     ("man(base=dlg)", "unknown method 'dlg'; did you mean dgl"), ("man(base=dgl(x=1))", "setting of method dgl: 'x'"),
     ("man(momentum=1.5)", r"\[0, 1\], but 1.5 came"), ("man(bias=False,scale=True)", "but bias=False came"),
     ("man(start=later)", "'later'"), ("man(base=dgl(label_smoothing=0.7))", "but 0.7 came"),

@@ -8,6 +8,7 @@ from torch import nn
 from torch.multiprocessing import ProcessRaisedException
 
 from methods.dgl import DGL
+from methods.early_exit import EarlyExit
 from methods.method import Carry, Method
 from methods.parallel import train_parallel
 from methods.settings import TrainingSettings
@@ -59,6 +60,20 @@ def test_a_process_a_stage_finds_what_one_process_finds_to_the_bit() -> None:
     assert list(found) == list(expected)
     for name, tensor in found.items():
         assert torch.equal(tensor, expected[name]) and not torch.equal(tensor, start[name]), name
+
+
+def build_joint() -> Method:
+    torch.manual_seed(0)
+    return EarlyExit(SPACE.build(Decoupling((2, 4), ("linear",) * 2)))
+
+
+def test_what_learns_jointly_is_one_process() -> None:
+    settings = TrainingSettings(iterations=3, batch_size=16, lr=0.05)
+    trainer = Trainer(build_joint(), settings, seed=3, device=torch.device("cpu"))
+    for iteration in range(3):
+        trainer.step(*Noise().batch(3, iteration), iteration)
+    found = train_parallel(build_joint, Noise(), settings, seed=3).state_dict()
+    assert all(torch.equal(tensor, found[name]) for name, tensor in trainer.method.state_dict().items())
 
 
 class Texts:

@@ -258,7 +258,7 @@ def test_the_lowest_validation_error_decides_and_the_earlier_of_equals(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, errors: tuple[float, ...], best: int, interrupted: set[int]) -> None:
     seen: dict[int, dict[str, torch.Tensor]] = {}
 
-    def scripted(method: Method, batches: Iterator[Batch], precision: str) -> tuple[float, float]:
+    def scripted(method: Method, batches: Iterator[Batch], precision: str, exit: int | None) -> tuple[float, float]:
         weights = copy.deepcopy(method.state_dict())
         iteration = int(weights["net.blocks.0.0.1.num_batches_tracked"])
         seen[iteration] = weights

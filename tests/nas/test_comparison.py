@@ -39,9 +39,9 @@ def split(size: int, seed: int) -> Split:
 
 
 def compare(folder: Path, methods: Sequence[str] = ("dgl", "backprop"), points: Sequence[str] = POINTS, num_seeds: int = 2, *,
-            iterations: int = 6, **others: Any) -> Comparison:
+            iterations: int = 6, grow: str | None = None, **others: Any) -> Comparison:
     images = Images(split(40, 0), split(20, 1), lambda: split(20, 2), 3, (0.5,), (0.3,))
-    settings = TrainingSettings(iterations=iterations, batch_size=10)
+    settings = TrainingSettings(iterations=iterations, batch_size=10, grow=grow)
     space = read_space("small(width=0.25,heads=[linear])", (1, 4, 4), 3)
     problem = Problem(space, "dgl", "toy", images, settings, 0, torch.device("cpu"), folder, folder / "runs")
     given: dict[str, Any] = {"rates": [0.1], "schedules": ["cosine"], "ensemble": 1, "report": silent, "command": "here"}
@@ -153,8 +153,10 @@ def test_an_ensemble_of_heads_that_give_no_logits_is_a_user_error(tmp_path: Path
     compare(tmp_path, ["infopro"], ensemble=2)
     with pytest.raises(UserError, match=r"those of infopro\(loss=contrast.* give none"):
         compare(tmp_path, ["dgl", "infopro(loss=contrast)"], ensemble=2)
-    with pytest.raises(UserError, match=r"leave --ensemble and --exits, or the method, out"):
+    with pytest.raises(UserError, match=r"leave --ensemble, --exits and --grow, or the method, out"):
         compare(tmp_path, ["infopro(loss=contrast)"], exits=ExitLogs.of(tmp_path, calibrated=False))
+    with pytest.raises(UserError, match=r"leave --ensemble, --exits and --grow, or the method, out"):
+        compare(tmp_path, ["infopro(loss=contrast)"], grow="frozen")
 
 
 def test_leaves_to_another_process_what_it_trains_and_waits_for_it_last(tmp_path: Path, scripted: Scripted) -> None:

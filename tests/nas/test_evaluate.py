@@ -153,7 +153,7 @@ def test_a_kept_run_has_the_best_weights_and_a_diverged_one_none(problem: Proble
 SETTINGS: dict[str, Any] = {
     "iterations": 9, "batch_size": 19, "lr": 0.06, "weight_decay": 0.0, "optimizer": "adam", "schedule": "multistep",
     "precision": "bf16", "checkpoint_units": True, "compile": "default",
-    "class_batches": "classes(num=2)",
+    "class_batches": "classes(num=2)", "grow": "frozen",
 }
 REST: dict[str, Any] = {
     "seed": 1, "method": "dgl(label_smoothing=0.0)", "task": "another", "space": read_space("small(width=0.5)", (2, 8, 8), 3),
@@ -255,7 +255,7 @@ def test_with_test_it_is_read_once_after_training(problem: Problem, monkeypatch:
     assert events == ["trained", "test"]
 
 
-@pytest.mark.parametrize("method", [str(METHODS.resolve(name)) for name in ("dgl", "al", "man", "contsup")])
+@pytest.mark.parametrize("method", [str(METHODS.resolve(name)) for name in ("dgl", "al", "man", "contsup", "early_exit")])
 def test_each_exit_is_the_network_that_ends_there(problem: Problem, method: str) -> None:
     """Errors sample by sample; the cost of a depth that is the last is the whole network's."""
     problem = replace(problem, method=method)
@@ -281,6 +281,12 @@ def test_each_exit_is_the_network_that_ends_there(problem: Problem, method: str)
     assert 2 * macs[0] == counter.get_total_flops() and macs == sorted(macs)
 
 
+@pytest.mark.parametrize(("method", "num_blocks"), [("early_exit", "1"), ("dgl", "3"), ("man(base=dgl)", "3")])
+def test_a_row_counts_the_blocks_that_no_gradient_joins(problem: Problem, method: str, num_blocks: str) -> None:
+    row = make(replace(problem, method=str(METHODS.resolve(method)))).run(POINT)
+    assert (row["num_blocks"], row["decoupling"]) == (num_blocks, str(POINT))
+
+
 def test_exits_of_a_run_that_was_cut_short_are_not_written_twice(problem: Problem) -> None:
     exits = ExitLogs.of(problem.results, calibrated=False)
     make(problem, exits=exits)(POINT)
@@ -302,3 +308,16 @@ def test_reports_say_how_far_it_is(problem: Problem) -> None:
     assert {call[0] for call in calls} == {f"dgl {OTHER} seed 0"} and {call[2] for call in calls} == {8}
     assert [call[1] for call in calls if "validation_error" in call[3]] == [3, 6, 8]
     assert Batches(problem.data, 20).num_batches == 3
+
+
+@pytest.mark.parametrize("grow", ["frozen", "training(starts=[0.0,0.25,0.5])"])
+def test_a_grown_run_is_a_row_of_its_own_with_exits_as_always(problem: Problem, grow: str) -> None:
+    """Its costs are those of a step in which every stage trains."""
+    joint = make(problem).run(POINT)
+    exits, figures = ResultsLog(problem.results / "exits.csv"), []
+    grown = replace(problem, settings=replace(problem.settings, grow=grow))
+    evaluator = make(grown, exits=exits, report=lambda what, done, total, **shown: figures.append(shown.get("stages")))
+    row = evaluator.run(POINT)
+    assert (joint["grow"], row["grow"]) == ("", grow) and row["test_error"] == evaluator.exit_rows(POINT)[-1]["test_error"]
+    assert all(row[name] == joint[name] for name in ("params", "macs", "peak_activation_bytes"))
+    assert float(row["pipeline_speedup_bound"]) > 1 and {*figures} == {1, 2, 3} and figures == sorted(figures)

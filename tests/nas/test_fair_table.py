@@ -185,6 +185,16 @@ def test_seconds_measured_otherwise_are_left_out_and_said(path, column, other):
 def test_a_k_that_does_not_count_isolated_blocks_is_refused(path):
     said = refusal(path({}, {"decoupling": "2:mlp_sr 9:mlp_sr", "num_blocks": 4}))
     assert "num_blocks is 4" in said and "2:mlp_sr 9:mlp_sr" in said
+    assert "num_blocks is 1" in refusal(path({"num_blocks": 1}))
+
+
+def test_joint_exits_have_one_block_and_a_heading_of_their_own(path):
+    joint = {"method": "early_exit(label_smoothing=0.1,exit_weight=1.0)", "num_blocks": 1}
+    fair = fair_table(read_rows([path({}, joint | {"test_error": 0.07}, BACKPROP)]))
+    assert [(line.num_blocks, line.method) for line in fair.lines] == [(1, "early_exit"), (1, "backprop"), (2, "dgl")]
+    lines = written(fair).splitlines()
+    for heading, method in (("K=1, exits after 8", "early_exit"), ("K=1, uncut", "backprop"), ("K=2, cut after 8", "dgl")):
+        assert lines[lines.index(heading) + 1].startswith(method)
 
 
 def test_a_seed_that_came_twice_is_refused_with_what_differs(path):

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from methods.dgl import DGL
+from methods.early_exit import EarlyExit
 from methods.method import Method
 from methods.settings import TrainingSettings
 from methods.table import METHODS
@@ -40,6 +41,26 @@ def test_parameters_and_macs_by_hand() -> None:
     assert costs.macs == 3888 + 2592 + 360 and costs.head_macs == 720
 
 
+def test_one_stage_of_two_blocks_costs_their_sum_and_all_their_activations_at_once() -> None:
+    """The activations of a plain training step through both losses; of a large batch, as below."""
+    apart, joint = (cost(lambda kind=kind: kind(two_blocks().net), (3, 6, 6), 5, 1000)  # type: ignore[misc]
+                    for kind in (DGL, EarlyExit))
+    (block,) = joint.blocks
+    assert block.blocks == (0, 1) and joint.pipeline_speedup_bound == 1
+    for name in ("units", "params", "head_params", "macs", "head_macs"):
+        assert getattr(block, name) == sum(getattr(part, name) for part in apart.blocks)
+    for name in ("params", "head_params", "macs", "head_macs"):
+        assert getattr(joint, name) == getattr(apart, name)
+    method, x, y = EarlyExit(two_blocks().net), torch.randn(1000, 3, 6, 6), torch.arange(1000) % 5
+    with PeakMemory(leave_out=method.parameters()) as memory:
+        h = method.net.blocks[0](x)
+        first = method.cross_entropy(method.net.heads[0](h), y)
+        h = method.net.blocks[1](h)
+        (first + method.cross_entropy(method.net.heads[1](h), y)).backward()
+    assert joint.peak_activation_bytes == pytest.approx(memory.peak + x.nbytes, rel=0.02)
+    assert joint.peak_activation_bytes > apart.peak_activation_bytes
+
+
 def test_activation_bytes_by_hand() -> None:
     """Stage 1: images 3x36, conv's output 4x36, logits, log-softmax and its gradient in turn 5 each; then the gradient
     of conv's output 4x36 beside images and activation. Of a large batch, so that weights' gradients do not matter."""
@@ -64,7 +85,7 @@ def test_the_pipelines_bound_is_the_total_over_the_largest_stage() -> None:
     stages = [3888 + 720, 2592 + 360]
     assert costs.shares == pytest.approx([stages[0] / sum(stages), stages[1] / sum(stages)])
     assert costs.pipeline_speedup_bound == pytest.approx(sum(stages) / stages[0])
-    block = BlockCost(1, 1, 1, 10, 0, 0)
+    block = BlockCost((0,), 1, 1, 1, 10, 0, 0)
     for seconds, bound in (((1.0, 2.0, 5.0), 8 / 5), ((3.0, 3.0, 3.0), 3.0), ((1.0, None, 5.0), 3.0)):
         measured = Cost(tuple(replace(block, seconds=second) for second in seconds), 4, 0, params=3, macs=30)
         assert measured.pipeline_speedup_bound == pytest.approx(bound)

@@ -144,8 +144,10 @@ def test_numbers_stand_to_the_right_and_words_to_the_left():
 # ---- costs
 
 BLOCKS = (
-    BlockCost(units=2, params=1500, head_params=250, macs=3_000, head_macs=1_000, activation_bytes=4096, seconds=0.003),
-    BlockCost(units=3, params=70, head_params=10, macs=12_000, head_macs=0, activation_bytes=1024, seconds=0.001),
+    BlockCost(blocks=(0,), units=2, params=1500, head_params=250, macs=3_000, head_macs=1_000, activation_bytes=4096,
+              seconds=0.003),
+    BlockCost(blocks=(1,), units=3, params=70, head_params=10, macs=12_000, head_macs=0, activation_bytes=1024,
+              seconds=0.001),
 )
 
 
@@ -175,6 +177,12 @@ def test_the_cost_table_says_which_stages_need_anothers_weights():
     assert text.endswith("would have to send them: 0 reads 1")
 
 
+def test_the_cost_table_shows_a_stage_of_several_blocks_as_one_line():
+    costs = Cost((replace(BLOCKS[0], blocks=(0, 1, 2), units=7),), 64, 0, 1580, 15_000)
+    (line,) = read("\n".join(cost_table(costs, Decoupling((2, 4), ("linear", "linear"))).splitlines()[:3]))
+    assert (line["block"], line["units"], line["share %"], line["head"]) == ("0-2", "7", "100.0", "linear, classifier")
+
+
 # ---- pictures
 
 @pytest.mark.parametrize("decoupling", [Decoupling(), Decoupling((1,), ("linear",)), Decoupling((2, 3, 5), ("a(x=1)", "b", "c"))])
@@ -187,6 +195,13 @@ def test_a_picture_has_a_box_for_each_unit_and_a_mark_for_each_cut(decoupling):
     for k, (line, head) in enumerate(zip(blocks, (*decoupling.heads, "classifier"), strict=True)):
         assert f"block {k}:" in line and line.endswith(f"──▶ {head} ──▶ loss {k}")
     assert len({line.index("──▶") for line in blocks}) == 1  # heads stand below each other
+
+
+def test_a_picture_of_joint_learning_has_its_exits_and_no_mark():
+    decoupling = Decoupling((2, 3), ("a", "b"))
+    apart, joint = picture(decoupling, 6).splitlines(), picture(decoupling, 6, joint=True).splitlines()
+    differ = [(one, other) for one, other in zip(apart, joint, strict=True) if one != other]
+    assert differ == [("  ╳  no gradient crosses here", "  │  the gradient goes on")] * 2
 
 
 def test_a_picture_says_which_units_a_block_has():

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from methods import checkpoint
+from methods.table import METHODS
 from methods.training import Diverged
 from nas.claim import Claim
 from nas.problem import Score, silent
@@ -80,6 +81,12 @@ def test_heads_without_logits_are_refused(digits_problem):
         search(digits_problem(num_blocks=2, heads=["linear", "0c1f(embedding=True)"]))
     with pytest.raises(UserError, match="has the head none; name one instead, such as linear"):
         search(digits_problem(num_blocks=2, heads=["none"]))
+
+
+def test_a_method_whose_gradients_cross_cuts_is_refused(digits_problem):
+    problem = replace(digits_problem(num_blocks=2), method=str(METHODS.resolve("early_exit")))
+    with pytest.raises(UserError, match="those of early_exit.* cross every cut; take another strategy"):
+        search(problem)
 
 
 def test_several_objectives_are_refused_with_what_does_the_same(digits_problem):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from methods.table import learns_jointly
 from nas.claim import Claim
 from nas.problem import Evaluate, Found, Problem, Report
 from nas.results import ResultsLog
@@ -33,6 +34,9 @@ class Sedona(Settings):
         if problem.objectives != ("error",):
             raise UserError(f"sedona minimises the error alone, but the objectives {' '.join(problem.objectives)} came; its "
                             "settings memory_weight and time_weight add what the largest block costs to it")
+        if learns_jointly(problem.method):
+            raise UserError(f"sedona decides where gradients are cut, but those of {problem.method} cross every cut; take "
+                            "another strategy, such as optuna, or another method")
         if problem.space.block_counts[-1] == 1:
             raise UserError("sedona decides where to cut, but this space allows a single block; raise num_blocks")
         if NO_HEAD in problem.space.heads:

@@ -1,0 +1,65 @@
+"""Early-exit networks learned end to end: a head at every cut, which gradients cross."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import torch
+
+from methods.method import Carry, Method
+from spaces.errors import UserError
+from spaces.network import DecoupledNet
+
+
+class EarlyExit(Method):
+    """Backprop through all exits at once (BranchyNet, Teerapittayanon et al. 2016; MSDNet, Huang et al. 2018).
+
+    L = CE(classifier(h_K), y) + exit_weight sum_{k<K} CE(head_k(h_k), y), with nothing detached: cuts say only where the heads
+    sit, all blocks are one stage, and K = 1.
+
+    exit_weight  1: every exit counts alike, as in MSDNet; BranchyNet weighs early exits more
+
+    Deviation: exits are the heads of this framework, where both papers have branches of their own architecture.
+    """
+
+    default_head: ClassVar[str | None] = "mlp_sr"
+
+    def __init__(self, net: DecoupledNet, *, label_smoothing: float = 0.1, exit_weight: float = 1.0) -> None:
+        super().__init__(net, label_smoothing=label_smoothing)
+        if not 0 < exit_weight < math.inf:
+            raise UserError(f"exit_weight is the weight of each early exit's loss, above 0, where the classifier's is 1, but "
+                            f"{exit_weight} came; without early exits it is backprop")
+        self.exit_weight = exit_weight
+
+    @classmethod
+    def learns_jointly(cls, **settings: Any) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def num_stages(self) -> int:
+        """1: gradients join all blocks."""
+        return 1
+
+    def stage_blocks(self, k: int) -> range:
+        """All."""
+        return range(self.net.num_blocks)
+
+    def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
+        """All blocks and heads, and the weighted sum of their losses."""
+        carry, answers = self.run_exits(carry)
+        return carry, self.exits_loss(answers, y)
+
+    def run_exits(self, carry: Carry) -> tuple[Carry, list[torch.Tensor]]:
+        """What the last block hands on, and the logits (N, classes) of every exit."""
+        answers = []
+        for block in range(self.net.num_blocks):
+            carry = self.run_block(block, carry)
+            answers.append(self.answer(block, carry))
+        return carry, answers
+
+    def exits_loss(self, answers: list[torch.Tensor], y: torch.Tensor) -> torch.Tensor:
+        """L."""
+        *early, last = (self.cross_entropy(logits, y) for logits in answers)
+        return last + self.exit_weight * sum(early)
