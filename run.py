@@ -453,7 +453,8 @@ def run_list(options: argparse.Namespace) -> None:
     """Show what there is."""
     tables: dict[str, dict[str, str]] = {"spaces": named_spaces()}
     for title, entries in (("backbones", BACKBONES), ("heads", HEADS), ("splits", SPLITS), ("methods", METHODS),
-                           ("strategies", STRATEGIES), ("evaluators", EVALUATORS), ("tasks", TASKS)):
+                           ("strategies", STRATEGIES), ("evaluators", EVALUATORS), ("tasks", TASKS),
+                           ("confidence rules", CONFIDENCES)):
         tables[title] = {str(_shown(entries, name)): entries.describe(name) for name in entries}
     if options.json:
         print(json.dumps(tables))

@@ -76,8 +76,9 @@ def main() -> None:
     build = network(data, arguments.space, arguments.method, arguments.decoupling)
     source: dict[str, Cell] = {
         "task": str(task), "space": arguments.space, "method": str(METHODS.resolve(arguments.method)),
-        "decoupling": arguments.decoupling, "epochs": arguments.epochs, "lr": arguments.lr, "turns": arguments.turns, "threads": 1,
-        "device": device_name(arguments.device), **provenance(), "command": shlex.join(["python", *sys.argv]),
+        "decoupling": arguments.decoupling, "epochs": arguments.epochs, "lr": arguments.lr,
+        "turns": arguments.turns, "threads": 1, "device": device_name(arguments.device), **provenance(),
+        "command": shlex.join(["python", *sys.argv]),
     }
     method = trained(build, data, arguments.epochs, arguments.lr, arguments.device)
     points = [*chosen(build, method, data), REFERENCE]
