@@ -381,8 +381,8 @@ def run_evaluate(options: argparse.Namespace) -> None:
     if exits:
         print(f"\nstopping after each block (rows in {exits.exits.path}):\n{exits_table(depths)}")
     if exits and leaving:
-        print(f"\nleaving as soon as an exit is sure, at the cheapest threshold with the full path's validation error or less "
-              f"(rows in {exits.curves.path}):\n{curves_table(leaving)}")
+        print(f"\nleaving as soon as an exit is sure, at the cheapest threshold with the validation error of the best exit or "
+              f"less (rows in {exits.curves.path}):\n{curves_table(leaving)}")
     if plot:
         print(f"\nplot {plot}")
     print(f"\nrows in {log.path}")

@@ -5,7 +5,7 @@ r"""How many samples a second adaptive inference answers beside the full path, a
                                             --decoupling "published(4)"
 
 Trains Associated Learning, or another --method, for some epochs. For each confidence rule the threshold is chosen on the
-validation split alone, the cheapest with no more errors than the full path (nas/curves.py); beside them stands the sigmoid rule
+validation split alone, the cheapest with no more errors than any single exit (nas/curves.py); beside them stands the sigmoid rule
 at 0.9, where the reference is 3.4 times as fast on IMDB with a Transformer. Then the full path, which asks the last exit only,
 and adaptive inference at each threshold take turns over the same test samples, after one turn to warm up; seconds are the
 process's own on a CPU.
@@ -64,8 +64,7 @@ def main() -> None:
     parser.add_argument("--space", default="transformer(depth=4,embedding=50,attention_heads=4,ffn=100)", help="the backbone")
     parser.add_argument("--decoupling", default="layerwise", help="cuts and heads")
     parser.add_argument("--method", default="al", help="how it is trained")
-    parser.add_argument("--epochs", type=int, default=3, help="of training; where exits are as good as a full path that has not "
-                        "converged, leaving early is as fast as it is meaningless")
+    parser.add_argument("--epochs", type=int, default=3, help="of training")
     parser.add_argument("--lr", type=float, default=0.005, help="Adam's learning rate")
     parser.add_argument("--samples", type=int, default=5000, help="how many of the test split are measured, at most")
     parser.add_argument("--turns", type=int, default=5, help="how often each is measured, after one to warm up")

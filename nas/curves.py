@@ -38,15 +38,15 @@ def curves(validation: ExitAnswers, test: ExitAnswers, costs: Sequence[ExitCost]
 def curve(rule: str, validation: ExitAnswers, test: ExitAnswers, costs: Sequence[ExitCost]) -> list[CurvePoint]:
     """A point for each threshold, cheapest first; none where nobody can leave early.
 
-    Chosen is the cheapest whose validation error is no larger than the full path's; where there is none, the cheapest of
-    those with the smallest error.
+    Chosen is the cheapest whose validation error is no larger than that of any single exit, the full path among them, which
+    the first exit may outdo; where there is none, the cheapest of those with the smallest error.
     """
     sure, sure_of_test = (answers.confidences(CONFIDENCES[rule]) for answers in (validation, test))
     levels = thresholds(sure)
     on_validation = [_left(validation, sure, threshold, costs) for threshold in levels]
     on_test = [_left(test, sure_of_test, threshold, costs) for threshold in levels]
-    full_path = validation.errors()[-1]
-    chosen = min(range(len(levels)), key=lambda i: (max(on_validation[i].error, full_path), on_validation[i].macs), default=None)
+    best = min(validation.errors())
+    chosen = min(range(len(levels)), key=lambda i: (max(on_validation[i].error, best), on_validation[i].macs), default=None)
     return [CurvePoint(rule, threshold, own.error, own.macs, tested.error, tested.macs, tested.shares, chosen=i == chosen)
             for i, (threshold, own, tested) in enumerate(zip(levels, on_validation, on_test, strict=True))]
 
