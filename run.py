@@ -389,8 +389,8 @@ def run_evaluate(options: argparse.Namespace) -> None:
     if exits:
         print(f"\nstopping after each block (rows in {exits.exits.path}):\n{exits_table(depths)}")
     if exits and leaving:
-        print(f"\nleaving as soon as an exit is sure, at the cheapest threshold with the full path's validation error or less "
-              f"(rows in {exits.curves.path}):\n{curves_table(leaving)}")
+        print(f"\nleaving as soon as an exit is sure, at the cheapest threshold with the validation error of the best exit or "
+              f"less (rows in {exits.curves.path}):\n{curves_table(leaving)}")
     if plot:
         print(f"\nplot {plot}")
     print(f"\nrows in {log.path}")
@@ -461,7 +461,8 @@ def run_list(options: argparse.Namespace) -> None:
     """Show what there is."""
     tables: dict[str, dict[str, str]] = {"spaces": named_spaces()}
     for title, entries in (("backbones", BACKBONES), ("heads", HEADS), ("splits", SPLITS), ("methods", METHODS),
-                           ("side inputs", SIDES), ("strategies", STRATEGIES), ("evaluators", EVALUATORS), ("tasks", TASKS)):
+                           ("side inputs", SIDES), ("strategies", STRATEGIES), ("evaluators", EVALUATORS), ("tasks", TASKS),
+                           ("confidence rules", CONFIDENCES)):
         tables[title] = {str(_shown(entries, name)): entries.describe(name) for name in entries}
     if options.json:
         print(json.dumps(tables))

@@ -17,7 +17,7 @@ NUM_THRESHOLDS = 9
 @dataclass(frozen=True)
 class CurvePoint:
     """Adaptive inference by one rule at one threshold: the share of wrong answers, and mean multiply-accumulates of a sample
-    (`ExitCost.adaptive_macs`), on both splits; `test_shares` of the test samples left at each depth. `chosen` is decided on
+    (`ExitCost.path_macs`), on both splits; `test_shares` of the test samples left at each depth. `chosen` is decided on
     validation alone (`curve`)."""
 
     rule: str
@@ -38,15 +38,15 @@ def curves(validation: ExitAnswers, test: ExitAnswers, costs: Sequence[ExitCost]
 def curve(rule: str, validation: ExitAnswers, test: ExitAnswers, costs: Sequence[ExitCost]) -> list[CurvePoint]:
     """A point for each threshold, cheapest first; none where nobody can leave early.
 
-    Chosen is the cheapest whose validation error is no larger than the full path's; where there is none, the cheapest of
-    those with the smallest error.
+    Chosen is the cheapest whose validation error is no larger than that of any single exit, the full path among them, which
+    the first exit may outdo; where there is none, the cheapest of those with the smallest error.
     """
     sure, sure_of_test = (answers.confidences(CONFIDENCES[rule]) for answers in (validation, test))
     levels = thresholds(sure)
     on_validation = [_left(validation, sure, threshold, costs) for threshold in levels]
     on_test = [_left(test, sure_of_test, threshold, costs) for threshold in levels]
-    full_path = validation.errors()[-1]
-    chosen = min(range(len(levels)), key=lambda i: (max(on_validation[i].error, full_path), on_validation[i].macs), default=None)
+    best = min(validation.errors())
+    chosen = min(range(len(levels)), key=lambda i: (max(on_validation[i].error, best), on_validation[i].macs), default=None)
     return [CurvePoint(rule, threshold, own.error, own.macs, tested.error, tested.macs, tested.shares, chosen=i == chosen)
             for i, (threshold, own, tested) in enumerate(zip(levels, on_validation, on_test, strict=True))]
 
@@ -81,5 +81,5 @@ def _left(answers: ExitAnswers, sure: torch.Tensor, threshold: float, costs: Seq
     exits = leaving(sure, threshold)
     wrong = answers.logits.argmax(2).gather(0, exits[None])[0] != answers.y
     shares = torch.bincount(exits, minlength=len(sure)).double() / len(exits)
-    macs = torch.tensor([cost.adaptive_macs for cost in costs], dtype=torch.float64)
+    macs = torch.tensor([cost.path_macs for cost in costs], dtype=torch.float64)
     return _Left(wrong.double().mean().item(), float(shares @ macs), tuple(shares.tolist()))

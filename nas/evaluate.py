@@ -158,15 +158,16 @@ class Evaluator:
         """Write the trained run; where heads answer nothing, its only exit is the last."""
         problem, data = self.problem, self.problem.data
         costs = exit_costs(lambda: problem.build(problem.adapt(asked)), data.input_shape)
-        read = partial(data.eval_batches, data.validation, EVAL_BATCH_SIZE)
+        read, precision = partial(data.eval_batches, data.validation, EVAL_BATCH_SIZE), problem.settings.precision
         if method_class(problem.method).answers_early(**dict(METHODS.resolve(problem.method).settings)):
-            errors = exit_answers(method, read(), problem.settings.precision).errors()
+            answers = exit_answers(method, read(), precision)
+            errors = answers.errors()
+            temperatures = answers.temperatures() if self.exits and self.exits.calibrated else [1.0] * len(errors)
         else:
-            errors = [error_and_loss(method, read(), problem.settings.precision)[0]]
+            errors, temperatures = [error_and_loss(method, read(), precision)[0]], [1.0]
         first = len(costs) - len(errors)
-        temperatures = [float(row["temperature"] or 1) for row in self.exit_rows(asked)] or [1.0] * len(errors)
         places = enumerate(zip(costs[first:], errors, temperatures, strict=True), start=first + 1)
-        exits = tuple(trained_run.KeptExit(depth, own.macs, own.adaptive_macs, error, temperature)
+        exits = tuple(trained_run.KeptExit(depth, own.macs, own.path_macs, error, temperature)
                       for depth, (own, error, temperature) in places)
         weights = {name: tensor.detach().cpu() for name, tensor in method.state_dict().items()}
         path = self.run_folder(asked) / trained_run.FILE

@@ -15,7 +15,7 @@ from nas.report import half_interval
 from spaces.component import Component
 
 RULE = "max_softmax"  # whose curve is drawn: the usual one, and one for all methods
-SCORES = ("depth", "num_blocks", "units", "params", "macs", "adaptive_macs", "seconds", "timed_samples", "temperature",
+SCORES = ("depth", "num_blocks", "units", "params", "macs", "path_macs", "seconds", "timed_samples", "temperature",
           *(f"{part}_{what}" for part in ("validation", "test") for what in ("error", "loss", "ece")),
           "rule", "threshold", "validation_macs", "test_macs", "test_seconds", "test_shares", "chosen")
 SOURCE = (*provenance(), "device", "threads", "command")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from methods.calibration import expected_calibration_error, fit_temperature
+from methods.calibration import expected_calibration_error
 from methods.method import Method
 from nas.curves import curves
 from nas.exit_timing import exit_seconds
@@ -55,7 +55,7 @@ def _rows(problem: Problem, decoupling: Decoupling, method: Method, test: Part, 
     data, precision = problem.data, problem.settings.precision
     parts = {"validation": data.validation, "test": test}
     raw = {name: exit_answers(method, data.eval_batches(part, batch_size), precision) for name, part in parts.items()}
-    temperatures = [fit_temperature(logits, raw["validation"].y) for logits in raw["validation"].logits] if calibrated else None
+    temperatures = raw["validation"].temperatures() if calibrated else None
     answers = {name: own.divided(temperatures) if temperatures else own for name, own in raw.items()}
     costs = exit_costs(lambda: problem.build(decoupling), data.input_shape)
     points = curves(answers["validation"], answers["test"], costs)

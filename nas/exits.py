@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from methods.adaptive import checked_logits
+from methods.calibration import fit_temperature
 from methods.confidence import ConfidenceRule
 from methods.losses import smoothed_cross_entropy
 from methods.method import Method
@@ -19,30 +20,28 @@ from spaces.tokens import example_input
 
 @dataclass(frozen=True)
 class ExitCost:
-    """The network that ends at an exit: `units` of the backbone, parameters, and multiply-accumulates of one sample.
-
-    `adaptive_macs` are those of a sample that leaves there: all exits before were asked too.
-    """
+    """The network that ends at an exit: `units` of the backbone, parameters, and multiply-accumulates of one sample;
+    `path_macs` has the answers of all exits before it too, as adaptive inference asks for them."""
 
     units: int
     params: int
     macs: int
-    adaptive_macs: int
+    path_macs: int
 
 
 def exit_costs(build: Callable[[], Method], input_shape: tuple[int, ...]) -> list[ExitCost]:
     """What each exit of the method that `build` makes costs, from shapes alone. Texts have full length."""
     with torch.device("meta"):
         method = build()
-    costs, units, params, macs, asked = [], 0, 0, 0, 0
+    costs, units, params, macs, answers = [], 0, 0, 0, 0
     carry = method.eval().start(example_input(input_shape, 2, "meta"))
     for k, block in enumerate(method.net.blocks):
         block_macs, carry = macs_of(2, method.run_block, k, carry)
         answer_macs, _ = macs_of(2, method.answer, k, carry)
         units, params, macs = units + len(list(block.children())), params + count(method.inference_modules(k)), macs + block_macs
-        asked += answer_macs
+        answers += answer_macs
         head_params = count([method.lookaheads[k], method.net.heads[k]])
-        costs.append(ExitCost(units, params + head_params, macs + answer_macs, macs + asked))
+        costs.append(ExitCost(units, params + head_params, macs + answer_macs, macs + answers))
     return costs
 
 
@@ -64,6 +63,10 @@ class ExitAnswers:
     def divided(self, temperatures: Sequence[float]) -> ExitAnswers:
         """With the logits of exit k divided by `temperatures[k]`."""
         return replace(self, logits=self.logits / torch.tensor(temperatures)[:, None, None])
+
+    def temperatures(self) -> list[float]:
+        """Of each exit the temperature that fits these labels best."""
+        return [fit_temperature(logits, self.y) for logits in self.logits]
 
     def confidences(self, rule: ConfidenceRule) -> torch.Tensor:
         """(K, N): how sure each exit is of each sample."""

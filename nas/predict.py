@@ -55,7 +55,7 @@ def predict(run: TrainedRun, inputs: NewInputs, rule: ConfidenceRule, *, budget:
         sure, answers = logits.softmax(1).max(1)
         columns = (tensor.tolist() for tensor in (index, answers, sure, depths))
         for place, answer, probability, depth in zip(*columns, strict=True):
-            macs = of_depth[depth].macs if threshold is None else of_depth[depth].adaptive_macs
+            macs = of_depth[depth].macs if threshold is None else of_depth[depth].path_macs
             found[place] = Prediction(inputs.names[place], classes[answer], probability, depth, macs)
     return [found[place] for place in range(len(inputs.names))]
 
@@ -68,7 +68,7 @@ def predictions_csv(predictions: Sequence[Prediction]) -> str:
 def affordable(exits: Sequence[KeptExit], budget: int | None, *, on_the_way: bool) -> list[KeptExit]:
     """The exits within the budget, with the answers of all exits before them or without."""
     def cost(kept: KeptExit) -> int:
-        return kept.adaptive_macs if on_the_way else kept.macs
+        return kept.path_macs if on_the_way else kept.macs
 
     within = [kept for kept in exits if budget is None or cost(kept) <= budget]
     if not within:

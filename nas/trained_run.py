@@ -30,7 +30,7 @@ class KeptExit:
 
     depth: int
     macs: int
-    adaptive_macs: int
+    path_macs: int
     validation_error: float
     temperature: float = 1.0
 

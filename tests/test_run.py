@@ -20,6 +20,7 @@ import yaml
 from PIL import Image
 
 import run
+from methods.confidence import CONFIDENCES
 from methods.table import METHODS
 from nas.evaluators import EVALUATORS
 from nas.problem import Found
@@ -36,7 +37,7 @@ TINY = ("--space", "small(width=0.25)", "--iterations", "2", "--batch-size", "32
 SEARCH = ("search", *TINY, "--strategy", "random(trials=2)")
 EVALUATE = ("evaluate", *TINY, "--decoupling", "even(2)", "--seeds", "2")
 TABLES = {"backbones": BACKBONES, "heads": HEADS, "splits": SPLITS, "methods": METHODS, "strategies": STRATEGIES,
-          "evaluators": EVALUATORS, "tasks": TASKS}
+          "evaluators": EVALUATORS, "tasks": TASKS, "confidence rules": CONFIDENCES}
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ from nas.tasks import TASKS
 def test_errors_and_shares_are_those_of_the_exits(method, capsys):
     data = TASKS.build("digits", Path("nowhere"))
     build = network(data, "small(width=0.5)", method, "even(3)")
-    model = trained(build, data, 2, torch.device("cpu"))
+    model = trained(build, data, 2, 0.001, torch.device("cpu"))
     batches = list(data.eval_batches(data.test(), 100))
     points = [*chosen(build, model, data), REFERENCE]
     rows = measured(model, batches, points, 1, torch.device("cpu"))

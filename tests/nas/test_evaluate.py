@@ -143,7 +143,7 @@ def test_a_kept_run_has_the_best_weights_and_a_diverged_one_none(problem: Proble
     assert torch.equal(method(x), trainings[0].method.eval()(x)) and not method.training
     assert [kept.depth for kept in run.exits] == [1, 2, 3] and run.exits[-1].validation_error == float(row["validation_error"])
     assert run.exits[-1].macs == int(row["macs"]) and run.key == make(problem, keep=True).key(POINT)
-    extra = [kept.adaptive_macs - kept.macs for kept in run.exits]  # the answers on the way
+    extra = [kept.path_macs - kept.macs for kept in run.exits]  # the answers on the way
     assert extra[0] == 0 < extra[1] < extra[2]
     wild = make(replace(problem, settings=replace(problem.settings, lr=1e18)), keep=True)
     assert wild(POINT).status != "ok" and wild(POINT).status != "ok" and len(trainings) == 1

@@ -15,6 +15,7 @@ from nas.exit_logs import ExitLogs
 from nas.exits import exit_costs
 from nas.images import Images
 from nas.problem import Problem
+from nas.trained_run import TrainedRun
 from tests.nas.test_evaluate import POINT, make, make_problem, split
 
 
@@ -37,7 +38,7 @@ def test_a_curve_says_what_adaptive_inference_does(problem: Problem, method: str
     temperatures = [float(row["temperature"]) for row in exits] if calibrated else None
     trained = made._train(problem.adapt(POINT), problem.runs / "again").method.eval()
     costs = exit_costs(lambda: problem.build(problem.adapt(POINT)), problem.data.input_shape)
-    macs = torch.tensor([float(cost.adaptive_macs) for cost in costs])
+    macs = torch.tensor([float(cost.path_macs) for cost in costs])
     assert {row["rule"] for row in rows} == set(CONFIDENCES)
     for row in rows:
         for name, part in (("validation", problem.data.validation), ("test", problem.data.test())):
@@ -72,6 +73,14 @@ def test_temperatures_change_confidences_and_no_error(problem: Problem) -> None:
             assert float(one["test_ece"]) == pytest.approx(expected_calibration_error(logits, y), abs=1e-6)
             cooled = logits / float(other["temperature"])
             assert float(other["test_ece"]) == pytest.approx(expected_calibration_error(cooled, y), abs=1e-6)
+
+
+def test_a_run_that_is_kept_keeps_its_temperatures(problem: Problem) -> None:
+    made = make(problem, exits=ExitLogs.of(problem.results, calibrated=True), keep=True)
+    made.run(POINT)
+    kept, rows = TrainedRun.load(made.run_folder(POINT)).exits, made.exit_rows(POINT)
+    assert [exit.temperature for exit in kept] == pytest.approx([float(row["temperature"]) for row in rows])
+    assert [(exit.depth, exit.path_macs) for exit in kept] == [(int(row["depth"]), int(row["path_macs"])) for row in rows]
 
 
 def test_another_test_split_moves_no_threshold(problem: Problem) -> None:

@@ -135,6 +135,7 @@ def test_find_agrees_with_a_linear_scan(tmp_path: Path) -> None:
             key = {column: generator.choice(choices[column]) for column in columns}
             texts = {column: "" if value is None else str(value) for column, value in key.items()}
             match = [r for r in read(log.path) if all(r.get(c, "") == text for c, text in texts.items())]
+            assert log.find_all(key) == match
             assert log.find(key) == (match[0] if match else None)
             found += bool(match)
     assert 30 < found < 170
