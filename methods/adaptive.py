@@ -36,7 +36,7 @@ def adaptive(method: Method, x: torch.Tensor, rule: ConfidenceRule, threshold: f
     """
     last = checked_depth(method, max_depth) - 1
     check_threshold(threshold)
-    carry, here = method.start(x), torch.arange(len(x), device=x.device)
+    carry, here = method.start(x), torch.empty(0, dtype=torch.long)
     answers, before = None, None
     for k in range(last + 1):
         carry = method.run_block(k, carry)
@@ -44,6 +44,7 @@ def adaptive(method: Method, x: torch.Tensor, rule: ConfidenceRule, threshold: f
         if temperatures is not None:
             logits = logits / temperatures[k]
         if answers is None:
+            here = torch.arange(len(logits), device=logits.device)
             answers = Answers(torch.empty_like(logits), torch.empty_like(here))
         answers.logits[here], answers.depths[here] = logits, k + 1  # of those who stay, until they come to the next exit
         staying = (rule(logits, before) < threshold).nonzero().squeeze(1) if k < last else here[:0]

@@ -63,7 +63,7 @@ def _batches(data: TaskData, part: Part, batch_size: int, num_samples: int) -> l
 
 
 def _count(batches: Sequence[Batch]) -> int:
-    return sum(len(x) for x, _ in batches)
+    return sum(len(y) for _, y in batches)
 
 
 def _static(method: Method, batches: Sequence[Batch]) -> list[float]:
