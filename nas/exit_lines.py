@@ -72,7 +72,7 @@ def _identity(row: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 def _family(backbone: str) -> str:
     """What a backbone is the first units of; itself where it is whole."""
     component = Component.parse(backbone)
-    return str(dict(component.settings)["backbone"]) if component.name == "prefix" else backbone
+    return str(dict(component.settings)["of"]) if component.name == "prefix" else backbone
 
 
 def _labels(keys: Sequence[Mapping[str, str]], backbones: Sequence[int]) -> list[str]:

@@ -44,7 +44,7 @@ def test_a_line_is_of_one_task_and_one_setting_and_lines_are_told_apart() -> Non
 def test_networks_trained_alone_are_one_line_whatever_their_learning_rate() -> None:
     alone = {"method": "backprop", "decoupling": "uncut", "num_blocks": 1}
     rows = [row(**alone, macs=macs, lr=lr, test_error=error, seed=seed,
-                backbone=f"prefix(backbone='lstm(depth=2)',units={units},head=linear)" if units < 3 else "lstm(depth=2)")
+                backbone=f"prefix(of='lstm(depth=2)',units={units},head=linear)" if units < 3 else "lstm(depth=2)")
             for seed in (0, 1) for units, macs, lr, error in ((3, 900, 0.1, 0.1), (1, 100, 0.5, 0.3), (2, 500, 0.1, 0.2))]
     (line,) = exit_lines(rows, [], TASK)
     assert line.label == "backprop, one network a depth"
