@@ -8,7 +8,7 @@ search: $(BIN)/.installed
 	$(BIN)/python run.py search
 
 test: $(BIN)/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 lint: $(BIN)/.installed
 	$(BIN)/ruff check .
