@@ -117,7 +117,7 @@ class Evaluator:
         validation = partial(problem.data.eval_batches, problem.data.validation, EVAL_BATCH_SIZE)
         report = partial(_pass_on, self.report, what, problem.settings.grow is not None)
         return train(method, self.batches, validation, problem.settings, seed=problem.seed, device=problem.device,
-                     trained_stages=problem.trained_stages, checkpoint=folder / CHECKPOINT, report=report)
+                     trained_stages=problem.trained_stages(method), checkpoint=folder / CHECKPOINT, report=report)
 
     def _costs(self, decoupling: Decoupling) -> dict[str, Cell]:
         """What the network, and a step in which all of it trains, cost: from shapes, and the bound on pipeline speed-up
