@@ -81,9 +81,10 @@ def _check_inputs(run: TrainedRun, inputs: Mapping[str, Any]) -> None:
 
 def _check_blocks(run: TrainedRun, old: Method, base: Method) -> None:
     """The blocks of the run are there, and train apart from each other."""
-    sizes, came = ([len(list(block.children())) for block in part.net.blocks] for part in (old, base))
+    sizes, came = map(_sizes, (old, base))
     if came[:len(sizes)] != sizes:
-        raise _no_end(run, sizes, came)
+        raise UserError(f"an extension is cut where its run, '{run.decoupling}', was cut and where that ended, but blocks of "
+                        f"{came} units came; cut after {_cuts(sizes)} units")
     for part in (old, base):
         if part.num_stages < part.net.num_blocks:
             raise UserError(f"the blocks of a run stay as they are while those behind them train, but {type(part).__name__} "
@@ -92,9 +93,9 @@ def _check_blocks(run: TrainedRun, old: Method, base: Method) -> None:
 
 def _check_given(run: TrainedRun, old: Method, method: Method, trained: int) -> None:
     """What the run's blocks are given they are still given, the first one nothing else, and some block is left to learn."""
-    sizes, came = ([len(list(block.children())) for block in part.net.blocks] for part in (old, method))
     if trained == method.num_stages:
-        raise _no_end(run, sizes, came)
+        raise UserError("an extension learns in blocks behind those of its run, or in blocks with a new --side, but there are "
+                        f"none; cut a longer backbone after {_cuts(_sizes(old))} units, or add a side input")
     known, first = map(_first_given, (old, method))
     if known != first:
         raise UserError(f"the first block of an extension is given what it was in its run, {known[0]} tokens, but {first[0]} "
@@ -136,11 +137,13 @@ def _check_exits(run: TrainedRun, old: Method, method: Method, trained: int) -> 
     method.train(training)
 
 
-def _no_end(run: TrainedRun, sizes: list[int], came: list[int]) -> UserError:
-    cuts = list(accumulate(sizes))
-    return UserError(f"an extension is cut where its run, '{run.decoupling}', was cut and where that ended, with blocks behind, "
-                     f"or gives its blocks a new --side, but the same input and blocks of {came} units came; cut after "
-                     f"{', '.join(map(str, cuts))} units")
+def _sizes(method: Method) -> list[int]:
+    """How many units each block has."""
+    return [len(list(block.children())) for block in method.net.blocks]
+
+
+def _cuts(sizes: list[int]) -> str:
+    return ", ".join(map(str, accumulate(sizes)))
 
 
 def _no_fit(run: TrainedRun, what: str) -> UserError:

@@ -150,7 +150,7 @@ def test_a_trained_run_takes_further_tokens(capsys):
     kept = pd.read_csv("results/evaluate.csv", dtype=str)["run"][0]
     longer = (*arguments, "texts('.',length=3,vocabulary='words.txt')", "--extend", str(Path("runs") / kept))
     code, _, err = call(capsys, *longer)
-    assert code == 2 and "the same input and blocks" in err
+    assert code == 2 and "with a new --side, but there are none" in err
     code, _, err = call(capsys, *longer, "--side-dim", "2-1")
     assert code == 0, err
     rows = pd.read_csv("results/evaluate.csv", dtype=str, keep_default_na=False)
