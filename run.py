@@ -117,7 +117,8 @@ def parser() -> Parser:
                           help="train block by block: frozen(...), what is trained stays as it is, or training(...), it goes on; "
                                "starts=[0,0.5] says after which share of training each begins")
     evaluate.add_argument("--extend", type=Path, metavar="RUN",
-                          help="begin with the blocks of this run, which evaluate --keep has kept, and train only those behind")
+                          help="begin with the blocks of this run, which evaluate --keep has kept, and train only those behind, "
+                               "or from the first on that --side gives a new input")
     _side_options(evaluate)
     _training_options(evaluate, epochs=30, several=True)
 
@@ -361,8 +362,9 @@ def run_evaluate(options: argparse.Namespace) -> None:
     with torch.device("cpu" if problem.extends else "meta"):  # what cannot be built is said now, not after hours of other runs
         for method, points in comparison.points.items():
             for point in points:
-                stages = replace(problem, method=method).build(point).num_stages
-                stage_windows(problem.settings.grow, stages, problem.settings.iterations, trained=problem.trained_stages)
+                built = replace(problem, method=method).build(point)
+                stage_windows(problem.settings.grow, built.num_stages, problem.settings.iterations,
+                              trained=problem.trained_stages(built))
     say_where(problem, options)
     before = len(log.rows())
     there, wanted = comparison.counts()

@@ -45,6 +45,10 @@ class SideInput(nn.Module, ABC):
         """What block k, from 1 on, is given: the activation h of block k - 1, of `net.shapes[k]`, joined with its input out of
         x. Tokens may have become more, all else keeps its shape."""
 
+    @abstractmethod
+    def given(self, k: int) -> object:
+        """What of an input `join` gives to block k, as plain data that tell it from anything else; None for nothing."""
+
     def reads(self, k: int) -> tuple[int, ...]:
         """The other stages whose weights `join` reads for block k."""
         return ()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 from typing import Any, Protocol
 
 import torch
@@ -19,6 +17,7 @@ from methods.growth import stage_windows
 from methods.method import Method
 from methods.optimization import OPTIMIZERS, SCHEDULES
 from methods.settings import Precision, TrainingSettings
+from methods.step_clock import StepClock
 
 Batch = tuple[torch.Tensor, torch.Tensor]  # x (N, *input_shape) float32 on the training device, y (N,) int64
 CUDA_READ_INTERVAL = 50  # iterations between two looks at the losses on a GPU, each of which waits for it
@@ -82,7 +81,7 @@ def train(method: Method, batches: TrainBatches, validation: Callable[[], Iterat
     Raises Diverged when a loss is not finite.
     """
     trainer = Trainer(method, settings, seed=seed, device=device, trained_stages=trained_stages)
-    clock = _Clock(interval=CUDA_READ_INTERVAL if device.type == "cuda" else 1)
+    clock = StepClock(interval=CUDA_READ_INTERVAL if device.type == "cuda" else 1)
     best, start, losses = Best(), 0, (math.nan,) * method.num_stages
     starts, ends = map(set, zip(*trainer.windows, strict=True))
     store = Checkpoint(checkpoint, described=f"{settings} seed={seed}")
@@ -99,7 +98,7 @@ def train(method: Method, batches: TrainBatches, validation: Callable[[], Iterat
         validates = done % batches.num_batches == 0 or done in starts | ends
         saves = store.due(force=validates)
         if validates or saves or clock.due:
-            losses = clock.read(done)
+            losses = _last_finite(clock.read(), done)
             report(Progress(done, settings.iterations, losses))
         if validates:
             error, loss = error_and_loss(method, validation(), settings.precision, trainer.deepest_exit(iteration))
@@ -211,6 +210,14 @@ def check_finite(loss: float, k: int, iteration: int) -> None:
         raise Diverged(f"the loss of stage {k} is {loss} at iteration {iteration}; try a smaller lr")
 
 
+def _last_finite(rows: list[list[float]], done: int) -> tuple[float, ...]:
+    """The last of the rows, which are those of the last of `done` iterations; Diverged at the first loss that is not finite."""
+    for iteration, row in enumerate(rows, start=done - len(rows)):
+        for k, loss in enumerate(row):
+            check_finite(loss, k, iteration)
+    return tuple(rows[-1])
+
+
 def stage_seed(seed: int, iteration: int, k: int) -> int:
     """A seed of its own for every stage of every iteration of every run, up to 4099 stages and a million iterations."""
     return ((seed * 1_000_003 + iteration) * 4_099 + k) % 2**63
@@ -247,40 +254,3 @@ def _exit_logits(method: Method, x: torch.Tensor, k: int) -> torch.Tensor:
     for block in range(k + 1):
         carry = method.run_block(block, carry)
     return method.answer(k, carry)
-
-
-class _Clock:
-    """Losses that wait on the device, and seconds a step, looked at every `interval` iterations."""
-
-    def __init__(self, interval: int) -> None:
-        self.interval = interval
-        self._waiting: list[torch.Tensor] = []
-        self.seconds: list[float] = []
-        self.restart()
-
-    def restart(self) -> None:
-        """Begin an interval after something that is not a training step."""
-        self._started = time.perf_counter()
-
-    def add(self, losses: list[torch.Tensor]) -> None:
-        self._waiting.append(torch.stack([loss.float() for loss in losses]))
-
-    @property
-    def due(self) -> bool:
-        return len(self._waiting) >= self.interval
-
-    def read(self, done: int) -> tuple[float, ...]:
-        """The last losses; raises Diverged at the first that is not finite among those since the last reading."""
-        rows = torch.stack(self._waiting).tolist()
-        self.seconds.append((time.perf_counter() - self._started) / len(rows))
-        self._waiting.clear()
-        self.restart()
-        for offset, row in enumerate(rows):
-            for k, loss in enumerate(row):
-                check_finite(loss, k, done - len(rows) + offset)
-        return tuple(rows[-1])
-
-    @property
-    def step_seconds(self) -> float:
-        """Median seconds an iteration."""
-        return median(self.seconds)

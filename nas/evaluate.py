@@ -13,12 +13,11 @@ import torch
 
 from methods.method import Method
 from methods.settings import Precision
-from methods.table import METHODS, method_class
 from methods.training import Batch, Diverged, Progress, Trained, autocast, error_and_loss, train
 from nas import trained_run
 from nas.claim import Claim
 from nas.exit_logs import ExitLogs
-from nas.exits import exit_answers, exit_costs
+from nas.keeping import keep
 from nas.problem import Problem, Report, Score
 from nas.profile import cost, timed
 from nas.provenance import device_name, provenance
@@ -96,7 +95,9 @@ class Evaluator:
             if self.exits:
                 self.exits.add(self.key(asked), self._source, problem, decoupling, trained.method, test, EVAL_BATCH_SIZE)
             if self.keep:
-                self._keep(asked, trained.method)
+                calibrated = self.exits is not None and self.exits.calibrated
+                keep(folder / trained_run.FILE, self.key(asked), problem, decoupling, trained.method, EVAL_BATCH_SIZE,
+                     calibrated=calibrated)
         except Diverged as diverged:
             row |= {"status": f"diverged: {diverged}", "validation_error": 1.0, "validation_loss": None}
         row |= problem.data.facts(problem.results)
@@ -117,7 +118,7 @@ class Evaluator:
         validation = partial(problem.data.eval_batches, problem.data.validation, EVAL_BATCH_SIZE)
         report = partial(_pass_on, self.report, what, problem.settings.grow is not None)
         return train(method, self.batches, validation, problem.settings, seed=problem.seed, device=problem.device,
-                     trained_stages=problem.trained_stages, checkpoint=folder / CHECKPOINT, report=report)
+                     trained_stages=problem.trained_stages(method), checkpoint=folder / CHECKPOINT, report=report)
 
     def _costs(self, decoupling: Decoupling) -> dict[str, Cell]:
         """What the network, and a step in which all of it trains, cost: from shapes, and the bound on pipeline speed-up
@@ -153,25 +154,6 @@ class Evaluator:
             if self.ensemble > 1:
                 row["ensemble_test_error"] = ensemble_error(trained.method, read(), self.ensemble, problem.settings.precision)
         return row
-
-    def _keep(self, asked: Decoupling, method: Method) -> None:
-        """Write the trained run; where heads answer nothing, its only exit is the last."""
-        problem, data = self.problem, self.problem.data
-        costs = exit_costs(lambda: problem.build(problem.adapt(asked)), data.input_shape)
-        read, precision = partial(data.eval_batches, data.validation, EVAL_BATCH_SIZE), problem.settings.precision
-        if method_class(problem.method).answers_early(**dict(METHODS.resolve(problem.method).settings)):
-            answers = exit_answers(method, read(), precision)
-            errors = answers.errors()
-            temperatures = answers.temperatures() if self.exits and self.exits.calibrated else [1.0] * len(errors)
-        else:
-            errors, temperatures = [error_and_loss(method, read(), precision)[0]], [1.0]
-        first = len(costs) - len(errors)
-        places = enumerate(zip(costs[first:], errors, temperatures, strict=True), start=first + 1)
-        exits = tuple(trained_run.KeptExit(depth, own.macs, own.path_macs, error, temperature)
-                      for depth, (own, error, temperature) in places)
-        weights = {name: tensor.detach().cpu() for name, tensor in method.state_dict().items()}
-        path = self.run_folder(asked) / trained_run.FILE
-        trained_run.TrainedRun(path, self.key(asked), data.inputs, exits, weights).save()
 
     def exit_rows(self, decoupling: Decoupling) -> list[dict[str, str]]:
         """What is recorded of the exits, depth by depth; empty for a run that diverged."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -12,16 +13,28 @@ from spaces.tokens import WithFeatures
 
 @dataclass(frozen=True, eq=False)
 class FeatureScale:
-    """(value - mean) / std, one of each a feature, float32 (F,); a feature that never changes becomes 0."""
+    """(value - mean) / std, one of each a feature, float32 (F,); a feature that never changes becomes 0. `columns` are the
+    features' names in a table; none where they are an array."""
 
     mean: torch.Tensor
     std: torch.Tensor
+    columns: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, values: torch.Tensor) -> FeatureScale:
+    def of(cls, values: torch.Tensor, columns: Sequence[str] = ()) -> Self:
         """That makes the mean of these values (N, F) 0 and their standard deviation 1."""
         std, mean = torch.std_mean(values.double(), dim=0, correction=0)
-        return cls(mean.float(), torch.where(std > 0, std, 1.0).float())
+        return cls(mean.float(), torch.where(std > 0, std, 1.0).float(), tuple(columns))
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """As plain data."""
+        return {"columns": list(self.columns), "mean": self.mean.tolist(), "std": self.std.tolist()}
+
+    @classmethod
+    def read(cls, facts: Mapping[str, Any]) -> Self:
+        """Of plain data."""
+        return cls(torch.tensor(facts["mean"]), torch.tensor(facts["std"]), tuple(facts["columns"]))
 
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
         """(N, F) -> (N, F)."""

@@ -14,7 +14,7 @@ import torch
 from methods.class_limit import ClassLimit
 from nas.augmentation import EVAL_ZOOM, NONE, Augmentation, cut_out, normalised, row_constants, windows
 from nas.class_limited import ClassLimited
-from nas.features import beside
+from nas.features import FeatureScale, beside
 from nas.results import Cell
 from nas.split import Batch, Samples, num_batches, random_share
 from spaces.network import PixelScale
@@ -36,6 +36,7 @@ class Images:
     std: tuple[float, ...]
     augmentation: Augmentation = NONE
     classes: tuple[str, ...] | None = None  # their names, where they have any
+    feature_scale: FeatureScale | None = None  # of the features, where there are any
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -80,11 +81,12 @@ class Images:
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """Shape (C, H, W), mean and std of a channel, the zoom before the middle is cut out, the classes, and how many features
-        stand beside."""
+        """Shape (C, H, W), mean and std of a channel, the zoom before the middle is cut out, the classes, and how features
+        beside them are scaled."""
         zoom = EVAL_ZOOM if self.augmentation.resized_crop else 1.0
         return {"kind": "images", "shape": list(self.input_shape), "mean": list(self.mean), "std": list(self.std), "zoom": zoom,
-                "classes": list(self.classes or map(str, range(self.num_classes))), "num_features": self.num_features}
+                "classes": list(self.classes or map(str, range(self.num_classes))), 
+                "features": self.feature_scale and self.feature_scale.facts}
 
     def facts(self, folder: Path) -> dict[str, Cell]:
         """Nothing that the settings do not say."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import pandas as pd
 import torch
+from torch.utils._pytree import tree_map_only
 
 from methods.adaptive import adaptive
 from methods.confidence import ConfidenceRule
@@ -46,10 +48,10 @@ def predict(run: TrainedRun, inputs: NewInputs, rule: ConfidenceRule, *, budget:
     classes: Sequence[str] = run.inputs["classes"]
     found: dict[int, Prediction] = {}
     for index, x in inputs.batches(BATCH_SIZE):
-        x = x.to(device)
+        x = tree_map_only(torch.Tensor, lambda part: part.to(device), x)
         if threshold is None:
             logits = _at_depth(method, x, stop.depth) / temperatures[stop.depth - 1]
-            depths = torch.full((len(x),), stop.depth)
+            depths = torch.full((len(logits),), stop.depth)
         else:
             logits, depths = adaptive(method, x, rule, threshold, temperatures=temperatures, max_depth=stop.depth)
         sure, answers = logits.softmax(1).max(1)
@@ -78,7 +80,7 @@ def affordable(exits: Sequence[KeptExit], budget: int | None, *, on_the_way: boo
 
 
 @torch.no_grad()
-def _at_depth(method: Method, x: torch.Tensor, depth: int) -> torch.Tensor:
+def _at_depth(method: Method, x: Any, depth: int) -> torch.Tensor:
     carry = method.start(x)
     for k in range(depth):
         carry = method.run_block(k, carry)

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +16,7 @@ from methods.method import Method
 from methods.settings import TrainingSettings
 from methods.sides import with_side
 from methods.table import METHODS, adapter, method_class
-from nas.extension import begin_with
+from nas.extension import extended, trained_stages
 from nas.results import Cell
 from nas.task_data import TaskData
 from nas.trained_run import TrainedRun
@@ -41,7 +42,8 @@ class Problem:
     unfinished runs. `objectives` are what a search minimises, names of `nas.objectives.OBJECTIVES`; an evaluation is the
     same whatever they are. `scale` is the share to which `data` and `settings` were shortened for a trial, None for none.
     `side` is what blocks are given beside the activation, with all its settings (`methods.sides`), None for nothing.
-    `extends` is the trained run whose blocks come first and stay as they are; None where all blocks are to be trained.
+    `extends` is the trained run that is begun with, whose blocks stay as they are up to the first with a new input; None
+    where all blocks are to be trained.
     """
 
     space: SearchSpace
@@ -64,20 +66,17 @@ class Problem:
 
     def build(self, decoupling: Decoupling) -> Method:
         """A freshly initialised method on its network; equal seeds give equal backbones for every decoupling. With `extends`
-        its first blocks have the run's weights, and a decoupling that does not go on where the run ended is a UserError."""
+        its first blocks have the run's weights, and a decoupling or side input that does not go on from the run a UserError."""
         torch.manual_seed(self.seed)
         net = self.space.build(decoupling, checkpoint_units=self.settings.checkpoint_units,
                                head_lookahead=method_class(self.method).head_lookahead,
                                pixels=self.data.pixels)
-        method = with_side(METHODS.build(self.method, net), self.side, self.data.num_features)
-        if self.extends is not None:
-            begin_with(self.extends, method, self.data.inputs)
-        return method
+        base, side = METHODS.build(self.method, net), partial(with_side, spec=self.side, num_features=self.data.num_features)
+        return side(base) if self.extends is None else extended(self.extends, base, side, self.data.inputs)
 
-    @property
-    def trained_stages(self) -> int:
-        """How many stages are trained already: those of the run that is extended."""
-        return 0 if self.extends is None else self.extends.decoupling.num_blocks
+    def trained_stages(self, method: Method) -> int:
+        """How many of the first stages of what `build` made are trained already, in the run that is extended."""
+        return 0 if self.extends is None else trained_stages(self.extends, method)
 
     def key(self, decoupling: Decoupling) -> dict[str, Cell]:
         """Every setting that an evaluation depends on, resolved; what makes two evaluations the same."""

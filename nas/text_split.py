@@ -37,7 +37,7 @@ class TextSplit:
         for ids in texts:
             tokens.extend(ids)
             lengths.append(len(ids))
-        tokens.extend([PADDING] * max(lengths))
+        tokens.extend([PADDING] * max(lengths, default=0))
         counts = torch.tensor(lengths)
         return cls(torch.tensor(tokens, dtype=torch.int32), counts.cumsum(0) - counts, torch.tensor(labels), counts,
                    features)

@@ -14,6 +14,7 @@ import torch
 
 from methods.class_limit import ClassLimit
 from nas.class_limited import ClassLimited
+from nas.features import FeatureScale
 from nas.results import Cell
 from nas.split import num_batches, random_share
 from nas.task_data import Batch
@@ -41,6 +42,7 @@ class Texts:
     vectors: torch.Tensor | None = None  # float32 (num_words, D), on the CPU
     coverage: Coverage | None = None
     classes: tuple[str, ...] | None = None  # the labels as the files have them
+    feature_scale: FeatureScale | None = None  # of the features, where there are any
 
     @property
     def input_shape(self) -> TextShape:
@@ -83,9 +85,10 @@ class Texts:
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """How many tokens of a text are kept, the words, the classes, and how many features stand beside."""
+        """How many tokens of a text are kept, the words, the classes, and how features beside them are scaled."""
         return {"kind": "texts", "length": self.length, "words": list(self.vocabulary.words),
-                "classes": list(self.classes or map(str, range(self.num_classes))), "num_features": self.num_features}
+                "classes": list(self.classes or map(str, range(self.num_classes))), 
+                "features": self.feature_scale and self.feature_scale.facts}
 
     def facts(self, folder: Path) -> dict[str, Cell]:
         """How many ids there are, and how much the vectors cover; writes the vocabulary's file."""

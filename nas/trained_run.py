@@ -83,6 +83,7 @@ class TrainedRun:
         pixels = None if texts else PixelScale(tuple(inputs["mean"]), tuple(inputs["std"]))
         net = space.build(self.decoupling, head_lookahead=method_class(spec).head_lookahead, pixels=pixels)
         side = self.key.get("side")
-        method = with_side(METHODS.build(spec, net), str(side) if side else None, inputs.get("num_features", 0))
+        num_features = len(inputs["features"]["mean"]) if inputs.get("features") else 0
+        method = with_side(METHODS.build(spec, net), str(side) if side else None, num_features)
         method.load_state_dict(self.weights)
         return method.eval()

@@ -114,6 +114,30 @@ def test_texts_are_answered_by_their_classes(capsys):
         assert (code, out) == (2, "") and says in err and err.count("\n") == 1
 
 
+def test_images_with_features_are_answered_as_in_the_evaluation(capsys):
+    """Images are noise, and the class is the sign of what stands beside them in the second place."""
+    rng = np.random.default_rng(0)
+    arrays = {"images": rng.integers(0, 256, (120, 8, 8), np.uint8), "labels": np.arange(120) % 2,
+              "features": np.stack([rng.normal(7, 5, 120), 1e3 + np.where(np.arange(120) % 2, 3, -3)], axis=1)}
+    for part in ("train", "test"):
+        np.savez(f"{part}.npz", **arrays)
+    folder, row = kept(capsys, "evaluate", "--keep", "--space", "small(width=0.25)", "--decoupling", "2:linear", "--seeds", "1",
+                       "--methods", "dgl", "--iterations", "60", "--batch-size", "20", "--task", "arrays('.',features=True)",
+                       "--data-dir", ".", "--side", "features", "--optimizer", "adam", "--lr", "0.01")
+    found = answers(capsys, folder, "test.npz")
+    assert row["test_error"] < 0.2
+    assert (found["answer"].astype(int) != arrays["labels"]).mean() == pytest.approx(row["test_error"], abs=0.01)
+    Path("images").mkdir()
+    Image.fromarray(arrays["images"][0]).save("images/1.png")
+    np.savez("plain.npz", images=arrays["images"])
+    np.savez("narrow.npz", images=arrays["images"], features=arrays["features"][:, :1])
+    np.savez("nan.npz", images=arrays["images"], features=arrays["features"] * np.nan)
+    for path, says in [("images", "which a folder has not"), ("plain.npz", "and the array features"),
+                       ("narrow.npz", "finite features (120, 2)"), ("nan.npz", "not finite")]:
+        code, out, err = call(capsys, "predict", folder, path)
+        assert (code, out) == (2, "") and says in err and err.count("\n") == 1
+
+
 def test_what_cannot_be_answered_is_refused(capsys):
     folder, _ = kept(capsys, *DIGITS)
     Path("empty").mkdir()

@@ -138,12 +138,44 @@ def test_a_run_with_a_side_input_is_kept_and_answers(capsys):
     assert [answer["answer"] for answer in json.loads(out)["predictions"]] == ["0", "1", "1"]
 
 
-def test_a_run_with_features_is_kept_but_answers_no_new_inputs(capsys):
-    (Path("mine") / "train.csv.gz").write_bytes(gzip.compress(b"text,label,n\n" + b"good,0,1\nbad,1,2\n" * 20))
-    (Path("mine") / "test.csv.gz").write_bytes(gzip.compress(b"text,label,n\ngood,0,1\n"))
+def test_a_trained_run_takes_further_tokens(capsys):
+    """What a text says stands behind its first two tokens, which is all that the run was given."""
+    rows = [f"some {['text', 'film'][i // 2 % 2]} {['good', 'bad'][i % 2]},{i % 2}" for i in range(80)]
+    for part in ("train", "test"):
+        (Path("mine") / f"{part}.csv.gz").write_bytes(gzip.compress("\n".join(["text,label", *rows, ""]).encode()))
+    (Path("mine") / "words.txt").write_text("some\ntext\nfilm\ngood\nbad\n")
+    arguments = ("evaluate", *SPACE[:2], *TRAINING, "--decoupling", "2:linear", "--seeds", "1", "--methods", "dgl", "--keep",
+                 "--exits", "--task")
+    assert call(capsys, *arguments, "texts('.',length=2,vocabulary='words.txt')")[0] == 0
+    kept = pd.read_csv("results/evaluate.csv", dtype=str)["run"][0]
+    longer = (*arguments, "texts('.',length=3,vocabulary='words.txt')", "--extend", str(Path("runs") / kept))
+    code, _, err = call(capsys, *longer)
+    assert code == 2 and "with a new --side, but there are none" in err
+    code, _, err = call(capsys, *longer, "--side-dim", "2-1")
+    assert code == 0, err
+    rows = pd.read_csv("results/evaluate.csv", dtype=str, keep_default_na=False)
+    exits = pd.read_csv("results/exits.csv")["test_error"]
+    assert list(rows["extends"]) == ["", kept] and list(rows["side"]) == ["", "text(dim=[2,1],embedding=own)"]
+    assert exits[2] == exits[0] and exits[1] > 0.3 and exits[3] == 0
+    Path("new.csv").write_text("text\nsome film good\nsome film bad\n")
+    code, out, err = call(capsys, "predict", str(Path("runs") / rows["run"][1]), "new.csv", "--json")
+    assert code == 0 and [answer["answer"] for answer in json.loads(out)["predictions"]] == ["0", "1"], err
+
+
+def test_a_run_with_features_answers_new_inputs_that_have_them(capsys):
+    """The label of a text is a number beside it, 100 or 102, and its word says nothing."""
+    rows = [f"{100 + 2 * (i % 2)},{['good', 'bad'][i // 2 % 2]},{i % 2}" for i in range(80)]
+    for part in ("train", "test"):
+        (Path("mine") / f"{part}.csv.gz").write_bytes(gzip.compress("\n".join(["n,text,label", *rows, ""]).encode()))
     assert call(capsys, "evaluate", *SPACE[:2], "--task", "texts('.',features=[n])", *TRAINING, "--methods", "dgl", "--seeds",
                 "1", "--decoupling", "2:linear", "--side", "features", "--keep")[0] == 0
-    kept = pd.read_csv("results/evaluate.csv")["run"][0]
-    Path("new.csv").write_text("text\ngood\n")
-    code, _, err = call(capsys, "predict", str(Path("runs") / kept), "new.csv")
-    assert code == 2 and "without features" in err
+    kept = str(Path("runs") / pd.read_csv("results/evaluate.csv", dtype=str)["run"][0])
+    Path("new.csv").write_text("text,n\ngood,102\ngood bad bad,100\nbad,102\n")
+    for threshold in ((), ("--threshold", "1")):
+        code, out, err = call(capsys, "predict", kept, "new.csv", "--json", *threshold)
+        assert code == 0 and [answer["answer"] for answer in json.loads(out)["predictions"]] == ["1", "0", "1"], err
+    for text, says in [("text\ngood\n", "and a column n"), ("text,n\ngood,1\nbad,old\n", "'old' came in the column n, row 1 of"),
+                       ("text,n\ngood,inf\n", "'inf' came"), ("text,n\ngood,\n", "'' came")]:
+        Path("new.csv").write_text(text)
+        code, out, err = call(capsys, "predict", kept, "new.csv")
+        assert (code, out) == (2, "") and says in err and err.count("\n") == 1

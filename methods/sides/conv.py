@@ -1,4 +1,4 @@
-"""The image once more, for every block: a convolution of it is added to what the block is given."""
+"""The image once more, for block after block: a convolution of it is added to what the block is given."""
 
 from __future__ import annotations
 
@@ -14,27 +14,35 @@ from spaces.tokens import Activation
 
 
 class ConvSide(SideInput):
-    """Block k >= 1 is given h + ReLU(Conv3x3(image)), without bias (associated_learning.md 1.6); images only.
+    """Block k >= `first` is given h + ReLU(Conv3x3(image)), without bias (associated_learning.md 1.6); images only.
 
+    In the original the blocks after the first are; a run that is extended has some before that are not.
     The convolution's stride is the ratio of the sizes. Where that is no whole number it is rounded down, and an average pool
     makes up for the rest, which no original network needs.
     """
 
-    def __init__(self, site: SideSite) -> None:
-        net = site.net
+    def __init__(self, site: SideSite, *, first: int = 1) -> None:
+        net, self.first = site.net, first
         image = image_shape("the side input conv", net.shapes[0])
         if net.num_blocks < 2:
             raise UserError("the side input conv is for the blocks after the first, but the network is uncut, as it always is "
                             "under backprop; cut it, or leave the side input out")
-        super().__init__([nn.Identity(), *(_part(image, shape) for shape in net.shapes[1:-1])])
+        if not 1 <= first < net.num_blocks:
+            raise UserError(f"the side input conv is for blocks after the first, of 0 to {net.num_blocks - 1} here, but "
+                            f"first={first} came; block 0 is given the image itself")
+        super().__init__(nn.Identity() if k < first else _part(image, net.shapes[k]) for k in range(net.num_blocks))
 
     def start(self, x: Input) -> torch.Tensor:
         """The image."""
         return cast(torch.Tensor, x)
 
+    def given(self, k: int) -> str | None:
+        """The image, from the first block on that is."""
+        return "image" if k >= self.first else None
+
     def join(self, k: int, h: Activation, x: Input) -> Activation:
         """(N, C, H, W), image (N, *input_shape) -> (N, C, H, W)."""
-        return cast(torch.Tensor, h) + self.parts[k](x)
+        return h if k < self.first else cast(torch.Tensor, h) + self.parts[k](x)
 
 
 def _part(image: tuple[int, int, int], target: tuple[int, ...]) -> nn.Sequential:

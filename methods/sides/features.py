@@ -39,6 +39,10 @@ class FeaturesSide(SideInput):
         """The input alone."""
         return x.x if isinstance(x, WithFeatures) else x
 
+    def given(self, k: int) -> str | None:
+        """All features, if this is the block."""
+        return "features" if k == self.block else None
+
     def join(self, k: int, h: Activation, x: Input) -> Activation:
         """Any activation -> one of its shape; tokens have one more."""
         if k != self.block:

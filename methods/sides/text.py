@@ -20,7 +20,8 @@ from spaces.word_embedding import WordEmbedding
 class TextSide(SideInput):
     """Block k is given tokens dim_0 + .. + dim_{k-1} to dim_0 + .. + dim_k of the text only (associated_learning.md 1.6).
 
-    dim        how many tokens each block is given, one number a block; their sum is the task's `length`
+    dim        how many tokens each block is given, one number a block; their sum is the task's `length`, and 0 is for a
+               block that is given none
     embedding  own: block k has a word embedding, which begins as a copy of block 0's and learns with block k · shared: it
                reads that of block 0, and only block 0 trains it
 
@@ -37,7 +38,7 @@ class TextSide(SideInput):
         _check(dim, length, net.num_blocks)
         words = next(module for module in net.blocks[0].modules() if isinstance(module, WordEmbedding))
         own = embedding == "own"
-        super().__init__([nn.Identity(), *(_Part(words, own, shape[-1]) for shape in net.shapes[1:-1])])
+        super().__init__(_Part(words, own, net.shapes[k][-1]) if k and tokens else nn.Identity() for k, tokens in enumerate(dim))
         object.__setattr__(self, "first", None if own else words)  # which is the net's own
         self.slices = list(pairwise(accumulate(dim, initial=0)))
 
@@ -45,10 +46,15 @@ class TextSide(SideInput):
         """The first tokens: (N, T) -> (N, up to dim_0)."""
         return cast(torch.Tensor, x)[:, :self.slices[0][1]]
 
+    def given(self, k: int) -> tuple[int, int] | None:
+        """The places of its tokens, from the first to the one behind the last."""
+        begin, end = self.slices[k]
+        return (begin, end) if begin < end else None
+
     def join(self, k: int, h: Activation, x: Input) -> Activation:
         """Tokens or (N, D), ids (N, T) -> the tokens and the new ones behind them, or (N, D)."""
         ids = cast(torch.Tensor, x)[:, slice(*self.slices[k])]
-        if ids.shape[1] == 0:  # no text of the batch is so long
+        if ids.shape[1] == 0:  # the block is given none, or no text of the batch is so long
             return h
         new = cast(_Part, self.parts[k])(ids, self.first)
         # A text that has new tokens fills all places before them, so padding stays behind.
@@ -56,7 +62,7 @@ class TextSide(SideInput):
 
     def reads(self, k: int) -> tuple[int, ...]:
         """Stage 0, where the embedding is shared."""
-        return (0,) if k and self.first else ()
+        return (0,) if k and self.given(k) and self.first else ()
 
 
 class _Part(nn.Module):
@@ -91,6 +97,8 @@ def _check(dim: tuple[int, ...], length: int, num_blocks: int) -> None:
     if len(dim) != num_blocks:
         raise UserError(f"the side input text splits the tokens over the blocks, one part a block, but {len(dim)} parts "
                         f"{written} came for {num_blocks} blocks; give {num_blocks}")
-    if min(dim) < 1 or sum(dim) != length:
-        raise UserError(f"the parts of a text are 1 or more tokens each, {length} in all, the task's length, but {written} came, "
-                        f"{sum(dim)} in all; change the parts, or the task's length")
+    if dim[0] < 1 or min(dim) < 0 or sum(dim) != length:
+        raise UserError(f"the parts of a text are tokens, at least one for the first block, {length} in all, the task's length, "
+                        f"but {written} came, {sum(dim)} in all; change the parts, or the task's length")
+    if not any(dim[1:]):
+        raise UserError(f"the side input text gives tokens to blocks after the first, but {written} came; leave it out")

@@ -41,11 +41,11 @@ def hold_out(pool: Split, num_classes: int, read_test: Callable[[], Split], *, v
     train, held_out = map(pool.at, parts(len(pool), validation=validation, split_seed=split_seed))
     check_augmentation(augmentation, min(pool.image_shape[:2]))
     mean, std = _mean_and_std(train.images)
-    if train.features is not None:
-        scale = FeatureScale.of(train.features)
+    scale = None if train.features is None else FeatureScale.of(train.features)
+    if scale is not None:
         train, held_out = (_standardised(split, scale) for split in (train, held_out))
         read_test = partial(_read_standardised, read_test, scale)
-    return Images(train, held_out, read_test, num_classes, mean, std, augmentation)
+    return Images(train, held_out, read_test, num_classes, mean, std, augmentation, feature_scale=scale)
 
 
 def _read_standardised(read: Callable[[], Split], scale: FeatureScale) -> Split:

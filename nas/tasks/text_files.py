@@ -65,10 +65,11 @@ def text_files(data_dir: Path, root: str, num_classes: int | None, *, length: in
         train, held_out = (pool.at(part.tolist()) for part in split)
     words = (Vocabulary.learned(_tokenised(train, length), num_words) if vocabulary is None
              else Vocabulary.read(_found(vocabulary, data_dir)))
-    scale = FeatureScale.of(torch.tensor(train.features)) if features else None
+    scale = FeatureScale.of(torch.tensor(train.features), features) if features else None
     encoded = partial(_encoded, classes=classes, length=length, vocabulary=words, scale=scale)
     read_test = partial(_read_test, files["test"], features, encoded)
-    data = Texts(encoded(train), encoded(held_out), read_test, len(classes), length, words, classes=classes)
+    data = Texts(encoded(train), encoded(held_out), read_test, len(classes), length, words, classes=classes,
+                 feature_scale=scale)
     return data if embeddings is None else _with_vectors(data, _found(embeddings, data_dir))
 
 

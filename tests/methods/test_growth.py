@@ -216,8 +216,8 @@ def test_resumes_to_the_bit_after_an_interruption_anywhere(
 def test_losses_of_two_phases_may_wait_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     how = settings(iterations=10, grow="frozen")
     one = run(how=how).method.state_dict()
-    clock = training._Clock
-    monkeypatch.setattr(training, "_Clock", lambda interval: clock(50))
+    clock = training.StepClock
+    monkeypatch.setattr(training, "StepClock", lambda interval: clock(50))
     assert same(run(how=how).method.state_dict(), one)
 
 

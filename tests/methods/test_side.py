@@ -88,6 +88,25 @@ def test_a_slice_changes_the_exits_from_its_block_on(space: str, method: str) ->
         assert same == [depth < k for depth in range(3)]
 
 
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("embedding", ["own", "shared"])
+def test_a_block_may_be_given_no_tokens(space: str, embedding: str) -> None:
+    built, x = build(space, side=f"text(dim=[3,0,5],embedding={embedding})").eval(), texts((8, 8))
+    other = x.clone()
+    other[:, 3] = other[:, 3] % 29 + 1
+    assert [torch.equal(*pair) for pair in zip(built.exits(x), built.exits(other), strict=True)] == [True, True, False]
+    first, second, _ = built.base.exits(x[:, :3])
+    assert all(map(torch.equal, (first, second), built.exits(x)))
+    assert list(map(built.side.given, range(3))) == [(0, 3), None, (3, 8)] and not list(built.side.parts[1].parameters())
+
+
+def test_the_image_may_come_later_than_at_the_second_block() -> None:
+    built = build("small", side="conv(first=2)", shape=(3, 8, 8), split="2:linear 4:linear").eval()
+    plain = list(built.base.exits(x := torch.randn(2, 3, 8, 8)))
+    assert [torch.equal(*pair) for pair in zip(plain, built.exits(x), strict=True)] == [True, True, False]
+    assert list(map(built.side.given, range(3))) == [None, None, "image"]
+
+
 def test_block_0_is_that_of_a_network_for_shorter_texts_whose_weights_fit() -> None:
     trained = build(SPACES[2], "al", side=None)
     for parameter in trained.parameters():
@@ -155,11 +174,15 @@ def test_a_convolution_of_the_image_is_added_at_any_size(size: tuple[int, int], 
 @pytest.mark.parametrize(("side", "space", "split", "says"), [
     ("text(dim=[4,4])", SPACES[0], SPLITS[0], "2 parts 4-4 came for 3 blocks; give 3"),
     ("text(dim=[3,3,3])", SPACES[0], SPLITS[0], "8 in all, the task's length, but 3-3-3 came, 9 in all"),
-    ("text(dim=[8,0,0])", SPACES[0], SPLITS[0], "1 or more tokens each"),
+    ("text(dim=[8,0,0])", SPACES[0], SPLITS[0], "gives tokens to blocks after the first, but 8-0-0 came"),
+    ("text(dim=[0,4,4])", SPACES[0], SPLITS[0], "at least one for the first block"),
+    ("text(dim=[6,-1,3])", SPACES[0], SPLITS[0], "tokens, at least one for the first block"),
     ("text(dim=[8])", SPACES[0], "uncut", "network that is uncut"),
     ("conv", SPACES[0], SPLITS[0], "takes images"),
     (SIDE, "small", "2:linear 4:linear", "is for texts"),
     ("conv", "small", "uncut", "the network is uncut"),
+    ("conv(first=0)", "small", "2:linear 4:linear", "of 0 to 2 here, but first=0 came"),
+    ("conv(first=3)", "small", "2:linear 4:linear", "of 0 to 2 here, but first=3 came"),
     ("text(dim=[3,3,2],embedding=mine)", SPACES[0], SPLITS[0], "own or shared|unknown value"),
 ])
 def test_what_does_not_fit_is_refused(side: str, space: str, split: str, says: str) -> None:
@@ -186,7 +209,7 @@ def test_blocks_that_train_in_one_stage_are_refused() -> None:
 
 def test_the_short_form_is_the_long_one() -> None:
     assert read_side(None, "3-3-2") == read_side("text(dim=(3,3,2))", None) == "text(dim=[3,3,2],embedding=own)"
-    assert read_side(None, None) is None and read_side("conv", None) == "conv"
+    assert read_side(None, None) is None and read_side("conv", None) == "conv(first=1)"
     for spec, dim, says in [("conv", "3-3", "give one of them"), (None, "3-x", "3-x came"), (None, "", "such as")]:
         with pytest.raises(UserError, match=says):
             read_side(spec, dim)

@@ -175,8 +175,8 @@ def test_losses_that_wait_on_the_device_change_nothing(
     full = results(run(tmp_path / "full.pt"), tmp_path / "full.pt")
     if saves == "always":
         monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", -1.0)
-    clock = training._Clock
-    monkeypatch.setattr(training, "_Clock", lambda interval: clock(5))
+    clock = training.StepClock
+    monkeypatch.setattr(training, "StepClock", lambda interval: clock(5))
     resumed = run_interrupted(tmp_path / "part.pt", {3}, build, settings())
     assert same(results(resumed, tmp_path / "part.pt"), full)
 
@@ -298,8 +298,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(
             carry, loss = super().stage(k, carry, y)
             return carry, loss * (math.nan if self.calls == 3 * bad_iteration + bad_stage else 1.0)
 
-    clock = training._Clock
-    monkeypatch.setattr(training, "_Clock", lambda **_: clock(interval))
+    clock = training.StepClock
+    monkeypatch.setattr(training, "StepClock", lambda **_: clock(interval))
     with pytest.raises(Diverged, match=f"stage {bad_stage} is nan at iteration {bad_iteration};"):
         run(tmp_path / "run.pt", method=Spoilt(build().net))
     saved = checkpoint.Checkpoint(tmp_path / "run.pt", described=f"{settings()} seed=0").load(CPU)

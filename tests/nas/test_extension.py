@@ -147,7 +147,7 @@ def test_an_extension_is_a_row_of_its_own_for_each_seed(problem: Problem) -> Non
 @pytest.mark.parametrize(("method", "space", "decoupling", "says"), [
     ("dgl", "small(width=0.25)", "2:linear 3:linear", "cut after 2, 4 units"),
     ("dgl", "small(width=0.25)", "4:linear", "cut after 2, 4 units"),
-    ("dgl", IMAGES[0], "2:linear", "cut after 2, 4 units"),
+    ("dgl", IMAGES[0], "2:linear", "there are none; cut a longer backbone after 2, 4 units"),
     ("backprop", "small(width=0.25)", "2:linear 4:linear", r"blocks of \[6\]"),
     ("dgl", "small(width=0.5)", "2:linear 4:linear", "block 1 and its head cannot be"),
     ("dgl", "small(width=0.25)", "2:conv(depth=1) 4:linear", "block 1 and its head cannot be"),

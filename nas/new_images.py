@@ -1,0 +1,105 @@
+"""New images: an .npz file of them, or files of any size in a folder."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nas.augmentation import normalised, row_constants
+from nas.features import FeatureScale, beside
+from nas.folder_split import opened
+from nas.torchvision_import import torchvision
+from spaces.errors import UserError
+
+SUFFIXES = (".jpeg", ".jpg", ".png")
+_ERRORS = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageArray:
+    """Images of an .npz file, which have the run's size."""
+
+    names: list[str]
+    pixels: torch.Tensor  # uint8 (N, H, W, C)
+    features: torch.Tensor | None  # float32 (N, F), standardised
+    inputs: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, path: Path, inputs: Mapping[str, Any]) -> ImageArray:
+        """The array `images`, and `features` where the run has any; another type or shape is a UserError."""
+        names = ["images", *(["features"] if inputs.get("features") else [])]
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                images, *numbers = (file[name] for name in names)
+        except _ERRORS as error:
+            raise UserError(f"{path} is read as .npz with the array {' and the array '.join(names)}, but: {error!r}; write it "
+                            "with numpy.savez") from None
+        channels, height, width = inputs["shape"]
+        fits = images.dtype == np.uint8 and images.ndim in (3, 4) and (*images.shape, 1)[1:4] == (height, width, channels)
+        if not fits:
+            raise UserError(f"this run answers uint8 images (N, {height}, {width}, {channels}), but {path} holds {images.dtype} "
+                            f"{images.shape}; scale and convert them")
+        features = _features(numbers[0], len(images), FeatureScale.read(inputs["features"]), path) if numbers else None
+        pixels = torch.from_numpy(images.reshape(len(images), height, width, channels))
+        return cls([str(row) for row in range(len(images))], pixels, features, inputs)
+
+    def batches(self, size: int) -> Iterator[tuple[torch.Tensor, Any]]:
+        """In order."""
+        for index in torch.arange(len(self.names)).split(size):
+            yield index, beside(_normalised(self.pixels[index], self.inputs), self.features, index)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageFiles:
+    """Images of any size in a folder's files; opened batch by batch."""
+
+    names: list[str]
+    folder: Path
+    inputs: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, path: Path, inputs: Mapping[str, Any]) -> ImageFiles:
+        """The names of the files, in alphabetical order; no image is opened yet. A run with features is a UserError."""
+        if inputs.get("features"):
+            raise UserError("this run answers images with features beside them, which a folder has not; give an .npz with the "
+                            f"arrays images and features, but {path} came")
+        names = sorted(str(file.relative_to(path)) for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
+        if inputs["shape"][0] not in (1, 3):
+            raise UserError(f"this run answers images of {inputs['shape'][0]} channels, which no image file has; give an .npz")
+        return cls(names, path, inputs)
+
+    def batches(self, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """In order; a damaged image is a UserError that names it."""
+        for index in torch.arange(len(self.names)).split(size):
+            pixels = np.stack([self._pixels(self.folder / self.names[place]) for place in index.tolist()])
+            yield index, _normalised(torch.from_numpy(pixels), self.inputs)
+
+    def _pixels(self, path: Path) -> np.ndarray:
+        """uint8 (H, W, C): the middle of the image, its shorter side scaled to the run's (times the zoom of its evaluation)."""
+        channels, height, width = self.inputs["shape"]
+        image = opened(path, "L" if channels == 1 else "RGB")
+        if image.size != (width, height) or self.inputs["zoom"] != 1:
+            transforms = torchvision().transforms
+            scaled = transforms.Resize(round(max(height, width) * self.inputs["zoom"]))(image)
+            image = transforms.CenterCrop((height, width))(scaled)
+        return np.asarray(image).reshape(height, width, channels)
+
+
+def _normalised(pixels: torch.Tensor, inputs: Mapping[str, Any]) -> torch.Tensor:
+    return normalised(pixels, row_constants(inputs["mean"], inputs["std"], inputs["shape"][2], pixels.device))
+
+
+def _features(values: np.ndarray, num_images: int, scale: FeatureScale, path: Path) -> torch.Tensor:
+    """(N, F), standardised."""
+    shape = (num_images, len(scale.mean))
+    if values.dtype.kind not in "iuf" or values.shape != shape or not np.isfinite(values).all():
+        raise UserError(f"this run answers finite features {shape}, a row an image, but {path} holds {values.dtype} "
+                        f"{values.shape}, or some that are not finite; convert them")
+    return scale(torch.from_numpy(values.astype(np.float32)))
