@@ -49,6 +49,11 @@ def adapter(spec: str) -> Callable[[Decoupling], Decoupling]:
     return adapt
 
 
+def answers_early(spec: str) -> bool:
+    """`Method.answers_early` of the method that `spec` names, with its settings."""
+    return method_class(spec).answers_early(**dict(METHODS.resolve(spec).settings))
+
+
 def learns_jointly(spec: str) -> bool:
     """`Method.learns_jointly` of the method that `spec` names, with its settings."""
     return method_class(spec).learns_jointly(**dict(METHODS.resolve(spec).settings))

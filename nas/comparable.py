@@ -19,7 +19,7 @@ RECIPE = ("lr", "weight_decay", "optimizer", "schedule")  # a line's own: it may
 TIMED_BY = ("device", "threads", "compile")  # seconds are comparable where these agree
 SHARED = ("backbone", "task", "scale", "side", "extends", "epochs",
           *(field.name for field in fields(TrainingSettings) if field.name not in (*LINE, *RECIPE, *TIMED_BY)))
-ASKED = ("ensemble", "exits")  # of a run beside its training; each makes a row of its own
+ASKED = ("ensemble", "exits", "calibrated")  # of a run beside its training; each makes a row of its own
 COUNTS = ("num_blocks", "params", "head_params", "macs", "head_macs", "peak_activation_bytes")
 FIGURES = (*COUNTS, "test_error", "step_seconds", "pipeline_speedup_bound")
 NEEDED = (*LINE, "backbone", "task", "seed", "status", *FIGURES)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from methods.settings import TrainingSettings
-from methods.table import METHODS, adapter, method_class
+from methods.table import METHODS, adapter, answers_early, method_class
 from nas.claim import Claim
 from nas.evaluate import Evaluator
 from nas.exit_logs import ExitLogs
@@ -76,7 +76,7 @@ class Comparison:
             raise UserError(f"an ensemble sums the last heads of a network; {ensemble} came, but no run has more than {most}")
         for method in self.points:
             asks = ensemble > 1 or exits or problem.settings.grow
-            if asks and not method_class(method).answers_early(**dict(METHODS.resolve(method).settings)):
+            if asks and not answers_early(method):
                 raise UserError(f"an ensemble, early exits and growing need the logits of heads, but those of {method} give "
                                 "none; leave --ensemble, --exits and --grow, or the method, out")
 

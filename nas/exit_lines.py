@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 
 from nas.brief import brief, short_names
+from nas.exit_report import numbers
 from nas.provenance import provenance
 from nas.report import half_interval
 from spaces.component import Component
@@ -36,7 +36,7 @@ class Points:
 
 @dataclass(frozen=True)
 class ExitLine:
-    """A method on a decoupling: where one stops at each exit, and adaptive inference, None where there are no curves."""
+    """A method on a decoupling: where one stops at each exit, and adaptive inference, None without curves that share a cost."""
 
     label: str
     static: Points
@@ -97,7 +97,7 @@ def _brief(cell: str, cells: Iterable[str]) -> str:
 
 def _static(rows: Sequence[Mapping[str, str]]) -> Points:
     """The mean over the seeds of each exit."""
-    frame = _numbers(rows, "macs", "seconds", "test_error")
+    frame = numbers(rows, "macs", "seconds", "test_error")
     groups = [group for _, group in frame.groupby(["backbone", "depth"], sort=False)]
     groups.sort(key=lambda group: group["macs"].iloc[0])
     intervals = [half_interval(100 * group["test_error"]) for group in groups]
@@ -106,22 +106,18 @@ def _static(rows: Sequence[Mapping[str, str]]) -> Points:
                   tuple(math.nan if interval is None else interval for interval in intervals))
 
 
-def _adaptive(rows: Sequence[Mapping[str, str]]) -> Points:
-    """The mean curve over the seeds: each seed's, between its thresholds on a straight line over log MACs, at common places.
+def _adaptive(rows: Sequence[Mapping[str, str]]) -> Points | None:
+    """The mean curve over the seeds: each seed's, between its thresholds on a straight line over log MACs, at common places;
+    None where there are no such places.
 
     Thresholds are a seed's own, so no two seeds have the same.
     """
-    frame = _numbers(rows, "test_macs", "test_seconds", "test_error")
+    frame = numbers(rows, "test_macs", "test_seconds", "test_error")
     seeds = [group.sort_values("test_macs") for _, group in frame.groupby("seed", sort=False)]
     starts, ends = ([np.log(group["test_macs"].iloc[i]) for group in seeds] for i in (0, -1))
+    if max(starts) > min(ends):
+        return None
     places = np.linspace(max(starts), min(ends), 30)
     seconds, errors = (np.mean([np.interp(places, np.log(group["test_macs"]), group[name]) for group in seeds], axis=0)
                        for name in ("test_seconds", "test_error"))
     return Points(tuple(np.exp(places)), tuple(seconds), tuple(100 * errors), (math.nan,) * len(places))
-
-
-def _numbers(rows: Sequence[Mapping[str, str]], *columns: str) -> pd.DataFrame:
-    frame = pd.DataFrame(list(rows))
-    for name in columns:
-        frame[name] = pd.to_numeric(frame[name]) if name in frame else np.nan
-    return frame

@@ -34,7 +34,7 @@ class ExitSummary:
 
 def summarise_exits(rows: Iterable[Mapping[str, str]]) -> list[ExitSummary]:
     """The rows of each exit as one line, method by method."""
-    frame = _numbers(rows, "test_error", "depth", "params", "macs", "seconds", "temperature", "test_ece")
+    frame = numbers(rows, "test_error", "depth", "params", "macs", "seconds", "temperature", "test_ece")
     if frame.empty:
         return []
     names = short_names(frame["method"].unique())
@@ -69,10 +69,10 @@ class CurveSummary:
 def summarise_curves(rows: Iterable[Mapping[str, str]], exit_rows: Iterable[Mapping[str, str]]) -> list[CurveSummary]:
     """The chosen points of each rule as one line, method by method; `exit_rows` are those of the same runs."""
     run = ["method", "decoupling", "seed"]
-    frame = _numbers((row for row in rows if row["chosen"] == "True"), "test_error", "test_macs", "test_seconds")
+    frame = numbers((row for row in rows if row["chosen"] == "True"), "test_error", "test_macs", "test_seconds")
     if frame.empty:
         return []
-    exits = _numbers(exit_rows, "depth", "num_blocks", "macs", "seconds")
+    exits = numbers(exit_rows, "depth", "num_blocks", "macs", "seconds")
     names, full = short_names(exits["method"].unique()), exits[exits["depth"] == exits["num_blocks"]][[*run, "macs", "seconds"]]
     frame = frame.merge(full, on=run, validate="many_to_one")
     return [
@@ -101,7 +101,7 @@ def curves_table(curves: Sequence[CurveSummary]) -> str:
     return table(header, lines)
 
 
-def _numbers(rows: Iterable[Mapping[str, str]], *columns: str) -> pd.DataFrame:
+def numbers(rows: Iterable[Mapping[str, str]], *columns: str) -> pd.DataFrame:
     """The rows with these columns as numbers, missing where they have none."""
     frame = pd.DataFrame(list(rows))
     for name in columns:

@@ -132,14 +132,14 @@ class Batches:
     def batch(self, seed: int, iteration: int) -> Batch:
         """x float32 (N, C, H, W) in channels_last, with the features beside it if there are any, and y int64 (N,), on the device
         of the split; seeds and iterations are >= 0."""
-        index = self._index(seed, iteration)
         pixels, y = self._read(seed, iteration)
         top, left, flip, cut_y, cut_x = self._draws(seed, iteration).to(pixels.device, non_blocking=True)
         augmentation = self._augmentation
         x = normalised(windows(pixels, augmentation.crop, augmentation.padding, top, left, flip), self._constants)
         if augmentation.cutout:
             cut_out(x, cut_y, cut_x, augmentation.cutout)
-        return beside(x, self._split.features, index), y
+        features = self._split.features
+        return (x if features is None else beside(x, features, self._index(seed, iteration))), y
 
     def _read(self, seed: int, iteration: int) -> Batch:
         """The batch's pixels and labels; as many batches behind it are requested as the split likes."""

@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_map_only
 from methods.adaptive import adaptive
 from methods.confidence import ConfidenceRule
 from methods.method import Method
+from methods.training import autocast
 from nas.new_inputs import NewInputs
 from nas.trained_run import KeptExit, TrainedRun
 from spaces.errors import UserError
@@ -38,7 +39,8 @@ def predict(run: TrainedRun, inputs: NewInputs, rule: ConfidenceRule, *, budget:
 
     With a `threshold` an input leaves at the first exit at which `rule` gives as much; without, all leave at one exit: the
     last, or under a `budget` the one that was best on validation. `budget` is how many multiply-accumulates an input may take
-    at most; one that no exit keeps is a UserError. Temperatures that were fitted divide the logits.
+    at most; one that no exit keeps is a UserError. Temperatures that were fitted divide the logits. Computed in the precision of
+    the run, whose errors and temperatures are those of its rounding.
     """
     exits = affordable(run.exits, budget, on_the_way=threshold is not None)
     stop = exits[-1] if threshold is not None or budget is None else min(exits, key=lambda kept: kept.validation_error)
@@ -49,11 +51,12 @@ def predict(run: TrainedRun, inputs: NewInputs, rule: ConfidenceRule, *, budget:
     found: dict[int, Prediction] = {}
     for index, x in inputs.batches(BATCH_SIZE):
         x = tree_map_only(torch.Tensor, lambda part: part.to(device), x)
-        if threshold is None:
-            logits = _at_depth(method, x, stop.depth) / temperatures[stop.depth - 1]
-            depths = torch.full((len(logits),), stop.depth)
-        else:
-            logits, depths = adaptive(method, x, rule, threshold, temperatures=temperatures, max_depth=stop.depth)
+        with autocast(device, run.key["precision"]):  # type: ignore[arg-type]
+            if threshold is None:
+                logits = _at_depth(method, x, stop.depth) / temperatures[stop.depth - 1]
+                depths = torch.full((len(logits),), stop.depth)
+            else:
+                logits, depths = adaptive(method, x, rule, threshold, temperatures=temperatures, max_depth=stop.depth)
         sure, answers = logits.softmax(1).max(1)
         columns = (tensor.tolist() for tensor in (index, answers, sure, depths))
         for place, answer, probability, depth in zip(*columns, strict=True):

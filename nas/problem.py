@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -19,7 +17,7 @@ from methods.table import METHODS, adapter, method_class
 from nas.extension import extended, trained_stages
 from nas.results import Cell
 from nas.task_data import TaskData
-from nas.trained_run import TrainedRun
+from nas.trained_run import TrainedRun, run_name
 from spaces.decoupling import Decoupling
 from spaces.space import SearchSpace
 
@@ -95,8 +93,7 @@ class Problem:
 
     def run_folder(self, key: Mapping[str, Cell]) -> Path:
         """Where the unfinished state of the run with this key lies."""
-        text = json.dumps({name: cell for name, cell in key.items() if cell is not None}, sort_keys=True)
-        return self.runs / hashlib.sha256(text.encode()).hexdigest()[:16]
+        return self.runs / run_name(key)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,12 @@ from spaces.space import SearchSpace
 from spaces.tokens import TextShape
 
 FILE, FORMAT = "trained.pt", 1
+
+
+def run_name(key: Mapping[str, Cell]) -> str:
+    """What the run with this key is called: a digest of the cells that are not None."""
+    text = json.dumps({name: cell for name, cell in key.items() if cell is not None}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -47,8 +56,8 @@ class TrainedRun:
 
     @property
     def name(self) -> str:
-        """What its row's column `run` says."""
-        return self.path.parent.name
+        """What its row's column `run` says, wherever the folder was moved to."""
+        return run_name(self.key)
 
     @property
     def decoupling(self) -> Decoupling:

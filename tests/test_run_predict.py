@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 import run
+from nas.new_inputs import new_inputs
+from nas.trained_run import TrainedRun
 
 DIGITS = ("evaluate", "--keep", "--space", "small(width=0.25)", "--decoupling", "even(3,head=linear)", "--seeds", "1",
           "--methods", "dgl", "--epochs", "2")
@@ -71,6 +74,21 @@ def test_images_are_answered_as_in_the_evaluation(capsys):
         best = exits[exits["macs"] <= macs].sort_values(["validation_error", "macs"]).iloc[0]
         assert (found["depth"] == best["depth"]).all(), depth
         assert (found["answer"].astype(int) != labels).mean() == pytest.approx(best["test_error"])
+
+
+def test_it_computes_in_the_precision_of_the_run(capsys):
+    """On which its errors, temperatures and thresholds rest."""
+    folder, _ = kept(capsys, *DIGITS, "--precision", "bf16")
+    np.savez("new.npz", images=digits()[0])
+    found = answers(capsys, folder, "new.npz")["probability"]
+    trained = TrainedRun.load(folder)
+    ((_, x),) = new_inputs(Path("new.npz"), trained.inputs).batches(1000)
+    method = trained.build()
+    with torch.no_grad():
+        plain = method(x).softmax(1).amax(1)
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = method(x).float().softmax(1).amax(1)
+    assert abs(found - rounded.numpy()).max() < 0.1 * abs(found - plain.numpy()).max()
 
 
 def test_a_threshold_lets_inputs_leave_and_a_budget_stops_them(capsys):

@@ -9,19 +9,14 @@ import torch
 from methods.adaptive import adaptive
 from methods.confidence import CONFIDENCES
 from methods.method import Carry, Method
-from methods.table import METHODS, method_class
+from methods.table import answers_early
 from spaces.errors import UserError
 from tests.methods.test_contract import EVERYWHERE, NUM_CLASSES, batch, build, parts
 
 BLOCKS = 3
 
 
-def answers_early(case: str) -> bool:
-    name, _ = parts(case)
-    return method_class(name).answers_early(**dict(METHODS.resolve(name).settings))
-
-
-WITH_EXITS = [case for case in EVERYWHERE if answers_early(case)]
+WITH_EXITS = [case for case in EVERYWHERE if answers_early(parts(case)[0])]
 
 
 def untrained(case: str) -> tuple[Method, torch.Tensor, torch.Tensor]:
@@ -142,7 +137,7 @@ def test_nothing_is_copied_while_all_stay(operator_calls: Any) -> None:
     assert calls.of[torch.ops.aten.index] == calls.of[torch.ops.aten.index_select] == 0
 
 
-@pytest.mark.parametrize("case", [case for case in EVERYWHERE if not answers_early(case)])
+@pytest.mark.parametrize("case", [case for case in EVERYWHERE if case not in WITH_EXITS])
 def test_exits_that_give_no_logits_are_refused(case: str) -> None:
     method = build(case).eval()
     with pytest.raises(UserError, match="one a class of 4, but exit 0 of this method gives"):

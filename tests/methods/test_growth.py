@@ -21,13 +21,13 @@ from methods.growth import GROWTHS, Window, stage_windows
 from methods.method import Method
 from methods.parallel import train_parallel
 from methods.settings import TrainingSettings
-from methods.table import METHODS, method_class
+from methods.table import answers_early
 from methods.training import Progress, Trainer, error_and_loss
 from spaces.errors import UserError
 
 CPU = torch.device("cpu")
 GROWN = [name for name in (*VARIANTS, "al on lstm", "dgl on transformer") if contract_build(name).num_stages > 1
-         and method_class(name.partition(" ")[0]).answers_early(**dict(METHODS.resolve(name.partition(" ")[0]).settings))]
+         and answers_early(name.partition(" ")[0])]
 READING = [name for name in GROWN if contract_build(name).reads(0)]
 
 

@@ -70,3 +70,9 @@ def test_rows_of_before_seconds_were_measured_have_none() -> None:
     del old["seconds"]
     (line,) = exit_lines([old], [], TASK)
     assert math.isnan(line.static.seconds[0]) and line.static.errors == pytest.approx((40,))
+
+
+def test_seeds_whose_curves_share_no_cost_have_no_mean_curve() -> None:
+    curves = [point(0, 100, 0.4), point(0, 200, 0.2), point(1, 300, 0.3), point(1, 400, 0.1)]
+    (line,) = exit_lines([row(seed=seed) for seed in (0, 1)], curves, TASK)
+    assert line.adaptive is None and line.static.macs == (1000,)

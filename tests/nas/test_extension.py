@@ -48,7 +48,7 @@ def trained_run(problem: Problem, decoupling: str, **named: Any) -> TrainedRun:
     validation = partial(problem.data.eval_batches, problem.data.validation, 64)
     train(method, batches, validation, problem.settings, seed=0, device=problem.device, **named)
     key = problem.key(point)
-    return TrainedRun(problem.runs / "abc" / "trained.pt", key, problem.data.inputs, (), method.state_dict())
+    return TrainedRun(problem.runs / "moved" / "trained.pt", key, problem.data.inputs, (), method.state_dict())
 
 
 def extended(problem: Problem, method: str, case: tuple[str, str, str, str]) -> tuple[TrainedRun, Problem, str]:
@@ -92,7 +92,7 @@ def check(run: TrainedRun, new: Problem, decoupling: str, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(evaluate, "train", watched)
     row = make(new).run(read_decoupling(decoupling, new.space, "linear"))
-    assert (row["status"], row["extends"]) == ("ok", "abc")
+    assert (row["status"], row["extends"]) == ("ok", run.name)
     (before, trained), = finished
     old, method = (part.eval().to(memory_format=torch.channels_last) for part in (run.build(), trained.method))
     k = run.decoupling.num_blocks
@@ -134,13 +134,14 @@ def test_texts_too(texts: Problem, monkeypatch: pytest.MonkeyPatch, method: str,
 
 
 def test_an_extension_is_a_row_of_its_own_for_each_seed(problem: Problem) -> None:
-    _, new, decoupling = extended(problem, "dgl", CASES["dgl"])
+    run, new, decoupling = extended(problem, "dgl", CASES["dgl"])
+    assert run.name == problem.run_folder(run.key).name
     point = read_decoupling(decoupling, new.space, "linear")
     for one in (replace(new, extends=None), new, replace(new, seed=1)):
         make(one)(point)
         make(one)(point)
     rows = make(new).log.rows()
-    assert [(row["extends"], row["seed"]) for row in rows] == [("", "0"), ("abc", "0"), ("abc", "1")]
+    assert [(row["extends"], row["seed"]) for row in rows] == [("", "0"), (run.name, "0"), (run.name, "1")]
     assert len({row["validation_loss"] for row in rows}) == 3
 
 
@@ -153,8 +154,8 @@ def test_an_extension_is_a_row_of_its_own_for_each_seed(problem: Problem) -> Non
     ("dgl", "small(width=0.25)", "2:conv(depth=1) 4:linear", "block 1 and its head cannot be"),
     ("dgl", "small(width=0.25)", "2:linear 4:mlp_sr", "block 2 and its head cannot be"),
     ("predsim", "small(width=0.25)", "2:linear 4:linear", "its method"),
-    ("man", "small(width=0.25)", "2:linear 4:linear", "cannot be those of the run abc, of dgl"),
-    ("al", "small(width=0.25)", "2:linear 4:linear", "cannot be those of the run abc, of dgl"),
+    ("man", "small(width=0.25)", "2:linear 4:linear", "cannot be those of the run [0-9a-f]{16}, of dgl"),
+    ("al", "small(width=0.25)", "2:linear 4:linear", "cannot be those of the run [0-9a-f]{16}, of dgl"),
 ])
 def test_what_does_not_begin_with_the_run_is_refused(
         problem: Problem, method: str, space: str, decoupling: str, says: str) -> None:
@@ -171,7 +172,7 @@ def test_another_method_whose_weights_fit_is_told_by_its_answers(problem: Proble
     _, extension, decoupling = extended(problem, old, CASES["al"])
     other = replace(extension, method=str(METHODS.resolve(new)))
     point = other.adapt(read_decoupling(decoupling, other.space, "linear"))
-    with pytest.raises(UserError, match="exit . cannot be those of the run abc"):
+    with pytest.raises(UserError, match="exit . cannot be those of the run"):
         other.build(point)
 
 
@@ -184,7 +185,8 @@ def test_attention_heads_are_told_by_their_answers(texts: Problem) -> None:
 
 
 def test_other_inputs_are_refused(problem: Problem, texts: Problem, tmp_path: Path) -> None:
-    _, new, decoupling = extended(problem, "dgl", CASES["dgl"])
+    run, new, decoupling = extended(problem, "dgl", CASES["dgl"])
+    assert run.name == problem.run_folder(run.key).name
     point = read_decoupling(decoupling, new.space, "linear")
     with pytest.raises(UserError, match=r"whose mean is \[0.4, 0.4\], but \[0.5, 0.4\] came; give the run's task, toy"):
         replace(new, data=replace(new.data, mean=(0.5, 0.4))).build(point)

@@ -204,11 +204,12 @@ def test_a_seed_that_came_twice_is_refused_with_what_differs(path):
     assert [line.test_error for line in fair_table(read_rows([file], ["device=GPU B"])).lines] == [20.0]
 
 
-def test_a_seed_with_and_without_exits_is_refused_by_what_was_asked_for(path):
+@pytest.mark.parametrize("column", ["exits", "calibrated"])
+def test_a_seed_with_and_without_exits_is_refused_by_what_was_asked_for(path, column):
     """Not by seconds, which differ between any two runs."""
-    file = path({"step_seconds": 0.1}, {"step_seconds": 0.2, "exits": "True"})
-    assert "exits is empty, True; narrow with --where 'exits='" in refusal(file)
-    assert len(fair_table(read_rows([file], ["exits="])).lines) == 1
+    file = path({"step_seconds": 0.1}, {"step_seconds": 0.2, column: "True"})
+    assert f"{column} is empty, True; narrow with --where '{column}='" in refusal(file)
+    assert len(fair_table(read_rows([file], [f"{column}="])).lines) == 1
 
 
 def test_rows_without_a_test_error_are_refused(path):
