@@ -18,7 +18,7 @@ import yaml
 from tqdm import tqdm
 
 from methods.confidence import CONFIDENCES
-from methods.growth import stage_windows
+from methods.growth import check_grows
 from methods.settings import TrainingSettings
 from methods.sides import SIDES, read_side
 from methods.table import METHODS, learns_jointly, method_class
@@ -362,9 +362,9 @@ def run_evaluate(options: argparse.Namespace) -> None:
     with torch.device("cpu" if problem.extends else "meta"):  # what cannot be built is said now, not after hours of other runs
         for method, points in comparison.points.items():
             for point in points:
-                built = replace(problem, method=method).build(point)
-                stage_windows(problem.settings.grow, built.num_stages, problem.settings.iterations,
-                              trained=problem.trained_stages(built))
+                built, settings = replace(problem, method=method).build(point), problem.settings
+                if settings.grow:
+                    check_grows(settings.grow, built.num_stages, settings.iterations, trained=problem.trained_stages(built))
     say_where(problem, options)
     before = len(log.rows())
     there, wanted = comparison.counts()
@@ -397,8 +397,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
         print(f"\nplot {plot}")
     print(f"\nrows in {log.path}")
     if options.keep and (kept := comparison.kept()):
-        print(f"{len(kept)} trained runs in {options.runs}; answer new inputs with\n"
-              f"python run.py predict {kept[0]} INPUTS --threshold 0.9")
+        print(f"weights in {', '.join(map(str, kept))}; answer new inputs with\npython run.py predict {kept[0]} INPUTS")
 
 
 def run_profile(options: argparse.Namespace) -> None:

@@ -43,14 +43,21 @@ def stage_windows(grow: str | None, num_stages: int, iterations: int, *, trained
     Both ways of growing are in the code of the Associated Learning thesis (Peng 2023): texts froze what was trained, images
     trained on. Deviation: there a stage began with the learning rate that the last had come down to, and the best weights
     after each were those of the test split. What a stage reads of a later one (MAN) is untrained until that begins.
-    A `grow` that would change nothing is a UserError.
+    A `grow` for a single stage is a UserError.
     """
     growing = num_stages - trained
     if grow is not None and growing < 2:
-        raise UserError(f"stages begin one after the other where there are several, but --grow {grow} came for one; leave it "
-                        "out, cut the network, or take a method that trains its blocks apart")
+        raise UserError(f"stages begin one after the other where there are several, but --grow {grow} came for one that "
+                        "is to be trained; leave it out, cut more, or take a method that trains its blocks apart")
     windows = (Window(0, iterations),) * growing if grow is None else GROWTHS.build(grow, growing, iterations)
     return (Window(0, 0),) * trained + windows
+
+
+def check_grows(grow: str, num_stages: int, iterations: int, *, trained: int = 0) -> None:
+    """Refuse a `grow` under which all stages begin at once, as they do without."""
+    if stage_windows(grow, num_stages, iterations, trained=trained) == stage_windows(None, num_stages, iterations, trained=trained):
+        raise UserError(f"--grow {grow} lets all {num_stages} stages train all the time, as they do without it; leave it out, or "
+                        "give later starts")
 
 
 def _iterations(num_stages: int, iterations: int, starts: tuple[float, ...] | None) -> list[int]:

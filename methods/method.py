@@ -106,10 +106,14 @@ class Method(nn.Module, ABC):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, *input_shape), or token ids (N, T), -> logits (N, classes) of the whole network; auxiliary heads do not run."""
+        return self.exit(self.net.num_blocks - 1, x)
+
+    def exit(self, k: int, x: torch.Tensor) -> torch.Tensor:
+        """The logits (N, classes) of exit k; what is behind it and the answers before it do not run."""
         carry = self.start(x)
-        for k in range(self.net.num_blocks):
-            carry = self.run_block(k, carry)
-        return self.answer(self.net.num_blocks - 1, carry)
+        for block in range(k + 1):
+            carry = self.run_block(block, carry)
+        return self.answer(k, carry)
 
     def exits(self, x: torch.Tensor) -> Iterator[torch.Tensor]:
         """The logits (N, classes) after each block, lazily; the last are those of `forward`."""

@@ -18,6 +18,7 @@ from methods.method import Method
 from methods.optimization import OPTIMIZERS, SCHEDULES
 from methods.settings import Precision, TrainingSettings
 from methods.step_clock import StepClock
+from spaces.network import DecoupledNet
 
 Batch = tuple[torch.Tensor, torch.Tensor]  # x (N, *input_shape) float32 on the training device, y (N,) int64
 CUDA_READ_INTERVAL = 50  # iterations between two looks at the losses on a GPU, each of which waits for it
@@ -139,8 +140,9 @@ class Trainer:
         ]
         self.scalers = [torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16") for _ in self.optimizers]
         if settings.compile != "no":
-            for module in (*method.net.blocks, *method.net.heads):
-                module.compile(mode=settings.compile)
+            for net in [module for module in method.modules() if isinstance(module, DecoupledNet)]:
+                for module in (*net.blocks, *net.heads):
+                    module.compile(mode=settings.compile)
 
     def step(self, x: torch.Tensor, y: torch.Tensor, iteration: int) -> list[torch.Tensor]:
         """Run each stage that has begun on the batch, in order; their losses stay on the device."""
@@ -240,17 +242,10 @@ def error_and_loss(method: Method, batches: Iterator[Batch], precision: Precisio
     method.eval()
     for x, y in batches:
         with autocast(x.device, precision):
-            logits = (method(x) if exit is None else _exit_logits(method, x, exit)).float()
+            logits = (method(x) if exit is None else method.exit(exit, x)).float()
         wrong = (logits.argmax(1) != y).sum()
         sums = sums.to(x.device) + torch.stack([wrong, F.cross_entropy(logits, y, reduction="sum")]).double()
         count += len(y)
     method.train(training)
     wrong_share, loss = (sums / count).tolist()
     return wrong_share, loss
-
-
-def _exit_logits(method: Method, x: torch.Tensor, k: int) -> torch.Tensor:
-    carry = method.start(x)
-    for block in range(k + 1):
-        carry = method.run_block(block, carry)
-    return method.answer(k, carry)

@@ -13,8 +13,10 @@ from spaces.tokens import WithFeatures
 
 @dataclass(frozen=True, eq=False)
 class FeatureScale:
-    """(value - mean) / std, one of each a feature, float32 (F,); a feature that never changes becomes 0. `columns` are the
-    features' names in a table; none where they are an array."""
+    """(value - mean) / std, one of each a feature, float64 (F,), since values may be large and near each other.
+
+    A feature that never changes becomes 0. `columns` are the features' names in a table; none where they are an array.
+    """
 
     mean: torch.Tensor
     std: torch.Tensor
@@ -24,7 +26,7 @@ class FeatureScale:
     def of(cls, values: torch.Tensor, columns: Sequence[str] = ()) -> Self:
         """That makes the mean of these values (N, F) 0 and their standard deviation 1."""
         std, mean = torch.std_mean(values.double(), dim=0, correction=0)
-        return cls(mean.float(), torch.where(std > 0, std, 1.0).float(), tuple(columns))
+        return cls(mean, torch.where(std > 0, std, 1.0), tuple(columns))
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -34,11 +36,12 @@ class FeatureScale:
     @classmethod
     def read(cls, facts: Mapping[str, Any]) -> Self:
         """Of plain data."""
-        return cls(torch.tensor(facts["mean"]), torch.tensor(facts["std"]), tuple(facts["columns"]))
+        mean, std = (torch.tensor(facts[name], dtype=torch.float64) for name in ("mean", "std"))
+        return cls(mean, std, tuple(facts["columns"]))
 
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
-        """(N, F) -> (N, F)."""
-        return (values - self.mean) / self.std
+        """(N, F) -> float32 (N, F)."""
+        return ((values.double() - self.mean) / self.std).float()
 
 
 def beside(x: torch.Tensor, features: torch.Tensor | None, index: torch.Tensor) -> Any:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from methods.method import Method
-from methods.table import METHODS, method_class
+from methods.table import answers_early
 from methods.training import error_and_loss
 from nas.exits import exit_answers, exit_costs
 from nas.problem import Problem
@@ -30,7 +30,7 @@ def _exits(problem: Problem, decoupling: Decoupling, method: Method, batch_size:
     data, precision = problem.data, problem.settings.precision
     costs = exit_costs(lambda: problem.build(decoupling), data.input_shape)
     read = partial(data.eval_batches, data.validation, batch_size)
-    if method_class(problem.method).answers_early(**dict(METHODS.resolve(problem.method).settings)):
+    if answers_early(problem.method):
         answers = exit_answers(method, read(), precision)
         errors = answers.errors()
         temperatures = answers.temperatures() if calibrated else [1.0] * len(errors)

@@ -102,4 +102,4 @@ def _features(values: np.ndarray, num_images: int, scale: FeatureScale, path: Pa
     if values.dtype.kind not in "iuf" or values.shape != shape or not np.isfinite(values).all():
         raise UserError(f"this run answers finite features {shape}, a row an image, but {path} holds {values.dtype} "
                         f"{values.shape}, or some that are not finite; convert them")
-    return scale(torch.from_numpy(values.astype(np.float32)))
+    return scale(torch.from_numpy(values.astype(np.float64)))

@@ -52,10 +52,10 @@ class NewTexts:
 
 
 def _numbers(cells: pd.DataFrame, path: Path) -> torch.Tensor:
-    """float32 (N, F)."""
+    """float64 (N, F)."""
     numbers = cells.apply(pd.to_numeric, errors="coerce").astype(float).where(lambda values: values.abs() < math.inf)
     if bad := [(row, column) for column in cells for row in numbers.index[numbers[column].isna()]]:
         row, column = min(bad)
         raise UserError(f"features are finite numbers, but {cells[column][row]!r} came in the column {column}, row {row} of "
                         f"{path} (from 0 on); correct or remove the row")
-    return torch.tensor(numbers.to_numpy(), dtype=torch.float32)
+    return torch.tensor(numbers.to_numpy(), dtype=torch.float64)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import pandas as pd
 import torch
@@ -12,7 +11,6 @@ from torch.utils._pytree import tree_map_only
 
 from methods.adaptive import adaptive
 from methods.confidence import ConfidenceRule
-from methods.method import Method
 from methods.training import autocast
 from nas.new_inputs import NewInputs
 from nas.trained_run import KeptExit, TrainedRun
@@ -53,7 +51,7 @@ def predict(run: TrainedRun, inputs: NewInputs, rule: ConfidenceRule, *, budget:
         x = tree_map_only(torch.Tensor, lambda part: part.to(device), x)
         with autocast(device, run.key["precision"]):  # type: ignore[arg-type]
             if threshold is None:
-                logits = _at_depth(method, x, stop.depth) / temperatures[stop.depth - 1]
+                logits = method.exit(stop.depth - 1, x).float() / temperatures[stop.depth - 1]
                 depths = torch.full((len(logits),), stop.depth)
             else:
                 logits, depths = adaptive(method, x, rule, threshold, temperatures=temperatures, max_depth=stop.depth)
@@ -80,11 +78,3 @@ def affordable(exits: Sequence[KeptExit], budget: int | None, *, on_the_way: boo
         raise UserError(f"the cheapest answer of this run takes {min(map(cost, exits)):,} multiply-accumulates, but a budget of "
                         f"{budget:,} came; its exits take {', '.join(f'{cost(kept):,}' for kept in exits)}")
     return within
-
-
-@torch.no_grad()
-def _at_depth(method: Method, x: Any, depth: int) -> torch.Tensor:
-    carry = method.start(x)
-    for k in range(depth):
-        carry = method.run_block(k, carry)
-    return method.answer(depth - 1, carry).float()

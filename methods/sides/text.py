@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from methods.side import Input, SideInput, SideSite
 from spaces.errors import UserError
 from spaces.layers import kaiming, text_shape
+from spaces.network import DecoupledNet
 from spaces.tokens import PADDING, Activation, Tokens
 from spaces.word_embedding import WordEmbedding
 
@@ -36,7 +37,7 @@ class TextSide(SideInput):
         net = site.net
         length = text_shape("the side input text", net.shapes[0]).length
         _check(dim, length, net.num_blocks)
-        words = next(module for module in net.blocks[0].modules() if isinstance(module, WordEmbedding))
+        words = _first_words(net)
         own = embedding == "own"
         super().__init__(_Part(words, own, net.shapes[k][-1]) if k and tokens else nn.Identity() for k, tokens in enumerate(dim))
         object.__setattr__(self, "first", None if own else words)  # which is the net's own
@@ -63,6 +64,14 @@ class TextSide(SideInput):
     def reads(self, k: int) -> tuple[int, ...]:
         """Stage 0, where the embedding is shared."""
         return (0,) if k and self.given(k) and self.first else ()
+
+
+def _first_words(net: DecoupledNet) -> WordEmbedding:
+    for module in net.blocks[0].modules():
+        if isinstance(module, WordEmbedding):
+            return module
+    raise UserError("the side input text begins with the first block's word embedding, but that block holds no WordEmbedding; "
+                    "build the backbone's first unit of one")
 
 
 class _Part(nn.Module):

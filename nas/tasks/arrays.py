@@ -68,7 +68,7 @@ def _with_features(split: Split, numbers: Sequence[np.ndarray], path: Path) -> S
         if values.dtype.kind not in "iuf" or values.ndim != 2 or len(values) != len(split) or not np.isfinite(values).all():
             raise UserError(f"features are finite numbers of shape ({len(split)}, F), a row an image, but {path} holds "
                             f"{values.dtype} {values.shape}, or some that are not finite; convert them and save again")
-        split = replace(split, features=torch.from_numpy(values.astype(np.float32)))
+        split = replace(split, features=torch.from_numpy(values.astype(np.float64)))
     return split
 
 

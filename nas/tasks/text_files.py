@@ -65,7 +65,7 @@ def text_files(data_dir: Path, root: str, num_classes: int | None, *, length: in
         train, held_out = (pool.at(part.tolist()) for part in split)
     words = (Vocabulary.learned(_tokenised(train, length), num_words) if vocabulary is None
              else Vocabulary.read(_found(vocabulary, data_dir)))
-    scale = FeatureScale.of(torch.tensor(train.features), features) if features else None
+    scale = FeatureScale.of(torch.tensor(train.features, dtype=torch.float64), features) if features else None
     encoded = partial(_encoded, classes=classes, length=length, vocabulary=words, scale=scale)
     read_test = partial(_read_test, files["test"], features, encoded)
     data = Texts(encoded(train), encoded(held_out), read_test, len(classes), length, words, classes=classes,
@@ -103,7 +103,7 @@ def _read_test(path: Path, features: Sequence[str], encoded: Callable[[TextRows]
 
 def _encoded(rows: TextRows, *, classes: Sequence[str], length: int, vocabulary: Vocabulary,
              scale: FeatureScale | None) -> TextSplit:
-    features = None if scale is None else scale(torch.tensor(rows.features))
+    features = None if scale is None else scale(torch.tensor(rows.features, dtype=torch.float64))
     return TextSplit.of(map(vocabulary.encoded, _tokenised(rows, length)), rows.numbers(classes), features)
 
 

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from methods import checkpoint, training
-from methods.growth import GROWTHS, Window, stage_windows
+from methods.growth import GROWTHS, Window, check_grows, stage_windows
 from methods.method import Method
 from methods.parallel import train_parallel
 from methods.settings import TrainingSettings
@@ -77,6 +77,12 @@ def test_frozen_windows_part_the_iterations_and_training_ones_reach_the_end(num_
 def test_what_cannot_be_grown_is_refused(grow: str, num_stages: int, says: str) -> None:
     with pytest.raises(UserError, match=says):
         stage_windows(TrainingSettings(grow=grow).grow, num_stages, 4)
+
+
+def test_growing_that_is_joint_training_has_no_effect() -> None:
+    check_grows("training(starts=[0,0,0.5])", 3, 8)
+    with pytest.raises(UserError, match="lets all 3 stages train all the time"):
+        check_grows("training(starts=[0,0,0])", 3, 8)
 
 
 def test_stages_that_are_trained_already_are_none_that_grow() -> None:

@@ -39,6 +39,17 @@ def test_a_feature_that_never_changes_is_0() -> None:
     assert FeatureScale.of(values)(values).tolist() == [[-1.0, 0.0], [1.0, 0.0]]
 
 
+def test_large_numbers_that_lie_near_each_other_are_told_apart(tmp_path: Path) -> None:
+    """Such as seconds since 1970, of which float32 keeps every 128th."""
+    for part, first in (("train", 0), ("test", 40)):
+        lines = [f"{1_700_000_000 + n},w{n % 7},{n % 2}" for n in range(first, first + 40)]
+        write(tmp_path / "mine" / f"{part}.csv.gz", ["time,text,label", *lines, ""])
+    data = TASKS.build("texts(mine,features=[time],validation=0.5)", tmp_path)
+    seconds = data.test().features[:, 0]  # type: ignore[attr-defined]
+    assert (seconds.diff() > 0).all() and seconds.dtype == torch.float32
+    assert data.train.features.std(correction=0) == pytest.approx(1, abs=1e-5)  # type: ignore[attr-defined]
+
+
 def test_features_of_texts_stay_with_them(folder: Path) -> None:
     data: Any = TASKS.build(f"texts(mine,features=[height,age],vocabulary='{folder / 'words.txt'}')", folder)
     assert data.num_features == 2 and data.input_shape == (256, 242)
