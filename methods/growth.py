@@ -55,7 +55,8 @@ def stage_windows(grow: str | None, num_stages: int, iterations: int, *, trained
 
 def check_grows(grow: str, num_stages: int, iterations: int, *, trained: int = 0) -> None:
     """Refuse a `grow` under which all stages begin at once, as they do without."""
-    if stage_windows(grow, num_stages, iterations, trained=trained) == stage_windows(None, num_stages, iterations, trained=trained):
+    grown, joint = (stage_windows(how, num_stages, iterations, trained=trained) for how in (grow, None))
+    if grown == joint:
         raise UserError(f"--grow {grow} lets all {num_stages} stages train all the time, as they do without it; leave it out, or "
                         "give later starts")
 
