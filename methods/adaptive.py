@@ -70,8 +70,8 @@ def checked_depth(method: Method, max_depth: int | None) -> int:
 def check_threshold(threshold: float) -> None:
     """Refuse what no confidence can be; 0 would let go of samples of which a rule says nothing."""
     if not 0 < threshold <= 1 and threshold != math.inf:
-        raise UserError(f"a threshold is a confidence above 0 and at most 1, or inf, at which all stay to the end, but {threshold} "
-                        "came; 0.9 is a usual one")
+        raise UserError(f"a threshold is a confidence above 0 and at most 1, or inf, at which all stay to the end, but "
+                        f"{threshold} came; 0.9 is a usual one")
 
 
 def checked_logits(method: Method, k: int, logits: torch.Tensor) -> torch.Tensor:
