@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -32,7 +33,8 @@ def adaptive(method: Method, x: torch.Tensor, rule: ConfidenceRule, threshold: f
 
     At `max_depth`, the number of blocks unless given, all leave. `temperatures` divide the logits, one an exit, before the
     rule sees them. The batch shrinks as samples leave, and so does its padding, so each answer is that of the sample run
-    alone. The method is in evaluation mode. Exits that give no logits are a UserError, as is a threshold outside (0, 1].
+    alone. The method is in evaluation mode. Exits that give no logits are a UserError, as is a threshold outside (0, 1] other
+    than infinity, at which none leaves early.
     """
     last = checked_depth(method, max_depth) - 1
     check_threshold(threshold)
@@ -67,8 +69,9 @@ def checked_depth(method: Method, max_depth: int | None) -> int:
 
 def check_threshold(threshold: float) -> None:
     """Refuse what no confidence can be; 0 would let go of samples of which a rule says nothing."""
-    if not 0 < threshold <= 1:
-        raise UserError(f"a threshold is a confidence above 0 and at most 1, but {threshold} came; 0.9 is a usual one")
+    if not 0 < threshold <= 1 and threshold != math.inf:
+        raise UserError(f"a threshold is a confidence above 0 and at most 1, or inf, at which all stay to the end, but "
+                        f"{threshold} came; 0.9 is a usual one")
 
 
 def checked_logits(method: Method, k: int, logits: torch.Tensor) -> torch.Tensor:

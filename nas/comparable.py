@@ -14,15 +14,16 @@ from nas.results import ResultsLog
 from spaces.decoupling import Decoupling
 from spaces.errors import UserError, unknown
 
-LINE = ("method", "checkpoint_units", "decoupling")  # what a line of the table is; its rows differ in their seeds
+ADAPTED = ("grow", "side", "extends")  # how a network grows and what else it reads
+LINE = ("method", "checkpoint_units", *ADAPTED, "decoupling")  # what a line of the table is; its rows differ in their seeds
 RECIPE = ("lr", "weight_decay", "optimizer", "schedule")  # a line's own: it may be tuned for each method
 TIMED_BY = ("device", "threads", "compile")  # seconds are comparable where these agree
-SHARED = ("backbone", "task", "scale", "side", "extends", "epochs",
+SHARED = ("backbone", "task", "scale", "epochs",
           *(field.name for field in fields(TrainingSettings) if field.name not in (*LINE, *RECIPE, *TIMED_BY)))
 ASKED = ("ensemble", "exits", "calibrated")  # of a run beside its training; each makes a row of its own
 COUNTS = ("num_blocks", "params", "head_params", "macs", "head_macs", "peak_activation_bytes")
 FIGURES = (*COUNTS, "test_error", "step_seconds", "pipeline_speedup_bound")
-NEEDED = (*LINE, "backbone", "task", "seed", "status", *FIGURES)
+NEEDED = ("method", "checkpoint_units", "decoupling", "backbone", "task", "seed", "status", *FIGURES)
 
 
 def read_rows(paths: Iterable[Path], conditions: Sequence[str] = ()) -> pd.DataFrame:
@@ -41,7 +42,7 @@ def read_rows(paths: Iterable[Path], conditions: Sequence[str] = ()) -> pd.DataF
             raise UserError(f"compare reads files of `run.py evaluate`, but {path} has no column {', '.join(missing)}")
         frames.append(pd.DataFrame(rows))
     frame = pd.concat(frames).fillna("").drop_duplicates()
-    frame = frame.reindex(columns=list(dict.fromkeys([*frame, *SHARED, *RECIPE, *TIMED_BY])), fill_value="")
+    frame = frame.reindex(columns=list(dict.fromkeys([*frame, *LINE, *SHARED, *RECIPE, *TIMED_BY])), fill_value="")
     wanted: dict[str, list[str]] = {}
     for condition in conditions:
         column, equals, value = condition.partition("=")
@@ -75,7 +76,7 @@ def check_comparable(rows: pd.DataFrame) -> None:
                             f"where {method} has '{point}'; leave these rows out with --where num_blocks=K")
     if count := int((rows["test_error"].isna() & (rows["status"] == "ok")).sum()):
         raise UserError(f"compare is about the test split, which {count} rows never saw; give the evaluate.csv")
-    for (method, _, point), line in rows.groupby(list(LINE), sort=False):
+    for (method, *_, point), line in rows.groupby(list(LINE), sort=False):
         if differing := [column for column in RECIPE if disagree(line[column])]:
             raise UserError(f"the seeds of {method} on '{point}' are averaged, but {differing[0]} is "
                             f"{listed(line[differing[0]])}" + narrowed(line, differing[0]))

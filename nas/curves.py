@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -36,7 +37,7 @@ def curves(validation: ExitAnswers, test: ExitAnswers, costs: Sequence[ExitCost]
 
 
 def curve(rule: str, validation: ExitAnswers, test: ExitAnswers, costs: Sequence[ExitCost]) -> list[CurvePoint]:
-    """A point for each threshold, cheapest first; none where nobody can leave early.
+    """A point for each threshold, cheapest first, the full path last; none where there is one exit.
 
     Chosen is the cheapest whose validation error is no larger than that of any single exit, the full path among them, which
     the first exit may outdo; where there is none, the cheapest of those with the smallest error.
@@ -52,15 +53,16 @@ def curve(rule: str, validation: ExitAnswers, test: ExitAnswers, costs: Sequence
 
 
 def thresholds(sure: torch.Tensor) -> list[float]:
-    """Rising thresholds for confidences (K, N): evenly spread ones of the values above 0 at the exits before the last.
+    """Rising thresholds for confidences (K, N): evenly spread ones of the values above 0 at the exits before the last, and
+    infinity; none where there is one exit.
 
-    At the lowest nearly all leave at the first exit that may let them go, at the highest nearly all stay to the end.
+    At the lowest nearly all leave at the first exit that may let them go, at infinity all stay to the end, also those whose
+    confidence was rounded to 1, the largest that there is.
     """
     early = sure[:-1].flatten()
     values = early[early > 0].unique()
-    if not len(values):
-        return []
-    return values[torch.linspace(0, len(values) - 1, NUM_THRESHOLDS).round().long()].unique().tolist()
+    places = torch.linspace(0, len(values) - 1, min(NUM_THRESHOLDS, len(values))).round().long()
+    return [*values[places].tolist(), math.inf] if len(sure) > 1 else []
 
 
 def leaving(sure: torch.Tensor, threshold: float) -> torch.Tensor:

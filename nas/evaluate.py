@@ -64,10 +64,13 @@ class Evaluator:
         return {**self.problem.key(self.problem.adapt(decoupling)), **ensemble, **exits}
 
     def recorded(self, decoupling: Decoupling) -> dict[str, str] | None:
-        """The row that is there already, and the weights too if they are to be kept."""
+        """The row that is there already, with all rows of its exits, and the weights too if they are to be kept."""
         row = self.log.find(self.key(decoupling))
-        lacks = row and self.keep and row["status"] == "ok" and not (self.run_folder(decoupling) / trained_run.FILE).is_file()
-        return None if lacks else row
+        if row and row["status"] == "ok":
+            lacks_weights = self.keep and not (self.run_folder(decoupling) / trained_run.FILE).is_file()
+            lacks_exits = self.exits is not None and not self.exits.complete(self.key(decoupling))
+            return None if lacks_weights or lacks_exits else row
+        return row
 
     def __call__(self, decoupling: Decoupling) -> Score:
         """The score, after waiting for another process that trains the same."""

@@ -12,6 +12,7 @@ from nas.brief import brief, short_names
 from nas.exit_report import numbers
 from nas.provenance import provenance
 from nas.report import half_interval
+from spaces.backbones import BACKBONES
 from spaces.component import Component
 
 RULE = "max_softmax"  # whose curve is drawn: the usual one, and one for all methods
@@ -36,7 +37,8 @@ class Points:
 
 @dataclass(frozen=True)
 class ExitLine:
-    """A method on a decoupling: where one stops at each exit, and adaptive inference, None without curves that share a cost."""
+    """A method on a decoupling: where one stops at each exit, and adaptive inference, None unless all seeds have curves that
+    share a cost."""
 
     label: str
     static: Points
@@ -46,7 +48,8 @@ class ExitLine:
 def exit_lines(exit_rows: Iterable[Mapping[str, str]], curve_rows: Iterable[Mapping[str, str]], task: str) -> list[ExitLine]:
     """The lines of all rows of the task, in the order in which they first came.
 
-    Networks with one exit are one line a method, whatever they are cut from: a network for each cost, trained alone.
+    Networks with one exit are one line a method, whatever they are cut from: a network for each cost, trained alone, of each
+    seed the one whose lr and schedule gave the lowest validation error.
     """
     exits, curves = ([row for row in rows if row["task"] == task] for rows in (exit_rows, curve_rows))
     lines: dict[tuple[tuple[str, str], ...], list[Mapping[str, str]]] = {}
@@ -57,7 +60,7 @@ def exit_lines(exit_rows: Iterable[Mapping[str, str]], curve_rows: Iterable[Mapp
         if row["rule"] == RULE:
             of_curves.setdefault(_identity(row), []).append(row)
     labels = _labels([dict(key) for key in lines], [len({row["backbone"] for row in own}) for own in lines.values()])
-    return [ExitLine(label, _static(own), _adaptive(of_curves[key]) if key in of_curves else None)
+    return [ExitLine(label, _static(_tuned(own)), _adaptive(of_curves.get(key, []), {row["seed"] for row in own}))
             for label, (key, own) in zip(labels, lines.items(), strict=True)]
 
 
@@ -65,14 +68,18 @@ def _identity(row: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """The settings that all rows of a line share."""
     own = {name: cell for name, cell in row.items() if name not in NOT_SETTINGS and cell}
     if int(row["num_blocks"]) == 1:
-        own = {name: cell for name, cell in own.items() if name not in CHOSEN} | {"backbone": _family(row["backbone"])}
+        own = {name: cell for name, cell in own.items() if name not in CHOSEN} | _family(row["backbone"])
     return tuple(sorted(own.items()))
 
 
-def _family(backbone: str) -> str:
-    """What a backbone is the first units of; itself where it is whole."""
+def _family(backbone: str) -> dict[str, str]:
+    """What a backbone is the first units of, and the head on them; itself where it is whole, with the head that a prefix has
+    by default, which is like the classifier of most."""
     component = Component.parse(backbone)
-    return str(dict(component.settings)["of"]) if component.name == "prefix" else backbone
+    if component.name != "prefix":
+        return {"backbone": backbone, "head": str(BACKBONES.parameters("prefix")["head"].default)}
+    settings = dict(component.settings)
+    return {"backbone": str(settings["of"]), "head": str(settings["head"])}
 
 
 def _labels(keys: Sequence[Mapping[str, str]], backbones: Sequence[int]) -> list[str]:
@@ -95,6 +102,15 @@ def _brief(cell: str, cells: Iterable[str]) -> str:
     return cell if any(other != cell and other.partition("(")[0] == name for other in cells) else name
 
 
+def _tuned(rows: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
+    """The rows of a line; of networks with one exit those with the lowest validation error of each backbone and seed, since
+    commands with other lr and schedule are on one line."""
+    best: dict[tuple[str, str, str], Mapping[str, str]] = {}
+    for row in sorted(rows, key=lambda row: -float(row["validation_error"])):
+        best[row["backbone"], row["seed"], row["depth"]] = row
+    return list(best.values())
+
+
 def _static(rows: Sequence[Mapping[str, str]]) -> Points:
     """The mean over the seeds of each exit."""
     frame = numbers(rows, "macs", "seconds", "test_error")
@@ -106,12 +122,14 @@ def _static(rows: Sequence[Mapping[str, str]]) -> Points:
                   tuple(math.nan if interval is None else interval for interval in intervals))
 
 
-def _adaptive(rows: Sequence[Mapping[str, str]]) -> Points | None:
-    """The mean curve over the seeds: each seed's, between its thresholds on a straight line over log MACs, at common places;
-    None where there are no such places.
+def _adaptive(rows: Sequence[Mapping[str, str]], wanted: set[str]) -> Points | None:
+    """The mean curve over the `wanted` seeds: each seed's, between its thresholds on a straight line over log MACs, at common
+    places; None where there are no such places, or a seed has no curve.
 
     Thresholds are a seed's own, so no two seeds have the same.
     """
+    if {row["seed"] for row in rows} != wanted:
+        return None
     frame = numbers(rows, "test_macs", "test_seconds", "test_error")
     seeds = [group.sort_values("test_macs") for _, group in frame.groupby("seed", sort=False)]
     starts, ends = ([np.log(group["test_macs"].iloc[i]) for group in seeds] for i in (0, -1))

@@ -40,9 +40,15 @@ class ExitLogs:
         """The cells that tell a run with exits from one without."""
         return {"exits": True, "calibrated": self.calibrated or None}
 
+    def complete(self, key: Row) -> bool:
+        """Whether both logs have what they should of a run that ended well. One that an older version left without curves has
+        them added when it is trained again; its exits, in a log that is only appended to, stay without seconds."""
+        several = self.exits.find({**key, "depth": 2})
+        return (self.curves if several else self.exits).find(key) is not None
+
     def add(self, key: Row, source: Mapping[str, Cell], problem: Problem, decoupling: Decoupling, method: Method, test: Part,
             batch_size: int) -> None:
-        """The rows of a trained run, `key` and `source` in each; what a run that was cut short has left there is not repeated."""
+        """The rows of a trained run, `key` and `source` in each; what is there already is not repeated."""
         exit_rows, curve_rows = _rows(problem, decoupling, method.eval(), test, batch_size, calibrated=self.calibrated)
         for log, rows in ((self.exits, exit_rows), (self.curves, curve_rows)):
             if rows and not log.find(key):

@@ -50,8 +50,8 @@ def summarise_exits(rows: Iterable[Mapping[str, str]]) -> list[ExitSummary]:
 class CurveSummary:
     """Adaptive inference of a method and decoupling by one rule, at the chosen threshold of each seed.
 
-    Errors are in percent; `macs_share` and `speed` are to the full path of the same run, means over the seeds; `shares` of
-    the samples leave at each depth.
+    Errors are in percent; `macs_share` and `speed` are to the full path of the same run, means over the seeds, `speed` of
+    those whose exits were timed, None without; `shares` of the samples leave at each depth.
     """
 
     method: str
@@ -62,7 +62,7 @@ class CurveSummary:
     n: int
     macs: float
     macs_share: float
-    speed: float
+    speed: float | None
     shares: tuple[float, ...]
 
 
@@ -78,7 +78,7 @@ def summarise_curves(rows: Iterable[Mapping[str, str]], exit_rows: Iterable[Mapp
     return [
         CurveSummary(names[str(method)], str(point), str(rule), 100 * group["test_error"].mean(), _std(group), len(group),
                      group["test_macs"].mean(), (group["test_macs"] / group["macs"]).mean(),
-                     (group["seconds"] / group["test_seconds"]).mean(),
+                     _mean(group["seconds"] / group["test_seconds"]),
                      tuple(group["test_shares"].str.split(expand=True).astype(float).mean()))
         for (method, point, rule), group in frame.groupby(["method", "decoupling", "rule"], sort=False)
     ]
@@ -97,7 +97,7 @@ def curves_table(curves: Sequence[CurveSummary]) -> str:
     """Adaptive inference as a table; `left` is the percentage of samples that leave at each depth."""
     header = ["method", "rule", "test error %", "std", "n", "MACs", "% of full", "times faster", "left", "decoupling"]
     lines = [[s.method, s.rule, f"{s.mean:.2f}", optional(s.std), str(s.n), f"{s.macs:,.0f}", f"{100 * s.macs_share:.0f}",
-              f"{s.speed:.2f}", " ".join(f"{100 * share:.0f}" for share in s.shares), brief(s.decoupling)] for s in curves]
+              optional(s.speed), " ".join(f"{100 * share:.0f}" for share in s.shares), brief(s.decoupling)] for s in curves]
     return table(header, lines)
 
 

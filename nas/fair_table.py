@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from textwrap import wrap
 
 import pandas as pd
 
 from nas.brief import brief_cuts, brief_heads, short_names
-from nas.comparable import COUNTS, LINE, RECIPE, SHARED, TIMED_BY, check_comparable, disagree, listed
+from nas.comparable import ADAPTED, COUNTS, LINE, RECIPE, SHARED, TIMED_BY, check_comparable, disagree, listed
 from nas.report import half_interval, table
 from spaces.component import Component
 from spaces.decoupling import UNCUT, Decoupling
@@ -22,13 +22,16 @@ class Line:
     """One method on one decoupling over n seeds.
 
     Errors are in percent, and a run that diverged counts as 100 % wrong. `interval` is half the width of the 95 %
-    interval (Student's t), None for one seed. Parameters, and MACs of one sample, are those of inference, and those of
-    training with its heads. Step seconds and the bound on pipeline speed-up are medians over the seeds, None where
-    nothing was measured or where rows were measured in ways that do not compare.
+    interval (Student's t), None for one seed. `grow`, `side` and `extends` are empty where there are none. Parameters, and
+    MACs of one sample, are those of inference, and those of training with its heads. Step seconds and the bound on pipeline
+    speed-up are medians over the seeds, None where nothing was measured or where rows were measured in ways that do not compare.
     """
 
     method: str
     checkpoint_units: bool
+    grow: str
+    side: str
+    extends: str
     num_blocks: int
     decoupling: str
     test_error: float
@@ -64,7 +67,8 @@ def fair_table(rows: pd.DataFrame) -> FairTable:
     recipe = rows.assign(label_smoothing=rows["method"].map(_label_smoothing))
     notes += [f"{column} is each line's own: {listed(recipe[column])}" for column in (*RECIPE, "label_smoothing")
               if disagree(recipe[column])]
-    shared = {column: max(rows[column]) for column in SHARED}  # some rows have empty epochs
+    alike = [column for column in ADAPTED if not disagree(rows[column])]
+    shared = {column: max(rows[column]) for column in (*SHARED, *alike)}  # some rows have empty epochs
     return FairTable(shared, tuple(sorted(lines, key=lambda line: (line.num_blocks, line.test_error))), tuple(notes))
 
 
@@ -80,7 +84,8 @@ def _line(rows: pd.DataFrame, *, timed: bool) -> Line:
     seconds, bound = (float(rows[column].median()) if timed and rows[column].notna().any() else None
                       for column in ("step_seconds", "pipeline_speedup_bound"))
     return Line(
-        method=first["method"], checkpoint_units=first["checkpoint_units"] == "True", num_blocks=counts["num_blocks"],
+        method=first["method"], checkpoint_units=first["checkpoint_units"] == "True",
+        **{column: first[column] for column in ADAPTED}, num_blocks=counts["num_blocks"],
         decoupling=first["decoupling"], test_error=float(errors.mean()), interval=half_interval(errors), n=len(rows),
         diverged=int((rows["status"] != "ok").sum()), params=counts["params"],
         train_params=counts["params"] + counts["head_params"], macs=counts["macs"],
@@ -96,14 +101,15 @@ def written(fair: FairTable) -> str:
     headings = [_heading(line.num_blocks, point) for line, point in zip(fair.lines, points, strict=True)]
     best = {headings[i]: i for i in reversed(range(len(points)))}
     order = sorted(range(len(points)), key=lambda i: (best[headings[i]], i))  # lines stand by K and error
-    top, rule, *rows = table(header, [_cells(fair.lines[i], points[i]) for i in order]).splitlines()
+    cells = [_cells(line, point, fair.shared) for line, point in zip(fair.lines, points, strict=True)]
+    top, rule, *rows = table(header, [cells[i] for i in order]).splitlines()
     costs = [top, rule]
     for place, row in zip(order, rows, strict=True):
         costs += [row] if headings[place] in costs else [headings[place], row]
     kept = "\u00a0"  # a space at which `wrap` breaks no line
     shared = ", ".join(f"{name}{kept}{value}" for name, value in fair.shared.items() if value)
     return "\n".join([*(line.replace(kept, " ") for line in wrap(shared, WIDTH, break_on_hyphens=False)), "",
-                      _against_num_blocks(fair.lines), "", *costs, "", *wrap(LEGEND, WIDTH), *(
+                      _against_num_blocks(fair), "", *costs, "", *wrap(LEGEND, WIDTH), *(
                           line for note in fair.notes for line in wrap(f"note: {note}", WIDTH, subsequent_indent="      "))])
 
 
@@ -117,9 +123,9 @@ def _heading(num_blocks: int, point: Decoupling) -> str:
     return f"K={num_blocks}, " + (f"{'cut' if num_blocks > 1 else 'exits'} after {brief_cuts(point)}" if point.cuts else UNCUT)
 
 
-def _cells(line: Line, point: Decoupling) -> list[str]:
+def _cells(line: Line, point: Decoupling, shared: Mapping[str, str]) -> list[str]:
     return [
-        _name(line), _error(line), str(line.n), f"{line.params / 1e3:,.1f}", f"{line.train_params / 1e3:,.1f}",
+        _name(line, shared), _error(line), str(line.n), f"{line.params / 1e3:,.1f}", f"{line.train_params / 1e3:,.1f}",
         f"{line.macs / 1e6:,.2f}", f"{line.train_macs / 1e6:,.2f}", f"{line.peak_activation_bytes / 2**20:.1f}",
         "" if line.step_seconds is None else f"{line.step_seconds:.4f}",
         "" if line.pipeline_speedup_bound is None else f"{line.pipeline_speedup_bound:.2f}",
@@ -131,12 +137,12 @@ def as_csv(fair: FairTable) -> str:
     return pd.DataFrame([{**asdict(line), **fair.shared} for line in fair.lines]).to_csv(index=False, lineterminator="\n")
 
 
-def _against_num_blocks(lines: Iterable[Line]) -> str:
+def _against_num_blocks(fair: FairTable) -> str:
     """Test errors in percent with half their 95 % interval, a row a method and a column a K; `/` between decouplings of one
     K, in the table's order, and of many the best and the worst."""
     errors: dict[str, dict[int, list[str]]] = {}
-    for line in lines:
-        errors.setdefault(_name(line), {}).setdefault(line.num_blocks, []).append(_error(line))
+    for line in fair.lines:
+        errors.setdefault(_name(line, fair.shared), {}).setdefault(line.num_blocks, []).append(_error(line))
     counts = sorted({count for row in errors.values() for count in row})
     return table(["test error %, ±95 %", *(f"K={count}" for count in counts), ""],
                  [[name, *(_cell(row.get(count, [])) for count in counts), ""] for name, row in errors.items()])
@@ -146,8 +152,10 @@ def _cell(errors: Sequence[str]) -> str:
     return " / ".join(errors) if len(errors) <= SIDE_BY_SIDE else f"{errors[0]} .. {errors[-1]} ({len(errors)} decouplings)"
 
 
-def _name(line: Line) -> str:
-    return line.method + (", checkpointed" if line.checkpoint_units else "")
+def _name(line: Line, shared: Mapping[str, str]) -> str:
+    """The method, and what tells the line from others of it; what all lines share stands above the table."""
+    own = [f"{name}={value}" for name in ADAPTED if name not in shared and (value := getattr(line, name))]
+    return ", ".join([line.method, *(["checkpointed"] if line.checkpoint_units else []), *own])
 
 
 def _error(line: Line) -> str:

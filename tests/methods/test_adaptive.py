@@ -144,7 +144,16 @@ def test_exits_that_give_no_logits_are_refused(case: str) -> None:
         adaptive(method, batch(method)[0], CONFIDENCES["margin"], 0.5)
 
 
-@pytest.mark.parametrize("threshold", [0.0, -1.0, 1.5, float("nan")])
+def test_at_infinity_all_stay_though_confidences_round_to_one() -> None:
+    method, x, exits = untrained("dgl")
+    hot = [1e-9] * len(exits)
+    assert (adaptive(method, x, CONFIDENCES["max_softmax"], 1.0, temperatures=hot).depths == 1).any()
+    answers = adaptive(method, x, CONFIDENCES["max_softmax"], float("inf"), temperatures=hot)
+    assert (answers.depths == len(exits)).all()
+    torch.testing.assert_close(answers.logits, exits[-1] / 1e-9)
+
+
+@pytest.mark.parametrize("threshold", [0.0, -1.0, 1.5, float("-inf"), float("nan")])
 def test_a_threshold_that_no_confidence_can_be_is_refused(threshold: float) -> None:
     method = build("dgl").eval()
     with pytest.raises(UserError, match="a threshold is a confidence above 0 and at most 1"):

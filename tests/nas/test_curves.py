@@ -1,5 +1,6 @@
 """Curves against a walk sample by sample; thresholds and choices are of the validation split alone."""
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -25,7 +26,7 @@ def answers(num_samples: int, seed: int, num_exits: int = 3) -> ExitAnswers:
 def test_a_point_is_each_sample_leaving_at_the_first_sure_exit(rule: str) -> None:
     validation, test = answers(60, 0), answers(50, 1)
     points = curve(rule, validation, test, COSTS)
-    assert 6 <= len(points) <= 9
+    assert 6 <= len(points) <= 10
     for point in points:
         for name, part in (("validation", validation), ("test", test)):
             wrong = macs = 0.0
@@ -46,8 +47,8 @@ def test_a_point_is_each_sample_leaving_at_the_first_sure_exit(rule: str) -> Non
 def test_thresholds_go_from_the_first_exit_that_may_to_the_whole_path(rule: str) -> None:
     sure = answers(200, 0).confidences(CONFIDENCES[rule])
     levels = thresholds(sure)
-    assert levels == sorted(set(levels)) and levels[0] > 0 and levels[-1] <= 1
-    assert (leaving(sure, levels[-1]) == 2).sum() >= 198
+    assert levels == sorted(set(levels)) and levels[0] > 0 and levels[-2] <= 1
+    assert (leaving(sure, levels[-2]) == 2).sum() >= 198 and (leaving(sure, levels[-1]) == 2).all()
     assert not leaving(sure, levels[0]).any() or rule == "agreement"
     macs = [point.validation_macs for point in curve(rule, answers(200, 0), answers(50, 1), COSTS)]
     assert macs == sorted(macs) and max(high - low for low, high in pairwise(macs)) < 100
@@ -75,8 +76,20 @@ def test_chosen_is_the_cheapest_as_good_as_every_exit(rule: str, seed: int) -> N
         assert chosen.validation_error == min(point.validation_error for point in points)
 
 
-def test_where_nobody_can_leave_early_there_is_no_curve() -> None:
+@pytest.mark.parametrize("rule", ["max_softmax", "margin", "entropy", "sigmoid"])
+def test_the_full_path_is_on_the_curve_where_confidences_round_to_one(rule: str) -> None:
+    """The first two exits are quite sure, and wrong: only the full path is right."""
+    y = torch.arange(4).repeat(5)
+    sure_and_wrong = 200.0 * F.one_hot((y + 1) % 4, 4)
+    both = ExitAnswers(torch.stack([sure_and_wrong, sure_and_wrong, F.one_hot(y, 4).float()]), y)
+    last = curve(rule, both, both, COSTS)[-1]
+    assert (last.threshold, last.validation_error, last.test_error, last.test_shares) == (math.inf, 0, 0, (0, 0, 1))
+    assert last.validation_macs == last.test_macs == 330 and last.chosen
+
+
+def test_one_exit_has_no_curve_and_where_nobody_can_leave_early_it_is_the_full_path() -> None:
     assert curves(answers(30, 0, 1), answers(30, 1, 1), COSTS[:1]) == []
-    two = [answers(30, seed, 2) for seed in (0, 1)]
-    assert {point.rule for point in curves(*two, COSTS[:2])} == set(CONFIDENCES) - {"agreement"}
-    assert all(len(point.test_shares) == 2 for point in curves(*two, COSTS[:2]))
+    two = curves(*(answers(30, seed, 2) for seed in (0, 1)), COSTS[:2])
+    assert {point.rule for point in two} == set(CONFIDENCES) and all(len(point.test_shares) == 2 for point in two)
+    (agreement,) = [point for point in two if point.rule == "agreement"]
+    assert agreement.test_shares == (0, 1) and agreement.chosen

@@ -295,6 +295,30 @@ def test_exits_of_a_run_that_was_cut_short_are_not_written_twice(problem: Proble
     assert len(exits.exits.rows()) == 3
 
 
+@pytest.mark.parametrize("method", ["dgl(label_smoothing=0.1)", "early_exit(label_smoothing=0.1,exit_weight=1.0)"])
+def test_a_run_of_before_there_were_curves_is_trained_for_them(problem: Problem, trainings: list[training.Trained],
+                                                               method: str) -> None:
+    problem = replace(problem, method=method)
+    exits = ExitLogs.of(problem.results, calibrated=False)
+    make(problem, exits=exits)(POINT)
+    rows = [{**row, "seconds": "", "timed_samples": ""} for row in exits.exits.rows()]
+    for path in (exits.exits.path, exits.curves.path):
+        path.unlink()
+    exits.exits.append_all(rows)
+    evaluator = make(problem, exits=exits)
+    assert evaluator.recorded(POINT) is None and evaluator(POINT) == make(problem, exits=exits)(POINT)
+    assert len(trainings) == 2 and len(evaluator.curve_rows(POINT)) > 10  # not a third time
+    assert evaluator.exit_rows(POINT) == rows and len(evaluator.log.rows()) == 1
+
+
+def test_one_exit_has_no_curve_and_a_run_that_diverged_no_exits_and_neither_is_repeated(problem: Problem) -> None:
+    diverging = replace(problem, settings=replace(problem.settings, lr=1e30))
+    for one in (replace(problem, method="backprop(label_smoothing=0.1)"), diverging):
+        evaluator = make(one, exits=ExitLogs.of(problem.results, calibrated=False))
+        evaluator(POINT)
+        assert evaluator.recorded(POINT) is not None and evaluator.curve_rows(POINT) == []
+
+
 def test_a_run_with_exits_is_another_than_one_without(problem: Problem) -> None:
     make(problem)(POINT)
     exits = ExitLogs.of(problem.results, calibrated=False)

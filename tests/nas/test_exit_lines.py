@@ -14,7 +14,8 @@ def row(method: str = "dgl", backbone: str = "lstm(depth=2)", decoupling: str = 
         num_blocks: int = 2, **others: object) -> dict[str, str]:
     cells = {"method": method, "backbone": backbone, "decoupling": decoupling, "task": TASK, "seed": seed, "lr": 0.1,
              "schedule": "cosine", "epochs": 3, "depth": depth, "num_blocks": num_blocks, "macs": 1000 * depth,
-             "seconds": 1e-3 * depth, "test_error": 0.4 / depth + 0.01 * seed, "commit": "abc", "time": f"{seed}{depth}"}
+             "seconds": 1e-3 * depth, "test_error": 0.4 / depth + 0.01 * seed,
+             "validation_error": 0.5, "commit": "abc", "time": f"{seed}{depth}"}
     return {name: str(cell) for name, cell in (cells | others).items()}
 
 
@@ -51,6 +52,33 @@ def test_networks_trained_alone_are_one_line_whatever_their_learning_rate() -> N
     assert line.static.macs == (100, 500, 900) and line.static.errors == pytest.approx((30, 20, 10))
     assert line.static.intervals == pytest.approx((0, 0, 0))
     assert [own.label for own in exit_lines(rows[:1], [], TASK)] == ["backprop uncut"]
+
+
+def test_of_networks_trained_alone_by_several_commands_the_best_on_validation_counts() -> None:
+    alone = {"method": "backprop", "decoupling": "uncut", "num_blocks": 1}
+    found = {(0, 0.1): (0.30, 0.4), (0, 0.5): (0.35, 0.2), (1, 0.1): (0.40, 0.1), (1, 0.5): (0.25, 0.5)}
+    rows = [row(**alone, seed=seed, lr=lr, validation_error=validation, test_error=test)
+            for (seed, lr), (validation, test) in found.items()]
+    for order in (rows, rows[::-1]):
+        (line,) = exit_lines(order, [], TASK)
+        assert line.static.errors == pytest.approx((45,))  # 0.4 and 0.5: two seeds, not four
+        assert line.static.intervals == pytest.approx((float(student_t.ppf(0.975, 1)) * 5,))
+
+
+def test_prefixes_with_other_heads_are_lines_of_their_own() -> None:
+    alone = {"method": "backprop", "decoupling": "uncut", "num_blocks": 1}
+    rows = [row(**alone, macs=100 * units, backbone=f"prefix(of='lstm(depth=4)',units={units},head={head})")
+            for head in ("linear", "mlp_sr") for units in (1, 2)]
+    whole = row(**alone, macs=900, backbone="lstm(depth=4)")
+    linear, other = exit_lines([*rows, whole], [], TASK)
+    assert (linear.label, other.label) == tuple(f"backprop, one network a depth, head={head}" for head in ("linear", "mlp_sr"))
+    assert (linear.static.macs, other.static.macs) == ((100, 200, 900), (100, 200))
+
+
+def test_a_seed_without_a_curve_leaves_no_mean_curve() -> None:
+    exits, own = [row(seed=seed) for seed in (0, 1)], [[point(seed, 100, 0.4), point(seed, 200, 0.2)] for seed in (0, 1)]
+    assert exit_lines(exits, own[0], TASK)[0].adaptive is None
+    assert exit_lines(exits, own[0] + own[1], TASK)[0].adaptive is not None
 
 
 def test_a_curve_is_the_mean_of_the_seeds_own_curves() -> None:

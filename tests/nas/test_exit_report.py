@@ -45,4 +45,6 @@ def test_adaptive_inference_is_compared_with_the_full_path_of_its_own_run() -> N
     assert entropy.std is None and entropy.speed == pytest.approx(1)
     line = curves_table([margin]).splitlines()[2].split()
     assert line == ["dgl", "margin", "25.00", "7.07", "2", "1,500", "75", "5.00", "75", "25", "3:linear"]
+    (untimed,) = summarise_curves(rows[:1], [row | {"seconds": ""} for row in EXITS])
+    assert untimed.speed is None and untimed.macs_share == pytest.approx(0.75) and "nan" not in curves_table([untimed])
     assert summarise_curves([], EXITS) == [] and summarise_exits([]) == []

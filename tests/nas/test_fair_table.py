@@ -197,6 +197,23 @@ def test_joint_exits_have_one_block_and_a_heading_of_their_own(path):
         assert lines[lines.index(heading) + 1].startswith(method)
 
 
+@pytest.mark.parametrize("column, value", [
+    ("grow", "frozen(starts=[0,0.5])"), ("side", "text(dim=[50,50],embedding=own)"), ("extends", "0123456789abcdef")])
+def test_grown_fed_and_extended_networks_stand_beside_the_others_and_are_named(path, column, value):
+    fair = fair_table(read_rows([path({}, {"seed": 1, "test_error": 0.2}, {column: value, "test_error": 0.3})]))
+    assert [(getattr(line, column), line.test_error, line.n) for line in fair.lines] == [("", 15, 2), (value, 30, 1)]
+    text = written(fair)
+    for part in text.split("K=2, cut after 8"):  # both tables
+        assert [line.split("  ")[0] for line in part.splitlines() if line.startswith("dgl")] == ["dgl", f"dgl, {column}={value}"]
+    assert [row[column] for row in csv.DictReader(io.StringIO(as_csv(fair)))] == ["", value]
+
+
+def test_what_all_lines_grow_by_is_said_once_above_the_table(path):
+    grow = {"grow": "frozen(starts=[0,0.5])"}
+    text = written(fair_table(read_rows([path(grow, grow | {"decoupling": "4:mlp_sr"})])))
+    assert text.count("frozen(starts=[0,0.5])") == 1 and "grow frozen" in text.partition("\n\n")[0]
+
+
 def test_a_seed_that_came_twice_is_refused_with_what_differs(path):
     file = path({"test_error": 0.1}, {"test_error": 0.2, "device": "GPU B"})
     said = refusal(file)
