@@ -12,7 +12,6 @@ from nas.brief import brief, short_names
 from nas.exit_report import numbers
 from nas.provenance import provenance
 from nas.report import half_interval
-from spaces.backbones import BACKBONES
 from spaces.component import Component
 
 RULE = "max_softmax"  # whose curve is drawn: the usual one, and one for all methods
@@ -21,6 +20,7 @@ SCORES = ("depth", "num_blocks", "units", "params", "macs", "path_macs", "second
           "rule", "threshold", "validation_macs", "test_macs", "test_seconds", "test_shares", "chosen")
 SOURCE = (*provenance(), "device", "threads", "command")
 CHOSEN = {"lr", "schedule"}  # on validation, for each network that is trained alone
+Identity = tuple[tuple[str, str], ...]  # settings, by name
 NOT_SETTINGS = {"seed", *SCORES, *SOURCE}  # the other columns tell lines apart, whatever settings there will be
 
 
@@ -52,10 +52,11 @@ def exit_lines(exit_rows: Iterable[Mapping[str, str]], curve_rows: Iterable[Mapp
     seed the one whose lr and schedule gave the lowest validation error.
     """
     exits, curves = ([row for row in rows if row["task"] == task] for rows in (exit_rows, curve_rows))
-    lines: dict[tuple[tuple[str, str], ...], list[Mapping[str, str]]] = {}
+    lines: dict[Identity, list[Mapping[str, str]]] = {}
     for row in exits:
         lines.setdefault(_identity(row), []).append(row)
-    of_curves: dict[tuple[tuple[str, str], ...], list[Mapping[str, str]]] = {}
+    _join_whole(lines)
+    of_curves: dict[Identity, list[Mapping[str, str]]] = {}
     for row in curves:
         if row["rule"] == RULE:
             of_curves.setdefault(_identity(row), []).append(row)
@@ -64,7 +65,7 @@ def exit_lines(exit_rows: Iterable[Mapping[str, str]], curve_rows: Iterable[Mapp
             for label, (key, own) in zip(labels, lines.items(), strict=True)]
 
 
-def _identity(row: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+def _identity(row: Mapping[str, str]) -> Identity:
     """The settings that all rows of a line share."""
     own = {name: cell for name, cell in row.items() if name not in NOT_SETTINGS and cell}
     if int(row["num_blocks"]) == 1:
@@ -73,13 +74,22 @@ def _identity(row: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def _family(backbone: str) -> dict[str, str]:
-    """What a backbone is the first units of, and the head on them; itself where it is whole, with the head that a prefix has
-    by default, which is like the classifier of most."""
+    """What a backbone is the first units of, and the head on them; itself where it is whole."""
     component = Component.parse(backbone)
     if component.name != "prefix":
-        return {"backbone": backbone, "head": str(BACKBONES.parameters("prefix")["head"].default)}
+        return {"backbone": backbone}
     settings = dict(component.settings)
     return {"backbone": str(settings["of"]), "head": str(settings["head"])}
+
+
+def _join_whole(lines: dict[Identity, list[Mapping[str, str]]]) -> None:
+    """The whole network is the deepest of its prefixes, whatever head they have."""
+    for key in list(lines):
+        of_prefixes = [other for other in lines if other != key and tuple(cell for cell in other if cell[0] != "head") == key]
+        if of_prefixes:
+            whole = lines.pop(key)
+            for other in of_prefixes:
+                lines[other] += whole
 
 
 def _labels(keys: Sequence[Mapping[str, str]], backbones: Sequence[int]) -> list[str]:

@@ -216,5 +216,5 @@ def test_settings_that_do_not_hold(settings: str, says: str) -> None:
 
 
 def test_man_does_not_go_around_a_method_without_heads() -> None:
-    with pytest.raises(UserError, match="a method with heads"):
+    with pytest.raises(UserError, match="a method with such heads"):
         METHODS.build("man(base=al)", SPACE.build(Decoupling()))
