@@ -72,7 +72,7 @@ def test_prefixes_with_other_heads_are_lines_of_their_own() -> None:
     whole = row(**alone, macs=900, backbone="lstm(depth=4)")
     linear, other = exit_lines([*rows, whole], [], TASK)
     assert (linear.label, other.label) == tuple(f"backprop, one network a depth, head={head}" for head in ("linear", "mlp_sr"))
-    assert (linear.static.macs, other.static.macs) == ((100, 200, 900), (100, 200, 900))  # the whole network is the deepest of both
+    assert (linear.static.macs, other.static.macs) == ((100, 200, 900), (100, 200, 900))
 
 
 def test_a_seed_without_a_curve_leaves_no_mean_curve() -> None:
