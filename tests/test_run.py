@@ -21,6 +21,7 @@ from PIL import Image
 
 import run
 from methods.confidence import CONFIDENCES
+from methods.sides import SIDES
 from methods.table import METHODS
 from nas.evaluators import EVALUATORS
 from nas.problem import Found
@@ -36,8 +37,8 @@ ROOT = Path(run.__file__).resolve().parent
 TINY = ("--space", "small(width=0.25)", "--iterations", "2", "--batch-size", "32")
 SEARCH = ("search", *TINY, "--strategy", "random(trials=2)")
 EVALUATE = ("evaluate", *TINY, "--decoupling", "even(2)", "--seeds", "2")
-TABLES = {"backbones": BACKBONES, "heads": HEADS, "splits": SPLITS, "methods": METHODS, "strategies": STRATEGIES,
-          "evaluators": EVALUATORS, "tasks": TASKS, "confidence rules": CONFIDENCES}
+TABLES = {"backbones": BACKBONES, "heads": HEADS, "splits": SPLITS, "methods": METHODS, "side inputs": SIDES,
+          "strategies": STRATEGIES, "evaluators": EVALUATORS, "tasks": TASKS, "confidence rules": CONFIDENCES}
 
 
 @pytest.fixture(autouse=True)
