@@ -74,7 +74,7 @@ def check(run: TrainedRun, new: Problem, decoupling: str, stay: int, monkeypatch
 
     monkeypatch.setattr(evaluate, "train", watch)
     row = make(new).run(read_decoupling(decoupling, new.space, "linear"))
-    assert (row["status"], row["extends"], row["side"]) == ("ok", "abc", new.side)
+    assert (row["status"], row["extends"], row["side"]) == ("ok", run.name, new.side)
     (before, trained), = watched
     old: Any = run.build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     method: Any = trained.method.eval()
