@@ -368,13 +368,13 @@ def test_a_limit_on_classes_makes_other_rows_and_leaves_those_that_are_there(suc
     assert "--class-batches" in refused("profile", "--class-batches", "classes(3)")
 
 
-def test_a_grown_network_is_a_row_of_its_own_and_one_without_delay_is_joint_training(succeed):
+def test_a_grown_network_is_a_row_of_its_own_and_growing_without_delay_is_refused(succeed, refused):
     grown = lambda *flags: json.loads(succeed(*EVALUATE, "--methods", "dgl", *flags, "--json"))["rows"]  # noqa: E731
-    joint, delayed, at_once = grown(), grown("--grow", "frozen"), grown("--grow", "training(starts=[0,0])")
-    assert [row["grow"] for row in (joint[0], delayed[0], at_once[0])] == ["", "frozen", "training(starts=[0.0,0.0])"]
-    assert [row["validation_loss"] for row in joint] == [row["validation_loss"] for row in at_once]
+    joint, delayed = grown(), grown("--grow", "frozen")
+    assert [row["grow"] for row in (joint[0], delayed[0])] == ["", "frozen"]
     assert [row["validation_loss"] for row in joint] != [row["validation_loss"] for row in delayed]
-    assert grown() == joint and len(rows()) == 6
+    assert "train all the time" in refused(*EVALUATE, "--methods", "dgl", "--grow", "training(starts=[0,0])")
+    assert grown() == joint and len(rows()) == 4
 
 
 def test_a_run_that_is_kept_is_extended_and_its_exits_stay(succeed, refused):

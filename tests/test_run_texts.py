@@ -93,8 +93,8 @@ def test_side_inputs_from_profile_to_exits(capsys):
     assert list(own) == [embedding + (4 + 1) * width] * 2 and words > embedding
     assert profiled["params"] == runs["params"][1]
     assert call(capsys, *arguments, *split)[0] == 0 and len(pd.read_csv("results/evaluate.csv")) == 4
-    code, _, err = call(capsys, "compare", "results/evaluate.csv")
-    assert code == 2 and "rows of one table agree in side" in err
+    code, out, _ = call(capsys, "compare", "results/evaluate.csv")  # with and without are lines of one table
+    assert code == 0 and len([line for line in out.splitlines() if line.startswith(("al", "dgl")) and "dim=[2,3]" in line]) >= 2
 
 
 @pytest.mark.parametrize(("options", "says"), [
@@ -121,7 +121,7 @@ def test_columns_of_the_table_reach_a_block(capsys):
     arguments = ("evaluate", *SPACE[:2], "--task", "texts('.',features=[size])", *TRAINING, "--methods", "dgl", "--seeds", "1",
                  "--decoupling", "2:linear", "--exits")
     code, _, err = call(capsys, *arguments)
-    assert code == 2 and "take --side 'features(block=1)'" in err
+    assert code == 2 and "take evaluate --side 'features(block=1)'" in err
     assert call(capsys, *arguments, "--side", "features")[0] == 0
     errors = pd.read_csv("results/exits.csv")["test_error"]
     assert errors[0] == 0.5 and errors[1] == 0
