@@ -32,6 +32,7 @@ from nas.exit_logs import ExitLogs
 from nas.exit_report import curves_table, exits_table, summarise_curves, summarise_exits
 from nas.fair_table import as_csv, fair_table, written
 from nas.new_inputs import new_inputs
+from nas.notice import shown_notices
 from nas.objectives import OBJECTIVES, checked_objectives
 from nas.plots import exit_plot, pareto_plot
 from nas.predict import predict, predictions_csv
@@ -257,6 +258,11 @@ def settings_of(options: argparse.Namespace) -> dict[str, Any]:
 
 def main(argv: list[str]) -> int:
     """Run one command; the exit code."""
+    with shown_notices():
+        return _run(argv)
+
+
+def _run(argv: list[str]) -> int:
     try:
         options = parse(argv)
         if getattr(options, "print_config", False):

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from nas.notice import notice
 from spaces.errors import UserError
 
 Cell = str | int | float | bool | None
@@ -23,12 +24,15 @@ _PATH_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEX
 class ResultsLog:
     """Rows of text cells under one header; the header holds the columns in the order in which they first came.
 
-    A record is complete once its newline is on disk, and `append` returns only then. A line without one is a torn
-    append: readers ignore it and the next append cuts it off. Cells are written raw: `repr` of a float, nothing for
-    None; a line break inside a cell becomes a space, so that one line is one record.
+    Cells are written raw: `repr` of a float, nothing for None; a line break inside a cell becomes a space, so that one
+    line is one record. Before an append, `.NAME.lock` beside the file is told what will be written and where (`_announce`).
+    So a last line without a line break is known for what it is: the beginning of an append that was cut short, which
+    readers ignore and the next append cuts off, or a whole record that an editor left so. Empty lines at the end, as
+    spreadsheets leave them, are none.
 
-    Every method raises UserError when the path cannot be used or the file is not such a CSV. Reading takes no lock;
-    writers take turns on `.NAME.lock` beside the file, which outlives the file's replacement. POSIX only.
+    Every method raises UserError when the path cannot be used or the file is not such a CSV. Writers take turns on the
+    lock file, which outlives the file's replacement; readers wait for them only where the last line is not complete. POSIX
+    only.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,14 +49,16 @@ class ResultsLog:
     def append_all(self, rows: Sequence[Mapping[str, Cell]]) -> None:
         """`append` for several rows that come together: in one write, all of them or none."""
         cells = [{_written(column): _written(value) for column, value in row.items()} for row in rows]
-        with self._usable(), self._locked():
-            self._refresh()
+        with self._usable(), self._locked() as lock:
+            self._refresh(lock)
+            if self._rest.strip(b",\r\n"):
+                notice(f"{self.path}: the last {len(self._rest)} bytes, of an append that was cut short, are cut off")
             old = self._lines[0] if self._lines else []
             header = list(dict.fromkeys([*old, *(column for row in cells for column in row)]))
             self._check_header(header)
             records = [[row.get(column, "") for column in header] for row in cells]
             if header == old:
-                self._extend(records)
+                self._extend(records, lock)
             else:
                 lines = [line + [""] * (len(header) - len(old)) for line in self._lines[1:]]
                 self._replace([header, *lines, *records])
@@ -90,10 +96,11 @@ class ResultsLog:
     def _forget(self) -> None:
         self._stamp: tuple[int, int, int] | None = None
         self._data = b""  # the complete lines that were parsed,
-        self._lines: list[list[str]] = []  # their cells, the header first,
+        self._rest = b""  # what came behind them,
+        self._lines: list[list[str]] = []  # the cells of the lines, the header first,
         self._indexes: dict[tuple[str, ...], tuple[dict[tuple[str, ...], int], int]] = {}  # and what find() looked up
 
-    def _refresh(self) -> None:
+    def _refresh(self, lock: int | None = None) -> None:
         """Parse what is new in the file; all of it if it does not go on from what was read before."""
         try:
             with open(self.path, "rb") as file:
@@ -104,21 +111,36 @@ class ResultsLog:
                 data = file.read()
         except FileNotFoundError:
             return self._forget()
-        complete = data[: data.rfind(b"\n") + 1]
-        if data and not complete:  # the header is never torn, since _replace writes it
-            raise self._damaged(1, "the header does not end with a line break")
-        if not complete.startswith(self._data):
+        if data and not data.endswith(b"\n") and lock is None:  # unless someone is just writing, what is it?
+            with self._undisturbed() as lock:
+                return self._refresh(lock)
+        whole = self._whole(data, lock)
+        if not whole.startswith(self._data):
             self._forget()
-        self._lines += self._parse(complete[len(self._data) :])
-        self._data = complete
-        self._stamp = stamp if len(complete) == len(data) else None  # a torn line may yet become one of equal size
+        self._lines += self._parse(whole[len(self._data) :])
+        self._data, self._rest = whole, data[len(whole) :]
+        self._stamp = stamp if len(whole) == len(data) else None  # a torn line may yet become one of equal size
+
+    def _whole(self, data: bytes, lock: int | None) -> bytes:
+        """The complete lines of `data`, each with a line break."""
+        start, announced = _announced(lock)
+        written = data[start:]
+        if not data.endswith(b"\n") and len(written) < len(announced) - 1 and announced.startswith(written):
+            data = data[:start]  # what is appended together is there together
+        end = data.rfind(b"\n") + 1
+        if data and not end:  # the header is never torn, since _replace writes it
+            raise self._damaged(1, "the header does not end with a line break")
+        if _is_record(data[end:], data[: data.find(b"\n")]):
+            return data + b"\n"
+        content = len(data[:end].rstrip(b",\r\n"))
+        return data[: data.index(b"\n", content) + 1] if content else data[:end]
 
     def _parse(self, text: bytes) -> list[list[str]]:
         """The cells of the lines that follow `self._lines`, each line checked against the header."""
         lines: list[list[str]] = []
         for number, line in enumerate(text.split(b"\n")[:-1], start=len(self._lines) + 1):
             try:
-                (cells,) = csv.reader([line.decode("utf-8-sig" if number == 1 else "utf-8")], strict=True)
+                cells = _cells(line, first=number == 1)
             except (UnicodeDecodeError, csv.Error) as error:
                 raise self._damaged(number, str(error)) from None
             header = (self._lines or lines or [cells])[0]
@@ -130,6 +152,9 @@ class ResultsLog:
         return lines
 
     def _check_header(self, header: Sequence[str]) -> None:
+        if len(header) == 1 and re.search(r"\w[;\t]\w", header[0]):
+            raise self._damaged(1, "cells stand between commas, but semicolons or tabs came, as spreadsheets in some languages "
+                                   "write them; save the file as CSV with commas")
         if not header:
             raise self._damaged(1, "a header names at least one column, but none came")
         for column in header:
@@ -154,27 +179,35 @@ class ResultsLog:
             ) from None
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[int]:
+        """The lock file, held."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(self._sibling("lock"), os.O_RDWR | os.O_CREAT, 0o666)
+        with _holding(os.open(self._sibling("lock"), os.O_RDWR | os.O_CREAT, 0o666), fcntl.LOCK_EX) as lock:
+            self._sibling("tmp").unlink(missing_ok=True)  # of a killed replacement
+            yield lock
+
+    @contextmanager
+    def _undisturbed(self) -> Iterator[int | None]:
+        """The lock file while no one writes; None where there is none that may be read, and so no one who writes."""
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-        finally:
-            fcntl.flock(lock, fcntl.LOCK_UN)  # closing is not enough if a child process inherited the descriptor
-            os.close(lock)
+            file = os.open(self._sibling("lock"), os.O_RDONLY)
+        except (FileNotFoundError, PermissionError):
+            file = os.open(os.devnull, os.O_RDONLY)
+        with _holding(file, fcntl.LOCK_SH) as lock:
+            yield lock
 
     def _sibling(self, suffix: str) -> Path:
         return self.path.with_name(f".{self.path.name}.{suffix}")
 
-    def _extend(self, records: Sequence[Sequence[str]]) -> None:
-        end = len(self._data)
+    def _extend(self, records: Sequence[Sequence[str]], lock: int) -> None:
         file = os.open(self.path, os.O_WRONLY | os.O_APPEND)
         try:
-            if os.fstat(file).st_size > end:  # a torn line
-                os.ftruncate(file, end)
+            end = min(os.fstat(file).st_size, len(self._data))
+            text = b"\n" * (len(self._data) - end) + _text(records)
+            os.ftruncate(file, end)
+            _announce(lock, end, text)
             try:
-                _write(file, records)
+                _write(file, text)
             except BaseException:
                 os.ftruncate(file, end)
                 raise
@@ -186,7 +219,7 @@ class ResultsLog:
         temporary = self._sibling("tmp")
         file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         try:
-            _write(file, lines)
+            _write(file, _text(lines))
             if self.path.exists():
                 os.fchmod(file, self.path.stat().st_mode & 0o777)
             os.replace(temporary, self.path)
@@ -213,11 +246,59 @@ def _written(value: object) -> str:
     return cell
 
 
-def _write(file: int, lines: Sequence[Sequence[str]]) -> None:
-    """Write the lines in one piece and wait for the disk; the rest of a short write follows, or raises why not."""
+def _cells(line: bytes, *, first: bool = False) -> list[str]:
+    """Of one line; the first may begin with a byte order mark."""
+    (cells,) = csv.reader([line.decode("utf-8-sig" if first else "utf-8")], strict=True)
+    return cells
+
+
+def _is_record(line: bytes, header: bytes) -> bool:
+    """Whether the line has a cell for each of the header's, all of them whole; of a single cell nobody can tell."""
+    try:
+        cells = _cells(line)
+        return len(cells) > 1 and any(cells) and len(cells) == len(_cells(header, first=True))
+    except (UnicodeDecodeError, csv.Error, ValueError):
+        return False
+
+
+def _text(lines: Sequence[Sequence[str]]) -> bytes:
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(lines)
-    left = text.getvalue().encode("utf-8")
-    while left:
-        left = left[os.write(file, left) :]
+    return text.getvalue().encode("utf-8")
+
+
+def _write(file: int, text: bytes) -> None:
+    """Write in one piece and wait for the disk; the rest of a short write follows, or raises why not."""
+    while text:
+        text = text[os.write(file, text) :]
     os.fsync(file)
+
+
+@contextmanager
+def _holding(lock: int, how: int) -> Iterator[int]:
+    """With flock's lock on the open file, which is closed at the end."""
+    try:
+        fcntl.flock(lock, how)
+        yield lock
+    finally:
+        fcntl.flock(lock, fcntl.LOCK_UN)  # closing is not enough if a child process inherited the descriptor
+        os.close(lock)
+
+
+def _announce(lock: int, start: int, text: bytes) -> None:
+    """Note in the lock file that `text` will be appended at byte `start`. This need not wait for the disk: it outlives the
+    process, and that is what may be killed in the middle of a write."""
+    os.ftruncate(lock, 0)
+    left, place = b"%d\n" % start + text, 0
+    while left:
+        written = os.pwrite(lock, left, place)
+        left, place = left[written:], place + written
+
+
+def _announced(lock: int | None) -> tuple[int, bytes]:
+    """What `_announce` noted last; nothing at byte 0 where it never did."""
+    if lock is None:
+        return 0, b""
+    content = os.pread(lock, os.fstat(lock).st_size, 0)
+    start, line_break, text = content.partition(b"\n")
+    return (int(start), text) if line_break and start.isdigit() else (0, b"")

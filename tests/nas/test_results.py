@@ -160,22 +160,81 @@ def test_an_edit_by_hand_is_seen(log: ResultsLog) -> None:
     assert [row["a"] for row in log.rows()] == ["1", "5", "3", "6"]
 
 
-def test_a_line_torn_at_any_byte_is_cut_and_nothing_else(log: ResultsLog) -> None:
+def test_a_line_torn_at_any_byte_is_cut_and_nothing_else(log: ResultsLog, caplog: pytest.LogCaptureFixture) -> None:
     log.append({"name": "first", "text": 'quo"te, ü', "value": 0.5})
-    base = log.path.read_bytes()
+    base, old = log.path.read_bytes(), read(log.path)
     log.append({"name": "tórn", "text": 'a "quoted", c€ll', "value": 0.1234})
     record = log.path.read_bytes()[len(base) :]
-    old = read(log.path)[:1]
+    new = read(log.path)[1:]
     for cut in range(len(record)):
-        log.path.write_bytes(base + record[:cut])
-        assert log.rows() == ResultsLog(log.path).rows() == old
-        assert log.find({"name": "tórn"}) is None
+        log.path.write_bytes(base)
+        log.append({"name": "tórn", "text": 'a "quoted", c€ll', "value": 0.1234})
+        os.truncate(log.path, len(base) + cut)  # as a killed process leaves it
+        whole = cut == len(record) - 1  # but for its line break, as an editor leaves it
+        there = old + new if whole else old
+        assert log.rows() == ResultsLog(log.path).rows() == there
+        assert log.find({"name": "tórn"}) == (new[0] if whole else None)
+        caplog.clear()
         log.append({"name": "n" * cut, "text": None, "value": 1})  # also of the torn line's own length
-        assert log.path.read_bytes() == base + b"n" * cut + b",,1\n"
-        assert len(log.rows()) == 2
-    log.path.write_bytes(base + record[:9])
+        kept = base + record if whole else base
+        assert log.path.read_bytes() == kept + b"n" * cut + b",,1\n"
+        assert len(log.rows()) == len(there) + 1
+        assert [f"the last {cut} bytes" in text for text in caplog.messages] == ([] if whole or not cut else [True])
+    log.path.write_bytes(base)
+    log.append({"name": "torn", "text": "", "value": 12})
+    os.truncate(log.path, len(base) + 7)  # "torn,,1"
     log.append({"new": 1})
     assert log.rows() == [old[0] | {"new": ""}, {"name": "", "text": "", "value": "", "new": "1"}]
+
+
+def test_rows_that_were_appended_together_are_torn_together(log: ResultsLog) -> None:
+    log.append({"a": 0, "b": 0})
+    base = log.path.read_bytes()
+    log.append_all([{"a": number, "b": "x"} for number in range(10, 13)])
+    whole = log.path.read_bytes()
+    for size in range(len(base), len(whole)):
+        if whole[size - 1 : size] != b"\n":
+            log.path.write_bytes(whole[:size])
+            assert len(ResultsLog(log.path).rows()) == (4 if size == len(whole) - 1 else 1)
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\n\n", "\r\n\r\n", "\n,\n,,\n", "\n,,"])
+@pytest.mark.parametrize("breaks", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("lines", [["a,b,c", "1,x,", '2,"y,""z""",0.5'], ['"a","b","c"', '"1","x",""', '"2","y,""z""","0.5"']])
+def test_what_editors_and_spreadsheets_leave_at_the_end_loses_no_row(log: ResultsLog, lines: list[str], mark: str, breaks: str,
+                                                                      end: str, caplog: pytest.LogCaptureFixture) -> None:
+    log.path.write_bytes((mark + breaks.join(lines) + end).encode())
+    wanted = [{"a": "1", "b": "x", "c": ""}, {"a": "2", "b": 'y,"z"', "c": "0.5"}]
+    assert log.rows() == wanted and ResultsLog(log.path).find({"a": 2}) == wanted[1]
+    ResultsLog(log.path).append({"a": 3})
+    log.append({"a": 4})
+    assert log.rows() == ResultsLog(log.path).rows() == [*wanted, *({"a": str(a), "b": "", "c": ""} for a in (3, 4))]
+    assert not caplog.messages and log.path.read_bytes().endswith(b"3,,\n4,,\n")
+    log.append({"d": 5})
+    assert [row["a"] for row in read(log.path)] == ["1", "2", "3", "4", ""]
+
+
+def test_a_last_line_that_goes_on_is_read_again(log: ResultsLog) -> None:
+    log.path.write_bytes(b"a,b\n1,2")
+    assert log.rows() == [{"a": "1", "b": "2"}]
+    log.path.write_bytes(b"a,b\n1,23\n4,5")
+    assert [row["b"] for row in log.rows()] == ["23", "5"]
+
+
+def test_a_reader_without_the_right_to_the_lock_file_reads(log: ResultsLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.open
+
+    def refused(path: str, flags: int, *more: int) -> int:
+        if str(path).endswith(".lock"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path, flags, *more)
+
+    log.append({"a": 1, "b": 2})
+    log.path.write_bytes(log.path.read_bytes() + b"3,4")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refused)
+        assert len(log.rows()) == 2
 
 
 def test_a_torn_line_and_a_row_of_its_length_are_told_apart(log: ResultsLog) -> None:
@@ -360,6 +419,8 @@ def test_a_failed_fsync_takes_the_row_back(log: ResultsLog, monkeypatch: pytest.
         (b'a,b\n1,"2\n3,4\n', 2),  # a quote that is not closed
         (b'a,b\n1,"2"x\n', 2),
         (b"not a log", 1),
+        (b"a;b\n1;2\n", 1),
+        (b"\xef\xbb\xbfa\tb\r\n1\t2\r\n", 1),
     ],
 )
 def test_a_damaged_file_is_named_with_its_line_and_left_alone(log: ResultsLog, data: bytes, line: int) -> None:

@@ -1,0 +1,27 @@
+"""What a person should know while a command runs on. `run.py` shows it, a line each, on stderr; a library keeps quiet."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_LOGGER = logging.getLogger("nas")
+_LOGGER.addHandler(logging.NullHandler())
+
+
+def notice(text: str) -> None:
+    """One line."""
+    _LOGGER.warning("%s", text)
+
+
+@contextmanager
+def shown_notices() -> Iterator[None]:
+    """Notices go to stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    _LOGGER.addHandler(handler)
+    try:
+        yield
+    finally:
+        _LOGGER.removeHandler(handler)
