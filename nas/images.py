@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from methods.class_limit import ClassLimit
 from nas.augmentation import EVAL_ZOOM, NONE, Augmentation, cut_out, normalised, row_constants, windows
 from nas.class_limited import ClassLimited
+from nas.digest import digest
 from nas.features import FeatureScale, beside
 from nas.results import Cell
 from nas.split import Batch, Samples, num_batches, random_share
@@ -37,6 +39,7 @@ class Images:
     augmentation: Augmentation = NONE
     classes: tuple[str, ...] | None = None  # their names, where they have any
     feature_scale: FeatureScale | None = None  # of the features, where there are any
+    whole: str | None = None  # the digest of the data that this is a share of
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -46,11 +49,19 @@ class Images:
 
     def test(self) -> Samples:
         """Read the test split, onto the device of the others; an unreadable one is a UserError."""
-        return self.read_test().to(self.train.device)
+        test = self.read_test()
+        vars(self)["test_digest"] = test.digest
+        return test.to(self.train.device)
+
+    @cached_property
+    def test_digest(self) -> str:
+        """Of the test split, which is read for it unless it was read before."""
+        return self.test().digest
 
     def scaled(self, share: float) -> Images:
         """For a trial: a random `share` of training and validation; the test split, mean and std stay those of the whole."""
-        return replace(self, train=random_share(self.train, share), validation=random_share(self.validation, share))
+        return replace(self, train=random_share(self.train, share), validation=random_share(self.validation, share),
+                       whole=self.digest)
 
     def to(self, device: torch.device) -> Images:
         return replace(self, train=self.train.to(device), validation=self.validation.to(device))
@@ -71,8 +82,14 @@ class Images:
 
     @property
     def content(self) -> dict[str, Cell]:
-        """Of images nothing is taken down."""
-        return {}
+        """A digest of the images and labels for training and validation."""
+        return {"data_digest": self.digest}
+
+    @cached_property
+    def digest(self) -> str:
+        """Of the whole also in a trial, whose mean and std are those of the whole."""
+        scale = () if self.feature_scale is None else (self.feature_scale.mean.float(), self.feature_scale.std.float())
+        return self.whole or digest(self.train.digest, self.validation.digest, self.classes, *scale)
 
     @property
     def notes(self) -> tuple[str, ...]:

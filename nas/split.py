@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, Self, TypeVar
 
 import numpy as np
 import torch
 
+from nas.digest import digest
 from spaces.errors import UserError
 
 Draw = tuple[int, ...]  # what the random numbers of a batch are seeded by
@@ -37,6 +39,10 @@ class Samples(Protocol):
     @property
     def ahead(self) -> int:
         """How many batches should be requested before they are needed."""
+
+    @property
+    def digest(self) -> str:
+        """A name for exactly these samples, wherever they lie."""
 
     def __len__(self) -> int: ...
 
@@ -72,6 +78,11 @@ class Split:
     @property
     def device(self) -> torch.device:
         return self.images.device
+
+    @cached_property
+    def digest(self) -> str:
+        """Of pixels, labels and features."""
+        return digest(self.images, self.labels, self.features)
 
     def to(self, device: torch.device) -> Split:
         return Split(self.images.to(device), self.labels.to(device), None if self.features is None else self.features.to(device))

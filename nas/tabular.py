@@ -24,16 +24,20 @@ class Tabular:
 
     The table is an evaluate.csv with a row for each decoupling and seed, as benchmarks/ground_truth.py makes it. Its
     rows count where they agree with the problem in all but the seed, the share of validation images included: another
-    share is another score. With seeds="one" a search sees the trainings of one of the table's seeds, the one at the
-    search's seed modulo their number, and so a score as noisy as in real life; with "mean" error and loss are means
-    over the seeds of a decoupling. A file without rows that agree is a UserError, as is asking for a decoupling that
-    the table lacks.
+    share is another score. Rows of before there were digests of the data count too, and `notes` says so. With
+    seeds="one" a search sees the trainings of one of the table's seeds, the one at the search's seed modulo their
+    number, and so a score as noisy as in real life; with "mean" error and loss are means over the seeds of a
+    decoupling. A file without rows that agree is a UserError, as is asking for a decoupling that the table lacks.
     """
 
     def __init__(self, problem: Problem, path: Path, *, seeds: Seeds = "one") -> None:
         self.problem, self.log = problem, ResultsLog(path)
         self.adapt = adapter(problem.method)  # reading the method's settings each time would take most of an answer
         self.rows = _agreeing(self.log, problem)
+        undigested = sum(not row.get("data_digest") for row in self.rows)
+        self.notes = () if not undigested else (
+            f"{undigested} rows of {self.log.path} are of an older version without a digest of their data; only their task says "
+            "that the data is this one",)
         points: dict[str, dict[int, Row]] = {}
         for row in self.rows:
             points.setdefault(row["decoupling"], {}).setdefault(int(row["seed"]), row)
@@ -66,7 +70,8 @@ def _agreeing(log: ResultsLog, problem: Problem) -> list[Row]:
                         f"makes one")
     key = problem.key(Decoupling((), ()))
     wanted = {name: "" if value is None else str(value) for name, value in key.items() if name not in ("decoupling", "seed")}
-    differing = [[name for name in wanted if row.get(name, "") != wanted[name]] for row in rows]
+    differing = [[name for name in wanted if row.get(name, "") != wanted[name] and (name != "data_digest" or row.get(name))]
+                 for row in rows]
     nearest = min(range(len(rows)), key=lambda i: len(differing[i]))
     if differing[nearest]:
         raise UserError(f"the table {log.path} was made with {_written(rows[nearest], differing[nearest])}, but "

@@ -12,7 +12,9 @@ from methods.class_limit import ClassLimit
 from nas.results import Cell
 from spaces.network import PixelScale
 
-Part = Any  # one part of a task's samples, such as its validation split, in the task's own form; it has a length
+# One part of a task's samples, such as its validation split, in the task's own form: it has a length, and as `digest` a name
+# for exactly its samples.
+Part = Any
 # x (N, *input_shape), or (N, T) token ids, or a WithFeatures of one; y int64 (N,)
 Batch = tuple[torch.Tensor, torch.Tensor]
 
@@ -57,7 +59,14 @@ class TaskData(Protocol):
 
     @property
     def content(self) -> dict[str, Cell]:
-        """What was in files that the task's settings only name, as digests; a part of what makes two evaluations the same."""
+        """What the settings only name, as digests; a part of what makes two evaluations the same.
+
+        `data_digest` is of all that training and validation are made of, also where only a share of it was taken.
+        """
+
+    @property
+    def test_digest(self) -> str:
+        """Of the test split, which is read for it unless it was read before."""
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
+from nas.digest import digest
 from nas.features import beside
 from nas.task_data import Batch
 from spaces.tokens import PADDING
@@ -48,6 +50,11 @@ class TextSplit:
     @property
     def device(self) -> torch.device:
         return self.tokens.device
+
+    @cached_property
+    def digest(self) -> str:
+        """Of the tokens' ids, labels and features."""
+        return digest(self.tokens, self.starts, self.lengths, self.labels, self.features)
 
     def to(self, device: torch.device) -> TextSplit:
         features = None if self.features is None else self.features.to(device)

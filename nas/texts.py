@@ -14,6 +14,7 @@ import torch
 
 from methods.class_limit import ClassLimit
 from nas.class_limited import ClassLimited
+from nas.digest import digest
 from nas.features import FeatureScale
 from nas.results import Cell
 from nas.split import num_batches, random_share
@@ -43,6 +44,7 @@ class Texts:
     coverage: Coverage | None = None
     classes: tuple[str, ...] | None = None  # the labels as the files have them
     feature_scale: FeatureScale | None = None  # of the features, where there are any
+    whole: str | None = None  # the digest of the data that this is a share of
 
     @property
     def input_shape(self) -> TextShape:
@@ -60,20 +62,35 @@ class Texts:
 
     def test(self) -> TextSplit:
         """Read the test split, onto the device of the others; an unreadable one is a UserError."""
-        return self.read_test().to(self.train.device)
+        test = self.read_test()
+        vars(self)["test_digest"] = test.digest
+        return test.to(self.train.device)
+
+    @cached_property
+    def test_digest(self) -> str:
+        """Of the test split, which is read for it unless it was read before."""
+        return self.test().digest
 
     def scaled(self, share: float) -> Texts:
         """For a trial: a random `share` of training and validation; the test split and the vocabulary stay those of the whole."""
-        return replace(self, train=random_share(self.train, share), validation=random_share(self.validation, share))
+        return replace(self, train=random_share(self.train, share), validation=random_share(self.validation, share),
+                       whole=self.digest)
 
     def to(self, device: torch.device) -> Texts:
         return replace(self, train=self.train.to(device), validation=self.validation.to(device))
 
     @cached_property
     def content(self) -> dict[str, Cell]:
-        """The file that `facts` writes the vocabulary to, named after its content, and a digest of the vectors."""
+        """A digest of the texts and labels for training and validation, the file that `facts` writes the vocabulary to, named
+        after its content, and a digest of the vectors."""
         vectors = None if self.vectors is None else sha256(self.vectors.numpy().tobytes()).hexdigest()[:16]
-        return {"vocabulary": f"vocabulary_{self.vocabulary.digest}.txt", "vectors": vectors}
+        return {"data_digest": self.digest, "vocabulary": f"vocabulary_{self.vocabulary.digest}.txt", "vectors": vectors}
+
+    @cached_property
+    def digest(self) -> str:
+        """Of the whole also in a trial, whose vocabulary is that of the whole."""
+        scale = () if self.feature_scale is None else (self.feature_scale.mean.float(), self.feature_scale.std.float())
+        return self.whole or digest(self.train.digest, self.validation.digest, self.classes, *scale)
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -51,9 +51,10 @@ class MetaLearning:
         """What makes two searches the same."""
         training, problem = self.problem.settings, self.problem
         settings = {name: value for name, value in vars(self.settings).items() if name != "disk_gb"}
-        return {"search": "sedona", "space": str(problem.space.spec), "task": problem.task, "seed": problem.seed,
-                "batch_size": training.batch_size, "weight_decay": training.weight_decay, "precision": training.precision,
-                "compile": training.compile, "checkpoint_units": training.checkpoint_units, **settings}
+        return {"search": "sedona", "space": str(problem.space.spec), "task": problem.task, **problem.data.content,
+                "seed": problem.seed, "batch_size": training.batch_size, "weight_decay": training.weight_decay,
+                "precision": training.precision, "compile": training.compile, "checkpoint_units": training.checkpoint_units,
+                **settings}
 
     def run(self) -> Architecture:
         """All meta-steps; alpha and beta at the end."""
