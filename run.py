@@ -23,6 +23,8 @@ from methods.settings import TrainingSettings
 from methods.sides import SIDES, read_side
 from methods.table import METHODS, learns_jointly, method_class
 from methods.training import Diverged
+from nas.brief import brief
+from nas.columns import RUNS
 from nas.comparable import read_rows
 from nas.comparison import Comparison
 from nas.evaluate import Evaluator
@@ -41,6 +43,7 @@ from nas.profile import cost, timed
 from nas.report import (
     agreement,
     cost_table,
+    failed_note,
     pareto_table,
     picture,
     searches_table,
@@ -360,7 +363,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
         raise UserError("--calibrate is of the exits' logits, but --exits is not given; give both, or leave --calibrate out")
     progress = Bars(quiet=options.json)
     problem = read_problem(options, options.methods[0], 0, options.lr[0], options.schedule[0])
-    log, tuning_log = (ResultsLog(options.results / name) for name in ("evaluate.csv", "search.csv"))
+    log, tuning_log = (ResultsLog(options.results / name, RUNS) for name in ("evaluate.csv", "search.csv"))
     exits = ExitLogs.of(options.results, calibrated=options.calibrate) if options.exits else None
     comparison = Comparison(problem, options.methods, options.decoupling, seeds, log=log, tuning_log=tuning_log,
                             rates=options.lr, schedules=options.schedule, ensemble=options.ensemble, exits=exits,
@@ -373,6 +376,8 @@ def run_evaluate(options: argparse.Namespace) -> None:
                     check_grows(settings.grow, built.num_stages, settings.iterations, trained=problem.trained_stages(built))
     say_where(problem, options)
     before = len(log.rows())
+    for other in (tuning_log, *((exits.exits, exits.curves) if exits else ())):
+        other.rows()  # what does not read is said now
     there, wanted = comparison.counts()
     if there and not options.json:
         print(f"{there} of {wanted} runs are in {options.results} already and are not repeated", file=sys.stderr)
@@ -391,6 +396,8 @@ def run_evaluate(options: argparse.Namespace) -> None:
         print(json.dumps(facts, default=asdict))
         return
     print(summary_table(summaries))
+    if note := failed_note(summaries, [f"{s.method} {brief(s.decoupling)}" for s in summaries]):
+        print(f"\n{note}")
     if ensembles:
         print(f"\nsum of the last {options.ensemble} heads (test error; val error is the classifier's):")
         print(summary_table(ensembles))
@@ -562,7 +569,7 @@ def shortened(count: int, share: float) -> int:
 
 def read_evaluator(options: argparse.Namespace, problem: Problem, strategy: Component, report: Report) -> SearchEvaluator:
     """What scores the decouplings of a search: their training, or what --evaluator puts in its place."""
-    log = ResultsLog(options.results / "search.csv")
+    log = ResultsLog(options.results / "search.csv", RUNS)
     training = Evaluator(problem, log, report, command=command_line(), test=False, labels={"strategy": str(strategy)})
     return EVALUATORS.build(options.evaluator, training)
 

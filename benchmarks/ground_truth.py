@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 
 from methods.settings import TrainingSettings
+from nas.columns import RUNS
 from nas.comparison import Comparison
 from nas.problem import Problem, silent
 from nas.results import ResultsLog
@@ -45,7 +46,7 @@ def main() -> None:
     space = read_space(SPACE, images.input_shape, images.num_classes)
     problem = Problem(space, METHOD, str(TASKS.resolve(TASK)), images, SETTINGS, 0, arguments.device, arguments.out.parent,
                       arguments.runs)
-    log = ResultsLog(arguments.out)
+    log = ResultsLog(arguments.out, RUNS)
     comparison = Comparison(problem, [METHOD], [str(point) for point in space.enumerate()], range(arguments.seeds), log=log,
                             tuning_log=log, rates=[SETTINGS.lr], schedules=[SETTINGS.schedule], ensemble=1,
                             report=silent, command=shlex.join(["python", *sys.argv]))

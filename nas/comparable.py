@@ -10,6 +10,7 @@ import pandas as pd
 
 from methods.settings import TrainingSettings
 from methods.table import learns_jointly
+from nas.columns import COMPARED, COUNTS, OK
 from nas.results import ResultsLog
 from spaces.decoupling import Decoupling
 from spaces.errors import UserError, unknown
@@ -21,9 +22,7 @@ TIMED_BY = ("device", "threads", "compile")  # seconds are comparable where thes
 SHARED = ("backbone", "task", "scale", "epochs",
           *(field.name for field in fields(TrainingSettings) if field.name not in (*LINE, *RECIPE, *TIMED_BY)))
 ASKED = ("ensemble", "exits", "calibrated")  # of a run beside its training; each makes a row of its own
-COUNTS = ("num_blocks", "params", "head_params", "macs", "head_macs", "peak_activation_bytes")
 FIGURES = (*COUNTS, "test_error", "step_seconds", "pipeline_speedup_bound")
-NEEDED = ("method", "checkpoint_units", "decoupling", "backbone", "task", "seed", "status", *FIGURES)
 
 
 def read_rows(paths: Iterable[Path], conditions: Sequence[str] = ()) -> pd.DataFrame:
@@ -35,14 +34,19 @@ def read_rows(paths: Iterable[Path], conditions: Sequence[str] = ()) -> pd.DataF
     """
     frames = []
     for path in paths:
-        rows = ResultsLog(path).rows()
+        rows = ResultsLog(path, COMPARED).rows()
         if not rows:
             raise UserError(f"compare reads the rows that `run.py evaluate` wrote, but {path} has none or is not there")
-        if missing := [column for column in NEEDED if column not in rows[0]]:
+        ended_well = [(line, row) for line, row in enumerate(rows, start=2) if row["status"] == OK]
+        missing = [column for column in FIGURES if column not in rows[0]]  # runs that diverged have not all of them
+        if missing and ended_well:
             raise UserError(f"compare reads files of `run.py evaluate`, but {path} has no column {', '.join(missing)}")
+        if untested := [line for line, row in ended_well if not row["test_error"]]:
+            raise UserError(f"compare is about the test split, which {len(untested)} rows never saw, the first in {path}, line "
+                            f"{untested[0]}: its test_error is empty, its status ok; give the evaluate.csv, or mend that line")
         frames.append(pd.DataFrame(rows))
     frame = pd.concat(frames).fillna("").drop_duplicates()
-    frame = frame.reindex(columns=list(dict.fromkeys([*frame, *LINE, *SHARED, *RECIPE, *TIMED_BY])), fill_value="")
+    frame = frame.reindex(columns=list(dict.fromkeys([*frame, *LINE, *SHARED, *RECIPE, *TIMED_BY, *FIGURES])), fill_value="")
     wanted: dict[str, list[str]] = {}
     for condition in conditions:
         column, equals, value = condition.partition("=")
@@ -74,8 +78,6 @@ def check_comparable(rows: pd.DataFrame) -> None:
         if Decoupling.parse(point).num_blocks != num_blocks and not (num_blocks == 1 and learns_jointly(method)):
             raise UserError(f"K counts the blocks that no gradient joins, one more than the cuts, but num_blocks is {num_blocks} "
                             f"where {method} has '{point}'; leave these rows out with --where num_blocks=K")
-    if count := int((rows["test_error"].isna() & (rows["status"] == "ok")).sum()):
-        raise UserError(f"compare is about the test split, which {count} rows never saw; give the evaluate.csv")
     for (method, *_, point), line in rows.groupby(list(LINE), sort=False):
         if differing := [column for column in RECIPE if disagree(line[column])]:
             raise UserError(f"the seeds of {method} on '{point}' are averaged, but {differing[0]} is "

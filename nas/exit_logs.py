@@ -8,6 +8,7 @@ from pathlib import Path
 
 from methods.calibration import expected_calibration_error
 from methods.method import Method
+from nas.columns import CURVES, EXITS
 from nas.curves import curves
 from nas.exit_timing import exit_seconds
 from nas.exits import exit_answers, exit_costs
@@ -33,7 +34,7 @@ class ExitLogs:
     @classmethod
     def of(cls, folder: Path, *, calibrated: bool) -> ExitLogs:
         """`exits.csv` and `curves.csv` of the folder."""
-        return cls(ResultsLog(folder / "exits.csv"), ResultsLog(folder / "curves.csv"), calibrated)
+        return cls(ResultsLog(folder / "exits.csv", EXITS), ResultsLog(folder / "curves.csv", CURVES), calibrated)
 
     @property
     def key(self) -> Row:

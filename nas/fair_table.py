@@ -8,9 +8,10 @@ from textwrap import wrap
 
 import pandas as pd
 
-from nas.brief import brief_cuts, brief_heads, short_names
-from nas.comparable import ADAPTED, COUNTS, LINE, RECIPE, SHARED, TIMED_BY, check_comparable, disagree, listed
-from nas.report import half_interval, table
+from nas.brief import brief, brief_cuts, brief_heads, short_names
+from nas.columns import COUNTS, DIVERGED, OUT_OF_MEMORY
+from nas.comparable import ADAPTED, LINE, RECIPE, SHARED, TIMED_BY, check_comparable, disagree, listed
+from nas.report import count_of, failed_note, failures, half_interval, table
 from spaces.component import Component
 from spaces.decoupling import UNCUT, Decoupling
 
@@ -21,7 +22,7 @@ SIDE_BY_SIDE = 3  # decouplings of one method and K in a cell
 class Line:
     """One method on one decoupling over n seeds.
 
-    Errors are in percent, and a run that diverged counts as 100 % wrong. `interval` is half the width of the 95 %
+    Errors are in percent, and a run that failed counts as 100 % wrong. `interval` is half the width of the 95 %
     interval (Student's t), None for one seed. `grow`, `side` and `extends` are empty where there are none. Parameters, and
     MACs of one sample, are those of inference, and those of training with its heads. Step seconds and the bound on pipeline
     speed-up are medians over the seeds, None where nothing was measured or where rows were measured in ways that do not compare.
@@ -38,6 +39,7 @@ class Line:
     interval: float | None
     n: int
     diverged: int
+    out_of_memory: int
     params: int
     train_params: int
     macs: int
@@ -69,7 +71,10 @@ def fair_table(rows: pd.DataFrame) -> FairTable:
               if disagree(recipe[column])]
     alike = [column for column in ADAPTED if not disagree(rows[column])]
     shared = {column: max(rows[column]) for column in (*SHARED, *alike)}  # some rows have empty epochs
-    return FairTable(shared, tuple(sorted(lines, key=lambda line: (line.num_blocks, line.test_error))), tuple(notes))
+    lines.sort(key=lambda line: (line.num_blocks, line.test_error))
+    if note := failed_note(lines, [f"{_name(line, shared)} {brief(line.decoupling)}" for line in lines]):
+        notes.append(note)
+    return FairTable(shared, tuple(lines), tuple(notes))
 
 
 def _label_smoothing(method: str) -> str:
@@ -87,8 +92,8 @@ def _line(rows: pd.DataFrame, *, timed: bool) -> Line:
         method=first["method"], checkpoint_units=first["checkpoint_units"] == "True",
         **{column: first[column] for column in ADAPTED}, num_blocks=counts["num_blocks"],
         decoupling=first["decoupling"], test_error=float(errors.mean()), interval=half_interval(errors), n=len(rows),
-        diverged=int((rows["status"] != "ok").sum()), params=counts["params"],
-        train_params=counts["params"] + counts["head_params"], macs=counts["macs"],
+        diverged=count_of(DIVERGED, rows["status"]), out_of_memory=count_of(OUT_OF_MEMORY, rows["status"]),
+        params=counts["params"], train_params=counts["params"] + counts["head_params"], macs=counts["macs"],
         train_macs=counts["macs"] + counts["head_macs"], peak_activation_bytes=counts["peak_activation_bytes"],
         step_seconds=seconds, pipeline_speedup_bound=bound,
     )
@@ -129,7 +134,7 @@ def _cells(line: Line, point: Decoupling, shared: Mapping[str, str]) -> list[str
         f"{line.macs / 1e6:,.2f}", f"{line.train_macs / 1e6:,.2f}", f"{line.peak_activation_bytes / 2**20:.1f}",
         "" if line.step_seconds is None else f"{line.step_seconds:.4f}",
         "" if line.pipeline_speedup_bound is None else f"{line.pipeline_speedup_bound:.2f}",
-        (brief_heads(point) if point.heads else "") + (f"  ({line.diverged} diverged)" if line.diverged else "")]
+        (brief_heads(point) if point.heads else "") + (f"  ({failures(line)})" if failures(line) else "")]
 
 
 def as_csv(fair: FairTable) -> str:

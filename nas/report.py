@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import mean, stdev
+from typing import Any
 
 import pandas as pd
 from scipy.stats import t as student_t
 
 from nas.brief import brief, short_names
+from nas.columns import DIVERGED, OK, OUT_OF_MEMORY
 from nas.profile import Cost
 from nas.search import Evaluated, Searched
 from spaces.decoupling import Decoupling
@@ -21,7 +23,8 @@ from spaces.decoupling import Decoupling
 class Summary:
     """One method on one decoupling over n seeds; errors in percent, `interval` half the width of the 95 % interval.
 
-    std and interval are None for a single seed, step_seconds where every run diverged.
+    std and interval are None for a single seed, step_seconds where no run ended well. Runs that `diverged` or were
+    `out_of_memory` count as 100 % wrong.
     """
 
     method: str
@@ -35,10 +38,28 @@ class Summary:
     peak_activation_bytes: int
     step_seconds: float | None
     diverged: int
+    out_of_memory: int = 0
+
+
+def count_of(status: str, statuses: Iterable[str]) -> int:
+    """How many of the runs ended so."""
+    return sum(one.startswith(status) for one in statuses)
+
+
+def failures(line: Any) -> str:
+    """What there is to say of the failed runs of a line that has their numbers."""
+    counts = {"diverged": line.diverged, "out of memory": line.out_of_memory}
+    return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+
+
+def failed_note(lines: Sequence[Any], names: Sequence[str]) -> str | None:
+    """Which of the means have failed runs in them; None where there are none."""
+    told = [f"{failures(line)} of {line.n} ({name})" for line, name in zip(lines, names, strict=True) if failures(line)]
+    return "runs that failed count as 100 % wrong in the means: " + "; ".join(told) if told else None
 
 
 def summarise(rows: Iterable[Mapping[str, str]], column: str = "test_error") -> list[Summary]:
-    """The rows of each method and decoupling as one line, best mean first. Runs that diverged count as 100 % wrong."""
+    """The rows of each method and decoupling as one line, best mean first. Runs that failed count as 100 % wrong."""
     frame = pd.DataFrame(list(rows))
     if frame.empty:
         return []
@@ -64,7 +85,8 @@ def _summary(method: str, decoupling: str, group: pd.DataFrame) -> Summary:
         interval=half_interval(group["error"]),
         validation=100 * float(group["validation_error"].mean()),
         peak_activation_bytes=int(group["peak_activation_bytes"].iloc[0]),
-        step_seconds=float(seconds.mean()) if len(seconds) else None, diverged=int((group["status"] != "ok").sum()),
+        step_seconds=float(seconds.mean()) if len(seconds) else None,
+        diverged=count_of(DIVERGED, group["status"]), out_of_memory=count_of(OUT_OF_MEMORY, group["status"]),
     )
 
 
@@ -74,7 +96,7 @@ def summary_table(summaries: Sequence[Summary]) -> str:
     lines = [
         [s.method, str(s.num_blocks), f"{s.mean:.2f}", optional(s.std), _interval(s), str(s.n), f"{s.validation:.2f}",
          f"{s.peak_activation_bytes / 2**20:.1f}", optional(s.step_seconds, 4),
-         brief(s.decoupling) + (f"  ({s.diverged} diverged)" if s.diverged else "")]
+         brief(s.decoupling) + (f"  ({failures(s)})" if failures(s) else "")]
         for s in summaries
     ]
     return table(header, lines)
@@ -123,7 +145,8 @@ def pareto_table(front: Sequence[Evaluated]) -> str:
     header = ["val error %", "peak MiB", "pipeline bound", "K", "seed", "decoupling"]
     lines = [[f"{100 * point.score.error:.2f}", f"{point.score.peak_activation_bytes / 2**20:.2f}",
               f"{point.score.pipeline_speedup_bound:.2f}", str(point.decoupling.num_blocks), str(point.seed),
-              str(point.decoupling) + ("" if point.score.status == "ok" else "  (diverged)")] for point in front]
+              str(point.decoupling) + ("" if point.score.status == OK else f"  ({point.score.status.partition(':')[0]})")]
+             for point in front]
     return table(header, lines)
 
 

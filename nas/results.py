@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from nas.columns import RowKind, written
 from nas.notice import notice
 from spaces.errors import UserError
 
@@ -30,13 +31,17 @@ class ResultsLog:
     readers ignore and the next append cuts off, or a whole record that an editor left so. Empty lines at the end, as
     spreadsheets leave them, are none.
 
+    With a `kind` every row that is read is checked to be of it, and numbers and flags that a spreadsheet has rewritten are
+    again what was written.
+
     Every method raises UserError when the path cannot be used or the file is not such a CSV. Writers take turns on the
     lock file, which outlives the file's replacement; readers wait for them only where the last line is not complete. POSIX
     only.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kind: RowKind | None = None) -> None:
         self.path = path.resolve()  # replacing a symbolic link would cut it off from its file
+        self.kind = kind
         self._forget()
 
     def append(self, row: Mapping[str, Cell]) -> None:
@@ -82,13 +87,18 @@ class ResultsLog:
             row = self._row(number)
             first.setdefault(tuple(row.get(column, "") for column in columns), number)
         self._indexes[columns] = first, max(indexed, len(self._lines))
-        found = first.get(tuple(_written(value) for value in key.values()))
+        found = first.get(tuple(self._wanted(key).values()))
         return None if found is None else self._row(found)
 
     def find_all(self, key: Mapping[str, object]) -> list[dict[str, str]]:
         """All rows that `find` would take, oldest first; a look at every row."""
-        wanted = {_written(column): _written(value) for column, value in key.items()}
+        wanted = self._wanted(key)
         return [row for row in self.rows() if all(row.get(column, "") == cell for column, cell in wanted.items())]
+
+    def _wanted(self, key: Mapping[str, object]) -> dict[str, str]:
+        """The cells of the key as those of rows are read."""
+        cells = {_written(column): _written(value) for column, value in key.items()}
+        return {column: written(column, cell) for column, cell in cells.items()} if self.kind else cells
 
     def _row(self, number: int) -> dict[str, str]:
         return dict(zip(self._lines[0], self._lines[number], strict=True))
@@ -148,6 +158,13 @@ class ResultsLog:
                 self._check_header(header)
             elif len(cells) != len(header):
                 raise self._damaged(number, f"the header has {len(header)} cells, but {len(cells)} came")
+            elif self.kind:
+                if lacks := self.kind.lacks(header):
+                    raise self._damaged(1, f"every {self.kind.name} has {', '.join(lacks[:4])}, but no such column came")
+                try:
+                    cells = list(self.kind.read(dict(zip(header, cells, strict=True))).values())
+                except ValueError as error:
+                    raise self._damaged(number, str(error), "mend the file there, delete the line") from None
             lines.append(cells)
         return lines
 
@@ -161,8 +178,8 @@ class ResultsLog:
             if not re.match(r"[^\W\d]", column) or header.count(column) > 1:
                 raise self._damaged(1, f"a column's name starts with a letter and comes once, but {column!r} came")
 
-    def _damaged(self, number: int, reason: str) -> UserError:
-        return UserError(f"{self.path}, line {number}: {reason}; mend that line, delete it, or name another file")
+    def _damaged(self, number: int, reason: str, way_out: str = "mend that line, delete it") -> UserError:
+        return UserError(f"{self.path}, line {number}: {reason}; {way_out}, or name another file")
 
     @contextmanager
     def _usable(self) -> Iterator[None]:

@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Literal
 
 from methods.table import adapter
+from nas.columns import RUNS
 from nas.evaluate import read_score
 from nas.problem import Problem, Score
 from nas.results import ResultsLog
@@ -31,7 +32,7 @@ class Tabular:
     """
 
     def __init__(self, problem: Problem, path: Path, *, seeds: Seeds = "one") -> None:
-        self.problem, self.log = problem, ResultsLog(path)
+        self.problem, self.log = problem, ResultsLog(path, RUNS)
         self.adapt = adapter(problem.method)  # reading the method's settings each time would take most of an answer
         self.rows = _agreeing(self.log, problem)
         undigested = sum(not row.get("data_digest") for row in self.rows)

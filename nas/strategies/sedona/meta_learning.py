@@ -11,6 +11,7 @@ import torch
 
 from methods.checkpoint import Checkpoint
 from methods.training import Diverged
+from nas.columns import ALPHA_BETA
 from nas.problem import Problem, Report
 from nas.results import ResultsLog
 from nas.strategies.sedona.bilevel import Bilevel
@@ -42,7 +43,7 @@ class MetaLearning:
         self.folder = problem.run_folder(self.key)
         self.memory = WeightMemory(self.folder, settings.memory, eviction=settings.eviction, device=device)
         self.penalty = CostPenalty(settings, problem)
-        self.trajectory = ResultsLog(problem.results / "alpha_beta.csv")
+        self.trajectory = ResultsLog(problem.results / "alpha_beta.csv", ALPHA_BETA)
         self.meta = 0
         self._check_disk()
 

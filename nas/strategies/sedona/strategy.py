@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from methods.table import learns_jointly
 from nas.claim import Claim
+from nas.columns import DECISIONS
 from nas.problem import Evaluate, Found, Problem, Report
 from nas.results import ResultsLog
 from nas.strategies.random_search import best
@@ -51,7 +52,7 @@ class Sedona(Settings):
             architecture = learning.run()
             points = [discretise(architecture, space, num_blocks) for num_blocks in space.block_counts]
             sure = {point: decisions(architecture, space, point) for point in points}
-            _record(ResultsLog(problem.results / "decisions.csv"), learning.folder.name, problem.seed, sure)
+            _record(ResultsLog(problem.results / "decisions.csv", DECISIONS), learning.folder.name, problem.seed, sure)
         found = best({point: evaluate(point) for point in points})
         return Found(found, notes=tuple(str(decision) for decision in sure[found]))
 
