@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from spaces.backbone import meta_tensors
 from spaces.errors import UserError
+from spaces.in_place import meta_tensors
 from spaces.network import DecoupledNet
 from spaces.tokens import Activation, Tokens, example_input, pooled
 

@@ -13,6 +13,7 @@ from methods.method import Carry, Method
 from spaces.decoupling import Decoupling
 from spaces.errors import UserError
 from spaces.heads import NO_HEAD
+from spaces.in_place import is_kept_apart, keep_apart
 from spaces.layers import kaiming
 from spaces.network import DecoupledNet
 from spaces.tokens import Activation, combined
@@ -54,6 +55,9 @@ class MAN(Method):
         self.label_smoothing, self.momentum = self.base.label_smoothing, momentum
         for k in range(self.num_stages - 1):
             self.lookaheads[k] = Lookahead(_next_unit(net, k), start, bias=bias, scale=scale)
+            if is_kept_apart(net.blocks[k + 1]):  # whose first unit LB and EMA copy, and h is the next block's too
+                for unit in self.lookaheads[k].children():
+                    keep_apart(unit)
 
     @classmethod
     def adapt(cls, decoupling: Decoupling, *, base: str = "dgl", **settings: Any) -> Decoupling:

@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_map_only
 from methods.losses import smoothed_cross_entropy
 from spaces.decoupling import Decoupling
 from spaces.errors import UserError
+from spaces.in_place import versions
 from spaces.network import DecoupledNet
 from spaces.tokens import Activation
 
@@ -93,8 +94,14 @@ class Method(nn.Module, ABC):
         """Run the blocks of stage k on the carry: the carry for stage k + 1, and the stage's scalar local loss."""
 
     def isolated_stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
-        """`stage` on a carry that gradients do not cross."""
-        return self.stage(k, tree_map_only(torch.Tensor, torch.Tensor.detach, carry), y)
+        """`stage` on a carry that gradients do not cross. Detached tensors share their memory with those that others hold, so
+        a stage that writes into them, past the copies that `SearchSpace.build` gives to blocks, is a UserError."""
+        before = versions(carry)
+        following = self.stage(k, tree_map_only(torch.Tensor, torch.Tensor.detach, carry), y)
+        if versions(carry) != before:
+            raise UserError(f"a stage leaves what it is given as it was, since others read it too, but stage {k} of "
+                            f"{type(self).__name__} wrote into it; compute out of place, or on a clone()")
+        return following
 
     def losses(self, x: torch.Tensor, y: torch.Tensor) -> Iterator[torch.Tensor]:
         """The K local losses, lazily: call `backward` on each before asking for the next, and only one stage's

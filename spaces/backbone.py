@@ -9,6 +9,7 @@ from functools import cached_property
 import torch
 from torch import nn
 
+from spaces.in_place import storages, traced
 from spaces.tokens import Activation, activation_shape, example_input
 
 
@@ -34,18 +35,26 @@ class Backbone(nn.Module):
     @cached_property
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         """The activation's shape, without the batch, at each of the L + 1 gaps: `shapes[g]` is what unit g is given."""
-        shapes, h = [self.input_shape], example_input(self.input_shape, 2, "meta")
-        with torch.no_grad():
-            for unit in self.units:
-                h = torch.func.functional_call(unit, meta_tensors(unit), (h,))
-                shapes.append(activation_shape(h))
-        return tuple(shapes)
+        return (self.input_shape, *map(activation_shape, self._run[0][1:]))
 
+    def example(self, gap: int) -> Activation:
+        """The activation after `gap` units, of two inputs, on the meta device."""
+        return self._run[0][gap]
 
-def meta_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
-    """The module's parameters and buffers as shapes without storage; its own buffers stay untouched."""
-    tensors = [*module.named_parameters(), *module.named_buffers()]
-    return {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors}
+    def overwrites(self, start: int, stop: int) -> bool:
+        """Whether units start..stop-1, one after the other, write into what the first is given."""
+        return any(start in gaps for gaps in self._run[1][start:stop])
+
+    @cached_property
+    def _run(self) -> tuple[list[Activation], list[set[int]]]:
+        """The activation at each gap, and at which gaps those lie that each unit writes into."""
+        activations: list[Activation] = [example_input(self.input_shape, 2, "meta")]
+        overwritten = []
+        for unit in self.units:
+            made, written = traced(unit, activations[-1])
+            overwritten.append({gap for gap, h in enumerate(activations) if storages(h) & written} if written else set())
+            activations.append(made)
+        return activations, overwritten
 
 
 @dataclass(frozen=True)

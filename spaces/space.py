@@ -9,6 +9,7 @@ from itertools import product
 from typing import Any
 
 import torch
+from torch import nn
 
 from spaces.backbone import Backbone, Site
 from spaces.backbones import BACKBONES
@@ -17,6 +18,7 @@ from spaces.cut_sets import CutSets
 from spaces.decoupling import UNCUT, Decoupling
 from spaces.errors import UserError
 from spaces.heads import HEADS
+from spaces.in_place import keep_apart, traced
 from spaces.network import Block, DecoupledNet, PixelScale
 from spaces.word_embedding import WordEmbedding
 
@@ -39,6 +41,7 @@ class SearchSpace:
         self.heads = tuple(dict.fromkeys(str(HEADS.resolve(head)) for head in heads))  # each once
         self.input_shape, self.num_classes, self.vectors = input_shape, num_classes, vectors
         self.num_units = len(self.template.units)
+        self._overwriting: dict[tuple[str, int], bool] = {}  # whether a head, after so many units, writes into its input
         self.min_block = min_block
         self.gaps = self._checked_gaps(gaps)
         self._check_heads()
@@ -183,13 +186,42 @@ class SearchSpace:
         units = decoupling.blocks(self.num_units)
         backbone = self.build_backbone()
         sites = [self.site(cut + head_lookahead, backbone) for cut in decoupling.cuts]
-        heads = [HEADS.build(head, site) for head, site in zip(decoupling.heads, sites, strict=True)]
-        blocks = [Block([backbone.units[i] for i in block], checkpoint_units=checkpoint_units) for block in units]
+        heads = [self.head(head, site) for head, site in zip(decoupling.heads, sites, strict=True)]
+        self.keep_head_apart(backbone.classifier, self.num_units)
+        blocks = [self.block(block, backbone, checkpoint_units=checkpoint_units) for block in units]
         shapes = [self.template.shapes[gap] for gap in (0, *decoupling.cuts, self.num_units)]
         return DecoupledNet(blocks, [*heads, backbone.classifier], shapes=shapes, num_classes=self.num_classes,
                             head_shapes=[*(site.shape for site in sites), shapes[-1]], pixels=pixels,
                             draw_another=lambda: self.build(decoupling, checkpoint_units=checkpoint_units,
                                                             head_lookahead=head_lookahead, pixels=pixels))
+
+    def block(self, units: range, backbone: Backbone, *, checkpoint_units: bool = False) -> Block:
+        """These units of a backbone of this space, given a copy of what they would write into: others may read it too, as the
+        computation does that comes again after a checkpoint."""
+        block = Block([backbone.units[i] for i in units], checkpoint_units=checkpoint_units)
+        if not checkpoint_units and self.template.overwrites(units.start, units.stop):
+            keep_apart(block)
+        for i in units if checkpoint_units else ():
+            self.keep_unit_apart(backbone, i)
+        return block
+
+    def keep_unit_apart(self, backbone: Backbone, unit: int) -> None:
+        """Give a unit of a backbone of this space copies, if it writes into what it is given."""
+        if self.template.overwrites(unit, unit + 1):
+            keep_apart(backbone.units[unit])
+
+    def head(self, spec: str, site: Site) -> nn.Module:
+        """A head, kept apart in the same way."""
+        head = HEADS.build(spec, site)
+        self.keep_head_apart(head, site.gap, spec)
+        return head
+
+    def keep_head_apart(self, head: nn.Module, gap: int, spec: str = "") -> None:
+        """Give the head `spec` after `gap` units, or the classifier, copies, if it writes into what it is given."""
+        if (spec, gap) not in self._overwriting:
+            self._overwriting[spec, gap] = bool(traced(head, self.template.example(gap))[1])
+        if self._overwriting[spec, gap]:
+            keep_apart(head)
 
     def site(self, gap: int, backbone: Backbone | None = None) -> Site:
         """The site of a head after `gap` units."""

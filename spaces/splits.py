@@ -97,7 +97,10 @@ def block_bytes(space: SearchSpace, head: str, *, checkpoint_units: bool = False
     """
     if isinstance(space.input_shape, TextShape):
         return text_block_bytes(space, head, checkpoint_units=checkpoint_units)
-    shapes, units = space.template.shapes, space.template.units
+    with torch.device("meta"):
+        backbone = space.build_backbone()
+    space.keep_head_apart(backbone.classifier, space.num_units)
+    shapes, units = space.template.shapes, backbone.units
     sizes = [_BYTES * prod(shape) for shape in shapes]
     known: dict[tuple[object, ...], Footprint] = {}
 
@@ -109,16 +112,20 @@ def block_bytes(space: SearchSpace, head: str, *, checkpoint_units: bool = False
 
     @cache
     def of_unit(i: int, first: bool, last: bool, spread: bool) -> Footprint:
-        parts = [units[i]] if last else [units[i], nn.Identity()]
-        unit = Block(parts, checkpoint_units=True) if checkpoint_units else units[i]
+        unit: nn.Module = units[i]
+        if checkpoint_units:
+            space.keep_unit_apart(backbone, i)
+            unit = Block([unit] if last else [unit, nn.Identity()], checkpoint_units=True)
+        elif first and space.template.overwrites(i, i + 1):
+            unit = space.block(range(i, i + 1), backbone)
         return of(unit, shapes[i], first=first, last=last, spread=spread)
 
     @cache
     def of_head(gap: int) -> Footprint:
         if gap == space.num_units:
-            return of(space.template.classifier, shapes[gap], held=True)
+            return of(backbone.classifier, shapes[gap], held=True)
         with torch.device("meta"):
-            return of(HEADS.build(head, space.site(gap)), shapes[gap], held=True)
+            return of(space.head(head, space.site(gap)), shapes[gap], held=True)
 
     def peak(start: int, stop: int) -> int:
         """`alive` is beside the unit's input, which its own peak counts for as long as the unit itself needs it."""

@@ -9,8 +9,6 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from spaces.activations import PeakMemory
-from spaces.heads import HEADS
-from spaces.network import Block
 from spaces.space import SearchSpace
 from spaces.tokens import Activation, example_input, pooled
 
@@ -19,14 +17,16 @@ _BATCH = 2**14  # large, so that texts and not the vocabulary's gradient decide 
 
 def text_block_bytes(space: SearchSpace, head: str, *, checkpoint_units: bool = False) -> Callable[[int, int], int]:
     """As `spaces.splits.block_bytes`, for texts of full length. A text network has so few units that every block can be run."""
-    template = space.template
+    with torch.device("meta"):
+        backbone = space.build_backbone()
+    space.keep_head_apart(backbone.classifier, space.num_units)
 
     @cache
     def activations(batch_size: int) -> list[Activation]:
         """What is given to each unit, and what the last one makes."""
         given: list[Activation] = [example_input(space.input_shape, batch_size, "meta")]
         with torch.no_grad():
-            for unit in template.units:
+            for unit in backbone.units:
                 given.append(unit(given[-1]))
         return given
 
@@ -35,8 +35,8 @@ def text_block_bytes(space: SearchSpace, head: str, *, checkpoint_units: bool = 
         h = activations(batch_size)[start]
         held = {t.untyped_storage() for t in tree_leaves((activations(batch_size)[0], h)) if isinstance(t, torch.Tensor)}
         with torch.device("meta"):
-            judge = template.classifier if stop == space.num_units else HEADS.build(head, space.site(stop))
-        block = Block([template.units[i] for i in range(start, stop)], checkpoint_units=checkpoint_units)
+            judge = backbone.classifier if stop == space.num_units else space.head(head, space.site(stop))
+        block = space.block(range(start, stop), backbone, checkpoint_units=checkpoint_units)
         with PeakMemory(leave_out=[*block.parameters(), *judge.parameters()]) as memory:
             h = block(h)
             pooled(judge(h)).sum().backward()  # logits, or a block without a head, of which bridges take the mean

@@ -11,7 +11,6 @@ from torch import nn
 
 from nas.profile import wait_for
 from nas.strategies.sedona.expected_cost import Cost
-from spaces.heads import HEADS
 from spaces.space import SearchSpace
 from spaces.splits import block_bytes
 from spaces.tokens import Activation, combined, example_input, numbers
@@ -36,6 +35,10 @@ def block_seconds(space: SearchSpace, batch_size: int, device: torch.device) -> 
     input where it has one, which the first unit of a block need not.
     """
     backbone = space.build_backbone().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    heads = {head: [space.head(head, space.site(gap, backbone)) for gap in space.gaps] for head in space.heads}
+    for i in range(space.num_units):
+        space.keep_unit_apart(backbone, i)
+    space.keep_head_apart(backbone.classifier, space.num_units)
     h = example_input(space.input_shape, batch_size, device)
     activations: list[Activation] = [torch.randn_like(h) if h.is_floating_point() else h]
     with torch.no_grad():
@@ -48,7 +51,7 @@ def block_seconds(space: SearchSpace, batch_size: int, device: torch.device) -> 
     return {
         "units": [seconds(unit, gap) for gap, unit in enumerate(backbone.units)],
         "classifier": [seconds(backbone.classifier, space.num_units)],
-        **{head: [seconds(HEADS.build(head, space.site(gap, backbone)), gap) for gap in space.gaps] for head in space.heads},
+        **{head: [seconds(own, gap) for gap, own in zip(space.gaps, heads[head], strict=True)] for head in space.heads},
     }
 
 

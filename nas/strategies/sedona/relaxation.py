@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from methods.losses import smoothed_cross_entropy
 from spaces.backbone import Backbone
+from spaces.in_place import keep_apart, traced
 from spaces.tokens import Activation, combined
 
 SCALE_EPS = 1e-5  # keeps the released output scale finite where a gap is hardly cut
@@ -83,6 +84,18 @@ class Relaxation(nn.Module):
         self.classifier = backbone.classifier
         self.gaps = tuple(gaps)
         self.label_smoothing = label_smoothing
+        self._keep_apart(backbone)
+
+    def _keep_apart(self, backbone: Backbone) -> None:
+        """Units and heads that write into their input are given copies: at a gap all read one activation, and the engines
+        read a batch again."""
+        for i, unit in enumerate(self.units):
+            if backbone.overwrites(i, i + 1):
+                keep_apart(unit)
+        at = zip((*self.gaps, len(self.units)), (*self.heads, [self.classifier]), strict=True)
+        for head, gap in [(head, gap) for gap, heads in at for head in heads]:
+            if traced(head, backbone.example(gap))[1]:
+                keep_apart(head)
 
     def forward(self, loss: Callable[..., torch.Tensor], *arguments: Any) -> torch.Tensor:
         """`relaxation(Relaxation.inner_loss, x, y, architecture)` is `relaxation.inner_loss(x, y, architecture)`.

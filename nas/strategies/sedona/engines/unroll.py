@@ -6,6 +6,7 @@ import higher
 
 from nas.strategies.sedona.bilevel import Bilevel, HyperGradient
 from nas.strategies.sedona.second_order import twice_differentiable
+from spaces.in_place import is_kept_apart, keep_apart
 
 
 def unroll(problem: Bilevel) -> HyperGradient:
@@ -17,6 +18,9 @@ def unroll(problem: Bilevel) -> HyperGradient:
     inner_losses = []
     with twice_differentiable(problem.relaxation), \
             higher.innerloop_ctx(problem.relaxation, problem.optimizer) as (functional, steps):
+        for own, copied in zip(problem.relaxation.modules(), functional.modules(), strict=True):
+            if is_kept_apart(own):  # which higher leaves out, as all hooks
+                keep_apart(copied)
         for batch in problem.steps:
             loss = problem.inner_loss(batch, run=functional)
             steps.step(loss)
