@@ -49,7 +49,7 @@ def predict(run: TrainedRun, inputs: NewInputs, rule: ConfidenceRule, *, budget:
     found: dict[int, Prediction] = {}
     for index, x in inputs.batches(BATCH_SIZE):
         x = tree_map_only(torch.Tensor, lambda part: part.to(device), x)
-        with autocast(device, run.key["precision"]):  # type: ignore[arg-type]
+        with torch.inference_mode(), autocast(device, run.key["precision"]):  # type: ignore[arg-type]
             if threshold is None:
                 logits = method.exit(stop.depth - 1, x).float() / temperatures[stop.depth - 1]
                 depths = torch.full((len(logits),), stop.depth)
