@@ -27,6 +27,7 @@ from nas.brief import brief
 from nas.columns import RUNS
 from nas.comparable import read_rows
 from nas.comparison import Comparison
+from nas.cores import usable_cores
 from nas.evaluate import Evaluator
 from nas.evaluators import EVALUATORS, SearchEvaluator
 from nas.exit_lines import exit_lines
@@ -456,8 +457,10 @@ def run_predict(options: argparse.Namespace) -> None:
     use_threads(options.threads)
     run, device = TrainedRun.load(options.run), read_device(options.device)
     rule = CONFIDENCES[str(CONFIDENCES.resolve(options.rule or "max_softmax"))]
-    found = predict(run, new_inputs(options.inputs, run.inputs), rule, budget=options.budget, threshold=options.threshold,
-                    device=device)
+    inputs = new_inputs(options.inputs, run.inputs)
+    for note in inputs.notes:
+        print(note, file=sys.stderr)
+    found = predict(run, inputs, rule, budget=options.budget, threshold=options.threshold, device=device)
     depths = {kept.depth: sum(answer.depth == kept.depth for answer in found) for kept in run.exits}
     if options.out:
         write_file(options.out, predictions_csv(found))
@@ -537,7 +540,7 @@ def read_problem(options: argparse.Namespace, method: str, seed: int, lr: float,
 
 def use_threads(count: int) -> None:
     """Compute with so many CPU threads."""
-    num_cores = os.cpu_count() or 1
+    num_cores = usable_cores()
     if not 1 <= count <= num_cores:
         raise UserError(f"--threads is a number of threads in 1..{num_cores} on this machine, but {count} came")
     torch.set_num_threads(count)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -17,19 +16,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 
 from nas.augmentation import EVAL_ZOOM
+from nas.cores import usable_cores
 from nas.digest import digest
+from nas.image_files import shown
+from nas.image_reader import middle, read_image
 from nas.split import Batch, Draw
 from nas.torchvision_import import torchvision
 from spaces.errors import UserError
 
 CPU = torch.device("cpu")
-CHUNK = 16  # images that a worker reads at a time
-# What Pillow's readers raise on damaged and foreign files.
-_READ_ERRORS = (OSError, ValueError, TypeError, SyntaxError, EOFError, IndexError,
-                OverflowError, struct.error, Image.DecompressionBombError)
+CHUNK = 16  # the most images that a worker reads at a time; of a batch less where that gives work to more of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,14 +79,20 @@ class FolderSplit:
     def request(self, index: torch.Tensor, draw: Draw | None) -> Callable[[], Batch]:
         paths, labels = [self.folder / self.files[i] for i in index.tolist()], self.labels[index]
         parts = in_parallel(read_resized, paths, self.size, draw)
-        return lambda: (torch.from_numpy(gathered(parts)).to(self.device), labels.to(self.device))
+        return lambda: (_sent(torch.from_numpy(gathered(parts)), self.device), _sent(labels, self.device))
+
+
+def _sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A copy on the device; to a GPU out of page-locked memory, so that nothing waits for it."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def in_parallel(read: Callable[..., np.ndarray], paths: Sequence[Path], *settings: object) -> list[Future[np.ndarray]]:
     """Have the workers call `read(paths, first, *settings)` on runs of paths; `first` is the place of the run's first."""
     places = [path.absolute() for path in paths]  # workers stay in the folder in which they started
+    chunk = min(CHUNK, max(1, -(-len(paths) // usable_cores())))
     with _alive():
-        return [_workers().submit(read, places[first:first + CHUNK], first, *settings) for first in range(0, len(paths), CHUNK)]
+        return [_workers().submit(read, places[first:first + chunk], first, *settings) for first in range(0, len(paths), chunk)]
 
 
 def gathered(parts: Sequence[Future[np.ndarray]]) -> np.ndarray:
@@ -108,35 +112,23 @@ def _alive() -> Iterator[None]:
 
 def read_resized(paths: Sequence[Path], first: int, size: int, draw: Draw | None) -> np.ndarray:
     """uint8 (N, size, size, 3) as `FolderSplit` says."""
-    transforms = torchvision().transforms
     if draw is None:
-        change = transforms.Compose([transforms.Resize(round(size * EVAL_ZOOM)), transforms.CenterCrop(size)])
-    else:
-        change = transforms.RandomResizedCrop(size)
-    images = []
+        return np.stack([np.asarray(middle(read_image(path), size, size, EVAL_ZOOM)) for path in paths])
+    crop, images = torchvision().transforms.RandomResizedCrop(size), []
     for place, path in enumerate(paths, start=first):
-        if draw is not None:
-            torch.default_generator.manual_seed(int(np.random.SeedSequence((*draw, place)).generate_state(1, np.uint64)[0] >> 1))
-        images.append(np.asarray(change(opened(path))))
+        torch.default_generator.manual_seed(int(np.random.SeedSequence((*draw, place)).generate_state(1, np.uint64)[0] >> 1))
+        images.append(np.asarray(crop(read_image(path))))
     return np.stack(images)
 
 
 def read_plain(paths: Sequence[Path], first: int, size: int) -> np.ndarray:
     """uint8 (N, size, size, 3) of images that have this size; another size is a UserError."""
-    images = [np.asarray(opened(path)) for path in paths]
+    images = [np.asarray(read_image(path)) for path in paths]
     for path, image in zip(paths, images, strict=True):
         if image.shape[:2] != (size, size):
-            raise UserError(f"images have {size}x{size} pixels, but {path} has {image.shape[1]}x{image.shape[0]}; restore it")
+            raise UserError(f"images have {size}x{size} pixels, but {shown(path)} has {image.shape[1]}x{image.shape[0]}; "
+                            "restore it")
     return np.stack(images)
-
-
-def opened(path: Path, mode: str = "RGB") -> Image.Image:
-    """The image in Pillow's `mode`; one that cannot be read is a UserError."""
-    try:
-        with Image.open(path) as file:
-            return file.convert(mode)
-    except _READ_ERRORS as error:
-        raise UserError(f"the image {path} is missing or damaged ({error!r}); restore it from the original data set") from None
 
 
 @cache
@@ -146,7 +138,7 @@ def _workers() -> ProcessPoolExecutor:
     They are forked from a server that imported what they need: a fork of this process itself would hold its locks on
     claimed runs, and might hang on its threads and its GPU.
     """
-    return ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("forkserver"), _start_worker)
+    return ProcessPoolExecutor(usable_cores(), multiprocessing.get_context("forkserver"), _start_worker)
 
 
 def _start_worker() -> None:

@@ -40,6 +40,7 @@ class Images:
     classes: tuple[str, ...] | None = None  # their names, where they have any
     feature_scale: FeatureScale | None = None  # of the features, where there are any
     whole: str | None = None  # the digest of the data that this is a share of
+    notes: tuple[str, ...] = ()  # what people should know of the data, a line each
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -90,11 +91,6 @@ class Images:
         """Of the whole also in a trial, whose mean and std are those of the whole."""
         scale = () if self.feature_scale is None else (self.feature_scale.mean.float(), self.feature_scale.std.float())
         return self.whole or digest(self.train.digest, self.validation.digest, self.classes, *scale)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """None."""
-        return ()
 
     @property
     def inputs(self) -> dict[str, Any]:

@@ -14,11 +14,10 @@ import torch
 
 from nas.augmentation import normalised, row_constants
 from nas.features import FeatureScale, beside
-from nas.folder_split import opened
-from nas.torchvision_import import torchvision
+from nas.image_files import FoundImages, left_out_note, shown
+from nas.image_reader import middle, read_image
 from spaces.errors import UserError
 
-SUFFIXES = (".jpeg", ".jpg", ".png")
 _ERRORS = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
@@ -30,6 +29,7 @@ class ImageArray:
     pixels: torch.Tensor  # uint8 (N, H, W, C)
     features: torch.Tensor | None  # float32 (N, F), standardised
     inputs: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, path: Path, inputs: Mapping[str, Any]) -> ImageArray:
@@ -60,35 +60,38 @@ class ImageArray:
 class ImageFiles:
     """Images of any size in a folder's files; opened batch by batch."""
 
-    names: list[str]
+    files: list[str]
     folder: Path
     inputs: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, path: Path, inputs: Mapping[str, Any]) -> ImageFiles:
-        """The names of the files, in alphabetical order; no image is opened yet. A run with features is a UserError."""
+        """The images below the folder, in alphabetical order; none is opened yet. A run with features is a UserError."""
         if inputs.get("features"):
             raise UserError("this run answers images with features beside them, which a folder has not; give an .npz with the "
                             f"arrays images and features, but {path} came")
-        names = sorted(str(file.relative_to(path)) for file in path.rglob("*") if file.suffix.lower() in SUFFIXES)
         if inputs["shape"][0] not in (1, 3):
             raise UserError(f"this run answers images of {inputs['shape'][0]} channels, which no image file has; give an .npz")
-        return cls(names, path, inputs)
+        found = FoundImages.below(path)
+        return cls(found.names, path, inputs, left_out_note(path, found.left_out))
+
+    @property
+    def names(self) -> list[str]:
+        return list(map(shown, self.files))
 
     def batches(self, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """In order; a damaged image is a UserError that names it."""
-        for index in torch.arange(len(self.names)).split(size):
-            pixels = np.stack([self._pixels(self.folder / self.names[place]) for place in index.tolist()])
+        for index in torch.arange(len(self.files)).split(size):
+            pixels = np.stack([self._pixels(self.folder / self.files[place]) for place in index.tolist()])
             yield index, _normalised(torch.from_numpy(pixels), self.inputs)
 
     def _pixels(self, path: Path) -> np.ndarray:
         """uint8 (H, W, C): the middle of the image, its shorter side scaled to the run's (times the zoom of its evaluation)."""
         channels, height, width = self.inputs["shape"]
-        image = opened(path, "L" if channels == 1 else "RGB")
+        image = read_image(path, "L" if channels == 1 else "RGB")
         if image.size != (width, height) or self.inputs["zoom"] != 1:
-            transforms = torchvision().transforms
-            scaled = transforms.Resize(round(max(height, width) * self.inputs["zoom"]))(image)
-            image = transforms.CenterCrop((height, width))(scaled)
+            image = middle(image, height, width, self.inputs["zoom"])
         return np.asarray(image).reshape(height, width, channels)
 
 

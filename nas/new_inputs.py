@@ -19,6 +19,10 @@ class NewInputs(Protocol):
     @property
     def names(self) -> list[str]: ...
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out, a line each."""
+
     def batches(self, size: int) -> Iterator[tuple[torch.Tensor, Any]]:
         """Places among `names` (N,) and inputs (N, *input_shape), or token ids (N, T), or a WithFeatures of one, of up to
         `size` inputs."""
@@ -27,7 +31,7 @@ class NewInputs(Protocol):
 def new_inputs(path: Path, inputs: Mapping[str, Any]) -> NewInputs:
     """What lies at `path`, as the run's own inputs were made (`inputs` is `TaskData.inputs`).
 
-    A folder of .jpeg, .jpg and .png files, also in folders in it, and an .npz with `images` uint8 (N, H, W) or (N, H, W, C)
+    A folder of images (`nas.image_files`), also in folders in it, and an .npz with `images` uint8 (N, H, W) or (N, H, W, C)
     are for runs on images, a CSV file with a column `text`, gzipped or not, is for runs on texts. Images in files of
     another size are scaled until their shorter side fits, and the middle is cut out. A run with features takes them from
     the array `features`, numbers (N, F), or from the columns that it was trained with; they are standardised as then, and
@@ -43,5 +47,6 @@ def new_inputs(path: Path, inputs: Mapping[str, Any]) -> NewInputs:
     kind = NewTexts if of_texts else ImageFiles if path.is_dir() else ImageArray
     found = kind.read(path, inputs)
     if not found.names:
-        raise UserError(f"there is nothing to answer in {path}; give at least one input")
+        raise UserError(f"there is nothing to answer in {path}; give at least one input"
+                        + "".join(f" ({note})" for note in found.notes))
     return found

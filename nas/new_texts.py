@@ -26,6 +26,7 @@ class NewTexts:
 
     names: list[str]
     texts: TextSplit
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, path: Path, inputs: Mapping[str, Any]) -> NewTexts:

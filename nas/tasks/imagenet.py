@@ -9,8 +9,9 @@ import torch
 
 from nas.augmentation import Augmentation
 from nas.folder_split import FolderSplit
+from nas.image_files import shown
 from nas.images import Images
-from nas.tasks.class_folders import class_folders, image_files
+from nas.tasks.class_folders import check_same_classes, class_folders, image_files
 from nas.tasks.hold_out import check_augmentation, parts
 from spaces.errors import UserError
 
@@ -22,8 +23,9 @@ def imagenet(data_dir: Path, *, validation: float = 0.02, split_seed: int = 0, s
              cutout: int = 0) -> Images:
     """ImageNet (Deng et al. 2009): 1,281,167 colour images of any size in 1,000 classes, and 50,000 for testing.
 
-    Reads `data_dir`/imagenet/train/CLASS/*.JPEG and, as the test split, imagenet/val/CLASS/*.JPEG; the classes are those
-    that have a folder, so parts of ImageNet will do. Training cuts out a random window, scaled to `size` pixels a side, and
+    Reads the images in `data_dir`/imagenet/train/CLASS, also in folders inside it, and, as the test split, in
+    imagenet/val/CLASS; the classes are those that have a folder, so parts of ImageNet will do, and your own images. What
+    `nas.image_files` leaves out is counted and said. Training cuts out a random window, scaled to `size` pixels a side, and
     flips; evaluation scales the shorter side to 256/224 of `size` and takes the middle. Worker processes, one a core, read
     the images a few batches ahead; a batch depends on seed and iteration alone. Missing folders and, when its turn comes, a
     damaged image are UserErrors.
@@ -34,16 +36,14 @@ def imagenet(data_dir: Path, *, validation: float = 0.02, split_seed: int = 0, s
     check_augmentation(augmentation, size)
     train, test = (Path(data_dir) / "imagenet" / part for part in ("train", "val"))
     classes = class_folders(train)
-    if class_folders(test) != classes:
-        raise UserError(f"{train} and {test} hold folders of the same {len(classes)} classes, but they differ; sort the "
-                        "validation images into folders named like those for training")
-    read = partial(_split, classes=classes, size=size)
-    pool = read(train)
+    check_same_classes(train, test)
+    images, notes = image_files(train, classes), image_files(test, classes).notes
+    pool = FolderSplit(train, images.files, torch.tensor(images.labels), size)
     kept, held_out = parts(len(pool), validation=validation, split_seed=split_seed)
-    return Images(pool.at(kept), pool.at(held_out), partial(read, test), len(classes), MEAN, STD, augmentation,
-                  tuple(classes))
+    return Images(pool.at(kept), pool.at(held_out), partial(_read_test, test, classes, size), len(classes), MEAN, STD,
+                  augmentation, tuple(map(shown, classes)), notes=(*images.notes, *notes))
 
 
-def _split(folder: Path, classes: list[str], size: int) -> FolderSplit:
-    files, labels = image_files(folder, classes)
-    return FolderSplit(folder, files, torch.tensor(labels), size)
+def _read_test(folder: Path, classes: list[str], size: int) -> FolderSplit:
+    images = image_files(folder, classes)
+    return FolderSplit(folder, images.files, torch.tensor(images.labels), size)

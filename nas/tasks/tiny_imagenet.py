@@ -11,6 +11,7 @@ import numpy as np
 
 from nas.augmentation import Augmentation, Padding
 from nas.folder_split import gathered, in_parallel, read_plain
+from nas.image_files import shown
 from nas.images import Images
 from nas.split import Split
 from nas.tasks.class_folders import class_folders, image_files
@@ -34,11 +35,11 @@ def tiny_imagenet(data_dir: Path, *, validation: float = 0.1, split_seed: int = 
     if len(classes) != NUM_CLASSES:
         raise UserError(f"{root / 'train'} holds the folders of {NUM_CLASSES} classes, but {len(classes)} are there; unpack the "
                         "original archive again")
-    files, labels = image_files(root / "train", classes, "images")
-    pool = _read(root / "train", files, labels)
+    images = image_files(root / "train", classes, "images")
+    pool = _read(root / "train", images.files, images.labels)
     data = hold_out(pool, NUM_CLASSES, partial(_read_test, root / "val", classes), validation=validation,
                     split_seed=split_seed, augmentation=Augmentation(crop, flip, cutout, padding))
-    return replace(data, classes=tuple(classes))
+    return replace(data, classes=tuple(map(shown, classes)), notes=(*images.notes, *data.notes))
 
 
 def _read(folder: Path, files: Sequence[str], labels: Sequence[int]) -> Split:
