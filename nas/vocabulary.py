@@ -8,24 +8,41 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
+from nas.normal_form import attached, normalised
 from spaces.errors import UserError
 from spaces.tokens import UNKNOWN
 
 _FIRST = UNKNOWN + 1  # the id of the first word
 _TAG = re.compile(r"</?[a-z][^<>]*>")
-_TOKEN = re.compile(r"\w+(?=n't\b)|n't\b|'(?:s|m|d|re|ve|ll)\b|\w+|[^\w\s]")
+
+
+def _pattern(word: str, symbol: str) -> re.Pattern[str]:
+    return re.compile(rf"{word}(?=n't\b)|n't\b|'(?:s|m|d|re|ve|ll)\b|{word}|{symbol}")
+
+
+_TOKEN = _pattern(r"\w+", r"[^\w\s]")
+
+
+@cache
+def _token_with_marks(wide: bool) -> re.Pattern[str]:
+    """`_TOKEN` for any script; emoji with a joiner between them are one symbol."""
+    symbol = rf"[^\w\s][{attached(wide)}]*"
+    return _pattern(rf"\w[\w{attached(wide)}]*", rf"{symbol}(?:(?<=\u200d){symbol})*")
 
 
 def tokenised(text: str, length: int) -> list[str]:
     """The first `length` tokens of a text: words in lower case, and punctuation marks each by itself.
 
     English short forms are cut as in the Penn Treebank (it 's, do n't), which GloVe's vectors were made from; HTML tags
-    count for nothing. A text of blanks and tags has no token.
+    count for nothing. Texts that read the same have the same tokens (`normalised`), and what Unicode attaches to a letter
+    (accents, vowel signs, joiners) stays with it. A text of blanks and tags has no token.
     """
-    return _TOKEN.findall(_TAG.sub(" ", text.lower().replace("’", "'")))[:length]
+    text = normalised(text.lower().replace("’", "'"))
+    token = _TOKEN if text.isascii() else _token_with_marks(max(text) > "\uffff")
+    return token.findall(_TAG.sub(" ", text))[:length]
 
 
 @dataclass(frozen=True)
@@ -46,9 +63,9 @@ class Vocabulary:
 
     @classmethod
     def read(cls, path: Path) -> Vocabulary:
-        """What `save` wrote; a file that is missing or of another kind is a UserError."""
+        """What `save` or an editor wrote, in normal form; a file that is missing or of another kind is a UserError."""
         try:
-            *words, end = path.read_bytes().decode("utf-8").split("\n")
+            *words, end = normalised(path.read_bytes().decode("utf-8")).replace("\r\n", "\n").split("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"the vocabulary {path} is missing or damaged ({error!r}); it is the file saved with a run") from None
         if end or not all(words) or len(set(words)) < len(words):
