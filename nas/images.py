@@ -18,7 +18,7 @@ from nas.class_limited import ClassLimited
 from nas.digest import digest
 from nas.features import FeatureScale, beside
 from nas.results import Cell
-from nas.split import Batch, Samples, num_batches, random_share
+from nas.split import Batch, Samples, num_batches, trial_parts
 from spaces.network import PixelScale
 
 
@@ -61,8 +61,8 @@ class Images:
 
     def scaled(self, share: float) -> Images:
         """For a trial: a random `share` of training and validation; the test split, mean and std stay those of the whole."""
-        return replace(self, train=random_share(self.train, share), validation=random_share(self.validation, share),
-                       whole=self.digest)
+        train, validation, notes = trial_parts(self.train, self.validation, share, self.classes)
+        return replace(self, train=train, validation=validation, whole=self.digest, notes=(*self.notes, *notes))
 
     def to(self, device: torch.device) -> Images:
         return replace(self, train=self.train.to(device), validation=self.validation.to(device))

@@ -17,7 +17,7 @@ from nas.class_limited import ClassLimited
 from nas.digest import digest
 from nas.features import FeatureScale
 from nas.results import Cell
-from nas.split import num_batches, random_share
+from nas.split import num_batches, trial_parts
 from nas.task_data import Batch
 from nas.text_split import TextSplit
 from nas.vocabulary import Vocabulary
@@ -45,6 +45,7 @@ class Texts:
     classes: tuple[str, ...] | None = None  # the labels as the files have them
     feature_scale: FeatureScale | None = None  # of the features, where there are any
     whole: str | None = None  # the digest of the data that this is a share of
+    split_notes: tuple[str, ...] = ()  # what there is to say of training and validation, a line each
 
     @property
     def input_shape(self) -> TextShape:
@@ -73,8 +74,8 @@ class Texts:
 
     def scaled(self, share: float) -> Texts:
         """For a trial: a random `share` of training and validation; the test split and the vocabulary stay those of the whole."""
-        return replace(self, train=random_share(self.train, share), validation=random_share(self.validation, share),
-                       whole=self.digest)
+        train, validation, notes = trial_parts(self.train, self.validation, share, self.classes)
+        return replace(self, train=train, validation=validation, whole=self.digest, split_notes=(*self.split_notes, *notes))
 
     def to(self, device: torch.device) -> Texts:
         return replace(self, train=self.train.to(device), validation=self.validation.to(device))
@@ -94,11 +95,12 @@ class Texts:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """How many words there are, and how much of them the vectors cover."""
+        """How many words there are, how much of them the vectors cover, and what there is to say of the splits."""
         words = f"{len(self.vocabulary.words):,} words"
         if self.coverage is None:
-            return (words,)
-        return (f"{words}; vectors for {self.coverage.words:.1%} of them, {self.coverage.tokens:.1%} of the training tokens",)
+            return (words, *self.split_notes)
+        return (f"{words}; vectors for {self.coverage.words:.1%} of them, {self.coverage.tokens:.1%} of the training tokens",
+                *self.split_notes)
 
     @property
     def inputs(self) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from nas.augmentation import Augmentation
 from nas.features import FeatureScale
 from nas.images import Images
 from nas.split import Split
+from nas.stratified import complete, lacking
 from spaces.errors import UserError
 
 
@@ -38,14 +40,15 @@ def hold_out(pool: Split, num_classes: int, read_test: Callable[[], Split], *, v
              augmentation: Augmentation) -> Images:
     """Split `pool` as `parts` says; features are standardised by those of training. An augmentation that does not fit the
     images is a UserError."""
-    train, held_out = map(pool.at, parts(len(pool), validation=validation, split_seed=split_seed))
+    drawn = parts(pool.labels, validation=validation, split_seed=split_seed)
+    train, held_out = pool.at(drawn.train), pool.at(drawn.validation)
     check_augmentation(augmentation, min(pool.image_shape[:2]))
     mean, std = _mean_and_std(train.images)
     scale = None if train.features is None else FeatureScale.of(train.features)
     if scale is not None:
         train, held_out = (_standardised(split, scale) for split in (train, held_out))
         read_test = partial(_read_standardised, read_test, scale)
-    return Images(train, held_out, read_test, num_classes, mean, std, augmentation, feature_scale=scale)
+    return Images(train, held_out, read_test, num_classes, mean, std, augmentation, feature_scale=scale, notes=drawn.notes)
 
 
 def _read_standardised(read: Callable[[], Split], scale: FeatureScale) -> Split:
@@ -57,20 +60,34 @@ def _standardised(split: Split, scale: FeatureScale) -> Split:
     return replace(split, features=scale(split.features))
 
 
-def parts(num_samples: int, *, validation: float, split_seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The places of training and of validation in a permutation drawn from `split_seed`: its first part is held out.
+class HoldOut(NamedTuple):
+    """The places of the samples for training and for validation, and what to say of them, a line each."""
 
-    The share `validation` is rounded to whole samples; the split is not stratified. A share that leaves a part empty and a
-    negative seed are UserErrors.
+    train: torch.Tensor
+    validation: torch.Tensor
+    notes: tuple[str, ...]
+
+
+def parts(labels: torch.Tensor, *, validation: float, split_seed: int, names: Sequence[str] | None = None) -> HoldOut:
+    """Samples of these labels, int64 (N,), in a permutation drawn from `split_seed`: its first part is held out.
+
+    The share `validation` is rounded to whole samples. Where that leaves a class without a sample in one of the parts, the split
+    is stratified instead; a class of one sample is in training, and what is left out all the same is told, by the classes'
+    `names`. A share that leaves a part empty and a negative seed are UserErrors.
     """
+    num_samples = len(labels)
     num_validation = round(validation * num_samples) if 0 < validation < 1 else 0
     if not 1 <= num_validation < num_samples:
         raise UserError(f"validation is a share between 0 and 1 that leaves a sample on both sides, but {validation} "
                         f"of {num_samples} samples came; try validation=0.1")
     if split_seed < 0:
         raise UserError(f"split_seed is a whole number from 0 on, but {split_seed} came")
-    order = torch.from_numpy(np.random.default_rng(split_seed).permutation(num_samples))
-    return order[num_validation:], order[:num_validation]
+    plain = np.random.default_rng(split_seed).permutation(num_samples)
+    order = complete(plain, labels.numpy(), num_validation, rest=True)
+    held_out, train = torch.from_numpy(order).tensor_split([num_validation])
+    notes = () if order is plain else ("training and validation are split class by class, as a plain draw leaves classes out",)
+    return HoldOut(train, held_out, (*notes, *lacking("training", labels[train], labels, names),
+                                     *lacking("validation", labels[held_out], labels, names)))
 
 
 def check_augmentation(augmentation: Augmentation, side: int) -> None:

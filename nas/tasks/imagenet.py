@@ -38,10 +38,10 @@ def imagenet(data_dir: Path, *, validation: float = 0.02, split_seed: int = 0, s
     classes = class_folders(train)
     check_same_classes(train, test)
     images, notes = image_files(train, classes), image_files(test, classes).notes
-    pool = FolderSplit(train, images.files, torch.tensor(images.labels), size)
-    kept, held_out = parts(len(pool), validation=validation, split_seed=split_seed)
-    return Images(pool.at(kept), pool.at(held_out), partial(_read_test, test, classes, size), len(classes), MEAN, STD,
-                  augmentation, tuple(map(shown, classes)), notes=(*images.notes, *notes))
+    pool, names = FolderSplit(train, images.files, torch.tensor(images.labels), size), tuple(map(shown, classes))
+    drawn = parts(pool.labels, validation=validation, split_seed=split_seed, names=names)
+    return Images(pool.at(drawn.train), pool.at(drawn.validation), partial(_read_test, test, classes, size), len(classes), MEAN,
+                  STD, augmentation, names, notes=(*images.notes, *notes, *drawn.notes))
 
 
 def _read_test(folder: Path, classes: list[str], size: int) -> FolderSplit:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from nas.features import FeatureScale
+from nas.stratified import lacking
 from nas.tasks.hold_out import parts
 from nas.tasks.text_csv import TextRows, read_csv
 from nas.text_split import TextSplit
@@ -53,6 +54,7 @@ def text_files(data_dir: Path, root: str, num_classes: int | None, *, length: in
                         f"{vocabulary}; give one of them")
     pool = read_csv(files["train"], features)
     classes = _classes(pool, num_classes)
+    labels = torch.tensor(pool.numbers(classes))
     if not files["test"].is_file():
         raise UserError(f"there is no {files['test']}; a text task needs it beside train.csv.gz")
     if files["validation"].is_file():
@@ -60,16 +62,17 @@ def text_files(data_dir: Path, root: str, num_classes: int | None, *, length: in
             raise UserError(f"validation and split_seed hold out of {files['train']}, but there is {files['validation']}, so "
                             "they have no effect; leave them out, or move that file away")
         train, held_out = pool, read_csv(files["validation"], features)
+        notes = lacking(str(files["validation"]), torch.tensor(held_out.numbers(classes)), labels, classes)
     else:
-        split = parts(len(pool.texts), validation=validation, split_seed=split_seed)
-        train, held_out = (pool.at(part.tolist()) for part in split)
+        drawn = parts(labels, validation=validation, split_seed=split_seed, names=classes)
+        train, held_out, notes = pool.at(drawn.train.tolist()), pool.at(drawn.validation.tolist()), drawn.notes
     words = (Vocabulary.learned(_tokenised(train, length), num_words) if vocabulary is None
              else Vocabulary.read(_found(vocabulary, data_dir)))
     scale = FeatureScale.of(torch.tensor(train.features, dtype=torch.float64), features) if features else None
     encoded = partial(_encoded, classes=classes, length=length, vocabulary=words, scale=scale)
     read_test = partial(_read_test, files["test"], features, encoded)
     data = Texts(encoded(train), encoded(held_out), read_test, len(classes), length, words, classes=classes,
-                 feature_scale=scale)
+                 feature_scale=scale, split_notes=notes)
     return data if embeddings is None else _with_vectors(data, _found(embeddings, data_dir))
 
 
