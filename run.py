@@ -35,7 +35,7 @@ from nas.exit_logs import ExitLogs
 from nas.exit_report import curves_table, exits_table, summarise_curves, summarise_exits
 from nas.fair_table import as_csv, fair_table, written
 from nas.new_inputs import new_inputs
-from nas.notice import shown_notices
+from nas.notice import notice, shown_notices
 from nas.objectives import OBJECTIVES, checked_objectives
 from nas.plots import exit_plot, pareto_plot
 from nas.predict import predict, predictions_csv
@@ -53,6 +53,7 @@ from nas.report import (
     table,
 )
 from nas.results import ResultsLog
+from nas.reuse import notice_other_commits
 from nas.search import Evaluated, Searched, common_front, search
 from nas.strategies import STRATEGIES
 from nas.tasks import TASKS
@@ -304,9 +305,13 @@ def run_search(options: argparse.Namespace) -> None:
     evaluators = [read_evaluator(options, problem, strategy, progress) for problem in problems]
     log = evaluators[0].log
     say_where(problem, options)
+    for note in dict.fromkeys(note for evaluator in evaluators for note in evaluator.notes):
+        notice(note)
     before = len(log.rows())
     with progress:
         searches = [search(searcher, *pair, progress) for pair in zip(problems, evaluators, strict=True)]
+    pairs = zip(evaluators, searches, strict=True)
+    notice_other_commits(row for evaluator, searched in pairs for row in map(evaluator.recorded, searched.scores) if row)
     front = common_front(searches, objectives)
     best = front[0]
     plot = options.results / "pareto.png" if len(objectives) > 1 else None

@@ -17,9 +17,10 @@ from spaces.errors import UserError, unknown
 
 ADAPTED = ("grow", "side", "extends")  # how a network grows and what else it reads
 LINE = ("method", "checkpoint_units", *ADAPTED, "decoupling")  # what a line of the table is; its rows differ in their seeds
+DATA = ("data_digest", "test_digest")  # of what was trained on and tested on; empty in rows of older versions
 RECIPE = ("lr", "weight_decay", "optimizer", "schedule")  # a line's own: it may be tuned for each method
 TIMED_BY = ("device", "threads", "compile")  # seconds are comparable where these agree
-SHARED = ("backbone", "task", "scale", "epochs",
+SHARED = ("backbone", "task", *DATA, "scale", "epochs",
           *(field.name for field in fields(TrainingSettings) if field.name not in (*LINE, *RECIPE, *TIMED_BY)))
 ASKED = ("ensemble", "exits", "calibrated")  # of a run beside its training; each makes a row of its own
 FIGURES = (*COUNTS, "test_error", "step_seconds", "pipeline_speedup_bound")
@@ -46,7 +47,8 @@ def read_rows(paths: Iterable[Path], conditions: Sequence[str] = ()) -> pd.DataF
                             f"{untested[0]}: its test_error is empty, its status ok; give the evaluate.csv, or mend that line")
         frames.append(pd.DataFrame(rows))
     frame = pd.concat(frames).fillna("").drop_duplicates()
-    frame = frame.reindex(columns=list(dict.fromkeys([*frame, *LINE, *SHARED, *RECIPE, *TIMED_BY, *FIGURES])), fill_value="")
+    columns = [*frame, *LINE, *SHARED, *RECIPE, "extends_digest", *TIMED_BY, *FIGURES]
+    frame = frame.reindex(columns=list(dict.fromkeys(columns)), fill_value="")
     wanted: dict[str, list[str]] = {}
     for condition in conditions:
         column, equals, value = condition.partition("=")
@@ -79,20 +81,21 @@ def check_comparable(rows: pd.DataFrame) -> None:
             raise UserError(f"K counts the blocks that no gradient joins, one more than the cuts, but num_blocks is {num_blocks} "
                             f"where {method} has '{point}'; leave these rows out with --where num_blocks=K")
     for (method, *_, point), line in rows.groupby(list(LINE), sort=False):
-        if differing := [column for column in RECIPE if disagree(line[column])]:
+        if differing := [column for column in (*RECIPE, "extends_digest") if disagree(line[column])]:
             raise UserError(f"the seeds of {method} on '{point}' are averaged, but {differing[0]} is "
                             f"{listed(line[differing[0]])}" + narrowed(line, differing[0]))
         twice = line[line["seed"].duplicated(keep=False)]
         if len(twice):
             twice = twice[twice["seed"] == twice["seed"].iloc[0]]
-            column = next(name for name in (*TIMED_BY, *ASKED, *twice) if name in twice and twice[name].nunique() > 1)
+            column = next(name for name in (*DATA, *TIMED_BY, *ASKED, *twice) if name in twice and twice[name].nunique() > 1)
             raise UserError(f"a seed counts once, but seed {twice['seed'].iloc[0]} of {method} on '{point}' came "
                             f"{len(twice)} times; {column} is {listed(twice[column])}" + narrowed(twice, column))
 
 
 def disagree(cells: pd.Series) -> bool:
-    """Whether the column has several values. A run that diverged has no `epochs`, which are then those of the others."""
-    return (cells[cells != ""] if cells.name == "epochs" else cells).nunique() > 1
+    """Whether the column has several values. A run that diverged has no `epochs` and no test split, and an older row no
+    digests of its data, which are then those of the others."""
+    return (cells[cells != ""] if cells.name in ("epochs", *DATA) else cells).nunique() > 1
 
 
 def listed(cells: pd.Series) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +13,10 @@ from methods.table import METHODS, adapter, answers_early, method_class
 from nas.claim import Claim
 from nas.evaluate import Evaluator
 from nas.exit_logs import ExitLogs
+from nas.notice import notice
 from nas.problem import Problem, Report
 from nas.results import ResultsLog
+from nas.reuse import notice_other_commits, told_undigested
 from nas.trained_run import FILE
 from spaces.decoupling import Decoupling
 from spaces.errors import UserError
@@ -81,11 +84,24 @@ class Comparison:
                                 "none; leave --ensemble, --exits and --grow, or the method, out")
 
     def run(self) -> list[dict[str, str]]:
-        """Finish every run; the rows, method by method."""
-        finish([run for method in self.points for run in self._tuning(method)], self.report)
+        """Finish every run; the rows, method by method. What rows that are there are worth is told."""
+        tuning = [run for method in self.points for run in self._tuning(method)]
+        self._tell_again()
+        finish(tuning, self.report)
         runs = [run for method in self.points for run in self._runs(method)]
         finish(runs, self.report)
-        return [row for run in runs if (row := run.row)]
+        rows = [row for run in runs if (row := run.row)]
+        notice_other_commits([*rows, *(row for run in tuning if (row := run.row))])
+        return rows
+
+    def _tell_again(self) -> None:
+        """Which rows that are there are not taken, and why."""
+        runs = [run for method in self.points for run in (*self._tuning(method), *self._decided(method))]
+        for line in told_undigested(sum(run.row is None and run.evaluator.has_undigested(run.decoupling) for run in runs)):
+            notice(line)
+        for why, count in Counter(run.evaluator.why_again(run.decoupling) for run in runs).items():
+            if why:
+                notice(f"{count} run{'s' * (count > 1)} with a row {'are' if count > 1 else 'is'} trained again: {why}")
 
     def exit_rows(self) -> list[dict[str, str]]:
         """What is recorded of the exits of every run, method by method."""
@@ -99,7 +115,8 @@ class Comparison:
 
     def kept(self) -> list[Path]:
         """The folders of the runs whose weights are there, method by method."""
-        folders = [run.evaluator.run_folder(run.decoupling) for method in self.points for run in self._runs(method)]
+        rows = [row for method in self.points for run in self._runs(method) if (row := run.row)]
+        folders = [self.problem.runs / row["run"] for row in rows]
         return [folder for folder in folders if (folder / FILE).is_file()]
 
     def counts(self) -> tuple[int, int]:

@@ -6,7 +6,7 @@ import math
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 import torch
@@ -16,17 +16,23 @@ from methods.settings import Precision
 from methods.training import Batch, Diverged, Progress, Trained, autocast, error_and_loss, train
 from nas import trained_run
 from nas.claim import Claim
+from nas.digest import weights_digest
 from nas.exit_logs import ExitLogs
 from nas.keeping import keep
+from nas.notice import notice
 from nas.problem import Problem, Report, Score
 from nas.profile import cost, timed
 from nas.provenance import device_name, provenance
 from nas.results import Cell, ResultsLog
+from nas.reuse import told_undigested, undigested
 from nas.task_data import Batches, Part
+from nas.trained_run import TrainedRun, run_name
 from spaces.decoupling import Decoupling
+from spaces.errors import UserError
 
 EVAL_BATCH_SIZE = 512
 CHECKPOINT = "checkpoint.pt"
+TRAINED = ("weights_digest", "test_digest")  # tell rows with the same key apart: what came out, and what it was tested on
 
 
 class Evaluator:
@@ -37,6 +43,7 @@ class Evaluator:
     read, once, after training; `ensemble` > 1 adds the error of the sum of the last heads' log-probabilities (SEDONA's
     auxiliary-head ensemble, sedona.md 1). `exits` are the logs of what exits and adaptive inference score and cost. With
     `keep` the weights stay, as a `TrainedRun` in the run's folder, which the row names; a run without them is trained again.
+    Where that gives other weights than the row's, as with other `--threads`, they have a row and a folder of their own.
     """
 
     def __init__(self, problem: Problem, log: ResultsLog, report: Report, *, command: str, test: bool, ensemble: int = 1,
@@ -64,13 +71,41 @@ class Evaluator:
         return {**self.problem.key(self.problem.adapt(decoupling)), **ensemble, **exits}
 
     def recorded(self, decoupling: Decoupling) -> dict[str, str] | None:
-        """The row that is there already, with all rows of its exits, and the weights too if they are to be kept."""
-        row = self.log.find(self.key(decoupling))
-        if row and row["status"] == "ok":
-            lacks_weights = self.keep and not (self.run_folder(decoupling) / trained_run.FILE).is_file()
-            lacks_exits = self.exits is not None and not self.exits.complete(self.key(decoupling))
-            return None if lacks_weights or lacks_exits else row
-        return row
+        """The first row that is there already and lacks nothing: it was tested on this test split, with all rows of its exits,
+        and its weights too if they are to be kept."""
+        key = self.key(decoupling)
+        first = self.log.find(key)
+        if first is None or self._lacks(key, first) is None:
+            return first
+        return next((row for row in self.log.find_all(key) if self._lacks(key, row) is None), None)
+
+    def why_again(self, decoupling: Decoupling) -> str | None:
+        """Why a run that has a row is trained again; None where it has none, or one that lacks nothing."""
+        key = self.key(decoupling)
+        first = self.log.find(key)
+        return self._lacks(key, first) if first and self.recorded(decoupling) is None else None
+
+    def has_undigested(self, decoupling: Decoupling) -> bool:
+        """Whether an older version left a row that cannot be reused."""
+        return bool(undigested(self.log, self.key(decoupling)))
+
+    def _lacks(self, key: Mapping[str, Cell], row: Mapping[str, str]) -> str | None:
+        """What a row that is there has not of what is asked for; None if nothing."""
+        if row["status"] != "ok":
+            return None
+        if self.test and row.get("test_digest") != self.problem.data.test_digest:
+            return "it was tested on another test split"
+        if self.keep and kept_digest(self.problem.runs / row["run"]) != row.get("weights_digest"):
+            return "its weights are not kept"
+        if self.exits is not None and not self.exits.complete(_own(key, row)):
+            return "its exits are not recorded"
+        return None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Of rows that an older version left, of whatever decoupling."""
+        key = {name: cell for name, cell in self.key(Decoupling((), ())).items() if name != "decoupling"}
+        return told_undigested(len(undigested(self.log, key)))
 
     def __call__(self, decoupling: Decoupling) -> Score:
         """The score, after waiting for another process that trains the same."""
@@ -88,31 +123,51 @@ class Evaluator:
         """Train, score, append; the caller holds the claim. The checkpoint goes once the row is on disk."""
         problem, asked = self.problem, decoupling
         decoupling = problem.adapt(asked)
-        folder = self.run_folder(asked)
-        row: dict[str, Cell] = {**self.labels, **self.key(asked), "run": folder.name, "space": str(problem.space.spec)}
+        folder, key = self.run_folder(asked), self.key(asked)
+        row: dict[str, Cell] = {**self.labels, **key, "run": folder.name, "space": str(problem.space.spec)}
         row |= self._costs(decoupling)
         try:
             trained = self._train(decoupling, folder)
+            weights = weights_digest(trained.method.state_dict())
+            row |= {"run": self._name(key, weights), "weights_digest": weights}
             test = problem.data.test() if self.test else None
+            if self.test:
+                row["test_digest"] = problem.data.test_digest
             row |= self._scores(trained, test)
             if self.exits:
-                self.exits.add(self.key(asked), self._source, problem, decoupling, trained.method, test, EVAL_BATCH_SIZE)
+                self.exits.add(_own(key, row), self._source, problem, decoupling, trained.method, test, EVAL_BATCH_SIZE)
             if self.keep:
                 calibrated = self.exits is not None and self.exits.calibrated
-                keep(folder / trained_run.FILE, self.key(asked), problem, decoupling, trained.method, EVAL_BATCH_SIZE,
-                     calibrated=calibrated)
+                named = key if row["run"] == folder.name else {**key, "weights_digest": weights}
+                path = problem.runs / str(row["run"]) / trained_run.FILE
+                keep(path, named, problem, decoupling, trained.method, EVAL_BATCH_SIZE, calibrated=calibrated)
         except Diverged as diverged:
             row |= {"status": f"diverged: {diverged}", "validation_error": 1.0, "validation_loss": None}
         row |= problem.data.facts(problem.results)
         row |= self._source
-        if self.log.find(self.key(asked)) is None:
-            self.log.append(row)
+        self.log.append_once(row, _own(key, row))
         (folder / CHECKPOINT).unlink(missing_ok=True)
         if not (folder / trained_run.FILE).is_file():
             shutil.rmtree(folder, ignore_errors=True)
         recorded = self.recorded(asked)
         assert recorded is not None, "a row that was appended is found"
         return recorded
+
+    def _name(self, key: Mapping[str, Cell], weights: str) -> str:
+        """The run's: that of its key, unless a row is there that has other weights, which is told."""
+        rows = self.log.find_all(key)
+        if not rows:
+            return run_name(key)
+        for row in rows:
+            if row.get("weights_digest") == weights:
+                return row["run"]
+        name = run_name({**key, "weights_digest": weights})
+        here = {column: str(cell) for column, cell in self._source.items()}
+        differing = [f"{column} is {rows[0].get(column)} there and {here[column]} here"
+                     for column in ("commit", "torch", "device", "threads") if rows[0].get(column) != here[column]]
+        notice(f"run {rows[0]['run']} came out otherwise than its row ({', '.join(differing) or 'nothing tells why'}): what "
+               f"was trained now is the run {name}, with a row of its own")
+        return name
 
     def _train(self, decoupling: Decoupling, folder: Path) -> Trained:
         problem = self.problem
@@ -160,11 +215,37 @@ class Evaluator:
 
     def exit_rows(self, decoupling: Decoupling) -> list[dict[str, str]]:
         """What is recorded of the exits, depth by depth; empty for a run that diverged."""
-        return self.exits.exits.find_all(self.key(decoupling)) if self.exits else []
+        return self._of_exits(self.exits.exits, decoupling) if self.exits else []
 
     def curve_rows(self, decoupling: Decoupling) -> list[dict[str, str]]:
         """What is recorded of adaptive inference, rule by rule, rising thresholds."""
-        return self.exits.curves.find_all(self.key(decoupling)) if self.exits else []
+        return self._of_exits(self.exits.curves, decoupling) if self.exits else []
+
+    def _of_exits(self, log: ResultsLog, decoupling: Decoupling) -> list[dict[str, str]]:
+        row = self.recorded(decoupling)
+        return log.find_all(_own(self.key(decoupling), row)) if row else []
+
+
+def kept_digest(folder: Path) -> str | None:
+    """Of the weights that are kept in a run's folder; None where there are none that can be read."""
+    try:
+        status = (folder / trained_run.FILE).stat()
+    except FileNotFoundError:
+        return None
+    return _kept_digest(folder, status.st_mtime_ns, status.st_size)
+
+
+@cache
+def _kept_digest(folder: Path, *stamp: int) -> str | None:
+    try:
+        return TrainedRun.load(folder).digest
+    except UserError:
+        return None
+
+
+def _own(key: Mapping[str, Cell], row: Mapping[str, Cell]) -> dict[str, Cell]:
+    """The key of one of several rows with the same key."""
+    return {**key, **{name: row.get(name) for name in TRAINED}}
 
 
 def read_score(row: Mapping[str, str]) -> Score:

@@ -18,6 +18,10 @@ class SearchEvaluator(Protocol):
 
     log: ResultsLog
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of the rows before the search, a line each."""
+
     def __call__(self, decoupling: Decoupling) -> Score: ...
 
     def recorded(self, decoupling: Decoupling) -> dict[str, str] | None: ...

@@ -21,7 +21,7 @@ SCORES = ("depth", "num_blocks", "units", "params", "macs", "path_macs", "second
 SOURCE = (*provenance(), "device", "threads", "command")
 CHOSEN = {"lr", "schedule"}  # on validation, for each network that is trained alone
 Identity = tuple[tuple[str, str], ...]  # settings, by name
-NOT_SETTINGS = {"seed", *SCORES, *SOURCE}  # the other columns tell lines apart, whatever settings there will be
+NOT_SETTINGS = {"seed", "weights_digest", *SCORES, *SOURCE}  # the other columns tell lines apart, whatever settings there will be
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,10 @@ def fair_table(rows: pd.DataFrame) -> FairTable:
     recipe = rows.assign(label_smoothing=rows["method"].map(_label_smoothing))
     notes += [f"{column} is each line's own: {listed(recipe[column])}" for column in (*RECIPE, "label_smoothing")
               if disagree(recipe[column])]
+    undigested = int((rows["data_digest"] == "").sum())
+    if 0 < undigested < len(rows):
+        notes.append(f"{undigested} of {len(rows)} rows are of an older version without a digest of their data: only their task "
+                     "says that the data is the others'")
     alike = [column for column in ADAPTED if not disagree(rows[column])]
     shared = {column: max(rows[column]) for column in (*SHARED, *alike)}  # some rows have empty epochs
     lines.sort(key=lambda line: (line.num_blocks, line.test_error))

@@ -18,7 +18,7 @@ from spaces.decoupling import Decoupling
 
 def keep(path: Path, key: Mapping[str, Cell], problem: Problem, decoupling: Decoupling, method: Method, batch_size: int, *,
          calibrated: bool) -> None:
-    """Write the `TrainedRun` of an evaluation, whose row has the cells `key`."""
+    """Write the `TrainedRun` of an evaluation, whose row has the cells `key` and is named after them."""
     exits = _exits(problem, decoupling, method, batch_size, calibrated=calibrated)
     weights = {name: tensor.detach().cpu() for name, tensor in method.state_dict().items()}
     TrainedRun(path, dict(key), problem.data.inputs, exits, weights).save()

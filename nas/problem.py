@@ -89,6 +89,7 @@ class Problem:
             "scale": self.scale,
             "side": self.side,
             "extends": None if self.extends is None else self.extends.name,
+            "extends_digest": None if self.extends is None else self.extends.digest,
         }
 
     def run_folder(self, key: Mapping[str, Cell]) -> Path:

@@ -53,9 +53,18 @@ class ResultsLog:
 
     def append_all(self, rows: Sequence[Mapping[str, Cell]]) -> None:
         """`append` for several rows that come together: in one write, all of them or none."""
+        self._append(rows, None)
+
+    def append_once(self, row: Mapping[str, Cell], key: Mapping[str, object]) -> None:
+        """`append`, unless `find(key)` would find a row, whoever wrote it."""
+        self._append([row], key)
+
+    def _append(self, rows: Sequence[Mapping[str, Cell]], unless: Mapping[str, object] | None) -> None:
         cells = [{_written(column): _written(value) for column, value in row.items()} for row in rows]
         with self._usable(), self._locked() as lock:
             self._refresh(lock)
+            if unless is not None and self._found(unless) is not None:
+                return
             if self._rest.strip(b",\r\n"):
                 notice(f"{self.path}: the last {len(self._rest)} bytes, of an append that was cut short, are cut off")
             old = self._lines[0] if self._lines else []
@@ -81,6 +90,9 @@ class ResultsLog:
         """
         with self._usable():
             self._refresh()
+        return self._found(key)
+
+    def _found(self, key: Mapping[str, object]) -> dict[str, str] | None:
         columns = tuple(_written(column) for column in key)
         first, indexed = self._indexes.get(columns, ({}, 1))
         for number in range(indexed, len(self._lines)):

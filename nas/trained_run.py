@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from methods.checkpoint import damage_told, save_whole
 from methods.method import Method
 from methods.sides import with_side
 from methods.table import METHODS, method_class
+from nas.digest import weights_digest
 from nas.results import Cell
 from spaces.decoupling import Decoupling
 from spaces.errors import UserError
@@ -59,6 +61,11 @@ class TrainedRun:
         """What its row's column `run` says, wherever the folder was moved to."""
         return run_name(self.key)
 
+    @cached_property
+    def digest(self) -> str:
+        """Of the weights: its row's `weights_digest`."""
+        return weights_digest(self.weights)
+
     @property
     def decoupling(self) -> Decoupling:
         """Cuts and heads."""
@@ -67,11 +74,13 @@ class TrainedRun:
     def save(self) -> None:
         """Write the file, whole or not at all."""
         exits = [asdict(kept) for kept in self.exits]
-        save_whole({"format": FORMAT, "key": self.key, "inputs": self.inputs, "exits": exits, "weights": self.weights}, self.path)
+        save_whole({"format": FORMAT, "key": self.key, "inputs": self.inputs, "exits": exits, "weights": self.weights,
+                    "weights_digest": self.digest}, self.path)
 
     @classmethod
     def load(cls, path: Path) -> TrainedRun:
-        """Of a run's folder, or of the file in it; one that is missing, damaged or of another kind is a UserError."""
+        """Of a run's folder, or of the file in it; one that is missing, damaged, of another kind or with weights that are not
+        those it was saved with is a UserError. Files of older versions hold no digest of their weights."""
         file = path / FILE if path.is_dir() else path
         if not file.is_file():
             raise UserError(f"there is no trained run at {path}; give the folder that `evaluate --keep` names in the column run")
@@ -80,7 +89,12 @@ class TrainedRun:
             if saved["format"] != FORMAT:
                 raise UserError(f"the trained run {file} has format {saved['format']}, but this program reads format {FORMAT}")
             exits = tuple(KeptExit(**kept) for kept in saved["exits"])
-            return cls(file.resolve(), saved["key"], saved["inputs"], exits, saved["weights"])
+            run = cls(file.resolve(), saved["key"], saved["inputs"], exits, saved["weights"])
+            written, came = saved.get("weights_digest"), run.digest
+        if written not in (None, came):
+            raise UserError(f"the weights in {file} are not those that were kept there: their digest is {came}, but {written} "
+                            "stands beside them; train the run again with evaluate --keep")
+        return run
 
     def build(self) -> Method:
         """The method with the run's weights, in evaluation mode, on the CPU."""
