@@ -18,8 +18,8 @@ from nas.images import Batches, Images, eval_batches
 from nas.split import Split
 from nas.tasks import TASKS
 from nas.tasks.text_sets import TEXT_SETS
-from nas.torchvision_import import torchvision
 from spaces.errors import UserError
+from spaces.torchvision_import import torchvision
 
 RANDOM = np.random.default_rng(5)
 PIXELS = RANDOM.integers(0, 256, (40, 4, 5, 3), dtype=np.uint8)
@@ -386,7 +386,7 @@ def test_a_torchvision_that_imports_is_left_alone_and_other_failures_are_passed_
     def fails(name: str) -> types.ModuleType:
         raise RuntimeError("something else")
 
-    monkeypatch.setattr("nas.torchvision_import.importlib.import_module", fails)
+    monkeypatch.setattr("spaces.torchvision_import.importlib.import_module", fails)
     with pytest.raises(RuntimeError, match="something else"):
         torchvision()
     assert sys.modules["torchvision"] is stand_in
