@@ -27,7 +27,7 @@ from nas.brief import brief
 from nas.columns import RUNS
 from nas.comparable import read_rows
 from nas.comparison import Comparison
-from nas.cores import usable_cores
+from nas.device import check_switches, read_device, set_switches, use_threads
 from nas.evaluate import Evaluator
 from nas.evaluators import EVALUATORS, SearchEvaluator
 from nas.exit_lines import exit_lines
@@ -199,7 +199,9 @@ def _training_options(command: Parser, *, epochs: int, several: bool = False) ->
     command.add_argument("--schedule", default=schedule, help=f"cosine(...) or multistep(...){tuned}", **many)
     command.add_argument("--weight-decay", type=float, default=1e-4, help="L2 weight decay")
     command.add_argument("--optimizer", default="sgd", help="sgd(...) or adam(...), one a stage")
-    command.add_argument("--precision", default="fp32", help="fp32, bf16 or fp16")
+    command.add_argument("--precision", default="fp32", help="fp32, bf16 or fp16; on a GPU also tf32")
+    command.add_argument("--deterministic", action="store_true",
+                         help="on a GPU: equal seeds give equal bits, in more time; a CPU does so anyway")
     command.add_argument("--checkpoint-units", action="store_true", help="less memory, more computing")
     command.add_argument("--compile", default="no", help="no, default or reduce-overhead (CUDA graphs)")
     if not command.prog.endswith("profile"):
@@ -461,6 +463,7 @@ def run_predict(options: argparse.Namespace) -> None:
         raise UserError("--rule says how sure an exit is, which matters only with --threshold; give that, or leave --rule out")
     use_threads(options.threads)
     run, device = TrainedRun.load(options.run), read_device(options.device)
+    set_switches(run.key["precision"], deterministic=bool(run.key.get("deterministic")))  # type: ignore[arg-type]
     rule = CONFIDENCES[str(CONFIDENCES.resolve(options.rule or "max_softmax"))]
     inputs = new_inputs(options.inputs, run.inputs)
     for note in inputs.notes:
@@ -532,6 +535,9 @@ def read_problem(options: argparse.Namespace, method: str, seed: int, lr: float,
         iterations = shortened(iterations, share)
     given = {field.name: getattr(options, field.name) for field in fields(TrainingSettings) if hasattr(options, field.name)}
     settings = TrainingSettings(**given | {"iterations": iterations, "lr": lr, "schedule": schedule})
+    switches = settings.precision, bool(settings.deterministic)
+    check_switches(device, switches[0], deterministic=switches[1])
+    set_switches(switches[0], deterministic=switches[1])
     data.train_batches(settings.batch_size, limit=settings.class_limit)  # refuses what the task cannot fill
     results, runs = (getattr(options, name, Path(name)) for name in ("results", "runs"))
     run = getattr(options, "extend", None)
@@ -541,14 +547,6 @@ def read_problem(options: argparse.Namespace, method: str, seed: int, lr: float,
     return Problem(space, str(resolved_method), str(task), data, settings, seed, device, results, runs,
                    scale=None if share == 1 else share, extends=TrainedRun.load(run) if run else None,
                    side=read_side(getattr(options, "side", None), getattr(options, "side_dim", None)))
-
-
-def use_threads(count: int) -> None:
-    """Compute with so many CPU threads."""
-    num_cores = usable_cores()
-    if not 1 <= count <= num_cores:
-        raise UserError(f"--threads is a number of threads in 1..{num_cores} on this machine, but {count} came")
-    torch.set_num_threads(count)
 
 
 def read_task(options: argparse.Namespace) -> Component:
@@ -582,21 +580,6 @@ def read_evaluator(options: argparse.Namespace, problem: Problem, strategy: Comp
     return EVALUATORS.build(options.evaluator, training)
 
 
-def read_device(text: str) -> torch.device:
-    """The device that the text names, checked to be there; on a GPU equal seeds are asked to give equal bits."""
-    name = ("cuda" if torch.cuda.is_available() else "cpu") if text == "auto" else text
-    try:
-        device = torch.device(name if name.startswith(("cpu", "cuda")) else "")
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError):
-        raise UserError(f"--device is auto, cpu, cuda or cuda:N and must be on this machine, but {text!r} came") from None
-    if device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.backends.cudnn.benchmark = False
-        torch.use_deterministic_algorithms(True, warn_only=True)
-    return device
-
-
 def adapted(problem: Problem, text: str) -> Decoupling:
     """The decoupling that the text names, as the problem's method trains it."""
     default_head = method_class(problem.method).default_head
@@ -628,7 +611,7 @@ def next_command(options: argparse.Namespace, found: Decoupling) -> str:
         value = getattr(options, name)
         if value not in (usual[name], *(usual[name] if isinstance(usual[name], list) else [])):
             parts += [f"--{name.replace('_', '-')}", str(value)]
-    parts += ["--checkpoint-units"] if options.checkpoint_units else []
+    parts += [f"--{name.replace('_', '-')}" for name in ("checkpoint_units", "deterministic") if getattr(options, name)]
     return shlex.join(parts)
 
 

@@ -11,7 +11,7 @@ from methods.growth import GROWTHS
 from methods.optimization import OPTIMIZERS, SCHEDULES
 from spaces.errors import UserError, unknown
 
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 Compile = Literal["no", "default", "reduce-overhead"]
 
 
@@ -25,7 +25,9 @@ class TrainingSettings:
     weight_decay      L2 weight decay
     optimizer         sgd(momentum=0.9) or adam(beta1=0.9); one instance a stage
     schedule          cosine(warmup=0.1) or multistep(milestones=[0.5,0.75]); follows iterations, not epochs
-    precision         fp32, or autocast to bf16, or to fp16 with loss scaling
+    precision         fp32, or autocast to bf16, or to fp16 with loss scaling; tf32 is fp32 with a GPU's TensorFloat32 in
+                      convolutions and products (`nas.device`)
+    deterministic     on a GPU, equal seeds give equal bits; None: not asked for
     checkpoint_units  keep only the units' inputs for the backward pass and compute the rest again
     compile           compile each stage with torch.compile; reduce-overhead adds CUDA graphs
     class_batches     classes(num=20,until=0.5): batches of the first half hold 20 classes each; None: no limit
@@ -43,8 +45,10 @@ class TrainingSettings:
     compile: Compile = "no"
     class_batches: str | None = None
     grow: str | None = None
+    deterministic: bool | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "deterministic", self.deterministic or None)  # rows from before have no such cell
         for name, lowest in (("iterations", 1), ("batch_size", 2)):
             if getattr(self, name) < lowest:
                 raise UserError(f"{name} is a whole number from {lowest} on, but {getattr(self, name)} came")

@@ -83,7 +83,7 @@ KINDS = {
     FLOAT: "test_loss threshold",
     COUNT: "seed iterations batch_size ensemble num_blocks params head_params macs head_macs path_macs peak_activation_bytes "
            "best_iteration threads depth units timed_samples num_words gap meta_step",
-    FLAG: "checkpoint_units exits calibrated chosen dirty",
+    FLAG: "checkpoint_units deterministic exits calibrated chosen dirty",
 }
 COLUMNS = {name: kind for kind, names in KINDS.items() for name in names.split()}  # all others are text
 

@@ -19,7 +19,7 @@ ADAPTED = ("grow", "side", "extends")  # how a network grows and what else it re
 LINE = ("method", "checkpoint_units", *ADAPTED, "decoupling")  # what a line of the table is; its rows differ in their seeds
 DATA = ("data_digest", "test_digest")  # of what was trained on and tested on; empty in rows of older versions
 RECIPE = ("lr", "weight_decay", "optimizer", "schedule")  # a line's own: it may be tuned for each method
-TIMED_BY = ("device", "threads", "compile")  # seconds are comparable where these agree
+TIMED_BY = ("device", "threads", "compile", "deterministic")  # seconds are comparable where these agree
 SHARED = ("backbone", "task", *DATA, "scale", "epochs",
           *(field.name for field in fields(TrainingSettings) if field.name not in (*LINE, *RECIPE, *TIMED_BY)))
 ASKED = ("ensemble", "exits", "calibrated")  # of a run beside its training; each makes a row of its own

@@ -11,7 +11,7 @@ from torch.nn.grad import conv2d_input, conv2d_weight
 
 from spaces.tokens import Activation
 
-# Temporaries are made for parts of the batch: of so many elements, which stay in a CPU's cache, but not in more parts
+# On a CPU temporaries are made for parts of the batch: of so many elements, which stay in its cache, but not in more parts
 # than are needed to make them small beside the whole.
 PART, MOST_PARTS = 2**16, 32
 
@@ -107,7 +107,9 @@ class _MaxPool(torch.autograd.Function):
 
 
 def _parts(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Views of parts of the batch."""
+    """Views of parts of the batch; on a GPU the whole, as each part would launch kernels of its own."""
+    if tensor.is_cuda:
+        return (tensor,)
     return tensor.tensor_split(min(len(tensor), MOST_PARTS, max(1, tensor.numel() // PART)))
 
 

@@ -153,7 +153,7 @@ def test_a_kept_run_has_the_best_weights_and_a_diverged_one_none(problem: Proble
 SETTINGS: dict[str, Any] = {
     "iterations": 9, "batch_size": 19, "lr": 0.06, "weight_decay": 0.0, "optimizer": "adam", "schedule": "multistep",
     "precision": "bf16", "checkpoint_units": True, "compile": "default",
-    "class_batches": "classes(num=2)", "grow": "frozen",
+    "class_batches": "classes(num=2)", "grow": "frozen", "deterministic": True,
 }
 REST: dict[str, Any] = {
     "seed": 1, "method": "dgl(label_smoothing=0.0)", "task": "another", "space": read_space("small(width=0.5)", (2, 8, 8), 3),

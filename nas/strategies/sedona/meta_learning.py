@@ -54,7 +54,8 @@ class MetaLearning:
         settings = {name: value for name, value in vars(self.settings).items() if name != "disk_gb"}
         return {"search": "sedona", "space": str(problem.space.spec), "task": problem.task, **problem.data.content,
                 "seed": problem.seed, "batch_size": training.batch_size, "weight_decay": training.weight_decay,
-                "precision": training.precision, "compile": training.compile, "checkpoint_units": training.checkpoint_units,
+                "precision": training.precision, "compile": training.compile, "deterministic": training.deterministic,
+                "checkpoint_units": training.checkpoint_units,
                 **settings}
 
     def run(self) -> Architecture:
