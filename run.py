@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from methods.confidence import CONFIDENCES
 from methods.growth import check_grows
+from methods.optimization import SCHEDULES
 from methods.settings import TrainingSettings
 from methods.sides import SIDES, read_side
 from methods.table import METHODS, learns_jointly, method_class
@@ -196,7 +197,7 @@ def _training_options(command: Parser, *, epochs: int, several: bool = False) ->
     command.add_argument("--batch-size", type=int, default=64, help="samples a step")
     tuned = "; of several the best on validation is taken, for each method" if several else ""
     command.add_argument("--lr", type=float, default=rate, help=f"learning rate{tuned}", **many)
-    command.add_argument("--schedule", default=schedule, help=f"cosine(...) or multistep(...){tuned}", **many)
+    command.add_argument("--schedule", default=schedule, help=f"{', '.join(SCHEDULES)}, with (...) their settings{tuned}", **many)
     command.add_argument("--weight-decay", type=float, default=1e-4, help="L2 weight decay")
     command.add_argument("--optimizer", default="sgd", help="sgd(...) or adam(...), one a stage")
     command.add_argument("--precision", default="fp32", help="fp32, bf16 or fp16; on a GPU also tf32")

@@ -13,6 +13,7 @@ from spaces.errors import UserError
 
 Schedule = Callable[[float], float]  # progress in 0..1 -> factor of the learning rate
 OF_TRAINING = "0.1 means the first tenth of training"
+_ROUNDING = 1e-6  # of progress times the number of steps, a fraction of an iteration
 
 
 def sgd(parameters: Iterable[nn.Parameter], lr: float, weight_decay: float, *, momentum: float = 0.9,
@@ -50,6 +51,29 @@ def cosine(*, warmup: float = 0.0, final: float = 0.01) -> Schedule:
     return factor
 
 
+def warmed_cosine(*, warmup: float = 0.1, start: float = 0.0, steps: int | None = None) -> Schedule:
+    """A half cosine over all of training, to 0, times a line that rises from `start` to 1 over the share `warmup`.
+
+    With w = min(1, progress / warmup) the factor is w (1 + cos(pi progress)) / 2 + (1 - w) start: the cosine falls while the
+    rate warms up, where that of `cosine` begins after it. With `steps` the rate changes only so often: in step e = 1.. it is
+    that of a cosine at e / steps and of a line at (e - 1) / steps. InfoPro, ContSup, AugLocal and MAN step at each epoch, with
+    start = 0.01 / lr.
+    """
+    _check_share("warmup", warmup, OF_TRAINING)
+    _check_factor("start", start)
+    if not warmup:
+        raise UserError("warmed_cosine warms up over the share warmup of training, but 0 came; take cosine(final=0.0)")
+    if steps is not None and steps < 1:
+        raise UserError(f"steps is how often the rate changes, such as the number of epochs, but {steps} came")
+
+    def factor(progress: float) -> float:
+        step = progress if steps is None else math.ceil(progress * steps - _ROUNDING) / steps
+        warmed = min(1.0, (step if steps is None else step - 1 / steps) / warmup)
+        return warmed * 0.5 * (1 + math.cos(math.pi * step)) + (1 - warmed) * start
+
+    return factor
+
+
 def multistep(*, milestones: tuple[float, ...] = (0.5, 0.75), gamma: float = 0.1, warmup: float = 0.0) -> Schedule:
     """Times `gamma` at each milestone, given as a share of training; linear warm-up before."""
     _check_share("warmup", warmup, OF_TRAINING)
@@ -75,4 +99,6 @@ def _check_factor(name: str, value: float) -> None:
 
 
 OPTIMIZERS: Table[torch.optim.Optimizer] = Table("optimizer", {"sgd": sgd, "adam": adam})
-SCHEDULES: Table[Schedule] = Table("schedule", {"cosine": cosine, "multistep": multistep})
+SCHEDULES: Table[Schedule] = Table("schedule", {
+    "cosine": cosine, "warmed_cosine": warmed_cosine, "multistep": multistep,
+})

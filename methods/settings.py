@@ -24,7 +24,8 @@ class TrainingSettings:
     lr                learning rate before the schedule's factor
     weight_decay      L2 weight decay
     optimizer         sgd(momentum=0.9) or adam(beta1=0.9); one instance a stage
-    schedule          cosine(warmup=0.1) or multistep(milestones=[0.5,0.75]); follows iterations, not epochs
+    schedule          cosine(warmup=0.1), warmed_cosine(warmup=0.1) or multistep(milestones=[0.5,0.75]); follows iterations, not
+                      epochs
     precision         fp32, or autocast to bf16, or to fp16 with loss scaling; tf32 is fp32 with a GPU's TensorFloat32 in
                       convolutions and products (`nas.device`)
     deterministic     on a GPU, equal seeds give equal bits; None: not asked for

@@ -26,8 +26,9 @@ from spaces.network import PixelScale
 class Images:
     """An image classification task: its splits, and the constants of its training split.
 
-    `mean` and `std` are those of the training pixels scaled to 0..1, one a channel. Papers print constants taken over
-    the whole training set, which differ from these in the third digit. The test split stays unread until `test()`.
+    `mean` and `std` are those of the training pixels scaled to 0..1, one a channel, unless the task is given others: papers
+    take constants over the whole training set, which differ from these in the third digit, or round ones. The test split
+    stays unread until `test()`.
     """
 
     train: Samples

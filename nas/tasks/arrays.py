@@ -16,7 +16,7 @@ import torch
 from nas.augmentation import Augmentation, Padding
 from nas.images import Images
 from nas.split import Split
-from nas.tasks.hold_out import checked, hold_out
+from nas.tasks.hold_out import Constants, checked, hold_out
 from spaces.errors import UserError
 
 # What numpy.load and the zip reader below it raise on a damaged or foreign file.
@@ -25,7 +25,8 @@ _READ_ERRORS = (OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError
 
 
 def arrays(data_dir: Path, *, root: str, validation: float = 0.1, split_seed: int = 0, crop: int = 0,
-           flip: bool = False, cutout: int = 0, padding: Padding = None, features: Literal[True] | None = None) -> Images:
+           flip: bool = False, cutout: int = 0, padding: Padding = None, features: Literal[True] | None = None,
+           mean: Constants = None, std: Constants = None) -> Images:
     """Your own images: `train.npz` and `test.npz` in the folder `root`, each with the arrays `images` and `labels`.
 
     `images` is uint8 (N, H, W) or (N, H, W, C), `labels` whole numbers (N,); the classes are
@@ -43,7 +44,8 @@ def arrays(data_dir: Path, *, root: str, validation: float = 0.1, split_seed: in
     if not test.is_file():
         raise UserError(f"there is no {test}; the task arrays needs it beside train.npz")
     return hold_out(pool, num_classes, partial(_read_test, test, names, num_classes, _shapes(pool)),
-                    validation=validation, split_seed=split_seed, augmentation=Augmentation(crop, flip, cutout, padding))
+                    validation=validation, split_seed=split_seed, augmentation=Augmentation(crop, flip, cutout, padding),
+                    mean=mean, std=std)
 
 
 def _read_test(path: Path, names: Sequence[str], num_classes: int, shapes: dict[str, torch.Size]) -> Split:

@@ -17,6 +17,8 @@ from nas.split import Split
 from nas.stratified import complete, lacking
 from spaces.errors import UserError
 
+Constants = tuple[float, ...] | None  # of pixels in 0..1, one a channel; None for those of the training split
+
 
 def checked(images: np.ndarray, labels: np.ndarray, num_classes: int, source: str) -> Split:
     """The arrays as a split: images uint8 (N, H, W) or (N, H, W, C) and labels (N,) in 0..num_classes - 1.
@@ -37,13 +39,13 @@ def checked(images: np.ndarray, labels: np.ndarray, num_classes: int, source: st
 
 
 def hold_out(pool: Split, num_classes: int, read_test: Callable[[], Split], *, validation: float, split_seed: int,
-             augmentation: Augmentation) -> Images:
-    """Split `pool` as `parts` says; features are standardised by those of training. An augmentation that does not fit the
-    images is a UserError."""
+             augmentation: Augmentation, mean: Constants = None, std: Constants = None) -> Images:
+    """Split `pool` as `parts` says; features are standardised by those of training. Pixels are normalised by `mean` and `std`,
+    or by those of the training split. An augmentation or constants that do not fit the images are a UserError."""
     drawn = parts(pool.labels, validation=validation, split_seed=split_seed)
     train, held_out = pool.at(drawn.train), pool.at(drawn.validation)
     check_augmentation(augmentation, min(pool.image_shape[:2]))
-    mean, std = _mean_and_std(train.images)
+    mean, std = pixel_constants(_mean_and_std(train.images), mean, std)
     scale = None if train.features is None else FeatureScale.of(train.features)
     if scale is not None:
         train, held_out = (_standardised(split, scale) for split in (train, held_out))
@@ -88,6 +90,20 @@ def parts(labels: torch.Tensor, *, validation: float, split_seed: int, names: Se
     notes = () if order is plain else ("training and validation are split class by class, as a plain draw leaves classes out",)
     return HoldOut(train, held_out, (*notes, *lacking("training", labels[train], labels, names),
                                      *lacking("validation", labels[held_out], labels, names)))
+
+
+def pixel_constants(own: tuple[tuple[float, ...], tuple[float, ...]], mean: Constants,
+                    std: Constants) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The mean and the std that were given, and what is `own` to the data for one that was not; a UserError unless they are one a
+    channel, of pixels in 0..1."""
+    for name, given in (("mean", mean), ("std", std)):
+        if given is not None and len(given) != len(own[0]):
+            raise UserError(f"{name} is a list of {len(own[0])} numbers here, one a channel, but {len(given)} came")
+    if mean is not None and not all(0 <= value <= 1 for value in mean):
+        raise UserError(f"mean is that of pixels scaled to 0..1, but {list(mean)} came; divide numbers of 0..255 by 255")
+    if std is not None and not all(0 < value <= 1 for value in std):
+        raise UserError(f"std is that of pixels scaled to 0..1, above 0, but {list(std)} came; divide numbers of 0..255 by 255")
+    return own[0] if mean is None else mean, own[1] if std is None else std
 
 
 def check_augmentation(augmentation: Augmentation, side: int) -> None:

@@ -12,7 +12,7 @@ from nas.folder_split import FolderSplit
 from nas.image_files import shown
 from nas.images import Images
 from nas.tasks.class_folders import check_same_classes, class_folders, image_files
-from nas.tasks.hold_out import check_augmentation, parts
+from nas.tasks.hold_out import Constants, check_augmentation, parts, pixel_constants
 from spaces.errors import UserError
 
 # Of the training pixels, one a channel, as every ImageNet recipe has them.
@@ -20,15 +20,15 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def imagenet(data_dir: Path, *, validation: float = 0.02, split_seed: int = 0, size: int = 224, flip: bool = True,
-             cutout: int = 0) -> Images:
+             cutout: int = 0, mean: Constants = None, std: Constants = None) -> Images:
     """ImageNet (Deng et al. 2009): 1,281,167 colour images of any size in 1,000 classes, and 50,000 for testing.
 
     Reads the images in `data_dir`/imagenet/train/CLASS, also in folders inside it, and, as the test split, in
     imagenet/val/CLASS; the classes are those that have a folder, so parts of ImageNet will do, and your own images. What
     `nas.image_files` leaves out is counted and said. Training cuts out a random window, scaled to `size` pixels a side, and
     flips; evaluation scales the shorter side to 256/224 of `size` and takes the middle. Worker processes, one a core, read
-    the images a few batches ahead; a batch depends on seed and iteration alone. Missing folders and, when its turn comes, a
-    damaged image are UserErrors.
+    the images a few batches ahead; a batch depends on seed and iteration alone. Pixels are normalised by the usual constants,
+    or by `mean` and `std` as in cifar10. Missing folders and, when its turn comes, a damaged image are UserErrors.
     """
     if size < 1:
         raise UserError(f"size is the side of a training image in pixels, from 1 on, but {size} came; ImageNet's is 224")
@@ -40,8 +40,9 @@ def imagenet(data_dir: Path, *, validation: float = 0.02, split_seed: int = 0, s
     images, notes = image_files(train, classes), image_files(test, classes).notes
     pool, names = FolderSplit(train, images.files, torch.tensor(images.labels), size), tuple(map(shown, classes))
     drawn = parts(pool.labels, validation=validation, split_seed=split_seed, names=names)
-    return Images(pool.at(drawn.train), pool.at(drawn.validation), partial(_read_test, test, classes, size), len(classes), MEAN,
-                  STD, augmentation, names, notes=(*images.notes, *notes, *drawn.notes))
+    return Images(pool.at(drawn.train), pool.at(drawn.validation), partial(_read_test, test, classes, size), len(classes),
+                  *pixel_constants((MEAN, STD), mean, std), augmentation, names,
+                  notes=(*images.notes, *notes, *drawn.notes))
 
 
 def _read_test(folder: Path, classes: list[str], size: int) -> FolderSplit:

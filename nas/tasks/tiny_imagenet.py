@@ -15,14 +15,14 @@ from nas.image_files import shown
 from nas.images import Images
 from nas.split import Split
 from nas.tasks.class_folders import class_folders, image_files
-from nas.tasks.hold_out import checked, hold_out
+from nas.tasks.hold_out import Constants, checked, hold_out
 from spaces.errors import UserError
 
 NUM_CLASSES, SIDE = 200, 64
 
 
 def tiny_imagenet(data_dir: Path, *, validation: float = 0.1, split_seed: int = 0, crop: int = 4, flip: bool = True,
-                  cutout: int = 0, padding: Padding = None) -> Images:
+                  cutout: int = 0, padding: Padding = None, mean: Constants = None, std: Constants = None) -> Images:
     """Tiny ImageNet (CS231n 2015): 100,000 colour images of 64x64 in 200 classes, and 10,000 for testing.
 
     Reads `data_dir`/tiny-imagenet-200: train/CLASS/images/*.JPEG and, as the test split, val/images with
@@ -38,7 +38,7 @@ def tiny_imagenet(data_dir: Path, *, validation: float = 0.1, split_seed: int = 
     images = image_files(root / "train", classes, "images")
     pool = _read(root / "train", images.files, images.labels)
     data = hold_out(pool, NUM_CLASSES, partial(_read_test, root / "val", classes), validation=validation,
-                    split_seed=split_seed, augmentation=Augmentation(crop, flip, cutout, padding))
+                    split_seed=split_seed, augmentation=Augmentation(crop, flip, cutout, padding), mean=mean, std=std)
     return replace(data, classes=tuple(map(shown, classes)), notes=(*images.notes, *data.notes))
 
 

@@ -1,6 +1,7 @@
 """Schedules against torch's own schedulers, optimizers against torch's plain ones, and the messages for wrong values."""
 
 import copy
+import math
 import re
 
 import pytest
@@ -62,7 +63,34 @@ def test_cosine_falls_from_the_end_of_its_warm_up() -> None:
     assert found[10:] == pytest.approx(half[:10], rel=1e-6)
 
 
-@pytest.mark.parametrize("spec", ["cosine", "cosine(warmup=0.3)", "multistep", "multistep(warmup=0.3)"])
+def released(epoch: int, epochs: int, warmup: int, lr: float) -> float:
+    """The learning rate of an epoch, from 1 on, as InfoPro's and ContSup's train.py write it (local_learning.md 3)."""
+    falling = 0.5 * lr * (1 + math.cos(math.pi * epoch / epochs))
+    return falling * (epoch - 1) / warmup + 0.01 * (warmup + 1 - epoch) / warmup if epoch <= warmup else falling
+
+
+@pytest.mark.parametrize(("epochs", "lr", "spec"), [
+    (160, 0.8, "warmed_cosine(warmup=0.0625,start=0.0125,steps=160)"),
+    (160, 0.1, "warmed_cosine(warmup=0.0625,start=0.1,steps=160)"),
+    (400, 0.8, "warmed_cosine(warmup=0.025,start=0.0125,steps=400)"),
+])
+@pytest.mark.parametrize("batches", [1, 3, 43])
+def test_a_warmed_cosine_by_epochs_is_the_released_loop(epochs: int, lr: float, spec: str, batches: int) -> None:
+    schedule = SCHEDULES.build(spec)
+    found = [lr * schedule((i + 1) / (epochs * batches)) for i in range(epochs * batches)]
+    loop = [released(epoch, epochs, 10, lr) for epoch in range(1, epochs + 1) for _ in range(batches)]
+    assert found == pytest.approx(loop, abs=1e-12)
+
+
+def test_a_warmed_cosine_follows_the_whole_of_training_between_steps_too() -> None:
+    half = torch_factors((lr_scheduler.CosineAnnealingLR, {"T_max": STEPS}))
+    rising = [min(1.0, (step + 1) / 8) for step in range(STEPS)]
+    expected = [w * cosine + (1 - w) * 0.2 for w, cosine in zip(rising, half, strict=True)]
+    assert factors("warmed_cosine(warmup=0.4,start=0.2)") == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("spec", ["cosine", "cosine(warmup=0.3)", "warmed_cosine", "warmed_cosine(start=0.1,steps=5)",
+                                  "multistep", "multistep(warmup=0.3)"])
 def test_the_first_step_learns_and_none_exceeds_the_learning_rate(spec: str) -> None:
     assert factors(spec)[0] > 0 and max(factors(spec)) <= 1
 
@@ -144,6 +172,10 @@ def test_a_first_step_that_loss_scaling_skips_leaves_no_trace(spec: str) -> None
     ({"schedule": "cosin"}, "did you mean cosine"),
     ({"schedule": "cosine(warmup=1.0)"}, "warmup is a share in [0, 1), but 1.0 came; 0.1 means the first tenth of training"),
     ({"schedule": "cosine(final=-1)"}, "final multiplies the learning rate"),
+    ({"schedule": "warmed_cosine(warmup=0)"}, "but 0 came; take cosine(final=0.0)"),
+    ({"schedule": "warmed_cosine(warmup=1.0)"}, "warmup is a share in [0, 1), but 1.0 came"),
+    ({"schedule": "warmed_cosine(start=-1)"}, "start multiplies the learning rate"),
+    ({"schedule": "warmed_cosine(steps=0)"}, "steps is how often the rate changes"),
     ({"schedule": "multistep(milestones=[0.5,1.5])"}, "milestone is a share in [0, 1), but 1.5 came"),
     ({"schedule": "multistep(milestones=0.5)"}, "milestones must be"),
     ({"schedule": "multistep(gamma=-0.1)"}, "gamma multiplies"),

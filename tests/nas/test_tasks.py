@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import sys
 import types
 from collections import Counter
@@ -70,6 +71,40 @@ def test_a_split_depends_on_its_seed_alone(folder: Path) -> None:
     assert torch.equal(first.train.images, again.train.images)
     assert torch.equal(first.validation.labels, again.validation.labels)
     assert rows(first.validation) != rows(TASKS.build("arrays(mine,split_seed=4)", folder).validation)
+
+
+def test_constants_that_are_given_take_the_place_of_the_training_splits(folder: Path) -> None:
+    """Both, or one of them; the batches, what a decoder is told and the row's task say them."""
+    text = "arrays(mine,validation=0.5,mean=[0.5,0.5,0.5],std=[0.25,0.5,1])"
+    task, own = TASKS.build(text, folder), TASKS.build("arrays(mine,validation=0.5)", folder)
+    (x, _), = eval_batches(task, task.train, 20)
+    expected = (task.train.images.double() / 255 - 0.5) / torch.tensor([0.25, 0.5, 1.0])
+    torch.testing.assert_close(x.permute(0, 2, 3, 1).double(), expected, atol=1e-6, rtol=0)
+    assert task.pixels.mean == (0.5, 0.5, 0.5) and task.inputs["std"] == [0.25, 0.5, 1.0]
+    assert "mean=[0.5,0.5,0.5],std=[0.25,0.5,1.0]" in str(TASKS.resolve(text))
+    assert "mean" not in str(TASKS.resolve("arrays(mine)"))
+    half = TASKS.build("arrays(mine,validation=0.5,std=[0.5,0.5,0.5])", folder)
+    assert half.mean == own.mean and half.std == (0.5, 0.5, 0.5) != own.std
+
+
+@pytest.mark.parametrize(("settings", "says"), [
+    ("mean=[0.5]", "mean is a list of 3 numbers here, one a channel, but 1 came"),
+    ("std=[1,1,1,1]", "std is a list of 3 numbers here"),
+    ("mean=[127.5,127.5,127.5]", "divide numbers of 0..255 by 255"),
+    ("std=[0,0.5,0.5]", "std is that of pixels scaled to 0..1, above 0"),
+    ("mean=0.5", "mean"),
+])
+def test_constants_that_do_not_fit_are_refused(settings: str, says: str, folder: Path) -> None:
+    with pytest.raises(UserError, match=re.escape(says)):
+        TASKS.build(f"arrays(mine,{settings})", folder)
+
+
+def test_every_task_of_images_can_be_given_constants() -> None:
+    """Of every entry, whether or not its data is here."""
+    images = {name for name in TASKS if "crop" in TASKS.parameters(name) or "size" in TASKS.parameters(name)}
+    assert {"cifar10", "svhn", "stl10", "imagenet", "digits", "arrays"} <= images
+    for name in images:
+        assert {"mean", "std"} <= set(TASKS.parameters(name)), name
 
 
 def test_constants_are_those_of_the_training_split(folder: Path) -> None:
