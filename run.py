@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -53,7 +54,7 @@ from nas.report import (
     summary_table,
     table,
 )
-from nas.results import ResultsLog
+from nas.results import ResultsLog, check_folder
 from nas.reuse import notice_other_commits
 from nas.search import Evaluated, Searched, common_front, search
 from nas.strategies import STRATEGIES
@@ -307,6 +308,8 @@ def run_search(options: argparse.Namespace) -> None:
     problems = [replace(problem, seed=seed, objectives=objectives) for seed in seeds]
     evaluators = [read_evaluator(options, problem, strategy, progress) for problem in problems]
     log = evaluators[0].log
+    if isinstance(evaluators[0], Evaluator):
+        log.check_ready()
     say_where(problem, options)
     for note in dict.fromkeys(note for evaluator in evaluators for note in evaluator.notes):
         notice(note)
@@ -319,7 +322,7 @@ def run_search(options: argparse.Namespace) -> None:
     best = front[0]
     plot = options.results / "pareto.png" if len(objectives) > 1 else None
     if plot:
-        pareto_plot([point for searched in searches for point in searched.evaluated], front, objectives, plot)
+        plot = drawn(pareto_plot, [point for searched in searches for point in searched.evaluated], front, objectives, plot)
     place = seeds.index(best.seed)
     facts = {"decoupling": str(best.decoupling), "row": evaluators[place].recorded(best.decoupling),
              "notes": searches[place].found.notes, "csv": str(log.path), "new_rows": len(log.rows()) - before,
@@ -328,6 +331,16 @@ def run_search(options: argparse.Namespace) -> None:
         print(json.dumps(facts | search_facts(searches, front)))
     else:
         show_searches(problem, searches, front, facts, trains=isinstance(evaluators[place], Evaluator))
+
+
+def drawn(draw: Callable[..., None], *given: Any) -> Path | None:
+    """Where the plot is, which comes last of what is `given`; None where it could not be written, which is said."""
+    try:
+        draw(*given)
+    except OSError as error:
+        print(f"there is no plot {given[-1]}: {error.strerror}", file=sys.stderr)
+        return None
+    return given[-1]
 
 
 def search_facts(searches: list[Searched], front: list[Evaluated]) -> dict[str, Any]:
@@ -397,7 +410,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
     depths, leaving = summarise_exits(exit_rows), summarise_curves(curve_rows, exit_rows)
     plot = options.results / "exits.png" if exit_rows else None
     if exits and plot:
-        exit_plot(exit_lines(exits.exits.rows(), exits.curves.rows(), problem.task), plot)
+        plot = drawn(exit_plot, exit_lines(exits.exits.rows(), exits.curves.rows(), problem.task), plot)
     ensembles = summarise(rows, "ensemble_test_error") if options.ensemble > 1 else []
     if options.json:
         facts = {"summary": summaries, "ensemble": ensembles, "exits": depths, "adaptive": leaving, "curves": curve_rows,
@@ -444,10 +457,26 @@ def run_compare(options: argparse.Namespace) -> None:
     """Show the fair table of the rows that are asked for."""
     if options.out and options.out.resolve() in [path.resolve() for path in options.csv]:
         raise UserError(f"--out would replace {options.out}, which is read; name another file")
+    check_out(options.out)
     fair = fair_table(read_rows(options.csv, options.where))
     if options.out:
         write_file(options.out, as_csv(fair))
     print(json.dumps(asdict(fair)) if options.json else written(fair))
+
+
+def check_out(path: Path | None) -> None:
+    """Say before the work that --out could not be written; nothing is made or changed."""
+    if path is None:
+        return
+    try:
+        if path.is_file():
+            os.close(os.open(path, os.O_WRONLY))
+        elif path.is_dir() or not path.parent.is_dir():
+            raise UserError(f"--out is a file in a folder that is there, but {path} came; name such a file")
+        elif not path.exists():
+            check_folder(path.parent)
+    except OSError as error:
+        raise UserError(f"--out cannot be written: {path}: {error.strerror}; name another file") from None
 
 
 def write_file(path: Path, text: str) -> None:
@@ -462,6 +491,7 @@ def run_predict(options: argparse.Namespace) -> None:
     """Answer new inputs, and say at which depth."""
     if options.rule and options.threshold is None:
         raise UserError("--rule says how sure an exit is, which matters only with --threshold; give that, or leave --rule out")
+    check_out(options.out)
     use_threads(options.threads)
     run, device = TrainedRun.load(options.run), read_device(options.device)
     set_switches(run.key["precision"], deterministic=bool(run.key.get("deterministic")))  # type: ignore[arg-type]

@@ -52,18 +52,23 @@ class Checkpoint:
 def save_whole(state: dict[str, Any], path: Path) -> None:
     """Write `state` for `torch.load`; until all of it is on disk, `path` is what it was before.
 
-    A process that is killed meanwhile leaves a file of the same name that ends in `.part`.
+    A process that is killed meanwhile leaves a file of the same name that ends in `.part`; a save that fails, as on a full
+    disk, leaves none.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    with open(part, "wb") as file:
-        try:
-            torch.save(state, file)
-        except RuntimeError as error:  # torch hides a failed write, such as a full disk's OSError
-            raise (error.__context__ or error) from None
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    try:
+        with open(part, "wb") as file:
+            try:
+                torch.save(state, file)
+            except RuntimeError as error:  # torch hides a failed write, such as a full disk's OSError
+                raise (error.__context__ or error) from None
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager

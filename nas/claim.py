@@ -4,44 +4,93 @@ from __future__ import annotations
 
 import fcntl
 import os
+import socket
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
+from nas.notice import notice
+from nas.results import told_of_path
+
+LONGEST = 200  # characters of what a lock file says of its holder
+
 
 class Claim:
-    """`with Claim(folder):` waits until no other process holds the folder; `Claim(folder).try_take()` does not wait.
+    """`with Claim(folder):` waits until no other process holds the folder, and says for whom; `Claim(folder).try_take()` does
+    not wait.
 
-    The lock file lies beside the folder, so that a finished run's folder can be removed under its claim. The kernel
-    frees the lock of a killed process.
+    The lock file lies beside the folder, so that a finished run's folder can be removed under its claim. It stays like the
+    folder, unless the claim is `passing`: then it goes when the claim is given up. The kernel frees the lock of a killed
+    process, whose file the next one takes over. A folder that cannot be written is a UserError.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder.with_suffix(".lock")
+    def __init__(self, folder: Path, *, passing: bool = False) -> None:
+        self._folder, self._path, self._passing = folder, folder.with_suffix(".lock"), passing
         self._file: int | None = None
 
     def try_take(self) -> bool:
         """Whether the claim is ours now."""
-        return self._take(fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return self._take(waits=False)
 
     def release(self) -> None:
         """Give the claim up."""
         if self._file is not None:
+            if self._passing and _is_at(self._file, self._path):
+                self._path.unlink()  # still held, so nobody else may have it
+            fcntl.flock(self._file, fcntl.LOCK_UN)  # closing is not enough if a child process inherited the descriptor
             os.close(self._file)
             self._file = None
 
-    def _take(self, how: int) -> bool:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+    def is_left(self) -> bool:
+        """Whether there is a lock file: of a holder, or of one that was killed."""
+        return self._path.exists()
+
+    def _take(self, *, waits: bool) -> bool:
+        while (file := self._locked(waits=waits)) is not None:
+            if _is_at(file, self._path):
+                os.truncate(file, 0)
+                os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()} since "
+                                f"{datetime.now(UTC).isoformat(sep=' ', timespec='seconds')}\n".encode(), 0)
+                self._file = file
+                return True
+            os.close(file)  # its holder has removed it meanwhile, so that the next one makes another
+        return False
+
+    def _locked(self, *, waits: bool) -> int | None:
+        """The lock file, locked; None if another process has it and nobody `waits`."""
+        with told_of_path(f"unfinished runs lie in {self._path.parent}", "change the permissions or name another --runs"):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            fcntl.flock(self._file, how)
-        except BlockingIOError:
-            self.release()
-            return False
-        return True
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not waits:
+                    os.close(file)
+                    return None
+                notice(f"waiting for {_holder(file)}, which has the run {self._folder}")
+                fcntl.flock(file, fcntl.LOCK_EX)
+        except BaseException:
+            os.close(file)
+            raise
+        return file
 
     def __enter__(self) -> Claim:
-        self._take(fcntl.LOCK_EX)
+        self._take(waits=True)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.release()
+
+
+def _is_at(file: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _holder(file: int) -> str:
+    """What the holder wrote of itself."""
+    text = os.pread(file, LONGEST, 0).decode("utf-8", "replace").strip()
+    return "".join(character for character in text if character.isprintable()) or "another process"

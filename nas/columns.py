@@ -11,7 +11,7 @@ from functools import lru_cache
 from spaces.component import Component
 from spaces.decoupling import Decoupling
 
-OK, DIVERGED, OUT_OF_MEMORY = "ok", "diverged", "out of memory"  # how a status begins
+OK, DIVERGED, OUT_OF_MEMORY = "ok", "diverged", "out of memory"  # a status, or how it begins
 SHOWN = 60  # characters of a cell in a message
 
 

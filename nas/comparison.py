@@ -10,7 +10,6 @@ from pathlib import Path
 
 from methods.settings import TrainingSettings
 from methods.table import METHODS, adapter, answers_early, method_class
-from nas.claim import Claim
 from nas.evaluate import Evaluator
 from nas.exit_logs import ExitLogs
 from nas.notice import notice
@@ -42,19 +41,22 @@ def finish(runs: Iterable[Run], report: Report) -> None:
     total = len(pending)
     while pending:
         for run in list(pending):
-            claim = Claim(run.evaluator.run_folder(run.decoupling))
-            if run.row is None and not claim.try_take():
-                continue
-            try:
-                if run.row is None:
-                    run.evaluator.run(run.decoupling)
-            finally:
-                claim.release()
+            if run.row is None:
+                claim = run.evaluator.claim(run.decoupling)
+                if not claim.try_take():
+                    continue
+                try:
+                    if run.row is None:  # still, now that nobody else trains it
+                        run.evaluator.run(run.decoupling)
+                finally:
+                    claim.release()
+            else:
+                run.evaluator.tidy(run.decoupling)
             pending.remove(run)
             done += 1
             report("runs", done, total)
         if pending:
-            with Claim(pending[0].evaluator.run_folder(pending[0].decoupling)):
+            with pending[0].evaluator.claim(pending[0].decoupling):
                 pass
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -23,7 +23,7 @@ from nas.notice import notice
 from nas.problem import Problem, Report, Score
 from nas.profile import cost, timed
 from nas.provenance import device_name, provenance
-from nas.results import Cell, ResultsLog
+from nas.results import Cell, ResultsLog, check_folder, told_of_path
 from nas.reuse import told_undigested, undigested
 from nas.task_data import Batches, Part
 from nas.trained_run import TrainedRun, run_name
@@ -33,6 +33,7 @@ from spaces.errors import UserError
 EVAL_BATCH_SIZE = 512
 CHECKPOINT = "checkpoint.pt"
 TRAINED = ("weights_digest", "test_digest")  # tell rows with the same key apart: what came out, and what it was tested on
+UNFINISHED = (CHECKPOINT, "checkpoint.part", "trained.part")  # what a run, or one that was killed, leaves beside its weights
 
 
 class Evaluator:
@@ -109,21 +110,41 @@ class Evaluator:
 
     def __call__(self, decoupling: Decoupling) -> Score:
         """The score, after waiting for another process that trains the same."""
-        with Claim(self.run_folder(decoupling)):
-            row = self.recorded(decoupling)
-            if row is None:
-                row = self.run(decoupling)
+        row = self.recorded(decoupling)
+        if row is None:
+            with self.claim(decoupling):
+                row = self.recorded(decoupling) or self.run(decoupling)
+        else:
+            self.tidy(decoupling)
         return read_score(row)
+
+    def tidy(self, decoupling: Decoupling) -> None:
+        """Remove what a process that was killed between the row and its clean-up left of a run that has its row; nothing if
+        another process has the run, or in a folder that may only be read."""
+        folder = self.run_folder(decoupling)
+        claim = self.claim(decoupling)
+        if claim.is_left() or (folder.is_dir() and not (folder / trained_run.FILE).is_file()) or _unfinished(folder):
+            with suppress(OSError, UserError):
+                if claim.try_take():
+                    try:
+                        _remove_unfinished(folder)
+                    finally:
+                        claim.release()
 
     def run_folder(self, decoupling: Decoupling) -> Path:
         """Where this evaluation keeps its checkpoint while it is unfinished."""
         return self.problem.run_folder(self.key(decoupling))
+
+    def claim(self, decoupling: Decoupling) -> Claim:
+        """What tells other processes that this one trains it."""
+        return Claim(self.run_folder(decoupling), passing=True)
 
     def run(self, decoupling: Decoupling) -> dict[str, str]:
         """Train, score, append; the caller holds the claim. The checkpoint goes once the row is on disk."""
         problem, asked = self.problem, decoupling
         decoupling = problem.adapt(asked)
         folder, key = self.run_folder(asked), self.key(asked)
+        self._check_ready(folder)
         row: dict[str, Cell] = {**self.labels, **key, "run": folder.name, "space": str(problem.space.spec)}
         row |= self._costs(decoupling)
         try:
@@ -146,12 +167,18 @@ class Evaluator:
         row |= problem.data.facts(problem.results)
         row |= self._source
         self.log.append_once(row, _own(key, row))
-        (folder / CHECKPOINT).unlink(missing_ok=True)
-        if not (folder / trained_run.FILE).is_file():
-            shutil.rmtree(folder, ignore_errors=True)
+        for place in {folder, problem.runs / str(row["run"])}:
+            _remove_unfinished(place)
         recorded = self.recorded(asked)
         assert recorded is not None, "a row that was appended is found"
         return recorded
+
+    def _check_ready(self, folder: Path) -> None:
+        """Say now, and not after hours, what could not be written in the end."""
+        for log in (self.log, *((self.exits.exits, self.exits.curves) if self.exits else ())):
+            log.check_ready()
+        with told_of_path(f"the folder {folder} of an unfinished run", "change the permissions or name another --runs"):
+            check_folder(folder)
 
     def _name(self, key: Mapping[str, Cell], weights: str) -> str:
         """The run's: that of its key, unless a row is there that has other weights, which is told."""
@@ -246,6 +273,18 @@ def _kept_digest(folder: Path, *stamp: int) -> str | None:
 def _own(key: Mapping[str, Cell], row: Mapping[str, Cell]) -> dict[str, Cell]:
     """The key of one of several rows with the same key."""
     return {**key, **{name: row.get(name) for name in TRAINED}}
+
+
+def _unfinished(folder: Path) -> list[Path]:
+    return [folder / name for name in UNFINISHED if (folder / name).exists()]
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """And the folder, unless it has the weights, or files that are none of ours."""
+    for path in _unfinished(folder):
+        path.unlink()
+    with suppress(OSError):
+        folder.rmdir()
 
 
 def read_score(row: Mapping[str, str]) -> Score:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from nas.columns import RowKind, written
 from nas.notice import notice
@@ -20,6 +21,27 @@ Cell = str | int | float | bool | None
 
 # Errors of a path that a person chose; any other OSError (a full disk, a failing one) keeps its own type.
 _PATH_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG}
+
+
+@contextmanager
+def told_of_path(what: str, way_out: str) -> Iterator[None]:
+    """Of a path that cannot be used a UserError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _PATH_ERRORS:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        raise UserError(f"{what} must be readable and writable, but {place}{error.strerror}; {way_out}") from None
+
+
+def check_folder(folder: Path) -> None:
+    """Raise OSError unless files can be written there, or where the folder would be made; nothing is left."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    try:
+        TemporaryFile(dir=there).close()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(there)) from None
 
 
 class ResultsLog:
@@ -82,6 +104,15 @@ class ResultsLog:
         with self._usable():
             self._refresh()
         return [self._row(number) for number in range(1, len(self._lines))]
+
+    def check_ready(self) -> None:
+        """Raise UserError unless what is there can be read and rows can be appended."""
+        with self._usable():
+            self._refresh()
+            check_folder(self.path.parent)
+            for path in (self.path, self._sibling("lock")):
+                if path.exists():
+                    os.close(os.open(path, os.O_WRONLY | os.O_APPEND))
 
     def find(self, key: Mapping[str, object]) -> dict[str, str] | None:
         """The first row whose cells equal the written form of every item in `key`; an absent column counts as empty.
@@ -195,17 +226,10 @@ class ResultsLog:
 
     @contextmanager
     def _usable(self) -> Iterator[None]:
-        try:
+        with told_of_path(f"the results file {self.path} and its folder", "change the permissions or name another file"):
             if self.path.exists() and not self.path.is_file():
                 raise UserError(f"results go to a regular file, which {self.path} is not; name a file")
             yield
-        except OSError as error:
-            if error.errno not in _PATH_ERRORS:
-                raise
-            raise UserError(
-                f"the results file {self.path} and its folder must be readable and writable, but "
-                f"{error.filename or self.path}: {error.strerror}; change the permissions or name another file"
-            ) from None
 
     @contextmanager
     def _locked(self) -> Iterator[int]:

@@ -119,6 +119,7 @@ def test_a_save_that_fails_half_way_leaves_the_old_file(path: Path, monkeypatch:
     with pytest.raises(OSError, match="No space left"):
         store.save({"iteration": 4})
     monkeypatch.undo()
+    assert [file.name for file in path.parent.iterdir()] == ["checkpoint.pt"]  # a full disk gets its room back
     loaded = store.load(CPU)
     assert loaded is not None and loaded["iteration"] == 3
     store.save({"iteration": 5})

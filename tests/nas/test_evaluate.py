@@ -1,5 +1,6 @@
 """An evaluation is a row that says everything, made once; the scores are those of a count sample by sample."""
 
+import os
 import threading
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,8 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from methods import training
 from methods.settings import TrainingSettings
 from methods.table import METHODS
-from nas import evaluate
+from nas import evaluate, results
 from nas.claim import Claim
+from nas.comparison import Run, finish
 from nas.evaluate import Evaluator, ensemble_error
 from nas.exit_logs import ExitLogs
 from nas.images import Batches, Images, eval_batches
@@ -25,6 +27,7 @@ from nas.split import Split
 from nas.strategies import STRATEGIES
 from nas.trained_run import TrainedRun
 from spaces.decoupling import Decoupling
+from spaces.errors import UserError
 from spaces.named import read_space
 
 POINT = Decoupling((2, 4), ("linear", "mlp_sr"))
@@ -208,6 +211,68 @@ def test_an_interrupted_run_goes_on_where_it_was(problem: Problem, trainings: li
     assert replace(make(whole)(POINT), **measured) == resumed
     first, second = make(problem).log.rows()[0], make(whole).log.rows()[0]
     assert first["test_error"] == second["test_error"] and first["train_loss"] == second["train_loss"]
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_what_a_killed_process_left_behind_its_row_is_removed_and_nothing_else(problem: Problem, keeps: bool,
+                                                                             trainings: list[training.Trained]) -> None:
+    make(problem, keep=keeps)(POINT)
+    folder = make(problem).run_folder(POINT)
+    kept = {folder / "trained.pt"} if keeps else set()
+    for again in (lambda: make(problem, keep=keeps)(POINT),
+                  lambda: finish([Run(make(problem, keep=keeps), POINT)], silent)):
+        for own in ((), ("note.txt", "sub")):
+            folder.mkdir(exist_ok=True)
+            for name in ("checkpoint.pt", "checkpoint.part", "trained.part", *own):
+                (folder / name).touch()
+            folder.with_suffix(".lock").touch()
+            with Claim(folder):  # another process has the run
+                again()
+                assert (folder / "checkpoint.pt").exists()
+            again()
+            assert set(problem.runs.rglob("*")) == ({folder} if own or keeps else set()) | kept | {folder / name for name in own}
+            for name in own:
+                (folder / name).unlink()
+    assert len(trainings) == 1
+
+
+@pytest.mark.parametrize("place", ["results", "rows.csv", "exits.csv", "runs"])
+def test_what_cannot_be_written_is_said_before_anything_trains(problem: Problem, trainings: list[training.Trained], place: str,
+                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+    """A place that refuses writers, as one that another user owns; permissions do not bind root."""
+    make(problem)(OTHER)
+    ExitLogs.of(problem.results, calibrated=False).exits.append({"a": 1})
+    (problem.results / "exits.csv").write_text("")
+    real_open, real_file = os.open, results.TemporaryFile
+
+    def opened(path: Any, flags: int, *more: Any, **named: Any) -> int:
+        if Path(path).name == place and flags & os.O_WRONLY:
+            raise PermissionError(13, "Permission denied", str(path))
+        return real_open(path, flags, *more, **named)
+
+    def temporary(dir: Path) -> Any:
+        if dir.name == place:
+            raise OSError(30, "Read-only file system", str(dir))
+        return real_file(dir=dir)
+
+    monkeypatch.setattr(os, "open", opened)
+    monkeypatch.setattr(results, "TemporaryFile", temporary)
+    trainings.clear()
+    with pytest.raises(UserError, match=r"must be readable and writable, but .*(denied|Read-only)"):
+        make(problem, exits=ExitLogs.of(problem.results, calibrated=False))(POINT)
+    assert not trainings and len(make(problem).log.rows()) == 1
+
+
+def test_rows_that_are_there_are_read_where_nothing_can_be_written(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    score = make(problem)(POINT)
+    make(problem).run_folder(POINT).with_suffix(".lock").touch()
+
+    def refused(path: Any, flags: int, *more: Any) -> int:
+        raise OSError(30, "Read-only file system", str(path))
+
+    monkeypatch.setattr(os, "open", refused)
+    assert make(problem)(POINT) == score
+    finish([Run(make(problem), POINT)], silent)
 
 
 def test_waits_for_another_that_trains_the_same_and_takes_its_row(problem: Problem, trainings: list[training.Trained]) -> None:

@@ -48,11 +48,14 @@ class Sedona(Settings):
         space = problem.space.tightened()  # a gap that no answer may cut is not relaxed either
         problem = replace(problem, space=space)
         learning = MetaLearning(self, problem, report)
+        log = ResultsLog(problem.results / "decisions.csv", DECISIONS)
+        for written in (log, learning.trajectory):
+            written.check_ready()  # before hours, not after
         with Claim(learning.folder):  # a second process of the same search waits, and takes over what the first found
             architecture = learning.run()
             points = [discretise(architecture, space, num_blocks) for num_blocks in space.block_counts]
             sure = {point: decisions(architecture, space, point) for point in points}
-            _record(ResultsLog(problem.results / "decisions.csv", DECISIONS), learning.folder.name, problem.seed, sure)
+            _record(log, learning.folder.name, problem.seed, sure)
         found = best({point: evaluate(point) for point in points})
         return Found(found, notes=tuple(str(decision) for decision in sure[found]))
 
