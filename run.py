@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from methods.confidence import CONFIDENCES
 from methods.growth import check_grows
+from methods.memory import out_of_memory
 from methods.optimization import SCHEDULES
 from methods.settings import TrainingSettings
 from methods.sides import SIDES, read_side
@@ -290,10 +291,12 @@ def _run(argv: list[str]) -> int:
         return 0
     except (UserError, Diverged) as error:
         print(f"run.py: {error}", file=sys.stderr)
-    except torch.OutOfMemoryError:
-        print("run.py: the GPU's memory is full; try a smaller --batch-size, more blocks or --checkpoint-units", file=sys.stderr)
-    except OSError as error:
-        print(f"run.py: {error}; finished rows are kept, go on with: {command_line()}", file=sys.stderr)
+    except (MemoryError, RuntimeError, OSError) as error:
+        reason = out_of_memory(error)
+        if reason is None and not isinstance(error, OSError):
+            raise
+        told = f"out of memory: {reason}" if reason else error
+        print(f"run.py: {told}; finished rows are kept, go on with: {command_line()}", file=sys.stderr)
     return 2
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -11,17 +12,19 @@ from pathlib import Path
 
 import torch
 
+from methods.memory import out_of_memory
 from methods.method import Method
 from methods.settings import Precision
 from methods.training import Batch, Diverged, Progress, Trained, autocast, error_and_loss, train
 from nas import trained_run
 from nas.claim import Claim
+from nas.columns import DIVERGED, OK, OUT_OF_MEMORY
 from nas.digest import weights_digest
 from nas.exit_logs import ExitLogs
 from nas.keeping import keep
 from nas.notice import notice
 from nas.problem import Problem, Report, Score
-from nas.profile import cost, timed
+from nas.profile import Cost, cost, timed
 from nas.provenance import device_name, provenance
 from nas.results import Cell, ResultsLog, check_folder, told_of_path
 from nas.reuse import told_undigested, undigested
@@ -146,24 +149,19 @@ class Evaluator:
         folder, key = self.run_folder(asked), self.key(asked)
         self._check_ready(folder)
         row: dict[str, Cell] = {**self.labels, **key, "run": folder.name, "space": str(problem.space.spec)}
-        row |= self._costs(decoupling)
+        costs = self._cost(decoupling)
+        row |= {"num_blocks": len(costs.blocks), "params": costs.params, "head_params": costs.head_params, "macs": costs.macs,
+                "head_macs": costs.head_macs, "peak_activation_bytes": costs.peak_activation_bytes,
+                "pipeline_speedup_bound": None}
         try:
-            trained = self._train(decoupling, folder)
-            weights = weights_digest(trained.method.state_dict())
-            row |= {"run": self._name(key, weights), "weights_digest": weights}
-            test = problem.data.test() if self.test else None
-            if self.test:
-                row["test_digest"] = problem.data.test_digest
-            row |= self._scores(trained, test)
-            if self.exits:
-                self.exits.add(_own(key, row), self._source, problem, decoupling, trained.method, test, EVAL_BATCH_SIZE)
-            if self.keep:
-                calibrated = self.exits is not None and self.exits.calibrated
-                named = key if row["run"] == folder.name else {**key, "weights_digest": weights}
-                path = problem.runs / str(row["run"]) / trained_run.FILE
-                keep(path, named, problem, decoupling, trained.method, EVAL_BATCH_SIZE, calibrated=calibrated)
-        except Diverged as diverged:
-            row |= {"status": f"diverged: {diverged}", "validation_error": 1.0, "validation_loss": None}
+            row["pipeline_speedup_bound"] = self._pipeline_speedup_bound(decoupling, costs)
+            row |= self._measured(key, folder, decoupling)
+        except (Diverged, MemoryError, RuntimeError, OSError) as error:
+            if (status := failed_status(error)) is None:
+                raise
+            row |= {"status": status, "validation_error": 1.0, "validation_loss": None}
+        if row["status"] != OK:
+            gc.collect()  # what the run held is there for the next
         row |= problem.data.facts(problem.results)
         row |= self._source
         self.log.append_once(row, _own(key, row))
@@ -179,6 +177,25 @@ class Evaluator:
             log.check_ready()
         with told_of_path(f"the folder {folder} of an unfinished run", "change the permissions or name another --runs"):
             check_folder(folder)
+
+    def _measured(self, key: Mapping[str, Cell], folder: Path, decoupling: Decoupling) -> dict[str, Cell]:
+        """What training gives, with all that is written and kept of the trained run."""
+        problem = self.problem
+        trained = self._train(decoupling, folder)
+        weights = weights_digest(trained.method.state_dict())
+        row: dict[str, Cell] = {"run": self._name(key, weights), "weights_digest": weights}
+        test = problem.data.test() if self.test else None
+        if self.test:
+            row["test_digest"] = problem.data.test_digest
+        row |= self._scores(trained, test)
+        if self.exits:
+            self.exits.add(_own(key, row), self._source, problem, decoupling, trained.method, test, EVAL_BATCH_SIZE)
+        if self.keep:
+            calibrated = self.exits is not None and self.exits.calibrated
+            named = key if row["run"] == folder.name else {**key, "weights_digest": weights}
+            path = problem.runs / str(row["run"]) / trained_run.FILE
+            keep(path, named, problem, decoupling, trained.method, EVAL_BATCH_SIZE, calibrated=calibrated)
+        return row
 
     def _name(self, key: Mapping[str, Cell], weights: str) -> str:
         """The run's: that of its key, unless a row is there that has other weights, which is told."""
@@ -205,21 +222,17 @@ class Evaluator:
         return train(method, self.batches, validation, problem.settings, seed=problem.seed, device=problem.device,
                      trained_stages=problem.trained_stages(method), checkpoint=folder / CHECKPOINT, report=report)
 
-    def _costs(self, decoupling: Decoupling) -> dict[str, Cell]:
-        """What the network, and a step in which all of it trains, cost: from shapes, and the bound on pipeline speed-up
-        from seconds."""
+    def _cost(self, decoupling: Decoupling) -> Cost:
+        """What the network, and a step in which all of it trains, cost, from shapes alone."""
         problem, data = self.problem, self.problem.data
-        batch_size = problem.settings.batch_size
-        costs = cost(lambda: problem.build(decoupling), data.input_shape, data.num_classes, batch_size)
+        return cost(lambda: problem.build(decoupling), data.input_shape, data.num_classes, problem.settings.batch_size)
+
+    def _pipeline_speedup_bound(self, decoupling: Decoupling, costs: Cost) -> float:
+        """From measured seconds."""
+        problem = self.problem
         x, y = self.batches.batch(problem.seed, 0)
         plain = replace(problem.settings, compile="no", grow=None)  # compiling twice would cost more than it tells
-        costs = timed(costs, problem.build(decoupling), plain, x, y, device=problem.device)
-        return {
-            "num_blocks": len(costs.blocks),
-            "params": costs.params, "head_params": costs.head_params, "macs": costs.macs, "head_macs": costs.head_macs,
-            "peak_activation_bytes": costs.peak_activation_bytes,
-            "pipeline_speedup_bound": costs.pipeline_speedup_bound,
-        }
+        return timed(costs, problem.build(decoupling), plain, x, y, device=problem.device).pipeline_speedup_bound
 
     def _scores(self, trained: Trained, test: Part | None) -> dict[str, Cell]:
         problem, data = self.problem, self.problem.data
@@ -287,11 +300,19 @@ def _remove_unfinished(folder: Path) -> None:
         folder.rmdir()
 
 
+def failed_status(error: Exception) -> str | None:
+    """The status of a run that ended with this error and is not to be tried again; None for what is no fault of the run."""
+    if isinstance(error, Diverged):
+        return f"{DIVERGED}: {error}"
+    reason = out_of_memory(error)
+    return None if reason is None else f"{OUT_OF_MEMORY}: {reason}"
+
+
 def read_score(row: Mapping[str, str]) -> Score:
-    """The score that a row holds."""
+    """The score that a row holds; of a run without the memory for a step the bound on speed-up is 1, which is none."""
     return Score(error=float(row["validation_error"]), loss=float(row["validation_loss"] or math.nan),
                  peak_activation_bytes=int(row["peak_activation_bytes"]),
-                 pipeline_speedup_bound=float(row["pipeline_speedup_bound"]), status=row["status"])
+                 pipeline_speedup_bound=float(row["pipeline_speedup_bound"] or 1.0), status=row["status"])
 
 
 @torch.no_grad()

@@ -102,7 +102,7 @@ class Score:
     """What an evaluation found, on the validation split, and what a training step of it costs.
 
     Errors are shares in 0..1, `peak_activation_bytes` are of one step, a stage at a time, `pipeline_speedup_bound` is the
-    seconds of all stages over those of the largest. `status` is `ok` or says how the run diverged.
+    seconds of all stages over those of the largest. `status` is `ok` or says how the run failed.
     """
 
     error: float

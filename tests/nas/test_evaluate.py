@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from methods import training
+from methods.memory import WAY_OUT, out_of_memory
 from methods.settings import TrainingSettings
 from methods.table import METHODS
 from nas import evaluate, results
@@ -22,6 +23,7 @@ from nas.exit_logs import ExitLogs
 from nas.images import Batches, Images, eval_batches
 from nas.problem import Problem, silent
 from nas.provenance import device_name, provenance
+from nas.report import summarise, summary_table
 from nas.results import ResultsLog
 from nas.split import Split
 from nas.strategies import STRATEGIES
@@ -193,6 +195,51 @@ def test_a_diverged_run_is_a_row_and_the_next_goes_on(problem: Problem) -> None:
     assert fine["status"] == "ok" and float(fine["test_error"]) < 1
     again = diverging(POINT)
     assert (again.error, again.status) == (score.error, score.status) and len(diverging.log.rows()) == 2
+
+
+CPU_FULL = ("[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate "
+            "3221225472 bytes. Error code 12 (Cannot allocate memory)")
+GPU_FULL = "CUDA out of memory. Tried to allocate 3.00 GiB. GPU 0 has a total capacity of 1.00 GiB"
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError(GPU_FULL), RuntimeError(CPU_FULL), MemoryError(), OSError(12, "no"),
+                                   RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")])
+@pytest.mark.parametrize("where", ["timed", "train", "error_and_loss"])
+def test_a_run_without_enough_memory_is_a_row_and_the_others_go_on(problem: Problem, error: Exception, where: str,
+                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*given: Any, **named: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate, where, full)
+        score = make(problem)(POINT)
+    assert score.status.startswith("out of memory: ") and "smaller batch size" in score.status and score.error == 1.0
+    assert ("3.00 GiB" in score.status) == ("llocate 3" in str(error))
+    assert make(problem)(POINT) == score  # not tried again
+    assert make(problem)(OTHER).status == "ok"
+    failed, fine = make(problem).log.rows()
+    assert failed["peak_activation_bytes"] != "" and failed.get("test_error", "") == "" and fine["status"] == "ok"
+    assert not any(path.is_dir() for path in problem.runs.iterdir())
+    (one, other) = summarise([failed, fine])
+    assert {one.out_of_memory, other.out_of_memory} == {0, 1} and "1 out of memory" in summary_table([one, other])
+
+
+def test_a_run_that_asks_for_more_than_there_is_really_ends_so(problem: Problem) -> None:
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(2**50)
+    assert out_of_memory(raised.value) == "4194304.00 GiB more could not be had; " + WAY_OUT
+
+
+@pytest.mark.parametrize("error", [RuntimeError("mat1 and mat2 shapes cannot be multiplied"), ValueError("out of memory"),
+                                   OSError(28, "No space left on device")])
+def test_other_errors_are_no_rows(problem: Problem, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*given: Any, **named: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(evaluate, "train", wrong)
+    with pytest.raises(type(error)):
+        make(problem)(POINT)
+    assert make(problem).log.rows() == []
 
 
 def test_an_interrupted_run_goes_on_where_it_was(problem: Problem, trainings: list[training.Trained]) -> None:

@@ -1,0 +1,30 @@
+"""Running out of memory, of a GPU or of the machine: what it is told by."""
+
+from __future__ import annotations
+
+import errno
+import re
+
+import torch
+
+WAY_OUT = "try a smaller batch size, more blocks or checkpoint units"
+_SAID = re.compile(r"out of memory|can't allocate memory|not enough memory|bad_alloc|_ALLOC_FAILED", re.IGNORECASE)
+_ASKED = re.compile(r"tried to allocate ([\d.]+) ?(bytes|KiB|MiB|GiB)", re.IGNORECASE)
+_UNITS = {"bytes": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+
+
+def out_of_memory(error: BaseException) -> str | None:
+    """What was asked for, and what to try, where the error says that memory ran out; None for any other.
+
+    On a GPU PyTorch has a type for it; on a CPU it is a RuntimeError like any other, which only its text tells.
+    """
+    if isinstance(error, OSError):
+        if error.errno != errno.ENOMEM:
+            return None
+    elif not isinstance(error, MemoryError | torch.OutOfMemoryError) and not (
+            isinstance(error, RuntimeError) and _SAID.search(str(error))):
+        return None
+    asked = _ASKED.search(str(error))
+    if asked is None:
+        return f"no more could be had; {WAY_OUT}"
+    return f"{float(asked[1]) * _UNITS[asked[2].lower()] / 2**30:.2f} GiB more could not be had; {WAY_OUT}"
