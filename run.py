@@ -55,12 +55,13 @@ from nas.report import (
     summary_table,
     table,
 )
-from nas.results import ResultsLog, check_folder
+from nas.results import Cell, ResultsLog, check_folder
 from nas.reuse import notice_other_commits
 from nas.search import Evaluated, Searched, common_front, search
 from nas.strategies import STRATEGIES
 from nas.tasks import TASKS
-from nas.trained_run import TrainedRun
+from nas.trained_run import TrainedRun, run_name
+from nas.trials import Trials, search_key
 from spaces.backbones import BACKBONES
 from spaces.component import Component
 from spaces.decoupling import Decoupling
@@ -309,7 +310,8 @@ def run_search(options: argparse.Namespace) -> None:
     searcher = STRATEGIES.build(strategy)
     check_searchable(problem)
     problems = [replace(problem, seed=seed, objectives=objectives) for seed in seeds]
-    evaluators = [read_evaluator(options, problem, strategy, progress) for problem in problems]
+    keys = [search_key(problem, str(strategy), str(EVALUATORS.resolve(options.evaluator))) for problem in problems]
+    evaluators = [read_evaluator(options, *pair, progress) for pair in zip(problems, keys, strict=True)]
     log = evaluators[0].log
     if isinstance(evaluators[0], Evaluator):
         log.check_ready()
@@ -318,7 +320,8 @@ def run_search(options: argparse.Namespace) -> None:
         notice(note)
     before = len(log.rows())
     with progress:
-        searches = [search(searcher, *pair, progress) for pair in zip(problems, evaluators, strict=True)]
+        searches = [search(searcher, problem, evaluator, progress, trials=Trials(problem, key, evaluator, command=command_line()))
+                    for problem, key, evaluator in zip(problems, keys, evaluators, strict=True)]
     pairs = zip(evaluators, searches, strict=True)
     notice_other_commits(row for evaluator, searched in pairs for row in map(evaluator.recorded, searched.scores) if row)
     front = common_front(searches, objectives)
@@ -607,10 +610,11 @@ def shortened(count: int, share: float) -> int:
     return max(min(count, 1), round(count * share))
 
 
-def read_evaluator(options: argparse.Namespace, problem: Problem, strategy: Component, report: Report) -> SearchEvaluator:
-    """What scores the decouplings of a search: their training, or what --evaluator puts in its place."""
+def read_evaluator(options: argparse.Namespace, problem: Problem, key: dict[str, Cell], report: Report) -> SearchEvaluator:
+    """What scores the decouplings of the search with this key: their training, or what --evaluator puts in its place."""
     log = ResultsLog(options.results / "search.csv", RUNS)
-    training = Evaluator(problem, log, report, command=command_line(), test=False, labels={"strategy": str(strategy)})
+    training = Evaluator(problem, log, report, command=command_line(), test=False,
+                         labels={"strategy": key["strategy"], "search": run_name(key)})
     return EVALUATORS.build(options.evaluator, training)
 
 

@@ -82,8 +82,9 @@ KINDS = {
     FINITE: "validation_loss train_loss outer_loss penalty cut_margin head_margin",
     FLOAT: "test_loss threshold",
     COUNT: "seed iterations batch_size ensemble num_blocks params head_params macs head_macs path_macs peak_activation_bytes "
-           "best_iteration threads depth units timed_samples num_words gap meta_step",
-    FLAG: "checkpoint_units deterministic exits calibrated chosen dirty",
+           "best_iteration threads depth units timed_samples num_words gap meta_step "
+           "number",
+    FLAG: "checkpoint_units deterministic exits calibrated chosen dirty known",
 }
 COLUMNS = {name: kind for kind, names in KINDS.items() for name in names.split()}  # all others are text
 
@@ -138,5 +139,6 @@ RUNS = RowKind("run", (*COMPARED.needed, "validation_error"), _of_status)
 EXITS = RowKind("exit", (*POINT, "num_blocks", "depth", "params", "macs", "validation_error", "test_error"))
 CURVES = RowKind("point of a curve", (*POINT, "num_blocks", "rule", "threshold", "validation_error", "test_error", "test_macs",
                                       "test_shares", "chosen"))
+TRIALS = RowKind("trial", ("strategy", "search", "seed", "number", "decoupling", "status", "validation_error", "seconds"))
 DECISIONS = RowKind("decision", ("run", "seed", "num_blocks", "gap", "head", "cut_share"))
 ALPHA_BETA = RowKind("gap at a meta step", ("run", "seed", "meta_step", "gap", "outer_loss"))

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from nas.objectives import measured, pareto_front
 from nas.problem import Evaluate, Found, Problem, Report, Score, Strategy
+from nas.trials import Trials
 from spaces.decoupling import Decoupling
+from spaces.errors import UserError
+from spaces.space import SearchSpace
 
 
 @dataclass(frozen=True)
@@ -38,17 +41,42 @@ class Searched:
         return [Evaluated(self.seed, decoupling, score) for decoupling, score in self.scores.items()]
 
 
-def search(strategy: Strategy, problem: Problem, evaluate: Evaluate, report: Report) -> Searched:
-    """Search with the problem's seed."""
+def search(strategy: Strategy, problem: Problem, evaluate: Evaluate, report: Report, *, trials: Trials | None = None) -> Searched:
+    """Search with the problem's seed, and write what is asked for to `trials`.
+
+    A strategy that asks for or answers with something outside the space, or that it did not evaluate, is a UserError.
+    """
+    name = type(strategy).__name__
     scores: dict[Decoupling, Score] = {}
 
     def remembered(decoupling: Decoupling) -> Score:
+        _check_inside(problem.space, decoupling, f"the strategy {name} asks for")
         scores[decoupling] = evaluate(decoupling)
+        if trials:
+            trials.add(decoupling, scores[decoupling])
         return scores[decoupling]
 
     found = strategy.search(problem, remembered, report)
-    assert found.decoupling in scores, "a strategy evaluates what it recommends"
+    if not isinstance(found, Found):
+        raise UserError(f"a strategy answers with a nas.problem.Found, but {name} answered with a {type(found).__name__}; return "
+                        "Found(decoupling)")
+    for point in (found.decoupling, *found.front):
+        _check_inside(problem.space, point, f"the strategy {name} answers with")
+        if point not in scores:
+            raise UserError(f"a strategy evaluates what it recommends, but {name} answers with '{point}', which it never asked "
+                            "for; call evaluate with it first")
     return Searched(problem.seed, found, scores)
+
+
+def _check_inside(space: SearchSpace, point: object, who: str) -> None:
+    """Refuse what is no decoupling, and one that the space does not have."""
+    if not isinstance(point, Decoupling):
+        raise UserError(f"a strategy asks for points of its space, which are spaces.decoupling.Decoupling, but {who} a "
+                        f"{type(point).__name__}; Decoupling.parse reads a text")
+    try:
+        space.check(point)
+    except UserError as error:
+        raise UserError(f"{who} '{point}', which is outside its space: {error}") from None
 
 
 def common_front(searches: Sequence[Searched], objectives: Sequence[str]) -> list[Evaluated]:

@@ -181,7 +181,7 @@ def test_a_search_that_a_table_answers(succeed, refused):
     space = ("--space", "small(width=0.25,num_blocks=2,heads=[linear])", "--iterations", "2", "--batch-size", "32")
     points = [f"{gap}:linear" for gap in range(1, 6)]
     succeed("evaluate", *space, "--decoupling", *points, "--methods", "dgl", "--seeds", "1", "--results", "tables")
-    table = pd.read_csv("tables/evaluate.csv", dtype={"commit": str})  # 83003e2 is no number
+    table = pd.read_csv("tables/evaluate.csv", dtype={"commit": str, "run": str})  # 83003e2 is no number
     best = table.loc[table["validation_error"].idxmin()]
     search = ("search", *space, "--task", "digits", "--evaluator", "tabular(path='tables/evaluate.csv')")
     text = succeed(*search, "--strategy", "exhaustive")
@@ -190,11 +190,13 @@ def test_a_search_that_a_table_answers(succeed, refused):
     assert f"answers     from {facts['csv']}, made at commit {best['commit']}\n" in text
     assert facts["csv"].endswith("tables/evaluate.csv") and facts["new_rows"] == 0
     assert f"{100 * best['validation_error']:.2f} %" in text and "test_error" not in facts["row"]
-    assert not Path("results").exists()
+    trials = pd.read_csv("results/trials.csv", dtype={"run": str})  # of the first search; the second was the same
+    assert [path.name for path in Path("results").glob("*.csv")] == ["trials.csv"] and trials["decoupling"].tolist() == points
+    assert trials["known"].all() and trials["run"].tolist() == table["run"].tolist()
     assert "iterations=2, but iterations=3 came" in refused(*search, "--iterations", "3")
     sedona = "sedona(pretrain=3,meta_steps=2,inner_steps=2,memory=2,outer_batch=32)"
     assert "answers" in succeed(*search, "--strategy", sedona)
-    assert {path.name for path in Path("results").glob("*.csv")} == {"alpha_beta.csv", "decisions.csv"}
+    assert {path.name for path in Path("results").glob("*.csv")} == {"alpha_beta.csv", "decisions.csv", "trials.csv"}
 
 
 class Fixed:

@@ -7,7 +7,10 @@ import pytest
 from nas.problem import Found, Score, silent
 from nas.search import Evaluated, common_front, search
 from spaces.decoupling import Decoupling
+from spaces.errors import UserError
+from spaces.named import read_space
 
+SPACE = read_space("small(width=0.25,heads=[linear],num_blocks=[1,6])", (1, 4, 4), 3)
 A, B, C = (Decoupling((cut,), ("linear",)) for cut in (1, 3, 5))
 
 
@@ -26,7 +29,7 @@ class Asks:
 def searched(seed, table, found):
     """What a search of points with these errors and bytes gives."""
     scores = {point: Score(error, 0.0, size, 2.0) for point, (error, size) in table.items()}
-    return search(Asks(scores, found), SimpleNamespace(seed=seed), scores.__getitem__, silent)
+    return search(Asks(scores, found), SimpleNamespace(seed=seed, space=SPACE), scores.__getitem__, silent)
 
 
 def test_it_holds_what_was_asked_for_in_order():
@@ -35,9 +38,29 @@ def test_it_holds_what_was_asked_for_in_order():
     assert result.evaluated == [Evaluated(7, point, result.scores[point]) for point in (C, A)]
 
 
-def test_an_answer_that_was_never_evaluated_is_a_bug_of_the_strategy():
-    with pytest.raises(AssertionError, match="evaluates what it recommends"):
-        searched(0, {A: (0.2, 2)}, Found(B))
+@pytest.mark.parametrize(("asked", "found", "said"), [
+    ([A], Found(B), "evaluates what it recommends, but Asks answers with '3:linear'"),
+    ([A], Found(A, (A, B)), "evaluates what it recommends, but Asks answers with '3:linear'"),
+    ([A], Found(Decoupling((9,), ("linear",))), "Asks answers with '9:linear', which is outside its space: "),
+    ([A], Found(A, (A, Decoupling((1,), ("mlp",)))), "Asks answers with '1:mlp', which is outside its space: .*heads"),
+    ([Decoupling((9,), ("linear",))], Found(A), "Asks asks for '9:linear', which is outside its space: .*9"),
+    (["3:linear"], Found(A), "Asks asks for a str; Decoupling.parse reads a text"),
+    ([A], Found("1:linear"), "Asks answers with a str; Decoupling.parse reads a text"),
+    ([A], A, "answers with a nas.problem.Found, but Asks answered with a Decoupling"),
+    ([A], None, "answers with a nas.problem.Found, but Asks answered with a NoneType"),
+])
+def test_a_strategy_stays_in_its_space_and_evaluates_what_it_recommends(asked, found, said):
+    with pytest.raises(UserError, match=said):
+        searched(0, dict.fromkeys(asked, (0.2, 2)), found)
+
+
+def test_what_is_outside_the_space_is_never_evaluated():
+    evaluated = []
+    outside = Asks([Decoupling((1, 2), ("linear", "linear"))], Found(A))
+    space = read_space("small(width=0.25,heads=[linear],num_blocks=2)", (1, 4, 4), 3)
+    with pytest.raises(UserError, match="has 2 blocks"):
+        search(outside, SimpleNamespace(seed=0, space=space), evaluated.append, silent)
+    assert evaluated == []
 
 
 def test_the_front_of_several_searches_is_that_of_their_fronts():

@@ -1,0 +1,50 @@
+"""The trajectory of a search: a row of trials.csv for each decoupling that it asked for, in the order of asking."""
+
+from __future__ import annotations
+
+import math
+import time
+
+from nas.columns import TRIALS
+from nas.evaluators import SearchEvaluator
+from nas.problem import Problem, Score
+from nas.provenance import provenance
+from nas.results import Cell, ResultsLog
+from nas.trained_run import run_name
+from spaces.decoupling import Decoupling
+
+
+def search_key(problem: Problem, strategy: str, evaluator: str) -> dict[str, Cell]:
+    """What tells searches apart: who asks, and all that the answers depend on. `run_name` of it is the search's name."""
+    settings = {name: cell for name, cell in problem.key(Decoupling((), ())).items() if name != "decoupling"}
+    return {"strategy": strategy, "objectives": " ".join(problem.objectives), "evaluator": evaluator,
+            "space": str(problem.space.spec), **settings}
+
+
+class Trials:
+    """Writes what one search asks for. A trial that is there already, of a search that goes on, is not written again.
+
+    `seconds` count from when this was made, which is when the search begins. Where a search goes on they go on from the last
+    trial that is there, so that time in which nothing ran, or whose work was lost with a process, does not count.
+    """
+
+    def __init__(self, problem: Problem, key: dict[str, Cell], evaluator: SearchEvaluator, *, command: str) -> None:
+        self.log, self.evaluator, self.number = ResultsLog(problem.results / "trials.csv", TRIALS), evaluator, 0
+        self.key, self.name, self.source = key, run_name(key), {**provenance(), "command": command}
+        self._began = time.monotonic()
+
+    def add(self, decoupling: Decoupling, score: Score) -> None:
+        """The next trial, and its score."""
+        self.number += 1
+        row = self.evaluator.recorded(decoupling) or {}
+        trial: dict[str, Cell] = {"search": self.name, "number": self.number, "run": row.get("run"),
+                                  "decoupling": str(decoupling), "status": score.status, "validation_error": score.error}
+        if there := self.log.find(trial):
+            self._began = time.monotonic() - float(there["seconds"])
+            return
+        costs: dict[str, Cell] = {"validation_loss": None if math.isnan(score.loss) else score.loss,
+                                  "peak_activation_bytes": score.peak_activation_bytes,
+                                  "pipeline_speedup_bound": score.pipeline_speedup_bound}
+        mine = row.get("search") == self.name
+        seconds = {"known": not mine, "seconds": time.monotonic() - self._began}
+        self.log.append_once({**self.key, **trial, **costs, **seconds, **self.source}, trial)
