@@ -41,7 +41,7 @@ def new_inputs(path: Path, inputs: Mapping[str, Any]) -> NewInputs:
     wanted = "a CSV file of texts" if of_texts else "a folder of images or an .npz file"
     if not path.exists():
         raise UserError(f"there is no {path}; this run answers {wanted}")
-    if of_texts != path.name.endswith((".csv", ".csv.gz")):
+    if of_texts != path.name.lower().endswith((".csv", ".csv.gz")):
         raise UserError(f"this run answers {wanted}, but {path} came")
     kind: type[NewTexts] | type[ImageFiles] | type[ImageArray]
     kind = NewTexts if of_texts else ImageFiles if path.is_dir() else ImageArray

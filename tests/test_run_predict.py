@@ -125,8 +125,9 @@ def test_texts_are_answered_by_their_classes(capsys):
     assert (again["answer"] != [name for _, name in rows]).mean() == pytest.approx(row["test_error"])
     assert call(capsys, "predict", folder, "new.csv", "--out", "answers.csv")[1] == ""
     assert list(pd.read_csv("answers.csv")["answer"])[::2] == ["fine", "poor"]
-    for path, text, says in [("bad.csv", "text\ngood\n<br>\n", "row 1 of bad.csv"), ("none.csv", "text\n", "nothing to answer"),
-                             ("other.csv", "words\ngood\n", "a column text"), ("new.txt", "good", "answers a CSV file of texts")]:
+    for path, text, says in [("bad.csv", "text\ngood\n<br>\n", "bad.csv, line 3: the text is empty"),
+                             ("none.csv", "text\n", "nothing to answer"), ("other.csv", "words\ngood\n", "a column text"),
+                             ("new.txt", "good", "answers a CSV file of texts")]:
         Path(path).write_text(text, encoding="utf-8")
         code, out, err = call(capsys, "predict", folder, path)
         assert (code, out) == (2, "") and says in err and err.count("\n") == 1

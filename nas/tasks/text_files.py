@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from nas.tasks.hold_out import parts
 from nas.tasks.text_csv import TextRows, read_csv
 from nas.text_split import TextSplit
 from nas.texts import Texts
-from nas.vocabulary import Vocabulary, tokenised
+from nas.vocabulary import Vocabulary
 from nas.word_vectors import read_vectors
 from spaces.errors import UserError
 
@@ -25,7 +25,7 @@ NUM_WORDS, VALIDATION, SPLIT_SEED = 30_000, 0.1, 0  # the defaults of the vocabu
 def texts(data_dir: Path, *, root: str, length: int = 256, num_words: int = NUM_WORDS, validation: float = VALIDATION,
           split_seed: int = SPLIT_SEED, embeddings: str | None = None, vocabulary: str | None = None,
           features: tuple[str, ...] | None = None) -> Texts:
-    """Your own texts: `train.csv.gz`, `test.csv.gz` and, if you like, `validation.csv.gz` in the folder `root`.
+    """Your own texts: `train.csv.gz`, `test.csv.gz` and, if you like, `validation.csv.gz` in the folder `root`, or .csv.
 
     A relative `root` is looked for in `data_dir`. The classes are the labels of train.csv.gz, words or whole numbers, at
     least two. `features` are further columns of all files, numbers that the side input of that name gives to a block. The
@@ -48,7 +48,7 @@ def text_files(data_dir: Path, root: str, num_classes: int | None, *, length: in
     """
     if length < 1:
         raise UserError(f"length is how many tokens of a text are kept, from 1 on, but {length} came")
-    files = {part: Path(data_dir) / root / f"{part}.csv.gz" for part in ("train", "validation", "test")}
+    files = {part: _file(Path(data_dir) / root, part) for part in ("train", "validation", "test")}
     if vocabulary is not None and num_words != NUM_WORDS:
         raise UserError(f"num_words is the size of a vocabulary that is learned, but num_words={num_words} came with "
                         f"{vocabulary}; give one of them")
@@ -66,7 +66,7 @@ def text_files(data_dir: Path, root: str, num_classes: int | None, *, length: in
     else:
         drawn = parts(labels, validation=validation, split_seed=split_seed, names=classes)
         train, held_out, notes = pool.at(drawn.train.tolist()), pool.at(drawn.validation.tolist()), drawn.notes
-    words = (Vocabulary.learned(_tokenised(train, length), num_words) if vocabulary is None
+    words = (Vocabulary.learned(train.tokens(length), num_words) if vocabulary is None
              else Vocabulary.read(_found(vocabulary, data_dir)))
     scale = FeatureScale.of(torch.tensor(train.features, dtype=torch.float64), features) if features else None
     encoded = partial(_encoded, classes=classes, length=length, vocabulary=words, scale=scale)
@@ -74,6 +74,14 @@ def text_files(data_dir: Path, root: str, num_classes: int | None, *, length: in
     data = Texts(encoded(train), encoded(held_out), read_test, len(classes), length, words, classes=classes,
                  feature_scale=scale, split_notes=notes)
     return data if embeddings is None else _with_vectors(data, _found(embeddings, data_dir))
+
+
+def _file(folder: Path, part: str) -> Path:
+    """The part's CSV file, gzipped or plain; both are a UserError."""
+    gzipped, plain = (folder / f"{part}.{ending}" for ending in ("csv.gz", "csv"))
+    if gzipped.exists() and plain.exists():
+        raise UserError(f"there is one file of each part, but {gzipped} and {plain.name} beside it are there; move one away")
+    return plain if plain.exists() else gzipped
 
 
 def _found(path: str, data_dir: Path) -> Path:
@@ -107,13 +115,4 @@ def _read_test(path: Path, features: Sequence[str], encoded: Callable[[TextRows]
 def _encoded(rows: TextRows, *, classes: Sequence[str], length: int, vocabulary: Vocabulary,
              scale: FeatureScale | None) -> TextSplit:
     features = None if scale is None else scale(torch.tensor(rows.features, dtype=torch.float64))
-    return TextSplit.of(map(vocabulary.encoded, _tokenised(rows, length)), rows.numbers(classes), features)
-
-
-def _tokenised(rows: TextRows, length: int) -> Iterator[list[str]]:
-    """The tokens of each text; a text without any is a UserError that names its line."""
-    for row, text in enumerate(rows.texts):
-        tokens = tokenised(text, length)
-        if not tokens:
-            raise rows.error(row, "the text is empty")
-        yield tokens
+    return TextSplit.of(map(vocabulary.encoded, rows.tokens(length)), rows.numbers(classes), features)

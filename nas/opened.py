@@ -1,0 +1,29 @@
+"""Files of text that may be gzipped: their first bytes say so, whatever they are called."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from spaces.errors import UserError
+
+_NO_TEXT = {b"PK\3\4": "a zip archive, or an Excel workbook", b"\xd0\xcf\x11\xe0": "an Excel workbook", b"PAR1": "a Parquet file",
+            b"7z\xbc\xaf": "a 7z archive", b"\xfd7zXZ": "an xz archive", b"\x28\xb5\x2f\xfd": "a Zstandard archive"}
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[io.BufferedReader | gzip.GzipFile]:
+    """The bytes of the file, unpacked where it is gzipped; another archive or a workbook is a UserError."""
+    with path.open("rb") as file:
+        begin = file.peek(8)
+        for mark, kind in _NO_TEXT.items():
+            if begin.startswith(mark):
+                raise UserError(f"{path} is {kind}; unpack it, or save it as plain text, and give that file")
+        if begin.startswith(b"\x1f\x8b"):
+            with gzip.open(file) as unpacked:
+                yield unpacked
+        else:
+            yield file
