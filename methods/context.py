@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from spaces.errors import UserError
-from spaces.layers import image_shape, kaiming
+from spaces.layers import Draw, image_shape, kaiming
 
 HIDDEN = 12
 
@@ -47,7 +47,8 @@ class Context(nn.Module):
     (C, H, W) are UserErrors.
     """
 
-    def __init__(self, target: tuple[int, ...], image: tuple[int, ...] | None, sources: Sequence[tuple[int, ...]]) -> None:
+    def __init__(self, target: tuple[int, ...], image: tuple[int, ...] | None, sources: Sequence[tuple[int, ...]],
+                 draw: Draw = kaiming) -> None:
         super().__init__()
         self.image = None
         if len(target) != 3:
@@ -55,8 +56,8 @@ class Context(nn.Module):
                             "take context=R0")
         if image is not None:
             colours, *_ = image_shape("the context encoder", image)
-            self.image = _encoder((colours, HIDDEN, target[0]), 3, image, target)
-        self.blocks = nn.ModuleList(_encoder((shape[0], target[0]), 1, shape, target) for shape in sources)
+            self.image = _encoder((colours, HIDDEN, target[0]), 3, image, target, draw)
+        self.blocks = nn.ModuleList(_encoder((shape[0], target[0]), 1, shape, target, draw) for shape in sources)
 
     def forward(self, image: torch.Tensor, sources: Sequence[torch.Tensor]) -> torch.Tensor:
         """(N, *image) and (N, *shape) for each source -> (N, *target)."""
@@ -66,7 +67,8 @@ class Context(nn.Module):
         return sum(parts[1:], parts[0])
 
 
-def _encoder(channels: Sequence[int], kernel: int, source: tuple[int, ...], target: tuple[int, ...]) -> nn.Sequential:
+def _encoder(channels: Sequence[int], kernel: int, source: tuple[int, ...], target: tuple[int, ...],
+             draw: Draw) -> nn.Sequential:
     """Convolutions with BatchNorm and ReLU through `channels`, and an average pool where the sizes differ."""
     image_shape("the context encoder", source)
     _, *size = image_shape("the context encoder", target)
@@ -75,4 +77,4 @@ def _encoder(channels: Sequence[int], kernel: int, source: tuple[int, ...], targ
         layers += [nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)]
     if size != list(source[1:]):
         layers.append(nn.AdaptiveAvgPool2d(tuple(size)))
-    return kaiming(nn.Sequential(*layers))
+    return draw(nn.Sequential(*layers))

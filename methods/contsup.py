@@ -35,7 +35,7 @@ class ContSup(InfoPro):
         self.form = ContextForm.parse(context)
         image = net.shapes[0] if self.form.image else None
         self.contexts = nn.ModuleDict({
-            str(k): Context(net.shapes[k], image, [net.shapes[j] for j in self.form.sources(k)])
+            str(k): Context(net.shapes[k], image, [net.shapes[j] for j in self.form.sources(k)], net.draw)
             for k in range(1, self.num_stages) if self.form.image or self.form.blocks
         })
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from methods.losses import full_precision
 from spaces.errors import UserError
-from spaces.layers import image_shape, kaiming
+from spaces.layers import Draw, image_shape, kaiming
 from spaces.network import PixelScale
 from spaces.tokens import TextShape
 
@@ -25,7 +25,8 @@ class Decoder(nn.Module):
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, shape: tuple[int, ...], image: tuple[int, ...], pixels: PixelScale | None) -> None:
+    def __init__(self, shape: tuple[int, ...], image: tuple[int, ...], pixels: PixelScale | None,
+                 draw: Draw = kaiming) -> None:
         super().__init__()
         if isinstance(image, TextShape):
             raise UserError("a decoder reconstructs images, but the inputs are texts; take decoder=False")
@@ -34,7 +35,7 @@ class Decoder(nn.Module):
         scale = pixels or PixelScale((0.0,), (1.0,))
         self.register_buffer("mean", torch.tensor(scale.mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(scale.std)[:, None, None], persistent=False)
-        self.layers = kaiming(nn.Sequential(
+        self.layers = draw(nn.Sequential(
             nn.Conv2d(inputs, HIDDEN, 3, padding=1), nn.BatchNorm2d(HIDDEN), nn.ReLU(inplace=True),
             nn.Conv2d(HIDDEN, colours, 3, padding=1),
         ))

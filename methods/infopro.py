@@ -54,7 +54,7 @@ class InfoPro(Method):
         last = self.num_stages - 1
         self.weights = loss_weights(DEFAULT if lambdas is None else lambdas, last + 1) if decoder else [(0.0, 1.0)] * last
         self.decoders = nn.ModuleDict({
-            str(k): Decoder(net.head_shapes[k], net.shapes[0], net.pixels) for k in range(last) if self.weights[k][0]
+            str(k): Decoder(net.head_shapes[k], net.shapes[0], net.pixels, net.draw) for k in range(last) if self.weights[k][0]
         })
 
     @classmethod

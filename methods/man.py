@@ -14,7 +14,7 @@ from spaces.decoupling import Decoupling
 from spaces.errors import UserError
 from spaces.heads import NO_HEAD
 from spaces.in_place import is_kept_apart, keep_apart
-from spaces.layers import kaiming
+from spaces.layers import Draw
 from spaces.network import DecoupledNet
 from spaces.tokens import Activation, combined
 
@@ -54,7 +54,7 @@ class MAN(Method):
             object.__setattr__(self, name, shared)  # their tensors are registered once, as the base's
         self.label_smoothing, self.momentum = self.base.label_smoothing, momentum
         for k in range(self.num_stages - 1):
-            self.lookaheads[k] = Lookahead(_next_unit(net, k), start, bias=bias, scale=scale)
+            self.lookaheads[k] = Lookahead(_next_unit(net, k), start, bias=bias, scale=scale, draw=net.draw)
             if is_kept_apart(net.blocks[k + 1]):  # whose first unit LB and EMA copy, and h is the next block's too
                 for unit in self.lookaheads[k].children():
                     keep_apart(unit)
@@ -121,10 +121,10 @@ class MAN(Method):
 class Lookahead(nn.Module):
     """h -> LB(h) + EMA(h), or s LB(h) + (2 - s) EMA(h), or EMA(h), all of the shape that `unit` makes of h."""
 
-    def __init__(self, unit: nn.Module, start: Start, *, bias: bool, scale: bool) -> None:
+    def __init__(self, unit: nn.Module, start: Start, *, bias: bool, scale: bool, draw: Draw) -> None:
         super().__init__()
-        self.average = _copy(unit, start).requires_grad_(False)
-        self.bias = _copy(unit, start) if bias else None
+        self.average = _copy(unit, start, draw).requires_grad_(False)
+        self.bias = _copy(unit, start, draw) if bias else None
         self.scale = nn.Parameter(torch.ones(())) if scale else None
 
     def forward(self, h: Activation) -> Activation:
@@ -144,9 +144,9 @@ class Lookahead(nn.Module):
             own.lerp_(following, 1 - momentum)
 
 
-def _copy(unit: nn.Module, start: Start) -> nn.Module:
+def _copy(unit: nn.Module, start: Start, draw: Draw) -> nn.Module:
     unit = copy.deepcopy(unit)
-    return kaiming(unit) if start == "random" else unit
+    return draw(unit) if start == "random" else unit
 
 
 def _next_unit(net: DecoupledNet, k: int) -> nn.Module:

@@ -10,20 +10,23 @@ import torch
 from torch import nn
 
 from spaces.in_place import storages, traced
+from spaces.layers import Draw, kaiming
 from spaces.tokens import Activation, activation_shape, example_input
 
 
 class Backbone(nn.Module):
-    """A network before cutting: L units in order, then the classifier. `width` is the multiplier it was built with."""
+    """A network before cutting: L units in order, then the classifier. `width` is the multiplier it was built with; `draw` draws
+    its weights, and those of what is put onto it: heads, decoders, contexts."""
 
     def __init__(self, units: Sequence[nn.Module], classifier: nn.Module, *, input_shape: tuple[int, ...],
-                 num_classes: int, width: float = 1.0) -> None:
+                 num_classes: int, width: float = 1.0, draw: Draw = kaiming) -> None:
         super().__init__()
         self.units = nn.ModuleList(units)
         self.classifier = classifier
         self.input_shape = input_shape
         self.num_classes = num_classes
         self.width = width
+        self.draw = draw
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, *input_shape), or (N, T) token ids, -> logits (N, num_classes)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import torch
 from torch import nn
@@ -12,6 +12,13 @@ from spaces.errors import UserError
 from spaces.tokens import Activation, TextShape, pooled
 
 M = TypeVar("M", bound=nn.Module)
+Init = Literal["fan_out"] | None  # how a backbone and its heads are drawn: `fan_out`, or, where nothing is said, `kaiming`
+
+
+class Draw(Protocol):
+    """Draws the weights of a module anew, and gives it back."""
+
+    def __call__(self, module: M, /) -> M: ...
 
 
 def conv_bn(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> nn.Sequential:
@@ -53,6 +60,22 @@ def kaiming(module: M) -> M:
             for name, parameter in layer.named_parameters():
                 draw = nn.init.orthogonal_ if "weight_hh" in name else nn.init.kaiming_normal_
                 (nn.init.zeros_ if "bias" in name else draw)(parameter)
+    return module
+
+
+def draw_of(init: Init) -> Draw:
+    """What `init` means."""
+    return kaiming if init is None else fan_out
+
+
+def fan_out(module: M) -> M:
+    """Draw the weights anew as the code of InfoPro, ContSup, AugLocal and MAN does: convolutions normal over the fan-out, std
+    sqrt(2 / (k k C_out)), and linear layers as PyTorch does, uniform in +-1 / sqrt(fan-in), with their biases."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer.reset_parameters()
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     return module
 
 

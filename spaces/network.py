@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from spaces.layers import Draw, kaiming
 from spaces.lean_unit import is_lean, lean
 from spaces.tokens import Activation
 
@@ -30,17 +31,18 @@ class DecoupledNet(nn.Module):
     `shapes[k]` is the shape, without the batch, of what block k is given, and `shapes[K]` that of the last activation;
     `head_shapes[k]` is that of what head k is given, the activation's where nothing else is said; `pixels` says what
     the inputs were before they were normalised, where somebody knows; `draw_another` builds the same network with weights
-    of its own, drawn as these were.
+    of its own, drawn as these were; `draw` draws what a method adds to it.
     """
 
     def __init__(self, blocks: Sequence[Block], heads: Sequence[nn.Module], *, shapes: Sequence[tuple[int, ...]],
                  num_classes: int, head_shapes: Sequence[tuple[int, ...]] | None = None,
-                 pixels: PixelScale | None = None, draw_another: Callable[[], DecoupledNet] | None = None) -> None:
+                 pixels: PixelScale | None = None, draw_another: Callable[[], DecoupledNet] | None = None,
+                 draw: Draw = kaiming) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
         self.heads = nn.ModuleList(heads)
         self.shapes, self.num_classes, self.pixels = tuple(shapes), num_classes, pixels
-        self.draw_another = draw_another
+        self.draw_another, self.draw = draw_another, draw
         self.head_shapes = self.shapes[1:] if head_shapes is None else tuple(head_shapes)
 
     @property

@@ -191,7 +191,7 @@ class SearchSpace:
         blocks = [self.block(block, backbone, checkpoint_units=checkpoint_units) for block in units]
         shapes = [self.template.shapes[gap] for gap in (0, *decoupling.cuts, self.num_units)]
         return DecoupledNet(blocks, [*heads, backbone.classifier], shapes=shapes, num_classes=self.num_classes,
-                            head_shapes=[*(site.shape for site in sites), shapes[-1]], pixels=pixels,
+                            head_shapes=[*(site.shape for site in sites), shapes[-1]], pixels=pixels, draw=backbone.draw,
                             draw_another=lambda: self.build(decoupling, checkpoint_units=checkpoint_units,
                                                             head_lookahead=head_lookahead, pixels=pixels))
 

@@ -21,4 +21,4 @@ def prefix(input_shape: tuple[int, ...], num_classes: int, *, of: str = "small",
         raise UserError(f"prefix takes 1..{len(whole.units)} units of {of}, but units={units} came")
     site = Site(whole.shapes[units], num_classes, units, whole)
     return Backbone(list(whole.units[:units]), HEADS.build(head, site), input_shape=input_shape, num_classes=num_classes,
-                    width=whole.width)
+                    width=whole.width, draw=whole.draw)

@@ -3,7 +3,9 @@
 A unit is one residual block; the stem is in the first. The channels are a quarter of the standard ones at width=1
 (SEDONA's CIFAR networks) and standard at width=4 (its Tiny-ImageNet and ImageNet networks, which have the standard
 parameter counts). The stem depends on the shorter side of the image: a 3x3 convolution under 64 pixels, else a 7x7
-convolution of stride 2, followed by a 3x3 max-pool of stride 2 where more than 32 pixels are left.
+convolution of stride 2, followed by a 3x3 max-pool of stride 2 where more than 32 pixels are left. `init=fan_out` draws
+weights, those of heads too, as the ImageNet code of DGL and AugLocal does: convolutions over the fan-out, linear layers
+at PyTorch's default.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from spaces.backbone import Backbone
-from spaces.layers import conv_bn, conv_bn_relu, image_shape, kaiming, pooled_linear, scaled
+from spaces.layers import Init, conv_bn, conv_bn_relu, draw_of, image_shape, pooled_linear, scaled
 
 CHANNELS = (16, 32, 64, 128)
 
@@ -61,40 +63,41 @@ def residual_units(block: BlockFactory, inputs: int, stages: Sequence[tuple[int,
     return units
 
 
-def resnet18(input_shape: tuple[int, ...], num_classes: int, *, width: float = 1.0) -> Backbone:
+def resnet18(input_shape: tuple[int, ...], num_classes: int, *, width: float = 1.0, init: Init = None) -> Backbone:
     """ResNet-18, 8 basic blocks, quarter width."""
-    return _resnet("resnet18", basic, (2, 2, 2, 2), input_shape, num_classes, width)
+    return _resnet("resnet18", basic, (2, 2, 2, 2), input_shape, num_classes, width, init)
 
 
-def resnet34(input_shape: tuple[int, ...], num_classes: int, *, width: float = 1.0) -> Backbone:
+def resnet34(input_shape: tuple[int, ...], num_classes: int, *, width: float = 1.0, init: Init = None) -> Backbone:
     """ResNet-34, 16 basic blocks, quarter width."""
-    return _resnet("resnet34", basic, (3, 4, 6, 3), input_shape, num_classes, width)
+    return _resnet("resnet34", basic, (3, 4, 6, 3), input_shape, num_classes, width, init)
 
 
-def resnet50(input_shape: tuple[int, ...], num_classes: int, *, width: float = 1.0) -> Backbone:
+def resnet50(input_shape: tuple[int, ...], num_classes: int, *, width: float = 1.0, init: Init = None) -> Backbone:
     """ResNet-50, 16 bottleneck blocks, quarter width."""
-    return _resnet("resnet50", bottleneck, (3, 4, 6, 3), input_shape, num_classes, width)
+    return _resnet("resnet50", bottleneck, (3, 4, 6, 3), input_shape, num_classes, width, init)
 
 
-def resnet101(input_shape: tuple[int, ...], num_classes: int, *, width: float = 1.0) -> Backbone:
+def resnet101(input_shape: tuple[int, ...], num_classes: int, *, width: float = 1.0, init: Init = None) -> Backbone:
     """ResNet-101, 33 bottleneck blocks, quarter width."""
-    return _resnet("resnet101", bottleneck, (3, 4, 23, 3), input_shape, num_classes, width)
+    return _resnet("resnet101", bottleneck, (3, 4, 23, 3), input_shape, num_classes, width, init)
 
 
-def resnet152(input_shape: tuple[int, ...], num_classes: int, *, width: float = 1.0) -> Backbone:
+def resnet152(input_shape: tuple[int, ...], num_classes: int, *, width: float = 1.0, init: Init = None) -> Backbone:
     """ResNet-152, 50 bottleneck blocks, quarter width."""
-    return _resnet("resnet152", bottleneck, (3, 8, 36, 3), input_shape, num_classes, width)
+    return _resnet("resnet152", bottleneck, (3, 8, 36, 3), input_shape, num_classes, width, init)
 
 
 def _resnet(name: str, block: BlockFactory, depths: Sequence[int], input_shape: tuple[int, ...], num_classes: int,
-            width: float) -> Backbone:
+            width: float, init: Init) -> Backbone:
     channels, height, columns = image_shape(f"backbone {name}", input_shape)
     stages = [(scaled(base, width), depth) for base, depth in zip(CHANNELS, depths, strict=True)]
     stem = _stem(channels, stages[0][0], min(height, columns))
     blocks = residual_units(block, stages[0][0], stages)
     classifier = pooled_linear(blocks[-1].outputs, num_classes)
     units = [nn.Sequential(*stem, blocks[0]), *blocks[1:]]
-    return kaiming(Backbone(units, classifier, input_shape=input_shape, num_classes=num_classes, width=width))
+    draw = draw_of(init)
+    return draw(Backbone(units, classifier, input_shape=input_shape, num_classes=num_classes, width=width, draw=draw))
 
 
 def _stem(inputs: int, channels: int, size: int) -> nn.Sequential:

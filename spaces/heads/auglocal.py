@@ -9,7 +9,7 @@ from torch import nn
 
 from spaces.backbone import Site
 from spaces.errors import UserError
-from spaces.layers import kaiming, pooled_linear
+from spaces.layers import pooled_linear
 from spaces.tokens import num_features
 
 
@@ -38,7 +38,7 @@ def auglocal(site: Site, *, depth: int = 6, pyramid: float = 0.5) -> nn.Module:
     channels = num_features(site.backbone.shapes[chain[-1] + 1 if chain else site.gap])
     pool, linear = pooled_linear(channels, site.num_classes)
     norm = [nn.BatchNorm1d(channels)] if asked == 1 else []
-    return kaiming(nn.Sequential(*(_anew(site.backbone.units[i]) for i in chain), pool, *norm, linear))
+    return site.backbone.draw(nn.Sequential(*(_anew(site.backbone.units[i]) for i in chain), pool, *norm, linear))
 
 
 def sampled_units(num_units: int, last: int, depth: int) -> list[int]:

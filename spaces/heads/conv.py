@@ -7,7 +7,7 @@ from torch import nn
 
 from spaces.backbone import Site
 from spaces.errors import UserError
-from spaces.layers import conv_bn, conv_bn_relu, image_shape, kaiming, pooled_linear, scaled
+from spaces.layers import conv_bn, conv_bn_relu, image_shape, pooled_linear, scaled
 
 FEATURES = 512
 MAX_DEPTH = 4
@@ -40,7 +40,8 @@ def conv(site: Site, *, depth: int = 1, reduction: int = 4) -> nn.Module:
         layers.append(InvertedResidual(planes, outputs, 2 if strided else 1, reduction))
         planes = outputs
     features = scaled(FEATURES, site.backbone.width)
-    return kaiming(nn.Sequential(*layers, conv_bn_relu(planes, features, 1), pooled_linear(features, site.num_classes)))
+    last = conv_bn_relu(planes, features, 1), pooled_linear(features, site.num_classes)
+    return site.backbone.draw(nn.Sequential(*layers, *last))
 
 
 class InvertedResidual(nn.Module):

@@ -11,14 +11,14 @@ from torch import nn
 from spaces.backbone import Site
 from spaces.component import Component
 from spaces.errors import UserError
-from spaces.layers import GlobalAveragePool, conv_bn_relu, image_shape, kaiming, pooled_linear, scaled
+from spaces.layers import GlobalAveragePool, conv_bn_relu, image_shape, pooled_linear, scaled
 from spaces.tokens import num_features
 
 
 def linear_or_embedding(site: Site, *, feature_dim: int = 128, embedding: bool = False) -> nn.Module:
     """Global average pool and a linear layer, as InfoPro's greedy baseline has it; `feature_dim` is an embedding's. Tokens
     are pooled too."""
-    return kaiming(pooled_linear(num_features(site.shape), _outputs("0c1f", site, feature_dim, embedding)))
+    return site.backbone.draw(pooled_linear(num_features(site.shape), _outputs("0c1f", site, feature_dim, embedding)))
 
 
 def one_conv(site: Site, *, width: float = 1.0, feature_dim: int = 128, embedding: bool = False) -> nn.Module:
@@ -50,7 +50,7 @@ def _conv_fc(name: str, convs: int, site: Site, width: float, feature_dim: int, 
     planes, hidden = scaled(2 * channels if widens else channels, width), scaled(feature_dim, width)
     layers = [conv_bn_relu(channels, planes, 3, stride=2 if widens else 1)]
     layers += [conv_bn_relu(planes, planes, 3) for _ in range(convs - 1)]
-    return kaiming(nn.Sequential(*layers, GlobalAveragePool(), nn.Linear(planes, hidden), nn.ReLU(inplace=True),
+    return site.backbone.draw(nn.Sequential(*layers, GlobalAveragePool(), nn.Linear(planes, hidden), nn.ReLU(inplace=True),
                                  nn.Linear(hidden, outputs)))
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from torch import nn
 
 from spaces.backbone import Site
-from spaces.layers import kaiming, pooled_linear
+from spaces.layers import pooled_linear
 from spaces.tokens import num_features
 
 
 def linear(site: Site) -> nn.Module:
     """The mean over space, or over a text's tokens, and a linear layer; at a site of vectors the linear layer alone."""
-    return kaiming(pooled_linear(num_features(site.shape), site.num_classes))
+    return site.backbone.draw(pooled_linear(num_features(site.shape), site.num_classes))

@@ -6,7 +6,7 @@ from torch import nn
 
 from spaces.backbone import Site
 from spaces.errors import UserError
-from spaces.layers import GlobalAveragePool, kaiming
+from spaces.layers import GlobalAveragePool
 from spaces.tokens import num_features
 
 
@@ -20,4 +20,4 @@ def mlp(site: Site, *, depth: int = 1, width: int = 256) -> nn.Module:
             raise UserError(f"the {name} of head mlp is a number from 1 on, but {size} came; without hidden layers take linear")
     widths = [num_features(site.shape), *[width] * (depth - 1)]
     layers = [layer for inputs in widths for layer in (nn.Linear(inputs, width), nn.ReLU(inplace=True))]
-    return kaiming(nn.Sequential(GlobalAveragePool(), *layers, nn.Linear(width, site.num_classes)))
+    return site.backbone.draw(nn.Sequential(GlobalAveragePool(), *layers, nn.Linear(width, site.num_classes)))

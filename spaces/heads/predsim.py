@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from spaces.backbone import Site
-from spaces.layers import kaiming, pooled_linear, scaled
+from spaces.layers import pooled_linear, scaled
 from spaces.tokens import Activation, Tokens, num_features
 
 FEATURES = 512
@@ -40,7 +40,7 @@ class PredSimHead(nn.Module):
                 nn.AvgPool2d(kernel, ceil_mode=True), nn.Flatten(), nn.Linear(features, site.num_classes)
             )
             self.projection = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        kaiming(self)
+        site.backbone.draw(self)
 
     def forward(self, h: Activation) -> torch.Tensor:
         """An activation -> logits (N, classes)."""

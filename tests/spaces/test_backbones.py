@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from spaces.backbone import Backbone
+from spaces.backbone import Backbone, Site
 from spaces.backbones import BACKBONES
 from spaces.backbones.resnet import Residual
 from spaces.errors import UserError
+from spaces.heads import HEADS
 
 CIFAR, TINY, IMAGENET = (3, 32, 32), (3, 64, 64), (3, 224, 224)
 
@@ -30,8 +31,8 @@ COUNTS = [
 ]
 NUM_UNITS = {"vgg11": 8, "vgg13": 10, "vgg16": 13, "vgg19": 16, "resnet18": 8, "resnet34": 16, "resnet50": 16,
              "resnet101": 33, "resnet152": 50, "resnet32": 16, "resnet56": 28, "resnet110": 55, "small": 6,
-             "al_cnn": 8, "al_vgg": 6, "al_resnet18": 9}
-FEWEST_CHANNELS = {"al_cnn": 32, "al_vgg": 128, "al_resnet18": 64}  # of the others 16
+             "al_cnn": 8, "al_vgg": 6, "al_resnet18": 9, "dgl_cnn": 6, "vgg11b": 11}
+FEWEST_CHANNELS = {"al_cnn": 32, "al_vgg": 128, "al_resnet18": 64, "dgl_cnn": 128, "vgg11b": 128}  # of the others 16
 
 
 def build(name: str, input_shape: tuple[int, ...] = CIFAR, num_classes: int = 10, width: float = 1.0) -> Backbone:
@@ -63,6 +64,55 @@ def test_vgg_parameter_counts_by_formula(name, depths, width, size, classes):
     flat, hidden = channels[-1] * (size // 32) ** 2, 1024 * width
     linears = (flat + 1) * hidden + (hidden + 1) * hidden + (hidden + 1) * classes
     assert num_params(on_meta(name, (3, size, size), classes, float(width))) == convs + linears
+
+
+@pytest.mark.parametrize(("name", "channels", "pools", "linears"), [
+    # the released lists: DGL's Net(depth=6, downsample=[1, 3]) and its MLP of two hidden layers on 2 x 2; cfg["vgg11b"]
+    ("dgl_cnn", [128, 256, 256, 512, 512, 512], [1, 3], [(2048, 2048), (2048, 2048), (2048, 10)]),
+    ("vgg11b", [128, 128, 128, 256, 256, 512, 512, 512, 512], [4, 6, 8, 9], [(2048, 1024), (1024, 10)]),
+])
+def test_layers_of_released_cifar_networks(name, channels, pools, linears):
+    backbone = on_meta(name)
+    layers = [[type(layer) for layer in unit.modules()] for unit in backbone.units]
+    convs = [m for m in backbone.modules() if isinstance(m, nn.Conv2d)]
+    assert [conv.out_channels for conv in convs] == channels and {conv.kernel_size for conv in convs} == {(3, 3)}
+    assert [i for i, unit in enumerate(layers) if nn.MaxPool2d in unit] == pools
+    assert [(m.in_features, m.out_features) for m in backbone.modules() if isinstance(m, nn.Linear)] == linears
+    normed = sum(2 * c for c in channels) + sum(2 * outputs for _, outputs in linears[:-1])
+    expected = sum(9 * a * b for a, b in zip([3, *channels], channels, strict=False)) + normed
+    assert num_params(backbone) == expected + sum((inputs + 1) * outputs for inputs, outputs in linears)
+
+
+def test_vgg_without_dropout_has_its_layers_and_drops_nothing():
+    torch.manual_seed(0)
+    backbone = BACKBONES.build("vgg11(dropout=0.0)", CIFAR, 10)
+    assert num_params(backbone) == num_params(on_meta("vgg11"))
+    h = torch.randn(2, *backbone.shapes[-1])
+    assert torch.equal(backbone.classifier(h), backbone.classifier(h))
+    assert not torch.equal(build("vgg11").classifier(h), build("vgg11").classifier(h))
+    with pytest.raises(UserError, match=r"dropout is a share in \[0, 1\), but 1.0 came"):
+        BACKBONES.build("vgg11(dropout=1)", CIFAR, 10)
+    assert str(BACKBONES.resolve("vgg11")) == "vgg11(width=1.0)", "rows without the setting keep their name"
+
+
+@pytest.mark.parametrize("name", ["resnet32", "resnet18"])
+def test_weights_over_the_fan_out_are_the_released_draw(name):
+    """ContSup's resnet.py: normal_(0, sqrt(2 / (k * k * out_channels))), and linear layers as PyTorch leaves them."""
+    torch.manual_seed(0)
+    backbone = BACKBONES.build(f"{name}(init=fan_out)", CIFAR, 10)
+    site = Site(backbone.shapes[3], 10, 3, backbone)
+    heads = [HEADS.build(head, site) for head in ("1c2f", "mlp_sr", "auglocal(depth=2)", "conv", "linear", "predsim")]
+    for layer in [layer for part in (backbone, *heads) for layer in part.modules()]:
+        if isinstance(layer, nn.Conv2d):
+            released = math.sqrt(2 / (layer.kernel_size[0] * layer.kernel_size[1] * layer.out_channels))
+            assert layer.weight.std().item() == pytest.approx(released, rel=5 / math.sqrt(2 * layer.weight.numel()))
+        if isinstance(layer, nn.Linear):
+            bound = 1 / math.sqrt(layer.in_features)
+            assert all(parameter.abs().max() <= bound for parameter in layer.parameters())
+            assert layer.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=5 / math.sqrt(2 * layer.weight.numel()))
+    ours = build(name).classifier[-1].weight.std() / backbone.classifier[-1].weight.std()
+    assert ours.item() == pytest.approx(math.sqrt(6), rel=0.1), "the classifier's start, 2.4 times the released"
+    assert "init" not in str(BACKBONES.resolve(name)), "rows without the setting keep their name"
 
 
 @pytest.mark.parametrize("name", NUM_UNITS)

@@ -175,6 +175,20 @@ def test_mlp_sr_sees_quarter_resolution():
     assert not torch.allclose(head(h), head(blurred(8)), rtol=1e-1, atol=1e-1)
 
 
+def test_mlp_sr_of_dgls_resnet152_sees_a_map_of_2_x_2():
+    """At a pool of 2 only the means of the quarters count; a quarter of 14 x 14 is 4 x 4, which has more."""
+    torch.manual_seed(0)
+    site = site_with((6, 14, 14))
+    h, other = torch.randn(2, 3, 6, 14, 14)
+    quarters = nn.functional.adaptive_avg_pool2d
+    other = other + nn.functional.interpolate(quarters(h, 2) - quarters(other, 2), scale_factor=7)
+    pooled, plain = HEADS.build("mlp_sr(pool=2)", site).eval(), HEADS.build("mlp_sr", site).eval()
+    torch.testing.assert_close(pooled(h), pooled(other))
+    assert not torch.allclose(plain(h), plain(other))
+    with pytest.raises(UserError, match="pool is the side in pixels"):
+        HEADS.build("mlp_sr(pool=0)", site)
+
+
 def test_predsim_pools_by_turns_and_averages_all_pixels():
     torch.manual_seed(0)
     head = HEADS.build("predsim", site_with((16, 32, 32)))
