@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -14,13 +15,15 @@ import torch
 import run
 from methods.lambdas import loss_weights
 from methods.method import Method
+from methods.optimization import SCHEDULES
 from methods.settings import TrainingSettings
 from methods.table import METHODS, adapter, method_class
 from methods.training import Trainer
 from nas.tasks import TASKS
+from spaces.backbones.resnet import Residual
 from spaces.decoupling import Decoupling
 from spaces.named import read_space
-from spaces.network import PixelScale
+from spaces.network import DecoupledNet, PixelScale
 from spaces.space import SearchSpace
 from spaces.splits import read_decoupling
 from spaces.tokens import TextShape
@@ -80,6 +83,103 @@ def settings(path: Path) -> TrainingSettings:
     options = run.parse(["evaluate", "--config", str(path)])
     return TrainingSettings(batch_size=options.batch_size, lr=options.lr[0], schedule=options.schedule[0],
                             weight_decay=options.weight_decay, optimizer=options.optimizer, precision=options.precision)
+
+
+BATCH_NORM = 2  # numbers a channel
+CONSTANTS = {  # of the released code's transforms, where they are not the data's own
+    "^dgl_cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.201)),
+    "^al_cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.201)),
+    "^predsim_cifar10": ((0.424, 0.415, 0.384), (0.283, 0.278, 0.284)),
+    "svhn": ((0.5,) * 3, (0.5,) * 3), "stl10": ((0.5,) * 3, (0.5,) * 3),
+}
+
+
+def option(path: Path, name: str) -> object:
+    """What a recipe gives for an option."""
+    return getattr(run.parse(["evaluate", "--config", str(path)]), name)
+
+
+def built(name: str, shape: tuple[int, ...]) -> list[DecoupledNet]:
+    """The networks of a recipe, in its order, without storage."""
+    with torch.device("meta"):
+        return [network.build(shape).net for network in networks(FOLDER / f"{name}.yaml")]
+
+
+@pytest.mark.parametrize("path", [path for path in RECIPES if re.match("infopro|contsup|man|auglocal_cifar", path.stem)],
+                         ids=lambda path: path.stem)
+def test_the_rate_of_infopro_and_its_kin_is_the_released_loops(path):
+    """train.py: half a cosine over all epochs, which 10 epochs of warm-up from 0.01 multiply (local_learning.md 3)."""
+    lr, epochs = settings(path).lr, option(path, "epochs")
+    assert epochs == (400 if re.match("man|auglocal", path.stem) else 160)
+    schedule = SCHEDULES.build(settings(path).schedule)
+    for epoch in range(1, epochs + 1):
+        released = 0.5 * lr * (1 + math.cos(math.pi * epoch / epochs))
+        if epoch <= 10:
+            released = released * (epoch - 1) / 10 + 0.01 * (11 - epoch) / 10
+        assert lr * schedule(epoch / epochs) == pytest.approx(released, abs=1e-12)
+        assert lr * schedule((epoch - 0.5) / epochs) == pytest.approx(released, abs=1e-12)
+    assert "init=fan_out" in str(option(path, "space"))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_pixels_are_normalised_as_released(path):
+    given = dict(TASKS.resolve(str(option(path, "task"))).settings)
+    mean, std = next((constants for part, constants in CONSTANTS.items() if re.search(part, path.stem)), (None, None))
+    assert (given.get("mean"), given.get("std")) == (mean, std)
+
+
+def test_auglocals_imagenet_recipe_has_a_block_a_unit_and_four_units_a_head():
+    net = built("auglocal_imagenet_resnet34", SHAPES["imagenet"])[-1]
+    assert net.num_blocks == 17 - 1, "released: 17, the stem by itself"
+    units = [sum(isinstance(part, Residual) for part in head.modules()) for head in net.heads]
+    assert units[:12] == [4] * 12 and units[12:] == [3, 2, 1, 0], "no pyramid: as many as are left"
+
+
+def test_dgls_cifar_recipe_has_the_released_channels_and_parameters():
+    """auxiliary_nets_study/models.py: Net(depth=6, aux_type="mlp-sr"); its convolutions' biases are left out here."""
+    plain, local = built("dgl_cifar10", SHAPES["cifar10"])
+    channels = [128, 256, 256, 512, 512, 512]
+    found = [m.out_channels for m in local.blocks.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert found == channels and local.num_blocks == 6
+    for k, c in enumerate(channels[:-1]):  # 3 1x1 convolutions, 3 hidden layers of 4 C, BatchNorm each; 10 classes
+        head = 3 * (c * c + BATCH_NORM * c) + 3 * ((4 * c + 1) * 4 * c + BATCH_NORM * 4 * c) + (4 * c + 1) * 10
+        assert sum(p.numel() for p in local.heads[k].parameters()) == head
+    last = 2 * (2049 * 2048 + BATCH_NORM * 2048) + 2049 * 10
+    assert sum(p.numel() for p in plain.heads[-1].parameters()) == sum(p.numel() for p in local.heads[-1].parameters()) == last
+
+
+def test_dgls_imagenet_recipes_cut_and_classify_as_released():
+    """imagenet_dgl/models: no dropout in VGG; ResNet-152's 51 layers are split into 26, the stem among them, and 25."""
+    for name, sizes in (("vgg13", [3, 3, 3, 1]), ("vgg19", [4, 4, 4, 4]), ("resnet152", [25, 25])):
+        net = built(f"dgl_imagenet_{name}", SHAPES["imagenet"])[1]
+        assert [len(list(block.children())) for block in net.blocks] == sizes
+        assert not any(isinstance(m, torch.nn.Dropout) and m.p for m in net.modules())
+    assert net.shapes[1] == (1024, 14, 14) and next(net.heads[0].children()).output_size == (2, 2)
+
+
+def test_predsims_recipe_has_vgg11bs_layers_each_a_block():
+    """train.py, cfg["vgg11b"] and num_layers=1: a local loss a layer, the last of them of the fully connected layer."""
+    net = built("predsim_cifar10", SHAPES["cifar10"])[-1]
+    layers = [[(type(m).__name__, m.weight.shape[0]) for m in block.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]
+              for block in net.blocks]
+    channels = [128, 128, 128, 256, 256, 512, 512, 512, 512]
+    assert layers == [*([("Conv2d", c)] for c in channels), [("Linear", 1024)], []]
+    assert [head.prediction[-1].in_features for head in list(net.heads)[:-2]] == [2048] * 9, "pooled to dim_in_decoder"
+    assert net.heads[-1].weight.shape == (10, 1024)
+
+
+@pytest.mark.parametrize("name", ["ag_news", "dbpedia_14", "imdb"])
+def test_pipeline_als_lstm_drops_nothing(name):
+    """One layer a block: PyTorch's LSTM has no dropout then, whatever it is told."""
+    net = built(f"al_{name}_lstm", TextShape(16, 50))[-1]
+    assert net.num_blocks == 4 and not any(isinstance(m, torch.nn.Dropout) and m.p for m in net.modules())
+    assert [head[0].pooling for head in net.heads] == ["state"] * 4
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_says_what_it_reproduces_and_what_deviates(path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert [sum(line.startswith(f"# {word}:") for line in lines) for word in ("Reproduces", "Deviates")] == [1, 1]
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

@@ -11,6 +11,7 @@ from spaces.backbones.vgg import conv_units
 from spaces.layers import image_shape, kaiming, scaled
 
 STAGES = ((128, 1), (256, 2), (512, 3))  # channels, and how many convolutions have them
+FULL = 4  # times the width of SEDONA's networks, by which heads are measured
 HIDDEN_LAYERS = 2
 
 
@@ -22,7 +23,7 @@ def dgl_cnn(input_shape: tuple[int, ...], num_classes: int, *, width: float = 1.
     """
     channels, _, _ = image_shape("backbone dgl_cnn", input_shape, smallest=2 ** (len(STAGES) - 1))
     units = conv_units(channels, [(scaled(base, width), depth) for base, depth in STAGES])
-    backbone = Backbone(units, nn.Identity(), input_shape=input_shape, num_classes=num_classes, width=width)
+    backbone = Backbone(units, nn.Identity(), input_shape=input_shape, num_classes=num_classes, width=FULL * width)
     channels, *sides = backbone.shapes[-1]
     pooled = [min(side, 2) for side in sides]
     features = channels * math.prod(pooled)

@@ -11,6 +11,7 @@ from spaces.layers import check_sizes, conv_bn, image_shape, kaiming, scaled
 
 CHANNELS = (128, 128, 128, 256, 256, 512, 512, 512, 512)
 POOLED = (4, 6, 8, 9)  # after so many convolutions
+FULL = 4  # times the width of SEDONA's networks, by which heads are measured
 HIDDEN = 1024
 
 
@@ -33,7 +34,8 @@ def vgg11b(input_shape: tuple[int, ...], num_classes: int, *, width: float = 1.0
     units.append(nn.Sequential(*_handed_on(len(CHANNELS), dropout), nn.Flatten(), nn.Linear(features, HIDDEN),
                                nn.BatchNorm1d(HIDDEN), nn.LeakyReLU(inplace=True)))
     units.append(nn.Dropout(dropout))
-    return kaiming(Backbone(units, nn.Linear(HIDDEN, num_classes), input_shape=input_shape, num_classes=num_classes, width=width))
+    return kaiming(Backbone(units, nn.Linear(HIDDEN, num_classes), input_shape=input_shape, num_classes=num_classes,
+                            width=FULL * width))
 
 
 def _handed_on(convolutions: int, dropout: float) -> list[nn.Module]:

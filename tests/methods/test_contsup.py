@@ -140,3 +140,16 @@ def test_a_process_a_stage_finds_what_one_process_finds_to_the_bit() -> None:
     expected, found = trainer.method.state_dict(), train_parallel(build_small, Noise(), settings, seed=3).state_dict()
     assert list(found) == list(expected)
     assert all(torch.equal(tensor, expected[name]) for name, tensor in found.items())
+
+
+def test_contexts_and_decoders_are_drawn_as_the_backbone_is():
+    """Released: every convolution of the model over its fan-out, in one loop."""
+    for init, fan in (("", "in"), ("(init=fan_out)", "out")):
+        torch.manual_seed(0)
+        space = read_space(f"resnet32{init}", (3, 32, 32), 10)
+        method = METHODS.build("contsup(context=E,decoder=True,lambdas=[1,1,1,1])", space.build(Decoupling((2, 9), ("1c2f",) * 2)))
+        for part in (*method.contexts.values(), *method.decoders.values()):
+            for conv in (m for m in part.modules() if isinstance(m, nn.Conv2d)):
+                numbers = conv.weight[:, 0].numel() if fan == "out" else conv.weight[0].numel()
+                expected = (2 / numbers) ** 0.5
+                assert conv.weight.std().item() == pytest.approx(expected, rel=5 / (2 * conv.weight.numel()) ** 0.5)
