@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, fields, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -65,9 +66,11 @@ from nas.trials import Trials, search_key
 from spaces.backbones import BACKBONES
 from spaces.component import Component
 from spaces.decoupling import Decoupling
+from spaces.dotted_names import dotted_names
 from spaces.errors import UserError, unknown
 from spaces.heads import HEADS, NO_HEAD
-from spaces.named import named_spaces, read_space
+from spaces.named import is_space_file, named_spaces, read_space
+from spaces.own_modules import only_allowed
 from spaces.splits import SPLITS, read_decoupling
 
 INTERRUPTED = 130
@@ -140,6 +143,7 @@ def parser() -> Parser:
     predict.add_argument("--threshold", type=float, metavar="T", help="an input leaves at the first exit that is so sure")
     predict.add_argument("--rule", metavar="R", help=f"how sure an exit is: {', '.join(CONFIDENCES)} (default: max_softmax)")
     predict.add_argument("--out", type=Path, metavar="FILE", help="write the answers there, as CSV, and not on the screen")
+    _allow_option(predict)
     predict.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     predict.add_argument("--threads", type=int, default=1, help="CPU threads of this process")
 
@@ -173,6 +177,7 @@ def _command(commands: Any, name: str, text: str, *, config: bool = True) -> Par
 def _problem_options(command: Parser, *, task: str, space: str) -> None:
     command.add_argument("--space", default=space, help="a built-in space, a YAML file or a dotted path")
     command.add_argument("--task", default=task, help="the data; see `run.py list`")
+    _allow_option(command)
     command.add_argument("--embeddings", metavar="PATH",
                          help="word vectors that a text network starts from, in GloVe's or fastText's text form; the task's "
                               "setting of that name")
@@ -183,6 +188,12 @@ def _problem_options(command: Parser, *, task: str, space: str) -> None:
     if not command.prog.endswith("profile"):
         command.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="where the CSV files lie")
         command.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where unfinished runs lie")
+
+
+def _allow_option(command: Parser) -> None:
+    command.add_argument("--allow", action="append", default=[], metavar="PACKAGE",
+                         help="a package of yours from which files may name components, such as a kept run, a space or a "
+                              "configuration; what is named on the command line needs none; may come several times")
 
 
 def _side_options(command: Parser) -> None:
@@ -216,10 +227,22 @@ def _training_options(command: Parser, *, epochs: int, several: bool = False) ->
 def parse(argv: list[str]) -> argparse.Namespace:
     """The options: defaults, then the configuration file, then the flags."""
     known = parser()
-    options = _parse_known(known, argv)
+    typed = options = _parse_known(known, argv)
     if getattr(options, "config", None):
         options = _parse_known(known, [argv[0], *_from_file(options.config, options), *argv[1:]])
+    options.allow, options.typed = vars(typed).get("allow", []), typed_names(typed)  # whatever the file says
     return options
+
+
+def typed_names(options: argparse.Namespace) -> set[str]:
+    """The dotted names of components among the options; of a space's file none."""
+    given = [vars(options).get(name) for name in NAMED]
+    texts = [text for value in given for text in (value if isinstance(value, list) else [value]) if text is not None]
+    return set().union(*(dotted_names(text) for text in texts if not is_space_file(text)))
+
+
+NAMED = ("space", "task", "strategy", "evaluator", "method", "methods", "decoupling", "side", "schedule", "optimizer",
+         "class_batches", "grow", "rule")  # options that name components
 
 
 def _parse_known(known: Parser, argv: list[str]) -> argparse.Namespace:
@@ -251,6 +274,8 @@ def _from_file(path: Path, options: argparse.Namespace) -> list[str]:
         if value is None or value is False or (key in ("epochs", "iterations") and length_is_given):
             continue
         several, switch = (isinstance(getattr(options, key), kind) for kind in (list, bool))
+        if any(str(entry).startswith("--") for entry in (value if isinstance(value, list) else [value])):
+            raise UserError(f"{key} takes values, not options, but {value!r} came in {path}")
         if isinstance(value, dict) or (isinstance(value, list) and not several) or (value is True) != switch:
             wanted = "true or false" if switch else "values" if several else "one value"
             raise UserError(f"{key} takes {wanted}, but {value!r} came in {path}")
@@ -258,7 +283,7 @@ def _from_file(path: Path, options: argparse.Namespace) -> list[str]:
     return flags
 
 
-NOT_IN_CONFIG = ("command", "config", "print_config", "json", "default_epochs")
+NOT_IN_CONFIG = ("command", "config", "print_config", "json", "default_epochs", "allow", "typed")
 
 
 def settings_of(options: argparse.Namespace) -> dict[str, Any]:
@@ -282,7 +307,8 @@ def _run(argv: list[str]) -> int:
         commands = {"search": run_search, "evaluate": run_evaluate, "profile": run_profile, "compare": run_compare,
                     "predict": run_predict,
                     "list": run_list}
-        commands[options.command](options)
+        with only_allowed(options.allow, options.typed):
+            commands[options.command](options)
         return 0
     except KeyboardInterrupt:
         print(f"\ninterrupted; finished rows are kept, go on with: {command_line()}", file=sys.stderr)
@@ -438,7 +464,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
         print(f"\nplot {plot}")
     print(f"\nrows in {log.path}")
     if options.keep and (kept := comparison.kept()):
-        print(f"weights in {', '.join(map(str, kept))}; answer new inputs with\npython run.py predict {kept[0]} INPUTS")
+        print(f"weights in {', '.join(map(str, kept))}; answer new inputs with\n{predict_command(kept[0], rows)}")
 
 
 def run_profile(options: argparse.Namespace) -> None:
@@ -649,8 +675,22 @@ def next_command(options: argparse.Namespace, found: Decoupling) -> str:
         value = getattr(options, name)
         if value not in (usual[name], *(usual[name] if isinstance(usual[name], list) else [])):
             parts += [f"--{name.replace('_', '-')}", str(value)]
+    parts += allowing(options.allow)
     parts += [f"--{name.replace('_', '-')}" for name in ("checkpoint_units", "deterministic") if getattr(options, name)]
     return shlex.join(parts)
+
+
+def allowing(packages: Iterable[str]) -> list[str]:
+    """The flags that allow these packages."""
+    return [part for package in packages for part in ("--allow", package)]
+
+
+def predict_command(run: Path, rows: Iterable[Mapping[str, str]]) -> str:
+    """The line that answers new inputs with a kept run, and allows the packages that components in its row are of."""
+    cells = [row.get(column, "") for row in rows if row.get("run") == run.name
+             for column in ("method", "backbone", "decoupling", "side")]
+    packages = sorted({re.split("[.:]", name)[0] for cell in cells for name in dotted_names(cell)})
+    return shlex.join(["python", "run.py", "predict", *allowing(packages), str(run)]) + " INPUTS"
 
 
 def say_where(problem: Problem, options: argparse.Namespace) -> None:

@@ -22,7 +22,7 @@ from nas.images import Batch, Batches, Images
 from nas.provenance import device_name, provenance
 from nas.results import ResultsLog
 from nas.tasks import TASKS
-from spaces.torchvision_import import torchvision
+from nas.torchvision_import import torchvision
 
 BATCH_SIZE, REPEATS, WARM_UP = 128, 7, 3
 

@@ -26,4 +26,4 @@ def classes(iterations: int, *, num: int, until: float = 1.0) -> ClassLimit:
     return ClassLimit(num, math.ceil(until * iterations))
 
 
-CLASS_LIMITS: Table[ClassLimit] = Table("class limit", {"classes": classes})
+CLASS_LIMITS: Table[ClassLimit] = Table("class limit", {"classes": classes}, makes=ClassLimit)

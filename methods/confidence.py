@@ -45,4 +45,4 @@ def sigmoid(logits: torch.Tensor, before: torch.Tensor | None) -> torch.Tensor:
 
 CONFIDENCES: Table[torch.Tensor] = Table("confidence rule", {
     "max_softmax": max_softmax, "margin": margin, "entropy": entropy, "agreement": agreement, "sigmoid": sigmoid,
-})
+}, makes=torch.Tensor)

@@ -34,7 +34,7 @@ def training(num_stages: int, iterations: int, *, starts: tuple[float, ...] | No
     return tuple(Window(start, iterations) for start in _iterations(num_stages, iterations, starts))
 
 
-GROWTHS: Table[tuple[Window, ...]] = Table("growth", {"frozen": frozen, "training": training})
+GROWTHS: Table[tuple[Window, ...]] = Table("growth", {"frozen": frozen, "training": training}, makes=tuple)
 
 
 def stage_windows(grow: str | None, num_stages: int, iterations: int, *, trained: int = 0) -> tuple[Window, ...]:

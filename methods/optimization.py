@@ -98,7 +98,7 @@ def _check_factor(name: str, value: float) -> None:
         raise UserError(f"{name} multiplies the learning rate, so it is a number from 0 on, but {value} came; try 0.1")
 
 
-OPTIMIZERS: Table[torch.optim.Optimizer] = Table("optimizer", {"sgd": sgd, "adam": adam})
+OPTIMIZERS: Table[torch.optim.Optimizer] = Table("optimizer", {"sgd": sgd, "adam": adam}, makes=torch.optim.Optimizer)
 SCHEDULES: Table[Schedule] = Table("schedule", {
     "cosine": cosine, "warmed_cosine": warmed_cosine, "multistep": multistep,
-})
+}, makes=Callable)

@@ -25,7 +25,7 @@ from spaces.heads.conv_fc import gives_embedding
 METHODS: Table[Method] = Table("method", {
     "backprop": Backprop, "dgl": DGL, "predsim": PredSim, "infopro": InfoPro, "contsup": ContSup, "greedy": Greedy,
     "auglocal": AugLocal, "man": MAN, "al": AL, "early_exit": EarlyExit, "cooperative": Cooperative,
-}, nested={"base": None})
+}, nested={"base": None}, makes=Method)
 
 
 def adapter(spec: str) -> Callable[[Decoupling], Decoupling]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from methods.settings import TrainingSettings
-from methods.table import learns_jointly
+from methods.table import METHODS, learns_jointly
 from nas.columns import COMPARED, COUNTS, OK
 from nas.results import ResultsLog
 from spaces.decoupling import Decoupling
@@ -77,7 +77,7 @@ def check_comparable(rows: pd.DataFrame) -> None:
         raise UserError(f"rows of one table agree in {', '.join(differing)}, but " + "; ".join(
             f"{column} is {listed(rows[column])}" for column in differing) + narrowed(rows, differing[0]))
     for method, point, num_blocks in rows[["method", "decoupling", "num_blocks"]].drop_duplicates().itertuples(index=False):
-        if Decoupling.parse(point).num_blocks != num_blocks and not (num_blocks == 1 and learns_jointly(method)):
+        if Decoupling.parse(point).num_blocks != num_blocks and not (num_blocks == 1 and _may_be_joint(method)):
             raise UserError(f"K counts the blocks that no gradient joins, one more than the cuts, but num_blocks is {num_blocks} "
                             f"where {method} has '{point}'; leave these rows out with --where num_blocks=K")
     for (method, *_, point), line in rows.groupby(list(LINE), sort=False):
@@ -90,6 +90,11 @@ def check_comparable(rows: pd.DataFrame) -> None:
             column = next(name for name in (*DATA, *TIMED_BY, *ASKED, *twice) if name in twice and twice[name].nunique() > 1)
             raise UserError(f"a seed counts once, but seed {twice['seed'].iloc[0]} of {method} on '{point}' came "
                             f"{len(twice)} times; {column} is {listed(twice[column])}" + narrowed(twice, column))
+
+
+def _may_be_joint(method: str) -> bool:
+    """Whether all blocks may learn as one. Of a method of one's own nothing is known here: a row imports nothing."""
+    return not METHODS.registers(method) or learns_jointly(method)
 
 
 def disagree(cells: pd.Series) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from nas.evaluate import Evaluator
 from nas.problem import Score
@@ -13,6 +13,7 @@ from spaces.component import Table
 from spaces.decoupling import Decoupling
 
 
+@runtime_checkable
 class SearchEvaluator(Protocol):
     """Scores decouplings, and shows the row of `log` behind each score."""
 
@@ -40,4 +41,4 @@ def tabular(training: Evaluator, *, path: str, seeds: Seeds = "one") -> Tabular:
 EVALUATORS: Table[SearchEvaluator] = Table("evaluator", {
     "train": train,
     "tabular": tabular,
-})
+}, makes=SearchEvaluator)

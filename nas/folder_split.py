@@ -23,8 +23,8 @@ from nas.digest import digest
 from nas.image_files import shown
 from nas.image_reader import middle, read_image
 from nas.split import Batch, Draw
+from nas.torchvision_import import torchvision
 from spaces.errors import UserError
-from spaces.torchvision_import import torchvision
 
 CPU = torch.device("cpu")
 CHUNK = 16  # the most images that a worker reads at a time; of a batch less where that gives work to more of them

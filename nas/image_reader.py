@@ -12,8 +12,8 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError, features
 
 from nas.image_files import image_endings, shown
+from nas.torchvision_import import torchvision
 from spaces.errors import UserError
-from spaces.torchvision_import import torchvision
 
 # What Pillow's readers raise on damaged and foreign files.
 _READ_ERRORS = (OSError, ValueError, TypeError, SyntaxError, EOFError, IndexError, KeyError, AttributeError, AssertionError,

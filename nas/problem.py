@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -128,6 +128,7 @@ class Found:
     notes: tuple[str, ...] = ()
 
 
+@runtime_checkable
 class Strategy(Protocol):
     """Decides which decouplings to evaluate.
 

@@ -21,6 +21,7 @@ from nas.results import Cell
 from spaces.decoupling import Decoupling
 from spaces.errors import UserError
 from spaces.network import PixelScale
+from spaces.own_modules import names_of_a_file
 from spaces.space import SearchSpace
 from spaces.tokens import TextShape
 
@@ -97,7 +98,27 @@ class TrainedRun:
         return run
 
     def build(self) -> Method:
-        """The method with the run's weights, in evaluation mode, on the CPU."""
+        """The method with the run's weights, in evaluation mode, on the CPU.
+
+        What the file names is looked up in the tables; what is only importable has to be allowed (`spaces.own_modules`). A
+        network that takes more memory than its weights have is not built.
+        """
+        with names_of_a_file():
+            with torch.device("meta"):
+                self._check_weights(self._built())
+            method = self._built()
+        method.load_state_dict(self.weights)
+        return method.eval()
+
+    def _check_weights(self, method: Method) -> None:
+        """The file has the weights of the network that it describes."""
+        wanted = {name: tensor.shape for name, tensor in method.state_dict().items()}
+        if wanted != {name: tensor.shape for name, tensor in self.weights.items()}:
+            raise UserError(f"the trained run {self.path} has not the weights of the network that it names; train it again with "
+                            "evaluate --keep")
+
+    def _built(self) -> Method:
+        """The method without the weights."""
         inputs, spec = self.inputs, str(self.key["method"])
         texts = inputs["kind"] == "texts"
         input_shape = TextShape(inputs["length"], len(inputs["words"]) + 2) if texts else tuple(inputs["shape"])
@@ -107,6 +128,4 @@ class TrainedRun:
         net = space.build(self.decoupling, head_lookahead=method_class(spec).head_lookahead, pixels=pixels)
         side = self.key.get("side")
         num_features = len(inputs["features"]["mean"]) if inputs.get("features") else 0
-        method = with_side(METHODS.build(spec, net), str(side) if side else None, num_features)
-        method.load_state_dict(self.weights)
-        return method.eval()
+        return with_side(METHODS.build(spec, net), str(side) if side else None, num_features)

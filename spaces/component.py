@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib
 import inspect
 import keyword
 import re
@@ -15,6 +14,8 @@ from types import UnionType
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin
 
 from spaces.errors import UserError, unknown
+from spaces.factory import Kinds, check_factory, check_made, num_positional, settings_of
+from spaces.own_modules import import_factory
 
 T = TypeVar("T")
 Literal = Any  # None, bool, int, float, str, or a tuple of these
@@ -83,21 +84,27 @@ class Table(Generic[T], Mapping[str, Callable[..., T]]):
 
     A factory takes what the framework knows as positional arguments and what a user sets as keyword-only ones:
     `def conv(site, *, depth: int = 1)`. A name that is a dotted path (`package.module.name`) is imported instead of
-    looked up, so a user's own component needs no edit here. `nested` are the settings that are components themselves, each
-    with its table; None stands for this one.
+    looked up, so a user's own component needs no edit here; `spaces.own_modules` says which may be. `makes` is the class of
+    what factories make, or several; `takes` is how many positional arguments they have, by default as many as the entries
+    have. `nested` are the settings that are components themselves, each with its table; None stands for this one.
     """
 
     def __init__(self, kind: str, entries: Mapping[str, Callable[..., T]],
-                 nested: Mapping[str, Table[Any] | None] | None = None) -> None:
+                 nested: Mapping[str, Table[Any] | None] | None = None, *,
+                 makes: Kinds = object, takes: int | None = None) -> None:
         self.kind = kind
         self._entries = dict(entries)
         self._nested = {name: self if table is None else table for name, table in (nested or {}).items()}
+        self._makes = makes
+        self._takes = num_positional(next(iter(entries.values()))) if takes is None else takes
 
     def __getitem__(self, name: str) -> Callable[..., T]:
         if name in self._entries:
             return self._entries[name]
         if "." in name or ":" in name:
-            return _import(self.kind, name)
+            factory = import_factory(self.kind, name)
+            check_factory(f"{self.kind} {name!r}", factory, self._takes, self._makes)
+            return factory
         raise unknown(self.kind, name, self._entries)
 
     def __contains__(self, name: object) -> bool:
@@ -135,7 +142,16 @@ class Table(Generic[T], Mapping[str, Callable[..., T]]):
     def build(self, text: str | Component, *context: Any) -> T:
         """Call the factory with the framework's arguments and the resolved settings."""
         component = self.resolve(text)
-        return self[component.name](*context, **dict(component.settings))
+        made = self[component.name](*context, **dict(component.settings))
+        check_made(f"{self.kind} {component.name}", made, self._makes)
+        return made
+
+    def registers(self, text: str | Component) -> bool:
+        """Whether the name, and those of nested components, are this table's own, so that nothing need be imported."""
+        component = Component.parse(text) if isinstance(text, str) else text
+        nested = {name: self._nested[name] for name, _ in component.settings if name in self._nested}
+        return component.name in self and not component.positional and all(
+            table.registers(str(dict(component.settings)[name])) for name, table in nested.items())
 
     def describe(self, name: str) -> str:
         """The first line of the factory's docstring."""
@@ -143,14 +159,7 @@ class Table(Generic[T], Mapping[str, Callable[..., T]]):
 
     def parameters(self, name: str) -> dict[str, inspect.Parameter]:
         """The settings that a user may give, by name, with resolved annotations."""
-        factory = self[name]
-        target = factory.__init__ if inspect.isclass(factory) else inspect.unwrap(factory)
-        hints = typing.get_type_hints(getattr(target, "func", target))  # a partial's are its function's
-        return {
-            key: parameter.replace(annotation=hints.get(key, Any))
-            for key, parameter in inspect.signature(target).parameters.items()
-            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-        }
+        return settings_of(self[name])
 
     def _named(self, component: Component, parameters: Mapping[str, inspect.Parameter]) -> dict[str, Literal]:
         if len(component.positional) > len(parameters):
@@ -168,17 +177,6 @@ class Table(Generic[T], Mapping[str, Callable[..., T]]):
                 raise UserError(f"{self.kind} {component.name}: the setting {name} came twice in {component}")
             given[name] = value
         return given
-
-
-def _import(kind: str, path: str) -> Callable[..., Any]:
-    module, _, name = path.replace(":", ".").rpartition(".")
-    try:
-        factory = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"{kind} {path!r} cannot be imported ({error}); is its folder on PYTHONPATH?") from None
-    if not callable(factory):
-        raise UserError(f"{kind} {path!r} must be a function or a class, but it is a {type(factory).__name__}")
-    return factory
 
 
 def _typed(value: Literal, annotation: Any, where: str) -> Literal:

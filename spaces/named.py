@@ -14,6 +14,7 @@ from spaces.errors import UserError, unknown
 from spaces.space import SearchSpace
 
 FOLDER = Path(__file__).parent
+OWN_SPACES: Table[SearchSpace] = Table("space", {}, makes=SearchSpace, takes=2)
 KEYS = ("backbone", "heads", "num_blocks", "gaps", "min_block")
 
 
@@ -23,6 +24,11 @@ def named_spaces() -> dict[str, str]:
     return {file.stem: file.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ") for file in files}
 
 
+def is_space_file(text: str) -> bool:
+    """Whether the text names a file, and not a space by its name."""
+    return text.endswith((".yaml", ".yml"))
+
+
 def read_space(text: str, input_shape: tuple[int, ...], num_classes: int, vectors: torch.Tensor | None = None) -> SearchSpace:
     """The space that `text` names, for inputs of `input_shape`; words start from `vectors` where there are any.
 
@@ -30,7 +36,7 @@ def read_space(text: str, input_shape: tuple[int, ...], num_classes: int, vector
     settings going to the backbone · `my/space.yaml`: a file of the same form · `space(backbone=..., ...)`: the form in
     a results row · `package.module.name`: a callable `(input_shape, num_classes, *, settings...) -> SearchSpace`.
     """
-    if text.endswith((".yaml", ".yml")):
+    if is_space_file(text):
         return _from_keys(_read_file(Path(text)), text, input_shape, num_classes, vectors)
     component = Component.parse(text)
     if component.positional:
@@ -39,9 +45,7 @@ def read_space(text: str, input_shape: tuple[int, ...], num_classes: int, vector
     if component.name == "space":
         return _from_keys(settings, text, input_shape, num_classes, vectors)
     if "." in component.name or ":" in component.name:
-        space = Table[SearchSpace]("space", {}).build(component, input_shape, num_classes)
-        if not isinstance(space, SearchSpace):
-            raise UserError(f"space {component.name} must make a SearchSpace, but it makes a {type(space).__name__}")
+        space = OWN_SPACES.build(component, input_shape, num_classes)
         return space if vectors is None else space.with_vectors(vectors)
     if component.name not in named_spaces():
         raise unknown("space", component.name, named_spaces())

@@ -160,7 +160,7 @@ def _with_head(cuts: tuple[int, ...], head: str | None) -> Decoupling:
 
 SPLITS: Table[Decoupling] = Table("split", {
     "uncut": uncut, "even": even, "layerwise": layerwise, "balanced": balanced, "published": published,
-})
+}, makes=Decoupling)
 
 
 def read_decoupling(text: str, space: SearchSpace, default_head: str | None) -> Decoupling:

@@ -10,7 +10,7 @@ from methods.sides.text import TextSide
 from spaces.component import Component, Table
 from spaces.errors import UserError
 
-SIDES: Table[SideInput] = Table("side input", {"text": TextSide, "conv": ConvSide, "features": FeaturesSide})
+SIDES: Table[SideInput] = Table("side input", {"text": TextSide, "conv": ConvSide, "features": FeaturesSide}, makes=SideInput)
 
 
 def with_side(base: Method, spec: str | None, num_features: int = 0) -> Method:

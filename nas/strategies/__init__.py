@@ -11,4 +11,4 @@ STRATEGIES: Table[Strategy] = Table("strategy", {
     "optuna": OptunaSearch,
     "random": RandomSearch,
     "exhaustive": Exhaustive,
-})
+}, makes=Strategy)

@@ -1,5 +1,6 @@
 """The tasks by name: data, its splits and its augmentation."""
 
+from nas.images import Images
 from nas.task_data import TaskData
 from nas.tasks.arrays import arrays
 from nas.tasks.digits import digits
@@ -8,6 +9,7 @@ from nas.tasks.text_files import texts
 from nas.tasks.text_sets import TEXT_SETS
 from nas.tasks.tiny_imagenet import tiny_imagenet
 from nas.tasks.torchvision_sets import cifar10, cifar100, fashion_mnist, stl10, svhn
+from nas.texts import Texts
 from spaces.component import Table
 
 TASKS: Table[TaskData] = Table("task", {
@@ -22,4 +24,4 @@ TASKS: Table[TaskData] = Table("task", {
     "arrays": arrays,
     **TEXT_SETS,
     "texts": texts,
-})
+}, makes=(Images, Texts))

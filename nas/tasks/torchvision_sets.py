@@ -13,8 +13,8 @@ from nas.augmentation import Augmentation, Padding
 from nas.images import Images
 from nas.split import Split
 from nas.tasks.hold_out import Constants, checked, hold_out
+from nas.torchvision_import import torchvision
 from spaces.errors import UserError
-from spaces.torchvision_import import torchvision
 
 # What torchvision's readers raise on damaged files and without a network: they check with whatever fails first.
 _READ_ERRORS = (OSError, HTTPException, RuntimeError, ValueError, TypeError, KeyError, AssertionError, EOFError)

@@ -25,4 +25,4 @@ BACKBONES: Table[Backbone] = Table("backbone", {
     "al_cnn": al_cnn, "al_vgg": al_vgg, "al_resnet18": al_resnet18,
     "linear": text_linear, "lstm": text_lstm, "transformer": text_transformer,
     "prefix": prefix,
-}, nested={"of": None, "head": HEADS})
+}, nested={"of": None, "head": HEADS}, makes=Backbone)

@@ -19,8 +19,8 @@ from scipy.stats import ks_2samp
 from nas.augmentation import Augmentation
 from nas.folder_split import CHUNK, FolderSplit
 from nas.images import Batches, Images, eval_batches
+from nas.torchvision_import import torchvision
 from spaces.errors import UserError
-from spaces.torchvision_import import torchvision
 
 COUNT, SIZE = 2 * CHUNK + 5, 12  # three runs of files
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image, ImageCms
 
 from nas.image_reader import middle, read_image
+from nas.torchvision_import import torchvision
 from spaces.errors import UserError
-from spaces.torchvision_import import torchvision
 
 RANDOM = np.random.default_rng(3)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -14,8 +14,8 @@ import torch
 from nas.augmentation import Augmentation
 from nas.images import Batches, Images, eval_batches
 from nas.split import Split
+from nas.torchvision_import import torchvision
 from spaces.errors import UserError
-from spaces.torchvision_import import torchvision
 
 COUNT, HEIGHT, WIDTH = 12, 5, 4
 PLAIN = Augmentation()

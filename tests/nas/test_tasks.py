@@ -19,8 +19,8 @@ from nas.images import Batches, Images, eval_batches
 from nas.split import Split
 from nas.tasks import TASKS
 from nas.tasks.text_sets import TEXT_SETS
+from nas.torchvision_import import torchvision
 from spaces.errors import UserError
-from spaces.torchvision_import import torchvision
 
 RANDOM = np.random.default_rng(5)
 PIXELS = RANDOM.integers(0, 256, (40, 4, 5, 3), dtype=np.uint8)

@@ -1,0 +1,233 @@
+"""What was received, a kept run, a table, a space or a configuration, is read: nothing that it names is imported or called."""
+
+from __future__ import annotations
+
+import csv
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import run
+from methods.class_limit import CLASS_LIMITS
+from methods.confidence import CONFIDENCES
+from methods.growth import GROWTHS
+from methods.optimization import OPTIMIZERS, SCHEDULES
+from methods.sides import SIDES
+from methods.table import METHODS
+from nas.evaluators import EVALUATORS
+from nas.strategies import STRATEGIES
+from nas.tasks import TASKS
+from nas.trained_run import TrainedRun
+from spaces.backbones import BACKBONES
+from spaces.errors import UserError
+from spaces.heads import HEADS
+from spaces.named import OWN_SPACES, read_space
+from spaces.own_modules import names_of_a_file, only_allowed
+from spaces.splits import SPLITS
+
+TABLES = (METHODS, BACKBONES, HEADS, SPLITS, SIDES, STRATEGIES, EVALUATORS, TASKS, CONFIDENCES, OPTIMIZERS, SCHEDULES, GROWTHS,
+          CLASS_LIMITS, OWN_SPACES)
+OWN = """
+from pathlib import Path
+from methods.dgl import DGL
+from spaces.backbones.small import small as net
+from spaces.heads.linear import linear as head
+
+Path({canary!r}).write_text("imported")
+
+
+class Mine(DGL):
+    pass
+"""
+SMALL = ("--space", "small(width=0.25)", "--seeds", "1", "--iterations", "1", "--batch-size", "16")
+
+
+@pytest.fixture(autouse=True)
+def own(tmp_path, monkeypatch):
+    """A module of a user's that can be imported, and the file that it leaves where it was."""
+    canary = tmp_path / "canary"
+    (tmp_path / "own_payload.py").write_text(OWN.format(canary=str(canary)))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    sys.modules.pop("own_payload", None)
+    yield canary
+    sys.modules.pop("own_payload", None)
+
+
+def call(capsys, *argv):
+    code = run.main([str(word) for word in argv])
+    return code, *capsys.readouterr()
+
+
+def refused(capsys, *argv) -> str:
+    code, out, err = call(capsys, *argv)
+    lines = [line for line in err.splitlines() if line.startswith("run.py: ")]
+    assert (code, len(lines)) == (2, 1), (out, err)
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    """The file of a kept run."""
+    folder = tmp_path_factory.mktemp("trained")
+    argv = ("evaluate", "--keep", *SMALL, "--methods", "dgl", "--decoupling", "2:linear 4:linear",
+            "--results", folder / "results", "--runs", folder / "runs")
+    assert run.main([str(word) for word in argv]) == 0
+    return next(folder.glob("runs/*/trained.pt"))
+
+
+def received(trained: Path, **key: str) -> Path:
+    """A run as somebody else would write it."""
+    saved = torch.load(trained, weights_only=True)
+    saved["key"] |= key
+    torch.save(saved, "trained.pt")
+    np.savez("new.npz", images=np.zeros((2, 8, 8), np.uint8))
+    return Path("trained.pt")
+
+
+NAMED = [("method", "own_payload.Mine"), ("method", "man(base='own_payload.Mine')"), ("backbone", "own_payload.net"),
+         ("backbone", "prefix(of='own_payload.net',units=2,head=linear)"), ("backbone", "prefix(head='own_payload.head')"),
+         ("decoupling", "2:own_payload.head 4:linear"), ("side", "own_payload:Mine"),
+         ("backbone", "builtins.print(sep='CALLED')")]
+
+
+@pytest.mark.parametrize(("cell", "name"), NAMED)
+def test_a_kept_run_imports_nothing(trained, own, capsys, cell, name):
+    file = received(trained, **{cell: name})
+    told = refused(capsys, "predict", file, "new.npz")
+    assert f"--allow {'builtins' if 'builtins' in name else 'own_payload'}" in told and len(told) < 400
+    extending = ("evaluate", "--extend", file, *SMALL, "--methods", "dgl", "--decoupling", "2:mlp_sr 4:linear")
+    assert "--allow" in refused(capsys, *extending)
+    with pytest.raises(UserError, match="--allow"):
+        TrainedRun.load(file).build()
+    assert not own.exists() and "own_payload" not in sys.modules
+
+
+def test_what_the_command_line_allows_is_imported(trained, own, capsys):
+    file = received(trained, method="own_payload.Mine", decoupling="2:own_payload.head 4:linear",
+                    backbone="own_payload.net(width=0.25)")
+    for other in ("own_payloa", "own_payload.Mine", "own", "payload"):
+        refused(capsys, "predict", file, "new.npz", "--allow", other)
+    assert not own.exists(), "packages are allowed by their whole name"
+    assert "package" in refused(capsys, "predict", file, "new.npz", "--allow", "own-payload")
+    code, out, err = call(capsys, "predict", file, "new.npz", "--allow", "other", "--allow", "own_payload")
+    assert code == 0 and len(out.splitlines()) == 3 and own.exists(), err
+
+
+def test_a_space_and_a_configuration_are_files_too(own, capsys):
+    Path("space.yaml").write_text("backbone: small(width=0.25)\nheads: [own_payload.head]\nnum_blocks: 3\n")
+    Path("config.yaml").write_text("methods: [own_payload.Mine]\n")
+    Path("sly.yaml").write_text("methods: [own_payload.Mine, --allow, own_payload]\n")
+    Path("slyer.yaml").write_text("methods: [own_payload.Mine]\nallow: own_payload\n")
+    rest = SMALL[2:]
+    assert "--allow own_payload" in refused(capsys, "evaluate", "--space", "space.yaml", *rest)
+    assert "--allow own_payload" in refused(capsys, "evaluate", "--config", "config.yaml", *SMALL)
+    assert "not options" in refused(capsys, "evaluate", "--config", "sly.yaml", *SMALL)
+    assert "'allow'" in refused(capsys, "evaluate", "--config", "slyer.yaml", *SMALL)
+    assert not own.exists()
+    code, _, err = call(capsys, "evaluate", "--space", "space.yaml", "--config", "config.yaml", *rest, "--allow", "own_payload",
+                        "--decoupling", "2:own_payload.head")
+    assert code == 0 and own.exists(), err
+
+
+def test_what_is_typed_needs_no_leave_and_its_rows_import_nothing(own, capsys):
+    argv = ("evaluate", "--keep", *SMALL, "--methods", "own_payload.Mine", "--decoupling", "2:own_payload.head")
+    code, out, err = call(capsys, *argv)
+    assert code == 0, err
+    assert call(capsys, *argv)[2].startswith("1 of 1 runs") or "1 of 1" in call(capsys, *argv)[2]
+    (line,) = (line for line in out.splitlines() if line.startswith("python run.py predict"))
+    own.unlink()
+    sys.modules.pop("own_payload")
+    code, table, err = call(capsys, "compare", "results/evaluate.csv")
+    assert code == 0 and "own_payload.Mine" in table and not own.exists(), err
+    np.savez("new.npz", images=np.zeros((2, 8, 8), np.uint8))
+    words = shlex.split(line.replace("INPUTS", "new.npz"))[2:]
+    assert call(capsys, *words)[0] == 0 and own.exists(), "the printed line carries what it needs"
+
+
+@pytest.mark.parametrize("method", ["own_payload.Mine", "man(base='own_payload.Mine')", "man('own_payload.Mine')"])
+def test_compare_imports_nothing_that_a_row_names(trained, own, capsys, method):
+    with open(trained.parents[2] / "results" / "evaluate.csv", newline="") as file:
+        header, *rows = csv.reader(file)
+    for row in rows:
+        row[header.index("method")], row[header.index("num_blocks")] = method, "1"
+    with open("table.csv", "w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    call(capsys, "compare", "table.csv")
+    assert not own.exists()
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.kind)
+@pytest.mark.parametrize("name", ["own_payload.Mine", "own_payload:Mine", "os.getcwd", "builtins.print(sep='CALLED')"])
+def test_no_table_imports_a_name_of_a_file(table, name, own, capsys):
+    with pytest.raises(UserError, match="--allow"), names_of_a_file():
+        table.resolve(name)
+    assert not own.exists() and capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.kind)
+@pytest.mark.parametrize("name", [
+    "os.getcwd", "os.abort", "os.removedirs", "shutil.rmtree", "subprocess.Popen", "collections.OrderedDict", "builtins.print",
+    "builtins.exec", "antigravity.fly", "torch.load", "torch.relu", "torch.nn.Linear", "torch.optim.SGD", "numpy.load",
+    "nas.evaluate.replace", "spaces.own_modules.only_allowed",
+])
+def test_functions_of_another_kind_are_refused_uncalled(table, name, own):
+    with pytest.raises(UserError) as told:
+        table.build(name, *range(table._takes))
+    assert name in str(told.value) and len(str(told.value)) < 600
+
+
+@pytest.mark.parametrize(("written", "says"), [
+    ("def net(input_shape, num_classes):\n    return 3", "must make a Backbone, but it makes an int"),
+    ("def net(input_shape, num_classes) -> int:\n    raise SystemExit", "must make a Backbone, but it makes an int"),
+    ("def net(input_shape, num_classes, width=3):\n    raise SystemExit", r"2 values by position, and settings behind a \*"),
+    ("def net(*shapes):\n    raise SystemExit", "2 values by position"), ("def net(shape):\n    raise SystemExit", "2 values"),
+    ("from __future__ import annotations\ndef net(shape: Nothing, num):\n    raise SystemExit", "'Nothing' is not defined"),
+    ("net = max", "which Python's own library has not"),
+    ("from shutil import rmtree as net", "which Python's own library has not"),
+])
+def test_what_is_made_is_of_the_kind(own, written, says):
+    Path("own_payload.py").write_text(written)
+    with pytest.raises(UserError, match=says):
+        BACKBONES.build("own_payload.net", (1, 8, 8), 10)
+
+
+@pytest.mark.parametrize(("text", "says"), [
+    ("1 / 0", "ZeroDivisionError: division by zero.* line 1"), ("import no_such", "No module named 'no_such'.* line 1"),
+    ("raise SystemExit(3)", "SystemExit: 3"), ("x = (", r"SyntaxError.* line 1"),
+    ("def net(x): return y\nnet(3)", "'y' .*line 1"),
+    ("raise RuntimeError('operator is not there')", "operator is not there"),
+])
+def test_a_module_that_fails_is_told_with_its_line(own, text, says):
+    Path("own_payload.py").write_text(text)
+    with pytest.raises(UserError, match=f"backbone 'own_payload.net' cannot be imported .*{says}"):
+        BACKBONES.resolve("own_payload.net")
+
+
+def test_a_backbone_of_ones_own_may_import_torchvision(own):
+    Path("own_payload.py").write_text("from torchvision.models import resnet18\n"
+                                      "def net(input_shape, num_classes):\n    raise AssertionError(resnet18)\n")
+    assert str(BACKBONES.resolve("own_payload.net")) == "own_payload.net"
+
+
+def test_who_is_allowed_what(own):
+    Path("space.yaml").write_text("backbone: own_payload.net(width=0.25)\nheads: [linear]\n")
+    for allowed, fine in [({"packages": ["own_payload"]}, True), ({"names": ["own_payload.Mine"]}, True),
+                          ({"names": ["own_payload"]}, False), ({"names": ["own_payload.sub.Mine"]}, False),
+                          ({"packages": ["own_payload.sub"]}, False), ({}, False)]:
+        with only_allowed(**allowed):
+            if fine:
+                assert read_space("space.yaml", (1, 8, 8), 10).num_units == 6
+            else:
+                with pytest.raises(UserError, match="--allow"):
+                    read_space("space.yaml", (1, 8, 8), 10)
+
+
+def test_weights_of_another_size_build_no_network(trained, own, capsys):
+    for changes in ({"backbone": "small(width=4096.0)"}, {"backbone": "small(width=1.0)"}, {"method": "man"}):
+        told = refused(capsys, "predict", received(trained, **changes), "new.npz")
+        assert "not the weights of the network" in told
