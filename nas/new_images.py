@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +14,8 @@ from nas.augmentation import normalised, row_constants
 from nas.features import FeatureScale, beside
 from nas.image_files import FoundImages, left_out_note, shown
 from nas.image_reader import middle, read_image
+from nas.npz import read_npz
 from spaces.errors import UserError
-
-_ERRORS = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,17 +32,14 @@ class ImageArray:
     def read(cls, path: Path, inputs: Mapping[str, Any]) -> ImageArray:
         """The array `images`, and `features` where the run has any; another type or shape is a UserError."""
         names = ["images", *(["features"] if inputs.get("features") else [])]
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                images, *numbers = (file[name] for name in names)
-        except _ERRORS as error:
-            raise UserError(f"{path} is read as .npz with the array {' and the array '.join(names)}, but: {error!r}; write it "
-                            "with numpy.savez") from None
+        images, *numbers = read_npz(path, names)
         channels, height, width = inputs["shape"]
         fits = images.dtype == np.uint8 and images.ndim in (3, 4) and (*images.shape, 1)[1:4] == (height, width, channels)
         if not fits:
-            raise UserError(f"this run answers uint8 images (N, {height}, {width}, {channels}), but {path} holds {images.dtype} "
-                            f"{images.shape}; scale and convert them")
+            swapped = images.ndim == 4 and images.dtype == np.uint8 and images.shape[1:] == (channels, height, width)
+            mend = "save images.transpose(0, 2, 3, 1)" if swapped else "scale and convert them"
+            raise UserError(f"this run answers uint8 images (N, {height}, {width}, {channels}), but {path} holds "
+                            f"{str(images.dtype)[:40]} {images.shape}{', channels first' * swapped}; {mend}")
         features = _features(numbers[0], len(images), FeatureScale.read(inputs["features"]), path) if numbers else None
         pixels = torch.from_numpy(images.reshape(len(images), height, width, channels))
         return cls([str(row) for row in range(len(images))], pixels, features, inputs)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -15,13 +13,11 @@ import torch
 
 from nas.augmentation import Augmentation, Padding
 from nas.images import Images
+from nas.npz import read_npz
+from nas.pixel_arrays import check_labels, check_pixels
 from nas.split import Split
 from nas.tasks.hold_out import Constants, checked, hold_out
 from spaces.errors import UserError
-
-# What numpy.load and the zip reader below it raise on a damaged or foreign file.
-_READ_ERRORS = (OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile,
-                zlib.error)
 
 
 def arrays(data_dir: Path, *, root: str, validation: float = 0.1, split_seed: int = 0, crop: int = 0,
@@ -39,6 +35,8 @@ def arrays(data_dir: Path, *, root: str, validation: float = 0.1, split_seed: in
     train, test = (Path(data_dir) / root / f"{part}.npz" for part in ("train", "test"))
     names = ("images", "labels", *(["features"] if features else []))
     images, labels, *numbers = _load(train, names)
+    check_pixels(images, str(train))
+    check_labels(labels, len(images), str(train))
     num_classes = _num_classes(labels, train)
     pool = _with_features(checked(images, labels, num_classes, str(train)), numbers, train)
     if not test.is_file():
@@ -78,12 +76,7 @@ def _load(path: Path, names: Sequence[str]) -> list[np.ndarray]:
     if not path.is_file():
         given = ", ".join(f"{name}={name}" for name in names)
         raise UserError(f"there is no {path}; save it with numpy.savez({path.name!r}, {given})")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return [file[name] for name in names]
-    except _READ_ERRORS as error:
-        raise UserError(f"{path} is not an .npz file with the arrays {' and '.join(names)}, or it is damaged ({error!r}); "
-                        "write it again with numpy.savez") from None
+    return read_npz(path, names)
 
 
 def _num_classes(labels: np.ndarray, path: Path) -> int:
@@ -91,5 +84,15 @@ def _num_classes(labels: np.ndarray, path: Path) -> int:
     if len(classes) < 2 or classes.tolist() != list(range(len(classes))):
         raise UserError(f"labels are 0..C-1 for C classes, at least 2 and each present, but {path} has {len(classes)} "
                         f"distinct labels: {', '.join(map(str, classes[:10]))}{', ...' * (len(classes) > 10)}; "
-                        "number the classes from 0 without gaps")
+                        f"{_numbered(classes)}")
     return len(classes)
+
+
+def _numbered(classes: np.ndarray) -> str:
+    """How to number them from 0 on."""
+    if len(classes) < 2:
+        return "give samples of two classes at least"
+    if classes[0] == 1 and classes[-1] == len(classes):
+        return "save labels - 1 in both files"
+    return ("number the classes from 0 without gaps: numpy.searchsorted(numpy.unique(labels_for_training), labels) in both "
+            "files")

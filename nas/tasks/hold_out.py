@@ -13,6 +13,7 @@ import torch
 from nas.augmentation import Augmentation
 from nas.features import FeatureScale
 from nas.images import Images
+from nas.pixel_arrays import check_labels, check_pixels
 from nas.split import Split
 from nas.stratified import complete, lacking
 from spaces.errors import UserError
@@ -25,12 +26,8 @@ def checked(images: np.ndarray, labels: np.ndarray, num_classes: int, source: st
 
     Anything else is a UserError that names `source`, where the arrays came from.
     """
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or 0 in images.shape:
-        raise UserError(f"images are uint8 of shape (N, H, W) or (N, H, W, C), none of these 0, but {source} holds "
-                        f"{images.dtype} {images.shape}; convert them and save again")
-    if labels.dtype.kind not in "iu" or labels.shape != images.shape[:1]:
-        raise UserError(f"labels are whole numbers of shape ({len(images)},), one an image, but {source} holds "
-                        f"{labels.dtype} {labels.shape}; convert them and save again")
+    check_pixels(images, source)
+    check_labels(labels, len(images), source)
     if labels.min() < 0 or labels.max() >= num_classes:
         raise UserError(f"labels lie in 0..{num_classes - 1}, but those of {source} go from {labels.min()} to "
                         f"{labels.max()}; number the classes from 0 and save again")

@@ -194,7 +194,7 @@ def test_a_task_travels_to_another_process(folder: Path) -> None:
     ({"labels": LABELS * 2}, "0..C-1.*0, 2, 4, 6"),
     ({"labels": LABELS - 1}, "0..C-1.*-1, 0, 1, 2"),
     ({"labels": LABELS * 0}, "at least 2"),
-    ({"labels": LABELS[:0]}, "0 distinct"),
+    ({"labels": LABELS[:0]}, r"shape \(40,\).*\(0,\)"),
     ({"images": np.array([{}, None])}, "images and labels"),
 ])
 def test_arrays_of_another_kind_are_refused(folder: Path, content: dict[str, np.ndarray], message: str) -> None:
