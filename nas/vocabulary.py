@@ -67,7 +67,7 @@ class Vocabulary:
         try:
             *words, end = normalised(path.read_bytes().decode("utf-8")).replace("\r\n", "\n").split("\n")
         except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"the vocabulary {path} is missing or damaged ({error!r}); it is the file saved with a run") from None
+            raise UserError(f"the vocabulary {path} is missing or damaged ({error}); it is the file saved with a run") from None
         if end or not all(words) or len(set(words)) < len(words):
             raise UserError(f"a vocabulary has one word a line, each once, but {path} does not; it is the file saved with a run")
         return cls(tuple(words))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import gzip
+import codecs
+import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from nas.normal_form import normalised
+from nas.opened import opened
 from nas.vocabulary import Vocabulary
 from spaces.errors import UserError
 from spaces.tokens import PADDING, UNKNOWN
@@ -39,19 +43,19 @@ class WordVectors(NamedTuple):
         return Coverage(float(words.double().mean()), float(tokens.double().mean()))
 
 
-def read_vectors(path: Path, vocabulary: Vocabulary) -> WordVectors:
+def read_vectors(path: Path, vocabulary: Vocabulary, tell: Callable[[str], object] = lambda note: None) -> WordVectors:
     """The vectors of the vocabulary's words out of a text file, gzipped or not, of which no other line is kept.
 
-    A line is a word and its D numbers, separated by blanks; fastText's first line, the number of words and D, may be there
-    and is then held to. Of a word that comes twice the first vector counts. Random rows are normal with the mean and the
-    deviation of all numbers found, the same at every call. A file that is missing, damaged (by line number), or without any
-    of the words is a UserError.
+    A line is a word and its D numbers, separated by blanks or tabs; fastText's first line, the number of words and D, may be
+    there, and `tell` is told if other than so many follow. Words are compared in their normal form; of one that comes twice
+    the first vector counts. Random rows are normal with the mean and the deviation of all numbers found, the same at every
+    call. A file that is missing, binary, torn, damaged (by line number), or without any of the words is a UserError.
     """
     if not path.is_file():
         raise UserError(f"there is no file of word vectors {path}; give one of GloVe's or fastText's text files")
     found: dict[int, np.ndarray] = {}
-    for number, word, numbers in _lines(path):
-        place = vocabulary.ids.get(word)
+    for number, word, numbers in _lines(path, tell):
+        place = vocabulary.ids.get(normalised(word))
         if place is not None and place not in found:
             found[place] = _vector(numbers, f"{path}, line {number}")
     if not found:
@@ -67,26 +71,66 @@ def read_vectors(path: Path, vocabulary: Vocabulary) -> WordVectors:
     return WordVectors(torch.from_numpy(rows), torch.from_numpy(known))
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str, list[bytes]]]:
+def _lines(path: Path, tell: Callable[[str], object]) -> Iterator[tuple[int, str, list[bytes]]]:
     """Line number, word and numbers of each line, which all have as many; a UserError where that does not hold."""
-    number, size, promised = 0, None, None
+    number, line, count, blank = 0, b"\n", 0, 0
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            for number, line in enumerate(file, start=1):
-                fields = line.rstrip().split(b" ")
-                if number == 1 and len(fields) == 2 and all(field.isdigit() for field in fields):
-                    promised, size = map(int, fields)
+        with opened(path) as file:
+            _check_text(path, file.peek(4096))
+            lines = enumerate(file, start=1)
+            begin = list(islice(lines, 2))
+            promised, size = _form(path, [line.removeprefix(codecs.BOM_UTF8) for _, line in begin])
+            for number, line in chain(begin if promised is None else begin[1:], lines):
+                if not line.strip():
+                    blank = blank or number
                     continue
-                size = len(fields) - 1 if size is None else size
                 # Some words of GloVe 840B have blanks in them (". . ."); no word is wrongly cut by that, as ours have none.
-                if size < 1 or len(fields) <= size or (len(fields) > size + 1 and _is_number(fields[-size - 1])):
-                    raise UserError(f"each line of word vectors is a word and {max(size, 1)} numbers, but {path}, line {number}, "
-                                    f"has {len(fields)} fields; download the file again")
-                yield number, b" ".join(fields[:-size]).decode("utf-8"), fields[-size:]
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise UserError(f"the word vectors {path} are damaged around line {number} ({error!r}); download it again") from None
-    if promised is not None and number - 1 != promised:
-        raise UserError(f"{path} promises {promised} word vectors in its first line, but {number - 1} follow; download it again")
+                fields = line.rsplit(None, size)
+                if len(fields) == size and line[:1].isspace():  # the vector of a blank
+                    fields = [b"", *fields]
+                if blank or len(fields) <= size or (len(parts := fields[0].split()) > 1 and _is_number(parts[-1])):
+                    torn = "" if line.endswith(b"\n") else ": the file is torn in its last line"
+                    num_fields = 1 if blank else len(line.split())
+                    raise UserError(f"each line of word vectors is a word and {size} finite numbers, but {path}, line "
+                                    f"{blank or number}, has {num_fields} fields{torn}; download the file again")
+                count += 1
+                yield number, fields[0].decode("utf-8"), fields[1:]
+    except EOFError:
+        raise UserError(f"{path} is damaged: gzipped, but without its end, after line {number}; download it again") from None
+    except (OSError, zlib.error, UnicodeDecodeError) as error:
+        raise UserError(f"the word vectors {path} are damaged around line {number} ({type(error).__name__}: {error}); download "
+                        "it again") from None
+    ends = line.endswith(b"\n")
+    if promised not in (None, count):
+        came = f"{path} promises {promised} word vectors in its first line, but {count} follow"
+        if count < promised and not ends:
+            raise UserError(f"{came}, and its last line is torn off; download it again")
+        tell(f"{came}; those are used")
+    elif not ends:
+        tell(f"the last line of {path} has no line break: if the file is torn there, its last number is cut short")
+
+
+def _check_text(path: Path, begin: bytes) -> None:
+    if re.search(rb"[\0-\x08\x0e-\x1f]", begin):
+        kind = "word2vec's binary form" if re.match(rb"\d+ \d+\n", begin) else "a binary form, such as fastText's .bin, or UTF-16"
+        raise UserError(f"word vectors are read from UTF-8 text, but {path} is {kind}; give the text form (.txt, .vec)")
+
+
+def _form(path: Path, begin: list[bytes]) -> tuple[int | None, int]:
+    """How many vectors the first line promises, if it does, and how many numbers a vector has, from the first two lines.
+
+    Two whole numbers are a promise, unless the line below has two fields as well, as in a file of vectors of one number.
+    """
+    fields = [line.split() for line in begin]
+    if fields and len(fields[0]) == 2 and all(field.isdigit() and len(field) < 10 for field in fields[0]):
+        promised, size = map(int, fields[0])
+        if size > 0 and (size == 1 or len(fields) == 1 or len(fields[1]) != 2):
+            return promised, size
+    sizes = [min(len(list(takewhile(_is_number, reversed(line)))), len(line) - 1) for line in fields]
+    if sizes and max(sizes) < 1:
+        raise UserError(f"each line of word vectors is a word and finite numbers such as 0.5, but {path}, line 1, has none; give "
+                        "one of GloVe's or fastText's text files")
+    return None, max(sizes, default=1)
 
 
 def _is_number(field: bytes) -> bool:
@@ -99,7 +143,8 @@ def _is_number(field: bytes) -> bool:
 
 def _vector(numbers: list[bytes], where: str) -> np.ndarray:
     try:
-        vector = np.array(numbers).astype(np.float32)
+        with np.errstate(over="ignore"):
+            vector = np.array(numbers).astype(np.float32)
     except ValueError:
         vector = np.array(np.nan)
     if not np.isfinite(vector).all():

@@ -104,8 +104,10 @@ def _classes(rows: TextRows, num_classes: int | None) -> tuple[str, ...]:
 
 
 def _with_vectors(data: Texts, path: Path) -> Texts:
-    vectors = read_vectors(path, data.vocabulary)
-    return replace(data, vectors=vectors.rows, coverage=vectors.coverage(data.train.tokens))
+    notes: list[str] = []
+    vectors = read_vectors(path, data.vocabulary, notes.append)
+    return replace(data, vectors=vectors.rows, coverage=vectors.coverage(data.train.tokens),
+                   split_notes=(*data.split_notes, *notes))
 
 
 def _read_test(path: Path, features: Sequence[str], encoded: Callable[[TextRows], TextSplit]) -> TextSplit:

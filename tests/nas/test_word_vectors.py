@@ -98,3 +98,83 @@ def test_files_that_end_early_are_missing_or_of_another_language_are_refused(tmp
     for content in ("hund 1 2\nkatze 3 4\n", ""):
         with pytest.raises(UserError, match="none of the 7 words"):
             read_vectors(write(tmp_path / "c.txt", content), VOCABULARY)
+
+
+# ---- files as they are published, and files that are something else
+
+def rows_of(path: Path) -> list[list[float]]:
+    return read_vectors(path, VOCABULARY).rows.tolist()
+
+
+@pytest.mark.parametrize("content", [
+    "".join(line.replace(" ", "\t") + "\n" for line in lines()),
+    "".join(line.replace(" ", "\t", 1) + " \r\n" for line in lines()),
+    "\ufeff" + "\n".join(lines()) + "\n\n", f"\ufeff{len(IN_FILE)} 4\n" + "\n".join(lines()) + "\n",
+    "\n".join([". . . 1 2 3 4", *lines()]),
+    "\n".join([lines()[0], "1\u00a0000 1 2 3 4", "a\tb 1 2 3 4", " 1 2 3 4", *lines()[1:]]) + "\n",
+    "\n".join(line.replace("é", "e\u0301") for line in [*lines(), "\u00e9 9 9 9 9"]) + "\n",
+    "\n".join([*lines(), "cat 9 9 9 9", "dog nan x inf 1e999"]) + "\n", "\n".join(line.replace(" ", "  ") for line in lines()),
+])
+@pytest.mark.parametrize("packed", [False, True])
+def test_every_published_form_gives_the_same_rows(glove: Path, tmp_path: Path, content: str, packed: bool) -> None:
+    """Tabs, CR LF, a byte order mark, blank lines at the end, words with blanks or of a blank, NFD, doubled words, gzip by
+    another name."""
+    path = tmp_path / "other.vec"
+    path.write_bytes(gzip.compress(content.encode()) if packed else content.encode())
+    assert rows_of(path) == rows_of(glove)
+
+
+def test_numbers_of_vectors_of_one_dimension_are_no_promise(tmp_path: Path) -> None:
+    rows, known = read_vectors(write(tmp_path / "v.txt", "2000 5\nthe 1\ncat 2\n"), Vocabulary(("2000", "cat")))
+    assert rows[2:].tolist() == [[5], [2]] and known[2:].all()
+    rows, known = read_vectors(write(tmp_path / "v.txt", "2 1\nthe 1\ncat 2\n"), Vocabulary(("2", "cat")))
+    assert rows[3].tolist() == [2] and known.tolist() == [False, False, False, True]
+
+
+@pytest.mark.parametrize("promised", [len(IN_FILE) - 1, len(IN_FILE) + 1, 1_000_000])
+def test_a_promise_that_is_not_kept_is_told_and_the_vectors_are_used(glove: Path, tmp_path: Path, promised: int) -> None:
+    told: list[str] = []
+    path = write(tmp_path / "v.vec", f"{promised} 4\n" + "\n".join(lines()) + "\n")
+    assert torch.equal(read_vectors(path, VOCABULARY, told.append).rows, read_vectors(glove, VOCABULARY).rows)
+    assert len(told) == 1 and f"promises {promised} word vectors in its first line, but 7 follow" in told[0]
+
+
+def test_a_file_that_keeps_its_promise_is_not_spoken_of(glove: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    for path in (glove, write(tmp_path / "v.vec", f"{len(IN_FILE)} 4\n" + "\n".join(lines()) + "\n")):
+        read_vectors(path, VOCABULARY, told.append)
+    assert not told
+
+
+def test_a_torn_last_line_is_told_at_every_length(glove: Path, tmp_path: Path) -> None:
+    """Cut between two lines nothing is torn; with a header less vectors than promised are told."""
+    header, whole = f"{len(IN_FILE)} 4\n".encode(), glove.read_bytes()
+    for length in range(len(whole) - 60, len(whole)):
+        for begin in (b"", header):
+            path, told = write(tmp_path / "v.txt", begin + whole[:length]), []
+            try:
+                read_vectors(path, VOCABULARY, told.append)
+            except UserError as error:
+                told.append(str(error))
+            assert len(told) == (0 if whole[:length].endswith(b"\n") and not begin else 1), (length, told)
+            assert all("\n" not in note and len(note) < 300 + len(str(path)) for note in told)
+
+
+def test_what_is_no_text_is_said_as_what_it_is(tmp_path: Path) -> None:
+    binary = b"7 4\n" + b"".join(f"{word} ".encode() + numbers.astype(np.float32).tobytes()
+                                 for word, numbers in zip(IN_FILE, NUMBERS, strict=True))
+    whole = gzip.compress(("\n".join(lines()) + "\n").encode() * 50)
+    for content, says in [
+        (binary, "word2vec's binary form"), (gzip.compress(binary), "word2vec's binary form"),
+        (bytes.fromhex("ba164f2f0c000000"), r"fastText's \.bin"), ("the 1 2\n".encode("utf-16"), "UTF-16"),
+        (b"PK\3\4" + bytes(30), "a zip archive.*unpack"), (whole[:-8], "gzipped, but without its end"),
+        (whole[:100], "gzipped, but without its end"), (b"the 0,1 0,2\ncat 0,3 0,4\n", "numbers such as 0.5.* has none"),
+        (b"the 1 2\n\ncat 1 2\n", "line 2, has 1 fields"),
+        (b"the 1 2\n" + b"x" * 100_000 + b"\xff 1 2\n", "line 2.*UnicodeDecodeError"),
+        (b"the " + b"9" * 5000 + b" 2\n", "finite"),
+    ]:
+        path = tmp_path / "v.vec"
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=says) as caught:
+            read_vectors(path, VOCABULARY)
+        assert "\n" not in str(caught.value) and len(str(caught.value)) < 300 + len(str(path))
