@@ -98,11 +98,11 @@ class Evaluator:
         if row["status"] != "ok":
             return None
         if self.test and row.get("test_digest") != self.problem.data.test_digest:
-            return "it was tested on another test split"
+            return "the test split is another"
         if self.keep and kept_digest(self.problem.runs / row["run"]) != row.get("weights_digest"):
-            return "its weights are not kept"
+            return "the weights are not kept"
         if self.exits is not None and not self.exits.complete(_own(key, row)):
-            return "its exits are not recorded"
+            return "the exits are not recorded"
         return None
 
     @property

@@ -21,7 +21,8 @@ SCORES = ("depth", "num_blocks", "units", "params", "macs", "path_macs", "second
 SOURCE = (*provenance(), "device", "threads", "command")
 CHOSEN = {"lr", "schedule"}  # on validation, for each network that is trained alone
 Identity = tuple[tuple[str, str], ...]  # settings, by name
-NOT_SETTINGS = {"seed", "weights_digest", *SCORES, *SOURCE}  # the other columns tell lines apart, whatever settings there will be
+WEIGHTS = "weights_digest"  # what came out, which no two runs share
+NOT_SETTINGS = {"seed", WEIGHTS, *SCORES, *SOURCE}  # the other columns tell lines apart, whatever settings there will be
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def exit_lines(exit_rows: Iterable[Mapping[str, str]], curve_rows: Iterable[Mapp
     Networks with one exit are one line a method, whatever they are cut from: a network for each cost, trained alone, of each
     seed the one whose lr and schedule gave the lowest validation error.
     """
-    exits, curves = ([row for row in rows if row["task"] == task] for rows in (exit_rows, curve_rows))
+    exits, curves = (_once(row for row in rows if row["task"] == task) for rows in (exit_rows, curve_rows))
     lines: dict[Identity, list[Mapping[str, str]]] = {}
     for row in exits:
         lines.setdefault(_identity(row), []).append(row)
@@ -63,6 +64,18 @@ def exit_lines(exit_rows: Iterable[Mapping[str, str]], curve_rows: Iterable[Mapp
     labels = _labels([dict(key) for key in lines], [len({row["backbone"] for row in own}) for own in lines.values()])
     return [ExitLine(label, _static(_tuned(own)), _adaptive(of_curves.get(key, []), {row["seed"] for row in own}))
             for label, (key, own) in zip(labels, lines.items(), strict=True)]
+
+
+def _once(rows: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
+    """Without what came out otherwise when a run was trained a second time: a seed counts once."""
+    first: dict[Identity, str] = {}
+    kept = []
+    for row in rows:
+        own = tuple(sorted((name, cell) for name, cell in row.items() if cell and name not in {WEIGHTS, *SCORES, *SOURCE}))
+        weights = row.get(WEIGHTS, "")
+        if first.setdefault(own, weights) == weights:
+            kept.append(row)
+    return kept
 
 
 def _identity(row: Mapping[str, str]) -> Identity:

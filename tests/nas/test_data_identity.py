@@ -17,7 +17,9 @@ from methods.training import Trained
 from nas.comparison import Comparison
 from nas.digest import weights_digest
 from nas.evaluate import Evaluator
+from nas.exit_lines import exit_lines
 from nas.exit_logs import ExitLogs
+from nas.exit_timing import ExitSeconds
 from nas.folder_split import FolderSplit
 from nas.images import Images
 from nas.problem import Problem, silent
@@ -180,6 +182,20 @@ def test_sedona_shares_nothing_between_data(tmp_path: Path) -> None:
     assert one.folder == same.folder != other.folder and pretrainings[0] == pretrainings[1] != pretrainings[2]
 
 
+def test_what_an_older_version_left_of_a_search_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    search = sedona(problem_in(tmp_path))
+    pretraining = Pretraining(search.settings, search.problem, search.training, silent)
+    old = [search.problem.run_folder({name: cell for name, cell in key.items() if name != "data_digest"})
+           for key in (search.key, pretraining.key)]
+    for folder in old:
+        folder.mkdir(parents=True)
+    search.run()
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 2 and all(f"{folder} is not taken up" in line for folder, line in zip(old, told, strict=True))
+    search.run()
+    assert len(caplog.records) == 2
+
+
 def compared(problem: Problem, **others: object) -> Comparison:
     log = ResultsLog(problem.results / "rows.csv")
     given = {"rates": [0.1], "schedules": ["cosine"], "ensemble": 1, "report": silent, "command": "here"} | others
@@ -226,6 +242,8 @@ def nudged(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         return trained
 
     monkeypatch.setattr("nas.evaluate.train", train)
+    monkeypatch.setattr("nas.exit_logs.exit_seconds", lambda method, data, part, size, points, *rest: ExitSeconds(
+        [1.0] * method.net.num_blocks, [1.0] * len(points), 1))  # measuring takes longer than the rest
     return by
 
 
@@ -259,6 +277,8 @@ def test_weights_of_another_training_have_a_row_of_their_own(tmp_path: Path, nud
     own = [{exit["weights_digest"] for exit in one.exit_rows(POINT)} for one in (evaluator(problem, exits=exits), keeping)]
     assert own == [{first["weights_digest"]}, {second["weights_digest"]}]
     assert float(keeping.exit_rows(POINT)[-1]["test_error"]) == float(second["test_error"])
+    (line,) = exit_lines(exits.exits.rows(), exits.curves.rows(), "toy")  # in the plot a seed counts once
+    assert line.static.errors[-1] == pytest.approx(100 * float(first["test_error"]))
     keeping(POINT)
     assert len(keeping.log.rows()) == 2
 

@@ -14,6 +14,7 @@ from methods.training import Diverged
 from nas.columns import ALPHA_BETA
 from nas.problem import Problem, Report
 from nas.results import ResultsLog
+from nas.reuse import notice_undigested_folder
 from nas.strategies.sedona.bilevel import Bilevel
 from nas.strategies.sedona.conditioned import ConditionedArchitecture
 from nas.strategies.sedona.cost_penalty import CostPenalty
@@ -74,6 +75,7 @@ class MetaLearning:
         if self.meta == self.settings.meta_steps:
             return
         if saved is None:
+            notice_undigested_folder(self.problem, self.key)
             self.penalty.measure()
             self.memory.adopt(*Pretraining(self.settings, self.problem, self.training, self.report).run())
             store.save(self.state_dict())  # before anything follows from the seconds, which no two measurements share

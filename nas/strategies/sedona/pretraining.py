@@ -10,6 +10,7 @@ import torch
 from methods.checkpoint import Checkpoint
 from nas.claim import Claim
 from nas.problem import Problem, Report
+from nas.reuse import notice_undigested_folder
 from nas.strategies.sedona.relaxation import Architecture, Relaxation
 from nas.strategies.sedona.relaxed_training import RelaxedTraining, outer_batches, step_seed
 from nas.strategies.sedona.settings import Settings
@@ -61,6 +62,8 @@ class Pretraining:
                     return self.folder, saved["memory"]
                 self.training.relaxation.load_state_dict(saved["relaxation"])
                 self.training.optimizer.load_state_dict(saved["optimizer"])
+            else:
+                notice_undigested_folder(self.problem, self.key)
             self._train(step, store)
         return self.folder, self.memory.state_dict()
 
