@@ -218,7 +218,8 @@ def _training_options(command: Parser, *, epochs: int, several: bool = False) ->
     command.add_argument("--deterministic", action="store_true",
                          help="on a GPU: equal seeds give equal bits, in more time; a CPU does so anyway")
     command.add_argument("--checkpoint-units", action="store_true", help="less memory, more computing")
-    command.add_argument("--compile", default="no", help="no, default or reduce-overhead (CUDA graphs)")
+    command.add_argument("--compile", default="no",
+                         help="torch.compile makes one graph of each stage: no, default or reduce-overhead (CUDA graphs)")
     if not command.prog.endswith("profile"):
         command.add_argument("--class-batches", metavar="C",
                              help="classes(num=20,until=0.5): batches of the first half hold 20 classes each")

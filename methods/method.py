@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -18,6 +19,7 @@ from spaces.network import DecoupledNet
 from spaces.tokens import Activation
 
 Carry = Any  # an activation, or a tuple of tensors: what a stage hands to the next
+Stage = Callable[[Carry, torch.Tensor], tuple[Carry, torch.Tensor]]  # `Method.stage` for one k
 
 
 class Method(nn.Module, ABC):
@@ -93,11 +95,15 @@ class Method(nn.Module, ABC):
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
         """Run the blocks of stage k on the carry: the carry for stage k + 1, and the stage's scalar local loss."""
 
-    def isolated_stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
-        """`stage` on a carry that gradients do not cross. Detached tensors share their memory with those that others hold, so
-        a stage that writes into them, past the copies that `SearchSpace.build` gives to blocks, is a UserError."""
-        before = versions(carry)
-        following = self.stage(k, tree_map_only(torch.Tensor, torch.Tensor.detach, carry), y)
+    def isolated_stage(self, k: int, carry: Carry, y: torch.Tensor, *,
+                       compiled: Stage | None = None) -> tuple[Carry, torch.Tensor]:
+        """`stage`, or what it was compiled to, on a carry that gradients do not cross.
+
+        Detached tensors share their memory with those that others hold, so a stage that writes into them, past the copies
+        that `SearchSpace.build` gives to blocks, is a UserError.
+        """
+        before, stage = versions(carry), compiled or partial(self.stage, k)
+        following = stage(tree_map_only(torch.Tensor, torch.Tensor.detach, carry), y)
         if versions(carry) != before:
             raise UserError(f"a stage leaves what it is given as it was, since others read it too, but stage {k} of "
                             f"{type(self).__name__} wrote into it; compute out of place, or on a clone()")

@@ -30,7 +30,7 @@ class TrainingSettings:
                       convolutions and products (`nas.device`)
     deterministic     on a GPU, equal seeds give equal bits; None: not asked for
     checkpoint_units  keep only the units' inputs for the backward pass and compute the rest again
-    compile           compile each stage with torch.compile; reduce-overhead adds CUDA graphs
+    compile           make one graph of each stage's training step (`methods.compilation`); reduce-overhead adds CUDA graphs
     class_batches     classes(num=20,until=0.5): batches of the first half hold 20 classes each; None: no limit
     grow              frozen(starts=[0,0.5]) or training(...): stages begin one after the other; None: all at once
     """
@@ -58,6 +58,9 @@ class TrainingSettings:
         for name, choices in (("precision", get_args(Precision)), ("compile", get_args(Compile))):
             if getattr(self, name) not in choices:
                 raise unknown(name, getattr(self, name), choices)
+        if self.checkpoint_units and self.compile != "no":
+            raise UserError("torch's compiler decides itself what is computed again, but checkpoint_units and "
+                            f"compile={self.compile} came; leave one of them out")
         object.__setattr__(self, "optimizer", str(OPTIMIZERS.resolve(self.optimizer)))
         object.__setattr__(self, "schedule", str(SCHEDULES.resolve(self.schedule)))
         if self.class_batches is not None:

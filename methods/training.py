@@ -13,12 +13,12 @@ import torch
 from torch.nn import functional as F
 
 from methods.checkpoint import Checkpoint
+from methods.compilation import compile_stage
 from methods.growth import stage_windows
 from methods.method import Method
 from methods.optimization import OPTIMIZERS, SCHEDULES
 from methods.settings import Precision, TrainingSettings
 from methods.step_clock import StepClock
-from spaces.network import DecoupledNet
 
 Batch = tuple[torch.Tensor, torch.Tensor]  # x (N, *input_shape) float32 on the training device, y (N,) int64
 CUDA_READ_INTERVAL = 50  # iterations between two looks at the losses on a GPU, each of which waits for it
@@ -139,10 +139,8 @@ class Trainer:
             for k in range(method.num_stages)
         ]
         self.scalers = [torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16") for _ in self.optimizers]
-        if settings.compile != "no":
-            for net in [module for module in method.modules() if isinstance(module, DecoupledNet)]:
-                for module in (*net.blocks, *net.heads):
-                    module.compile(mode=settings.compile)
+        self.compiled = [None if settings.compile == "no" else compile_stage(method, k, settings.compile)
+                         for k in range(method.num_stages)]
 
     def step(self, x: torch.Tensor, y: torch.Tensor, iteration: int) -> list[torch.Tensor]:
         """Run each stage that has begun on the batch, in order; their losses stay on the device."""
@@ -176,7 +174,7 @@ class Trainer:
             group["lr"] = self.settings.lr * self.schedule((iteration + 1 - start) / (end - start))
         self.generator.manual_seed(stage_seed(self.seed, iteration, k))
         with autocast(self.device, self.settings.precision):
-            carry, loss = self.method.isolated_stage(k, carry, y)
+            carry, loss = self.method.isolated_stage(k, carry, y, compiled=self.compiled[k])
         scaler.scale(loss).backward()
         scaler.step(optimizer)
         scaler.update()
@@ -188,7 +186,7 @@ class Trainer:
         for module in self.method.stage_modules(k):
             module.eval()  # each time, since `error_and_loss` leaves the whole method in training mode
         with autocast(self.device, self.settings.precision):
-            return self.method.isolated_stage(k, carry, y)
+            return self.method.isolated_stage(k, carry, y, compiled=self.compiled[k])
 
     def state_dict(self) -> dict[str, Any]:
         """All that changes in training."""

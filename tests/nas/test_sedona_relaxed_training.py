@@ -1,6 +1,7 @@
 """Precision and learning rate of the training that fills the weight memory."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from nas.strategies import STRATEGIES
 from nas.strategies.sedona import meta_learning
 from nas.strategies.sedona.relaxation import Architecture
 from nas.strategies.sedona.relaxed_training import RelaxedTraining
+from spaces.errors import UserError
 
 TINY = "sedona(pretrain=2,meta_steps=1,inner_steps=2,memory=2,outer_batch=32)"
 
@@ -49,3 +51,9 @@ def test_the_learning_rate_falls_along_a_cosine_to_a_hundredth_and_stays_there(d
         training.step(undecided, step, training.batches.batch(0, step), seed=0)
         share = 0.5 * (1 + math.cos(math.pi * min(step, 8) / 8))
         assert training.optimizer.param_groups[0]["lr"] == pytest.approx(0.002 + (0.2 - 0.002) * share)
+
+
+def test_what_is_differentiated_twice_is_not_compiled(digits_problem):
+    problem = digits_problem()
+    with pytest.raises(UserError, match="sedona differentiates its training steps once more, which torch.compile cannot"):
+        RelaxedTraining(replace(problem, settings=replace(problem.settings, compile="default")), "validation", 0.1, 10)

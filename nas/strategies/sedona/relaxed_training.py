@@ -13,6 +13,7 @@ from nas.problem import Problem
 from nas.strategies.sedona.bilevel import Batch, Objective
 from nas.strategies.sedona.relaxation import Architecture, Relaxation
 from nas.task_data import Batches
+from spaces.errors import UserError
 from spaces.heads import HEADS
 
 MOMENTUM = 0.9
@@ -23,14 +24,17 @@ class RelaxedTraining:
     """The relaxation of a problem's space, its optimizer and its batches.
 
     `lr` falls along a cosine over `pretrain` steps to a hundredth and stays there. Forward passes are in bfloat16 where the
-    training settings say so, else in float32; their `compile` compiles each unit and each head; their
-    `class_batches` are for what is trained once the search has found it. A step is seeded by its number, so that training
+    training settings say so, else in float32; their `class_batches` are for what is trained once the search has found it, and
+    `compile` is refused. A step is seeded by its number, so that training
     continues to the bit.
     """
 
     def __init__(self, problem: Problem, objective: Objective, lr: float, pretrain: int) -> None:
         self.seed, self.device, self.lr, self.pretrain = problem.seed, problem.device, lr, pretrain
         space, settings = problem.space, problem.settings
+        if settings.compile != "no":
+            raise UserError("sedona differentiates its training steps once more, which torch.compile cannot; leave --compile "
+                            "out, and give it to the evaluate command for what is found")
         torch.manual_seed(problem.seed)
         backbone = space.build_backbone()
         candidates = [[HEADS.build(head, space.site(gap, backbone)) for head in space.heads] for gap in space.gaps]
@@ -43,10 +47,6 @@ class RelaxedTraining:
         self._precision: Precision = "bf16" if settings.precision == "bf16" else "fp32"
         self._schedule = cosine()
         self._last_loss = math.nan
-        if settings.compile != "no":
-            for module in (*self.relaxation.units, *(head for heads in self.relaxation.heads for head in heads.children()),
-                           self.relaxation.classifier):
-                module.compile(mode=settings.compile)
 
     def set_lr(self, step: int) -> None:
         """The learning rate of weights that have had `step` steps."""
