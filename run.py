@@ -61,6 +61,7 @@ from nas.reuse import notice_other_commits
 from nas.search import Evaluated, Searched, common_front, search
 from nas.strategies import STRATEGIES
 from nas.tasks import TASKS
+from nas.terminal import plain_output
 from nas.trained_run import TrainedRun, run_name
 from nas.trials import Trials, search_key
 from spaces.backbones import BACKBONES
@@ -295,7 +296,7 @@ def settings_of(options: argparse.Namespace) -> dict[str, Any]:
 
 def main(argv: list[str]) -> int:
     """Run one command; the exit code."""
-    with shown_notices():
+    with plain_output(), shown_notices():
         return _run(argv)
 
 

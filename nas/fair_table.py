@@ -12,6 +12,7 @@ from nas.brief import brief, brief_cuts, brief_heads, short_names
 from nas.columns import COUNTS, DIVERGED, OUT_OF_MEMORY
 from nas.comparable import ADAPTED, LINE, RECIPE, SHARED, TIMED_BY, check_comparable, disagree, listed
 from nas.report import count_of, failed_note, failures, half_interval, table
+from nas.spreadsheet import as_text
 from spaces.component import Component
 from spaces.decoupling import UNCUT, Decoupling
 
@@ -142,8 +143,9 @@ def _cells(line: Line, point: Decoupling, shared: Mapping[str, str]) -> list[str
 
 
 def as_csv(fair: FairTable) -> str:
-    """The lines as CSV, the shared settings in each."""
-    return pd.DataFrame([{**asdict(line), **fair.shared} for line in fair.lines]).to_csv(index=False, lineterminator="\n")
+    """The lines as CSV, the shared settings in each; no cell is a formula."""
+    lines = pd.DataFrame([{**asdict(line), **fair.shared} for line in fair.lines])
+    return lines.map(as_text).to_csv(index=False, lineterminator="\n")
 
 
 def _against_num_blocks(fair: FairTable) -> str:

@@ -13,6 +13,7 @@ from methods.adaptive import adaptive
 from methods.confidence import ConfidenceRule
 from methods.training import autocast
 from nas.new_inputs import NewInputs
+from nas.spreadsheet import as_text
 from nas.trained_run import KeptExit, TrainedRun
 from spaces.errors import UserError
 
@@ -64,8 +65,8 @@ def predict(run: TrainedRun, inputs: NewInputs, rule: ConfidenceRule, *, budget:
 
 
 def predictions_csv(predictions: Sequence[Prediction]) -> str:
-    """A line an input, below a header."""
-    return pd.DataFrame([asdict(found) for found in predictions]).to_csv(index=False, lineterminator="\n")
+    """A line an input, below a header; no name of a file or class is a formula."""
+    return pd.DataFrame([asdict(found) for found in predictions]).map(as_text).to_csv(index=False, lineterminator="\n")
 
 
 def affordable(exits: Sequence[KeptExit], budget: int | None, *, on_the_way: bool) -> list[KeptExit]:

@@ -32,18 +32,28 @@ class Component:
 
     @staticmethod
     def parse(text: str) -> Component:
-        """Read the notation. A bare word as a value is a string (`optuna(sampler=gp)`); lists become tuples."""
+        """Read the notation. A bare word or path as a value is a string (`optuna(sampler=gp)`, `arrays(root=../mine)`); lists
+        become tuples."""
+        if len(text) > LONGEST:
+            raise UserError(f"a component is written in {LONGEST:,} characters at most, but {len(text):,} came: {text[:40]!r}...")
         head, bracket, rest = text.strip().partition("(")
         if not re.fullmatch(r"\d*[^\W\d]\w*(\.\w+)*(:\w+)?", head):
             raise UserError(f"a component is written name or name(setting=value, ...), but {text!r} came")
         if not bracket:
             return Component(head)
         try:
-            call = ast.parse(f"_({rest}", mode="eval").body
+            call = ast.parse(_BARE_PATH.sub(_quoted, f"_({rest}"), mode="eval").body
             if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
                 raise SyntaxError
-        except SyntaxError:
-            raise UserError(f"a component is written name(setting=value, ...), but {text!r} does not parse") from None
+            return Component._of(head, call, text)
+        except _UNREADABLE as error:
+            if isinstance(error, UserError):
+                raise
+            raise UserError(f"a component is written name(setting=value, ...), texts of several words or signs in quotes"
+                            f"{_in_quotes(rest)}, but {text!r} does not parse") from None
+
+    @staticmethod
+    def _of(head: str, call: ast.Call, text: str) -> Component:
         names = [setting.arg for setting in call.keywords]
         if None in names or len(set(names)) < len(names):
             raise UserError(f"settings are written name=value, each once, but {text!r} came")
@@ -55,15 +65,39 @@ class Component:
         return f"{self.name}({','.join(written)})" if written else self.name
 
 
+LONGEST = 20_000  # characters of a component
+_LARGEST = 1024  # bits of a whole number
+_UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)  # what Python's parser raises
+_BARE_PATH = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|"""  # a quoted text, which is left as it is, or, as a value,
+                        r"""(?<=[=(,\[])\s*((?:~?/|\.{1,2}/|~(?=\s*[,)\]])|[~\w.-]+/|[^\W\d][\w.]*-)[^][(){},='"]*?)(?=\s*[,)\]])""")
+
+
+def _quoted(found: re.Match[str]) -> str:
+    return found[0] if found[1] is None else repr(found[1])
+
+
+def _in_quotes(settings: str) -> str:
+    """How the first value of a setting is written that is neither a number nor a word."""
+    for name, value in re.findall(r"(\w+)\s*=\s*([^][(){},='\"]+)", settings):
+        if not re.fullmatch(r"[-+]?[\w.]+", value.strip()):
+            return f", as {name}={value.strip()!r}"
+    return ""
+
+
 def _literal(node: ast.expr, text: str) -> Literal:
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Call | ast.Attribute):  # a component inside a component, kept as its text
-        return str(Component.parse(ast.unparse(node)))
+        inner = str(Component.parse(ast.unparse(node)))
+        if len(inner) > LONGEST:  # each nesting doubles the signs before quotes
+            raise ValueError
+        return inner
     if isinstance(node, ast.List | ast.Tuple):
         return tuple(_literal(element, text) for element in node.elts)
     with suppress(ValueError, TypeError):
         value = ast.literal_eval(node)
+        if type(value) is int and value.bit_length() > _LARGEST:
+            raise ValueError
         if isinstance(value, bool | int | float | str | None):
             return value
     raise UserError(f"a setting is a number, a word, a quoted text or a list of these; see {text!r}")

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import run
 from methods.class_limit import CLASS_LIMITS
@@ -19,6 +20,7 @@ from methods.optimization import OPTIMIZERS, SCHEDULES
 from methods.sides import SIDES
 from methods.table import METHODS
 from nas.evaluators import EVALUATORS
+from nas.spreadsheet import as_text
 from nas.strategies import STRATEGIES
 from nas.tasks import TASKS
 from nas.trained_run import TrainedRun
@@ -231,3 +233,50 @@ def test_weights_of_another_size_build_no_network(trained, own, capsys):
     for changes in ({"backbone": "small(width=4096.0)"}, {"backbone": "small(width=1.0)"}, {"method": "man"}):
         told = refused(capsys, "predict", received(trained, **changes), "new.npz")
         assert "not the weights of the network" in told
+
+
+FORMULAS = ["=cmd|' /C calc'!A0", "+1+cmd|'x'", "-2+3", "@SUM(A1)", "\t=1", " =1", "\r=1", "%x"]
+
+
+def test_no_text_of_a_file_is_a_formula(trained, own, capsys):
+    saved = torch.load(trained, weights_only=True)
+    saved["inputs"]["classes"] = [*FORMULAS, "-3", "1e-5"]
+    torch.save(saved, "trained.pt")
+    Path("in").mkdir()
+    for name in ("=1+1.png", "a.png", "-x.png"):
+        Image.new("L", (8, 8)).save(Path("in") / name)
+    shown = call(capsys, "predict", "trained.pt", "in")[1]
+    assert call(capsys, "predict", "trained.pt", "in", "--out", "out.csv")[0] == 0
+    for text in (shown, Path("out.csv").read_text()):
+        names = [row[0] for row in csv.reader(text.splitlines())][1:]
+        assert sorted(names) == ["'-x.png", "'=1+1.png", "a.png"]
+    for cell in FORMULAS:
+        assert as_text(cell) == f"'{cell}"
+    for cell in ("-0.5", "+3", "-1e-05", "-inf", "3:linear", "dgl(a=-1)", "uncut", "", -0.5, None, "a=1", "1-2"):
+        assert as_text(cell) is cell
+
+
+def test_a_cell_of_a_table_is_no_formula_in_another(trained, own, capsys):
+    rows = list(csv.reader((trained.parents[2] / "results" / "evaluate.csv").open(newline="")))
+    place = rows[0].index("precision")
+    with open("table.csv", "w", newline="") as file:
+        csv.writer(file).writerows([rows[0], *([*row[:place], "=1+1", *row[place + 1:]] for row in rows[1:])])
+    assert call(capsys, "compare", "table.csv", "--out", "fair.csv")[0] == 0
+    with open("fair.csv", newline="") as file:
+        (line,) = csv.DictReader(file)
+    assert line["precision"] == "'=1+1" and line["decoupling"].startswith("2:linear")
+
+
+def test_no_control_sequence_reaches_a_terminal(trained, own, capsys):
+    evil = "\x1b]0;owned\x07\x1b[2J\x9b1m\u202e"
+    saved = torch.load(trained, weights_only=True)
+    saved["inputs"]["classes"] = [f"{evil}{k}" for k in range(10)]
+    torch.save(saved, "trained.pt")
+    Path("in").mkdir()
+    Image.new("L", (8, 8)).save(Path("in") / f"{evil}.png")
+    for argv in (("predict", "trained.pt", "in"), ("predict", evil, "in"), ("predict", "trained.pt", evil), ("compare", evil),
+                 ("predict", "trained.pt", "in", "--rule", evil, "--threshold", "1"), ("evaluate", "--space", f"{evil}.yaml")):
+        code, out, err = call(capsys, *argv)
+        assert not set(evil[:1] + "\x07\x9b\u202e") & set(out + err), argv
+        assert "\\x1b]0;owned" in out + err or "\\x1b]0;owned" in repr(out + err)
+    assert code == 2

@@ -65,7 +65,8 @@ def test_what_a_person_may_write(text, written):
 @pytest.mark.parametrize("text", [
     "", " ", "(", "1", "a b", "a-b", "a.(x=1)", ".a", "a(", "a(x=1", "a(x=1))", "a(x=1)(y=2)", "a(x=1)+b(y=2)", "a(x=)",
     "a(x=lambda)", "a(x=1, x=2)", "a(**b)", "a(*b)", "a(x={1: 2})", "a(x={[1]: 2})", "a(x={1})", "a(x=1j)", "a(x=1+2j)",
-    "a(x=b'y')", "a(x=...)", "a(x=f'{y}')", "a(x=1+2)", "a(x=-'b')", "a(x=y[0])", "a(x=data/y)", "a(x=/data/y)",
+    "a(x=b'y')", "a(x=...)", "a(x=f'{y}')", "a(x=1+2)", "a(x=-'b')", "a(x=y[0])", "a(x=my data)", "a(x=/data/it's)", "a(x=/a,b)",
+    "a(x=/data/y(1))", "a(x=~1)",
     "a(y for y in z)", "a(x:=1)", "a(x=1 if y else 2)", "a(\0)", "a(x=1(2))", "a(x=y().z)", "a(x=not y)", "a" + "(" * 300,
 ])
 def test_what_does_not_parse_is_told_with_what_came(text):
@@ -223,3 +224,36 @@ def test_a_typo_in_any_entry_names_the_real_one(table, name):
         if typo != name:
             with pytest.raises(UserError, match=rf"unknown {table.kind} '{typo}'; did you mean [\w ]*\b{name}\b"):
                 table.resolve(typo)
+
+
+@pytest.mark.parametrize("path", [
+    "/data/mine", "./mine", "../mine", "../..", "~/mine", "~", "~me/mine", "/", "my-data", "my-data.v2",
+    "data/mine", "data/", "2024/05-01", "/data/my photos", "/data/é/ß", "a/b.npz", "./-x", "/data/a+b@c#d", "..//x",
+])
+def test_a_bare_path_is_a_text(path):
+    for text in (f"x(root={path})", f"x( root = {path} )", f"x(root='{path}')"):
+        assert Component.parse(text) == Component("x", (("root", path),))
+    assert Component.parse(f"x({path})").positional == (path,)
+    listed = Component.parse(f"x(a=1, roots=[{path}, linear], b='u')")
+    assert listed.settings == (("a", 1), ("roots", (path, "linear")), ("b", "u"))
+    nested = Component.parse(f"x(of=y(root={path}),units=2)")
+    assert Component.parse(dict(nested.settings)["of"]) == Component("y", (("root", path),))
+    assert Component.parse(str(nested)) == nested
+    assert Component.parse(f"x(said=' = {path}, (/a/b)')").settings == (("said", f" = {path}, (/a/b)"),)
+
+
+@pytest.mark.parametrize(("text", "form"), [("x(root=my data)", "root='my data'"), ("x(root=/data/a b(1))", "root='/data/a b'"),
+                                            ("x(root=a:b)", "root='a:b'")])
+def test_a_text_that_needs_quotes_is_shown_in_them(text, form):
+    with pytest.raises(UserError, match=re.escape(form)):
+        Component.parse(text)
+
+
+@pytest.mark.parametrize("text", [
+    "x(" * 150 + ")" * 150, "x(a=" + "-" * 9000 + "1)", "x(a=" + "9" * 5000 + ")",
+    "x(a=0x" + "f" * 5000 + ")", "x(a=" + "b." * 5000 + "c)", "x(" + "a" * 30000 + ")", "x(a=\0)", "x(a='\ud800')\ud800",
+    "x(a=b(" * 90, "x(a=" + "y(b=" * 60 + "'z'" + ")" * 61, "x(a=" + "not " * 4000 + "1)", "x(a=" + "1+" * 5000 + "1)",
+])
+def test_what_is_too_long_or_too_deep_is_refused(text):
+    with pytest.raises(UserError):
+        Component.parse(text)
