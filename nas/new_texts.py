@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from nas.features import FeatureScale
+from nas.known_words import few_known
 from nas.tasks.text_csv import read_csv
 from nas.text_split import TextSplit
 from nas.vocabulary import Vocabulary
@@ -33,7 +34,7 @@ class NewTexts:
         ids = map(vocabulary.encoded, rows.tokens(inputs["length"]))
         features = scale(torch.tensor(rows.features, dtype=torch.float64)) if scale and rows.texts else None
         texts = TextSplit.of(ids, [0] * len(rows.texts), features)
-        return cls([str(row) for row in range(len(texts))], texts)
+        return cls([str(row) for row in range(len(texts))], texts, few_known({path.name: texts}) if rows.texts else ())
 
     def batches(self, size: int) -> Iterator[tuple[torch.Tensor, Any]]:
         """The longest texts first, so that batches have little padding."""

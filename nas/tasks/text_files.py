@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from nas.features import FeatureScale
+from nas.known_words import few_known, without_blanks
 from nas.stratified import lacking
 from nas.tasks.hold_out import parts
 from nas.tasks.text_csv import TextRows, read_csv
@@ -72,8 +73,8 @@ def text_files(data_dir: Path, root: str, num_classes: int | None, *, length: in
     encoded = partial(_encoded, classes=classes, length=length, vocabulary=words, scale=scale)
     read_test = partial(_read_test, files["test"], features, encoded)
     data = Texts(encoded(train), encoded(held_out), read_test, len(classes), length, words, classes=classes,
-                 feature_scale=scale, split_notes=notes)
-    return data if embeddings is None else _with_vectors(data, _found(embeddings, data_dir))
+                 feature_scale=scale, split_notes=(*notes, *without_blanks(words)))
+    return _with_vectors(data, None if embeddings is None else _found(embeddings, data_dir))
 
 
 def _file(folder: Path, part: str) -> Path:
@@ -103,11 +104,14 @@ def _classes(rows: TextRows, num_classes: int | None) -> tuple[str, ...]:
     return classes
 
 
-def _with_vectors(data: Texts, path: Path) -> Texts:
-    notes: list[str] = []
+def _with_vectors(data: Texts, path: Path | None) -> Texts:
+    """With the vectors of the file, if there is one, and with what is to be said of words that are known to few."""
+    notes, parts = list(data.split_notes), {"training": data.train, "validation": data.validation}
+    if path is None:
+        return replace(data, split_notes=(*notes, *few_known(parts)))
     vectors = read_vectors(path, data.vocabulary, notes.append)
     return replace(data, vectors=vectors.rows, coverage=vectors.coverage(data.train.tokens),
-                   split_notes=(*data.split_notes, *notes))
+                   split_notes=(*notes, *few_known(parts, vectors)))
 
 
 def _read_test(path: Path, features: Sequence[str], encoded: Callable[[TextRows], TextSplit]) -> TextSplit:
