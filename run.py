@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+
+from nas.process import Ended, end_at_once_on_signals, open_streams, signals_raise_ended, unbroken_streams
+
+if __name__ == "__main__":  # before the imports below, which take seconds
+    open_streams()
+    end_at_once_on_signals()
+
 import argparse
 import json
 import os
 import re
 import shlex
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, fields, replace
 from itertools import zip_longest
@@ -296,7 +303,7 @@ def settings_of(options: argparse.Namespace) -> dict[str, Any]:
 
 def main(argv: list[str]) -> int:
     """Run one command; the exit code."""
-    with plain_output(), shown_notices():
+    with unbroken_streams(), plain_output(), shown_notices(), signals_raise_ended():
         return _run(argv)
 
 
@@ -311,12 +318,13 @@ def _run(argv: list[str]) -> int:
                     "list": run_list}
         with only_allowed(options.allow, options.typed):
             commands[options.command](options)
+        sys.stdout.flush()
         return 0
-    except KeyboardInterrupt:
-        print(f"\ninterrupted; finished rows are kept, go on with: {command_line()}", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt as ended:
+        by, code = (ended.by, ended.exit_code) if isinstance(ended, Ended) else ("", INTERRUPTED)
+        print(f"\ninterrupted{by}; finished rows are kept, go on with: {command_line()}", file=sys.stderr)
+        return code
+    except BrokenPipeError:  # of stdout, which has been read as far as someone wanted
         return 0
     except (UserError, Diverged) as error:
         print(f"run.py: {error}", file=sys.stderr)

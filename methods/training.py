@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from methods.checkpoint import Checkpoint
 from methods.compilation import compile_stage
 from methods.growth import stage_windows
+from methods.interruption import Interruptions
 from methods.method import Method
 from methods.optimization import OPTIMIZERS, SCHEDULES
 from methods.settings import Precision, TrainingSettings
@@ -78,7 +79,8 @@ def train(method: Method, batches: TrainBatches, validation: Callable[[], Iterat
     best since the last stage began, so a later stage learns from the best of a frozen one. The first `trained_stages`, those
     of a run that is extended, stay as they are.
     Randomness inside a stage (dropout) is seeded by (seed, iteration, stage), so that a run continues from
-    `checkpoint` to the bit after any interruption and a stage computes the same wherever it runs.
+    `checkpoint` to the bit after any interruption and a stage computes the same wherever it runs. A signal that ends the
+    program does so after the iteration that runs, whose state is saved.
     Raises Diverged when a loss is not finite.
     """
     trainer = Trainer(method, settings, seed=seed, device=device, trained_stages=trained_stages)
@@ -90,32 +92,36 @@ def train(method: Method, batches: TrainBatches, validation: Callable[[], Iterat
         start, losses, best = saved["iteration"], tuple(saved["losses"]), Best(**saved["best"])
         clock.seconds = saved["seconds"]
         trainer.load_state_dict(saved["trainer"])
-    for iteration in range(start, settings.iterations):
-        if iteration in starts:
-            best = Best()
-        x, y = batches.batch(seed, iteration)
-        clock.add(trainer.step(x, y, iteration))
-        done = iteration + 1
-        validates = done % batches.num_batches == 0 or done in starts | ends
-        saves = store.due(force=validates)
-        if validates or saves or clock.due:
-            losses = _last_finite(clock.read(), done)
-            report(Progress(done, settings.iterations, losses))
-        if validates:
-            error, loss = error_and_loss(method, validation(), settings.precision, trainer.deepest_exit(iteration))
-            if not math.isfinite(loss):
-                raise Diverged(f"the validation loss is {loss} after iteration {iteration}; try a smaller lr")
-            if error < best.error:
-                weights = {name: tensor.detach().clone() for name, tensor in method.state_dict().items()}
-                best = Best(error, loss, done, weights)
-            if done in ends:
-                method.load_state_dict(best.weights)
-            report(Progress(done, settings.iterations, losses, error))
-            clock.restart()
-        if saves:
-            store.save({"iteration": done, "losses": losses, "seconds": clock.seconds, "best": vars(best),
-                        "trainer": trainer.state_dict()})
-            clock.restart()
+    with Interruptions() as interruptions:
+        for iteration in range(start, settings.iterations):
+            if iteration in starts:
+                best = Best()
+            x, y = batches.batch(seed, iteration)
+            clock.add(trainer.step(x, y, iteration))
+            done = iteration + 1
+            validates = done % batches.num_batches == 0 or done in starts | ends
+            stops = interruptions.pending
+            saves = store.due(force=validates or stops)
+            if validates or saves or clock.due:
+                losses = _last_finite(clock.read(), done)
+                report(Progress(done, settings.iterations, losses))
+            if validates:
+                error, loss = error_and_loss(method, validation(), settings.precision, trainer.deepest_exit(iteration))
+                if not math.isfinite(loss):
+                    raise Diverged(f"the validation loss is {loss} after iteration {iteration}; try a smaller lr")
+                if error < best.error:
+                    weights = {name: tensor.detach().clone() for name, tensor in method.state_dict().items()}
+                    best = Best(error, loss, done, weights)
+                if done in ends:
+                    method.load_state_dict(best.weights)
+                report(Progress(done, settings.iterations, losses, error))
+                clock.restart()
+            if saves:
+                store.save({"iteration": done, "losses": losses, "seconds": clock.seconds, "best": vars(best),
+                            "trainer": trainer.state_dict()})
+                clock.restart()
+            if saves or stops:
+                interruptions.deliver()
     return Trained(method, best.error, best.loss, best.iteration, sum(losses) / len(losses), clock.step_seconds)
 
 

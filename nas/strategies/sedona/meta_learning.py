@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from methods.checkpoint import Checkpoint
+from methods.interruption import Interruptions
 from methods.training import Diverged
 from nas.columns import ALPHA_BETA
 from nas.problem import Problem, Report
@@ -81,15 +82,16 @@ class MetaLearning:
             store.save(self.state_dict())  # before anything follows from the seconds, which no two measurements share
         added = 0
         while self.meta < self.settings.meta_steps:
-            self._meta_step()
-            self.meta, added = self.meta + 1, added + 1
-            finished = self.meta == self.settings.meta_steps
-            if store.due(force=finished or added == ADDS_BETWEEN_SAVES):
-                if finished:
-                    self.memory.clear()
-                store.save(self.state_dict())
-                self.memory.collect()
-                added = 0
+            with Interruptions() as interruptions:
+                self._meta_step()
+                self.meta, added = self.meta + 1, added + 1
+                finished = self.meta == self.settings.meta_steps
+                if store.due(force=finished or added == ADDS_BETWEEN_SAVES or interruptions.pending):
+                    if finished:
+                        self.memory.clear()
+                    store.save(self.state_dict())
+                    self.memory.collect()
+                    added = 0
             yield
 
     def _meta_step(self) -> None:

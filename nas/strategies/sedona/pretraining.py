@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from methods.checkpoint import Checkpoint
+from methods.interruption import Interruptions
 from nas.claim import Claim
 from nas.problem import Problem, Report
 from nas.reuse import notice_undigested_folder
@@ -73,20 +74,21 @@ class Pretraining:
         undecided = Architecture.zeros(len(space.gaps), len(space.heads), device=device)
         added = 0
         while step < total:
-            batch = training.batches.batch(self.problem.seed, step)
-            loss = training.step(undecided, step, batch, seed=step_seed(self.problem.seed, step, 0))
-            step += 1
-            if step % self._every == 0 and self._will_stay(step):
-                self.memory.add(step, training.relaxation, training.optimizer, self._error(step, loss))
-                added += 1
-            self.report("sedona: pretraining the weight memory", step, total, loss=loss)
-            if store.due(force=step == total or added == ADDS_BETWEEN_SAVES):
-                state = {"step": step, "memory": self.memory.state_dict()}
-                if step < total:
-                    state |= {"relaxation": training.relaxation.state_dict(), "optimizer": training.optimizer.state_dict()}
-                store.save(state)
-                self.memory.collect()
-                added = 0
+            with Interruptions() as interruptions:
+                batch = training.batches.batch(self.problem.seed, step)
+                loss = training.step(undecided, step, batch, seed=step_seed(self.problem.seed, step, 0))
+                step += 1
+                if step % self._every == 0 and self._will_stay(step):
+                    self.memory.add(step, training.relaxation, training.optimizer, self._error(step, loss))
+                    added += 1
+                self.report("sedona: pretraining the weight memory", step, total, loss=loss)
+                if store.due(force=step == total or added == ADDS_BETWEEN_SAVES or interruptions.pending):
+                    state = {"step": step, "memory": self.memory.state_dict()}
+                    if step < total:
+                        state |= {"relaxation": training.relaxation.state_dict(), "optimizer": training.optimizer.state_dict()}
+                    store.save(state)
+                    self.memory.collect()
+                    added = 0
 
     def _will_stay(self, step: int) -> bool:
         """Whether a snapshot of now is still held at the end; writing one that is not would be for nothing."""
