@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 import torch
 from torch.utils._pytree import tree_map
 
-from methods.confidence import ConfidenceRule
+from methods.confidence import CONFIDENCES, ConfidenceRule, confidence, largest
 from methods.method import Carry, Method
 from spaces.errors import UserError
 from spaces.tokens import Tokens
+
+_ROUNDING = 1e-5  # of confidences in float32
 
 
 class Answers(NamedTuple):
@@ -34,22 +36,23 @@ def adaptive(method: Method, x: torch.Tensor, rule: ConfidenceRule, threshold: f
     At `max_depth`, the number of blocks unless given, all leave. `temperatures` divide the logits, one an exit, before the
     rule sees them. The batch shrinks as samples leave, and so does its padding, so each answer is that of the sample run
     alone. The method is in evaluation mode. Exits that give no logits are a UserError, as is a threshold outside (0, 1] other
-    than infinity, at which none leaves early.
+    than infinity, at which none leaves early, and one that no exit can reach.
     """
     last = checked_depth(method, max_depth) - 1
     check_threshold(threshold)
+    check_reachable(method, rule, threshold, temperatures, last)
     carry, here = method.start(x), torch.empty(0, dtype=torch.long)
     answers, before = None, None
     for k in range(last + 1):
         carry = method.run_block(k, carry)
-        logits = checked_logits(method, k, method.answer(k, carry))
-        if temperatures is not None:
-            logits = logits / temperatures[k]
+        given = checked_logits(method, k, method.answer(k, carry))
+        logits = given if temperatures is None else given / temperatures[k]
         if answers is None:
             here = torch.arange(len(logits), device=logits.device)
             answers = Answers(torch.empty_like(logits), torch.empty_like(here))
         answers.logits[here], answers.depths[here] = logits, k + 1  # of those who stay, until they come to the next exit
-        staying = (rule(logits, before) < threshold).nonzero().squeeze(1) if k < last else here[:0]
+        sure = confidence(rule, logits, before, None if method.answer_range is None else given)
+        staying = (sure < threshold).nonzero().squeeze(1) if k < last else here[:0]
         if not len(staying):
             break
         if len(staying) < len(here):
@@ -72,6 +75,18 @@ def check_threshold(threshold: float) -> None:
     if not 0 < threshold <= 1 and threshold != math.inf:
         raise UserError(f"a threshold is a confidence above 0 and at most 1, or inf, at which all stay to the end, but "
                         f"{threshold} came; 0.9 is a usual one")
+
+
+def check_reachable(method: Method, rule: ConfidenceRule, threshold: float, temperatures: Sequence[float] | None,
+                    num_exits: int) -> None:
+    """Refuse a threshold that a rule of the table cannot reach at the first `num_exits` exits: it would let nobody leave."""
+    if threshold == math.inf or not num_exits or rule not in (CONFIDENCES[name] for name in CONFIDENCES):
+        return
+    exits = [1.0] * num_exits if temperatures is None else temperatures[:num_exits]
+    reached = largest(rule, method.net.num_classes, method.answer_range, exits)
+    if reached < threshold - _ROUNDING:
+        raise UserError(f"by the rule {rule.__name__} the exits before the last of this method reach {reached:.4f} at most, but "
+                        f"the threshold {threshold:g} came, at which nobody would leave; take a lower one or the rule sigmoid")
 
 
 def checked_logits(method: Method, k: int, logits: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from methods.bridge import ACTIVATIONS, ActivationName, Pool, bridge, num_features
+from methods.bridge import ACTIVATIONS, RANGES, ActivationName, Pool, bridge, num_features
 from methods.method import Carry, Method
 from spaces.decoupling import Decoupling
 from spaces.errors import UserError
@@ -33,7 +33,8 @@ class AL(Method):
     activation        at the end of bridges and label encoders
     bounded_decoders  the decoders h_k after the first end in it too
     first_decoder     logits: h_1 is linear. bounded: it ends in the activation, as in all released codes, so that its
-                      cross-entropy cannot fall below log(1 + (C - 1) exp(-r)), r = 2 for tanh and 1 for sigmoid
+                      cross-entropy cannot fall below log(1 + (C - 1) exp(-r)), r = 2 for tanh and 1 for sigmoid. sigmoid: it
+                      ends in a sigmoid where the activation is tanh, as in the thesis's text networks
     detach_target     without it the associated loss trains g_k too, as in the code of 2022
 
     Both losses have weight 1 and one learning rate (released in 2021: twice the rate for the autoencoder's; in 2022 twice
@@ -46,19 +47,24 @@ class AL(Method):
 
     def __init__(self, net: DecoupledNet, *, label_smoothing: float = 0.0, label_dim: int = 128, bridge_depth: Literal[1, 2] = 1,
                  pooling: str = "mean", activation: ActivationName = "tanh", bounded_decoders: bool = False,
-                 first_decoder: Literal["logits", "bounded"] = "logits", detach_target: bool = True) -> None:
+                 first_decoder: Literal["logits", "bounded", "sigmoid"] = "logits",
+                 detach_target: bool = True) -> None:
         super().__init__(net, label_smoothing=label_smoothing)
         if label_dim < 1:
             raise UserError(f"label_dim is a number of features from 1 on, but {label_dim} came; try 128")
+        if first_decoder == "sigmoid" == activation:
+            raise UserError("first_decoder=sigmoid goes with activation=tanh; with sigmoid take first_decoder=bounded")
         self.detach_target = detach_target
+        ends: list[ActivationName | None] = [activation if bounded_decoders else None] * self.num_stages
+        ends[0] = {"logits": None, "bounded": activation, "sigmoid": "sigmoid"}[first_decoder]
+        self.answer_range = RANGES[ends[0]] if ends[0] else None
         widths = [net.num_classes] + [label_dim] * self.num_stages  # of t_0 .. t_K
         pool = Pool(pooling)
-        bounded = [first_decoder == "bounded"] + [bounded_decoders] * (self.num_stages - 1)
         net.heads = nn.ModuleList(nn.Sequential(pool, *bridge(features, label_dim, bridge_depth, activation))
                                   for features in num_features(net, pool))
         self.encoders = nn.ModuleList(_layer(*pair, activation) for pair in pairwise(widths))
-        self.decoders = nn.ModuleList(_layer(outputs, inputs, activation if ends else None)
-                                      for (inputs, outputs), ends in zip(pairwise(widths), bounded, strict=True))
+        self.decoders = nn.ModuleList(_layer(outputs, inputs, end)
+                                      for (inputs, outputs), end in zip(pairwise(widths), ends, strict=True))
         for layer in (*net.heads.modules(), *self.encoders.modules(), *self.decoders.modules()):
             if isinstance(layer, nn.Linear):
                 nn.init.xavier_uniform_(layer.weight)

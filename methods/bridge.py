@@ -18,6 +18,7 @@ from spaces.tokens import Activation, Tokens, example_input, pooled
 
 ActivationName = Literal["tanh", "sigmoid"]
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {"tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
+RANGES: dict[ActivationName, tuple[float, float]] = {"tanh": (-1.0, 1.0), "sigmoid": (0.0, 1.0)}
 HIDDEN = 5  # times as wide as the code, in both codes that have a hidden layer
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -11,6 +11,8 @@ from spaces.component import Table
 
 ConfidenceRule = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
 """Logits (N, C) of an exit, and of the one before for the same samples (None at the first) -> (N,) in [0, 1], high where sure."""
+
+_ENOUGH = 1e9  # a logit whose softmax and sigmoid are 1 at any temperature
 
 
 def max_softmax(logits: torch.Tensor, before: torch.Tensor | None) -> torch.Tensor:
@@ -39,10 +41,34 @@ def agreement(logits: torch.Tensor, before: torch.Tensor | None) -> torch.Tensor
 
 
 def sigmoid(logits: torch.Tensor, before: torch.Tensor | None) -> torch.Tensor:
-    """The largest sigmoid(logit): Associated Learning's own rule, not normalised over classes (associated_learning.md 1.3)."""
+    """The largest sigmoid(logit): Associated Learning's own rule, not normalised over classes (associated_learning.md 1.3).
+    Outputs that are bounded already, as released, it takes as they are, undivided by temperatures (`confidence`)."""
     return logits.amax(1).sigmoid()
 
 
 CONFIDENCES: Table[torch.Tensor] = Table("confidence rule", {
     "max_softmax": max_softmax, "margin": margin, "entropy": entropy, "agreement": agreement, "sigmoid": sigmoid,
 }, makes=torch.Tensor)
+
+
+def confidence(rule: ConfidenceRule, logits: torch.Tensor, before: torch.Tensor | None,
+               bounded: torch.Tensor | None) -> torch.Tensor:
+    """What `rule` says; `bounded` are outputs in [-1, 1] that the logits were before a temperature divided them, None for true
+    logits. Of those the rule `sigmoid` is their largest, 0 at least: another sigmoid would lie in 0.27..0.73."""
+    if bounded is not None and rule is sigmoid:
+        return bounded.amax(1).clamp(min=0)
+    return rule(logits, before)
+
+
+def largest(rule: ConfidenceRule, num_classes: int, limits: tuple[float, float] | None, temperatures: Sequence[float]) -> float:
+    """The largest confidence that exits of these temperatures, one after the other, can have: 1 for true logits, less where
+    outputs lie within `limits`; 0 for a rule that compares two exits where there is one."""
+    low, high = limits or (-_ENOUGH, _ENOUGH)
+    largest_of = torch.ones(num_classes if limits else 1, num_classes).tril().bool()  # 1, 2, ... of them: entropy may want many
+    surest = torch.where(largest_of, high, low).double()
+    found, before = 0.0, None
+    for temperature in temperatures:
+        logits = surest / temperature
+        found = max(found, float(confidence(rule, logits, before, None if limits is None else surest).max()))
+        before = logits
+    return found

@@ -53,6 +53,7 @@ class MAN(Method):
         for name, shared in (("net", net), ("lookaheads", self.base.lookaheads)):
             object.__setattr__(self, name, shared)  # their tensors are registered once, as the base's
         self.label_smoothing, self.momentum = self.base.label_smoothing, momentum
+        self.answer_range = self.base.answer_range
         for k in range(self.num_stages - 1):
             self.lookaheads[k] = Lookahead(_next_unit(net, k), start, bias=bias, scale=scale, draw=net.draw)
             if is_kept_apart(net.blocks[k + 1]):  # whose first unit LB and EMA copy, and h is the next block's too

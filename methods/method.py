@@ -33,6 +33,8 @@ class Method(nn.Module, ABC):
     default_head: ClassVar[str | None] = None
     """The head that a cut gets where the decoupling names none. None: cuts have no use either; `none`: only heads have none."""
 
+    answer_range: tuple[float, float] | None = None  # in which exits' outputs lie where they are no logits but bounded
+
     def __init__(self, net: DecoupledNet, *, label_smoothing: float = 0.1) -> None:
         super().__init__()
         if not 0 <= label_smoothing <= 0.5:

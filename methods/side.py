@@ -71,7 +71,7 @@ class SideInputs(Method):
         self.base, self.side = base, side
         for name, shared in (("net", base.net), ("lookaheads", base.lookaheads)):
             object.__setattr__(self, name, shared)  # their tensors are registered once, as the base's
-        self.label_smoothing = base.label_smoothing
+        self.label_smoothing, self.answer_range = base.label_smoothing, base.answer_range
 
     def start(self, x: Input, y: torch.Tensor | None = None) -> Carry:
         """The base's, of what block 0 is given; and x."""

@@ -9,7 +9,7 @@ import torch
 
 from methods.adaptive import checked_logits
 from methods.calibration import fit_temperature
-from methods.confidence import ConfidenceRule
+from methods.confidence import ConfidenceRule, confidence
 from methods.losses import smoothed_cross_entropy
 from methods.method import Method
 from methods.settings import Precision
@@ -47,10 +47,12 @@ def exit_costs(build: Callable[[], Method], input_shape: tuple[int, ...]) -> lis
 
 @dataclass(frozen=True, eq=False)
 class ExitAnswers:
-    """What every exit answers to the same samples: logits (K, N, C), float32 on the CPU; labels y (N,)."""
+    """What every exit answers to the same samples: logits (K, N, C), float32 on the CPU; labels y (N,); and where the method's
+    outputs are bounded, these outputs, which stay when temperatures divide the logits."""
 
     logits: torch.Tensor
     y: torch.Tensor
+    bounded: torch.Tensor | None = None
 
     def errors(self) -> list[float]:
         """The share of wrong answers of each exit."""
@@ -70,7 +72,9 @@ class ExitAnswers:
 
     def confidences(self, rule: ConfidenceRule) -> torch.Tensor:
         """(K, N): how sure each exit is of each sample."""
-        return torch.stack([rule(logits, self.logits[k - 1] if k else None) for k, logits in enumerate(self.logits)])
+        bounded = [None] * len(self.logits) if self.bounded is None else self.bounded
+        return torch.stack([confidence(rule, logits, self.logits[k - 1] if k else None, own)
+                            for k, (logits, own) in enumerate(zip(self.logits, bounded, strict=True))])
 
 
 @torch.no_grad()
@@ -84,4 +88,5 @@ def exit_answers(method: Method, batches: Iterator[Batch], precision: Precision)
         logits.append(torch.stack([checked_logits(method, k, own) for k, own in enumerate(exits)]).cpu())
         labels.append(y.cpu())
     method.train(training)
-    return ExitAnswers(torch.cat(logits, dim=1), torch.cat(labels))
+    every = torch.cat(logits, dim=1)
+    return ExitAnswers(every, torch.cat(labels), None if method.answer_range is None else every)

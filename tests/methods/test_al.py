@@ -218,3 +218,26 @@ def test_settings_that_do_not_hold(settings: str, says: str) -> None:
 def test_man_does_not_go_around_a_method_without_heads() -> None:
     with pytest.raises(UserError, match="a method with such heads"):
         METHODS.build("man(base=al)", SPACE.build(Decoupling()))
+
+
+def test_the_thesiss_text_form_is_its_equations() -> None:
+    """Codes in tanh, h_1 = sigmoid(linear), h_k linear; both losses and the exits written out (associated_learning.md 2.3)."""
+    method = build("al(first_decoder=sigmoid)")
+    x, y = batch()
+    s, t, expected = x, F.one_hot(y, 4).float(), []
+    f, g, b, h = ([functions(method, k)[name] for k in range(3)] for name in "fgbh")
+    for k in range(3):
+        s, given = f[k](s.detach()), t.detach()
+        t = torch.tanh(F.linear(given, g[k][0].weight, g[k][0].bias))
+        code = torch.tanh(F.linear(s.mean((2, 3)), b[k][1].weight, b[k][1].bias))
+        decoded = F.linear(t, h[k][0].weight, h[k][0].bias)
+        own = F.cross_entropy(torch.sigmoid(decoded), y) if k == 0 else F.mse_loss(decoded, given)
+        expected.append(F.mse_loss(code, t.detach()) + own)
+    torch.testing.assert_close(torch.stack(list(method.losses(x, y))), torch.stack(expected))
+    with torch.no_grad():
+        s = f[1](f[0](x))
+        code = torch.tanh(F.linear(s.mean((2, 3)), b[1][1].weight, b[1][1].bias))
+        answer = torch.sigmoid(F.linear(F.linear(code, h[1][0].weight, h[1][0].bias), h[0][0].weight, h[0][0].bias))
+        torch.testing.assert_close(list(method.exits(x))[1], answer)
+    with pytest.raises(UserError, match="first_decoder=sigmoid goes with activation=tanh"):
+        build("al(activation=sigmoid,first_decoder=sigmoid)")

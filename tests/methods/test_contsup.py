@@ -147,7 +147,8 @@ def test_contexts_and_decoders_are_drawn_as_the_backbone_is():
     for init, fan in (("", "in"), ("(init=fan_out)", "out")):
         torch.manual_seed(0)
         space = read_space(f"resnet32{init}", (3, 32, 32), 10)
-        method = METHODS.build("contsup(context=E,decoder=True,lambdas=[1,1,1,1])", space.build(Decoupling((2, 9), ("1c2f",) * 2)))
+        net = space.build(Decoupling((2, 9), ("1c2f",) * 2))
+        method = METHODS.build("contsup(context=E,decoder=True,lambdas=[1,1,1,1])", net)
         for part in (*method.contexts.values(), *method.decoders.values()):
             for conv in (m for m in part.modules() if isinstance(m, nn.Conv2d)):
                 numbers = conv.weight[:, 0].numel() if fan == "out" else conv.weight[0].numel()

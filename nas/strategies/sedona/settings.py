@@ -24,7 +24,8 @@ class Settings:
                    unroll: exact, the reference, memory grows with T
     objective      validation: the outer gradient is of the validation loss, as in the paper. train: of the last inner
                    training loss, which is what the released code differentiates, and so where the published alphas are
-                   from (sedona.md 4.1)
+                   from (sedona.md 4.1); it also switches the inner rule, in pretraining and search, to the released
+                   code's, s head(h / s) with s = 1 / a_j0 for each head (4.3), and takes one inner step less
     inner_batch    training images an inner step; None for the training settings' batch size
     shares         conditioned: gaps are cut to the degree that they are in the space's own decouplings, so that its K and its
                    smallest block hold while alpha learns (`ConditionedArchitecture`). independent: by softmax(alpha)

@@ -22,7 +22,8 @@ from spaces.heads.conv_fc import gives_embedding
 class Sedona(Settings):
     """Meta-learns alpha (cut or not) and beta (which head) through steps of training, by gradient descent.
 
-    One search answers for every K that the space allows. `Settings` describes the settings. Batch size, weight decay and
+    One search answers for every K that the space allows. `Settings` describes the settings; objective=train also switches
+    the rule by which weights learn. Batch size, weight decay and
     bf16 precision are the training settings'. A step is seeded by its number, so that a search continues from its
     checkpoint to the bit.
     """
