@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+import logging
+import os
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,7 +25,9 @@ _READ_ERRORS = (OSError, ValueError, TypeError, SyntaxError, EOFError, IndexErro
 _UPRIGHT = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
             5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
             8: Image.Transpose.ROTATE_90}
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # which else writes what it raises to stderr as well
 _BITS_PER_SAMPLE = 258  # a tag of TIFF
+_LARGE, _PIXELS_A_BYTE = 2**25, 400  # of a file of one colour PNG makes 344, of a photograph no format more than 100
 _LONGEST = 64  # times its height, or its width, an image is scaled
 _SAME = 2  # a profile that moves no colour by more of 255 is sRGB
 
@@ -37,12 +43,16 @@ def read_image(path: Path, mode: str = "RGB") -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large images, and of notes beside the pixels
             with Image.open(path, formats=(*set(image_endings().values()),)) as file:
-                file.load()
+                if file.width * file.height > max(_LARGE, _PIXELS_A_BYTE * os.path.getsize(path)):
+                    raise Image.DecompressionBombError
+                with _without_messages() if file.format == "TIFF" else nullcontext():
+                    file.load()
                 seen = None if _has_no_white(file) else _seen(file, mode)
                 held = file.mode
     except Image.DecompressionBombError:
-        raise UserError(f"an image has at most {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, but {shown(path)} has more; "
-                        "scale it down, or remove it if it is no photograph") from None
+        raise UserError(f"an image has at most {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, and above {_LARGE:,} at most "
+                        f"{_PIXELS_A_BYTE} a byte of its file, but {shown(path)} has more; scale it down, or remove it if "
+                        "it is no photograph") from None
     except _READ_ERRORS as error:
         unknown = isinstance(error, UnidentifiedImageError)
         what = "no format that is read begins so" if unknown else " ".join(repr(error).split())[:200]
@@ -63,6 +73,19 @@ def middle(image: Image.Image, height: int, width: int, zoom: float = 1.0) -> Im
     return transforms.CenterCrop((height, width))(transforms.Resize(round(max(height, width) * zoom))(image))
 
 
+@contextmanager
+def _without_messages() -> Iterator[None]:
+    """What libtiff writes to the process's stderr itself, beside the error that it returns, is dropped."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def _has_no_white(file: Image.Image) -> bool:
     """Whether the pixels are numbers of 32 bits; 16 bits of PGM and PNG come in 32, too."""
     return file.mode == "F" or (file.mode == "I" and file.format not in ("PPM", "PNG"))
@@ -79,7 +102,8 @@ def _seen(file: Image.Image, mode: str) -> Image.Image:
     else:
         image = _in_srgb(image.convert("RGB") if profile and image.mode == "P" else image, profile)
     turn = _UPRIGHT.get(_orientation(file))
-    return (image if turn is None else image.transpose(turn)).convert(mode)
+    image = image if turn is None else image.transpose(turn)
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from scipy.stats import ks_2samp
 
+from nas import folder_split
 from nas.augmentation import Augmentation
 from nas.folder_split import CHUNK, FolderSplit
 from nas.images import Batches, Images, eval_batches
@@ -162,3 +163,38 @@ def alive(number: int) -> bool:
         return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+class Recorded:
+    """Stands for a tensor, or for the workers, and takes down what is asked of it."""
+
+    def __init__(self) -> None:
+        self.asked: list[object] = []
+
+    def pin_memory(self) -> Recorded:
+        self.asked.append("pinned")
+        return self
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> Recorded:
+        self.asked.append((device.type, non_blocking))
+        return self
+
+    def submit(self, read: object, paths: list[Path], first: int) -> None:
+        self.asked.append((first, len(paths)))
+
+
+def test_a_gpu_is_sent_page_locked_memory_and_waits_for_nothing() -> None:
+    for device, asked in (("cuda", ["pinned", ("cuda", True)]), ("cpu", [("cpu", False)])):
+        tensor = Recorded()
+        folder_split._sent(tensor, torch.device(device))  # type: ignore[arg-type]
+        assert tensor.asked == asked
+
+
+@pytest.mark.parametrize("cores, count, runs", [(4, 8, 4), (4, 200, 13), (64, 64, 64), (64, 10, 10), (1, 40, 3)])
+def test_a_batch_is_shared_among_all_workers(monkeypatch: pytest.MonkeyPatch, cores: int, count: int, runs: int) -> None:
+    workers = Recorded()
+    monkeypatch.setattr(folder_split, "_workers", lambda: workers)
+    monkeypatch.setattr(folder_split, "usable_cores", lambda: cores)
+    folder_split.in_parallel(folder_split.read_plain, [Path("a")] * count)
+    assert len(workers.asked) == runs and sum(number for _, number in workers.asked) == count  # type: ignore[misc]
+    assert [first for first, _ in workers.asked] == list(range(0, count, workers.asked[0][1]))  # type: ignore[misc,index]

@@ -168,10 +168,11 @@ def test_the_first_frame_is_read(tmp_path: Path) -> None:
 
 def test_a_bomb_and_a_foreign_file_are_named(tmp_path: Path) -> None:
     whole = png(np.zeros((1, 1)), 8, 0)
-    ihdr = b"IHDR" + struct.pack(">IIBBBBB", 20_000, 20_000, 8, 0, 0, 0, 0)
-    (tmp_path / "bomb.png").write_bytes(whole[:12] + ihdr + struct.pack(">I", zlib.crc32(ihdr)) + whole[33:])
-    with pytest.raises(UserError, match=r"at most 178,956,970 pixels, but .*bomb\.png has more"):
-        read_image(tmp_path / "bomb.png")
+    for side in (20_000, 6_000):  # the second takes 36 MB, out of 60 bytes
+        ihdr = b"IHDR" + struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+        (tmp_path / "bomb.png").write_bytes(whole[:12] + ihdr + struct.pack(">I", zlib.crc32(ihdr)) + whole[33:])
+        with pytest.raises(UserError, match=r"at most 178,956,970 pixels, .*bomb\.png has more"):
+            read_image(tmp_path / "bomb.png")
     stream = io.BytesIO()
     Image.fromarray(COLOURS).save(stream, "PDF")
     for content in (b"<html>404</html>", stream.getvalue(), b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"):
@@ -179,6 +180,16 @@ def test_a_bomb_and_a_foreign_file_are_named(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"page\.jpg is missing or damaged") as error:
             read_image(tmp_path / "page.jpg")
         assert "\n" not in str(error.value)
+
+
+def test_a_damaged_tiff_is_one_message_and_libtiff_says_nothing_beside_it(
+        tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray(COLOURS).resize((90, 90)).save(tmp_path / "a.tif", compression="tiff_lzw")
+    whole = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(whole[:2000] + b"\xff" * 200 + whole[2200:])
+    with pytest.raises(UserError, match=r"a\.tif is missing or damaged"):
+        read_image(tmp_path / "a.tif")
+    assert capfd.readouterr().err == ""
 
 
 def test_the_middle_is_torchvisions_and_of_a_strip_only_what_is_needed_is_scaled() -> None:

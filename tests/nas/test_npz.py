@@ -159,7 +159,8 @@ def test_other_files_of_that_name_are_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("member", [
     written((2**45,)), written((2**62, 2**62)), written((3, 4), data=bytes(11)), written((3, 4), data=bytes(13)),
-    written((-1, 4)), written((4,), "|S0"), written((10**9,), "|V0"), written((2,), [("a", "<i4"), ("b", "<i4")], bytes(16)), written((), "|O"),
+    written((-1, 4)), written((4,), "|S0"), written((10**9,), "|V0"),
+    written((2,), [("a", "<i4"), ("b", "<i4")], bytes(16)), written((), "|O"),
     *(written((), header=header) for header in (
         "", "(" * 5000, "{", "[" * 9000, "{'descr': 'u1'}", "'" * 3,
         "{'descr': '|u1', 'fortran_order': False, 'shape': (1" + "0" * 4000 + ",)}",
