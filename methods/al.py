@@ -32,7 +32,7 @@ class AL(Method):
     pooling           what a bridge is given of s_k: mean, grid2, flatten, state (`methods.bridge.Pool`)
     activation        at the end of bridges and label encoders
     bounded_decoders  the decoders h_k after the first end in it too
-    first_decoder     logits: h_1 is linear. bounded: it ends in the activation, as in all released codes, so that its
+    first_decoder     logits: h_1 is linear. bounded: it ends in the activation, as in most released codes, so that its
                       cross-entropy cannot fall below log(1 + (C - 1) exp(-r)), r = 2 for tanh and 1 for sigmoid. sigmoid: it
                       ends in a sigmoid where the activation is tanh, as in the thesis's text networks
     detach_target     without it the associated loss trains g_k too, as in the code of 2022

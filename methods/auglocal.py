@@ -15,7 +15,8 @@ class AugLocal(DGL):
     """Local cross-entropy through heads that copy the shapes of units after the cut (Ma et al. 2024).
 
     Every cut gets the head `auglocal(depth, pyramid)`, whatever head the decoupling names. The papers' K counts units
-    that the last block swallows: their ResNet-110 with K=55 and d=6 is `layerwise(last=7)`, 49 blocks.
+    that the last block swallows: their ResNet-110 with K=55 and d=6 is `layerwise(last=7)`, 49 blocks. Their ImageNet code
+    has a block a unit and no pyramid: `layerwise` with pyramid=0.
     """
 
     default_head = "auglocal"

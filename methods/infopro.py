@@ -34,7 +34,8 @@ class InfoPro(Method):
     temperature  of the contrastive loss, 0.07 unless given
 
     As released, but for the decoder's target, which is the image whatever the task's normalisation is (the code has its
-    own constants), and for weights drawn as everywhere here. The carry is the activation and the input.
+    own constants), and for weights drawn as everywhere here unless the backbone has init=fan_out, which is the code's draw.
+    The carry is the activation and the input.
     """
 
     default_head = "1c2f"
