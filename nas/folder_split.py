@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -12,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from multiprocessing import forkserver
 from pathlib import Path
 
 import numpy as np
@@ -138,7 +140,22 @@ def _workers() -> ProcessPoolExecutor:
     They are forked from a server that imported what they need: a fork of this process itself would hold its locks on
     claimed runs, and might hang on its threads and its GPU.
     """
+    with this_module_path():
+        forkserver.ensure_running()
     return ProcessPoolExecutor(usable_cores(), multiprocessing.get_context("forkserver"), _start_worker)
+
+
+@contextmanager
+def this_module_path() -> Iterator[None]:
+    """A Python that is started inside finds modules where this one does, and not first in the current folder, as `python -c`
+    would: received files may lie there."""
+    before = dict(os.environ)
+    os.environ.update(PYTHONSAFEPATH="1", PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _start_worker() -> None:

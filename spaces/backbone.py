@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import nn
 
-from spaces.in_place import storages, traced
+from spaces.in_place import storages, traced_at
 from spaces.layers import Draw, kaiming
 from spaces.tokens import Activation, activation_shape, example_input
 
@@ -26,6 +26,8 @@ class Backbone(nn.Module):
         self.input_shape = input_shape
         self.num_classes = num_classes
         self.width = width
+        self.name = ""
+        """How a space names it, for messages."""
         self.draw = draw
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -53,8 +55,9 @@ class Backbone(nn.Module):
         """The activation at each gap, and at which gaps those lie that each unit writes into."""
         activations: list[Activation] = [example_input(self.input_shape, 2, "meta")]
         overwritten = []
-        for unit in self.units:
-            made, written = traced(unit, activations[-1])
+        for number, unit in enumerate(self.units, start=1):
+            what = f"unit {number} of {len(self.units)} of the backbone {self.name}".rstrip()
+            made, written = traced_at(what, unit, activations[-1])
             overwritten.append({gap for gap, h in enumerate(activations) if storages(h) & written} if written else set())
             activations.append(made)
         return activations, overwritten

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from spaces.tokens import Activation
+from spaces.errors import UserError
+from spaces.tokens import Activation, activation_shape
 
 
 def meta_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -29,6 +30,18 @@ def traced(module: nn.Module, given: Activation) -> tuple[Activation, frozenset[
         made = torch.func.functional_call(module, meta_tensors(module), (alias,))
     moved = [tensor for tensor, was, now in zip(_tensors(given), before, versions(given), strict=True) if was != now]
     return made, storages(moved)
+
+
+def traced_at(what: str, module: nn.Module, given: Activation) -> tuple[Activation, frozenset[int]]:
+    """`traced`; a module that cannot take what it is given is a UserError that says which, `what`."""
+    try:
+        return traced(module, given)
+    except UserError:
+        raise
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise UserError(f"{what}, {type(module).__name__}, cannot take activations of {activation_shape(given)} ({said}); "
+                        "it has to fit what comes before it and the task's inputs") from None
 
 
 def versions(given: Any) -> list[int]:

@@ -18,7 +18,7 @@ from spaces.cut_sets import CutSets
 from spaces.decoupling import UNCUT, Decoupling
 from spaces.errors import UserError
 from spaces.heads import HEADS
-from spaces.in_place import keep_apart, traced
+from spaces.in_place import keep_apart, traced_at
 from spaces.network import Block, DecoupledNet, PixelScale
 from spaces.word_embedding import WordEmbedding
 
@@ -168,6 +168,7 @@ class SearchSpace:
     def build_backbone(self) -> Backbone:
         """A freshly initialised backbone on the current default device."""
         backbone = BACKBONES.build(self.backbone, self.input_shape, self.num_classes)
+        backbone.name = str(self.backbone)
         if self.vectors is not None:  # after everything was drawn: a seed's other weights are the same without vectors
             first = backbone.units[0]
             if not isinstance(first, WordEmbedding):
@@ -219,7 +220,8 @@ class SearchSpace:
     def keep_head_apart(self, head: nn.Module, gap: int, spec: str = "") -> None:
         """Give the head `spec` after `gap` units, or the classifier, copies, if it writes into what it is given."""
         if (spec, gap) not in self._overwriting:
-            self._overwriting[spec, gap] = bool(traced(head, self.template.example(gap))[1])
+            what = f"the head {spec} after {gap} units" if spec else f"the classifier of the backbone {self.backbone}"
+            self._overwriting[spec, gap] = bool(traced_at(what, head, self.template.example(gap))[1])
         if self._overwriting[spec, gap]:
             keep_apart(head)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import signal
 import subprocess
@@ -198,3 +199,12 @@ def test_a_batch_is_shared_among_all_workers(monkeypatch: pytest.MonkeyPatch, co
     folder_split.in_parallel(folder_split.read_plain, [Path("a")] * count)
     assert len(workers.asked) == runs and sum(number for _, number in workers.asked) == count  # type: ignore[misc]
     assert [first for first, _ in workers.asked] == list(range(0, count, workers.asked[0][1]))  # type: ignore[misc,index]
+
+
+def test_worker_processes_look_for_no_module_in_the_current_folder(tmp_path, monkeypatch):
+    (tmp_path / "signal.py").write_text("open('canary', 'w')")
+    monkeypatch.chdir(tmp_path)
+    before = dict(os.environ)
+    with folder_split.this_module_path():
+        subprocess.run([sys.executable, "-c", "import signal, nas"], check=True)  # as multiprocessing starts its server
+    assert not (tmp_path / "canary").exists() and os.environ == before

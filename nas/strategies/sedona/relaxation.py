@@ -15,7 +15,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from methods.losses import smoothed_cross_entropy
 from spaces.backbone import Backbone
-from spaces.in_place import keep_apart, traced
+from spaces.in_place import keep_apart, traced_at
 from spaces.tokens import Activation, combined
 
 SCALE_EPS = 1e-5  # keeps the released output scale finite where a gap is hardly cut
@@ -94,7 +94,7 @@ class Relaxation(nn.Module):
                 keep_apart(unit)
         at = zip((*self.gaps, len(self.units)), (*self.heads, [self.classifier]), strict=True)
         for head, gap in [(head, gap) for gap, heads in at for head in heads]:
-            if traced(head, backbone.example(gap))[1]:
+            if traced_at(f"a head after {gap} units", head, backbone.example(gap))[1]:
                 keep_apart(head)
 
     def forward(self, loss: Callable[..., torch.Tensor], *arguments: Any) -> torch.Tensor:
