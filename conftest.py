@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,14 @@ ROOT = str(Path(__file__).parent)
 if ROOT not in sys.path:
     sys.path.insert(0, ROOT)
 torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_timing() -> Iterator[None]:
+    """Exits are timed on few samples in few rounds, since no test is about how exact the seconds are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nas.exit_timing.BUDGET", 1e-9)
+        yield
 
 
 class OperatorCalls(TorchDispatchMode):

@@ -52,6 +52,7 @@ def test_an_exit_costs_its_blocks_and_its_answer_and_leaving_what_was_run(monkey
     """As many samples as time allows."""
     clock = Clock()
     monkeypatch.setattr(exit_timing, "_now", clock)
+    monkeypatch.setattr(exit_timing, "BUDGET", 5.0)
     x = (torch.arange(4000) % 4).float()[:, None]
     part = Split(x, torch.zeros(4000, dtype=torch.long))
     seconds = exit_seconds(Costly(clock, unit).eval(), Data(), part, 100, [("max_softmax", 0.9)], None, "fp32")  # type: ignore
