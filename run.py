@@ -75,10 +75,11 @@ from spaces.backbones import BACKBONES
 from spaces.component import Component
 from spaces.decoupling import Decoupling
 from spaces.dotted_names import dotted_names
-from spaces.errors import UserError, unknown
+from spaces.errors import UserError, one_line, unknown
 from spaces.heads import HEADS, NO_HEAD
 from spaces.named import is_space_file, named_spaces, read_space
 from spaces.own_modules import only_allowed
+from spaces.plain_yaml import read_yaml
 from spaces.splits import SPLITS, read_decoupling
 
 INTERRUPTED = 130
@@ -235,6 +236,11 @@ def _training_options(command: Parser, *, epochs: int, several: bool = False) ->
 
 def parse(argv: list[str]) -> argparse.Namespace:
     """The options: defaults, then the configuration file, then the flags."""
+    for one in argv:
+        if re.search("[\\0\ud800-\udfff]", one):
+            raise UserError(f"arguments are text in UTF-8, but {one!r} came; name files so too")
+        if re.fullmatch("--[^=]*=--", one):  # argparse takes the value away
+            raise UserError(f"{one[:-3]} takes a value, but -- came")
     known = parser()
     typed = options = _parse_known(known, argv)
     if getattr(options, "config", None):
@@ -268,10 +274,7 @@ def _parse_known(known: Parser, argv: list[str]) -> argparse.Namespace:
 
 def _from_file(path: Path, options: argparse.Namespace) -> list[str]:
     """A configuration file's keys as flags."""
-    try:
-        keys = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"the configuration {path} cannot be read: {' '.join(str(error).split())}") from None
+    keys = read_yaml(path, "the configuration", "--print-config shows one")
     if not isinstance(keys, dict):
         raise UserError(f"a configuration holds options by name, as --print-config shows; {path} does not")
     flags: list[str] = []
@@ -327,13 +330,13 @@ def _run(argv: list[str]) -> int:
     except BrokenPipeError:  # of stdout, which has been read as far as someone wanted
         return 0
     except (UserError, Diverged) as error:
-        print(f"run.py: {error}", file=sys.stderr)
+        print(f"run.py: {one_line(str(error))}", file=sys.stderr)
     except (MemoryError, RuntimeError, OSError) as error:
         reason = out_of_memory(error)
         if reason is None and not isinstance(error, OSError):
             raise
         told = f"out of memory: {reason}" if reason else error
-        print(f"run.py: {told}; finished rows are kept, go on with: {command_line()}", file=sys.stderr)
+        print(f"run.py: {one_line(f'{told}; finished rows are kept, go on with: {command_line()}')}", file=sys.stderr)
     return 2
 
 

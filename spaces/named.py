@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from spaces.backbones import BACKBONES
 from spaces.component import Component, Table
 from spaces.errors import UserError, unknown
+from spaces.plain_yaml import read_yaml
 from spaces.space import SearchSpace
 
 FOLDER = Path(__file__).parent
@@ -62,14 +62,7 @@ def read_space(text: str, input_shape: tuple[int, ...], num_classes: int, vector
 
 
 def _read_file(path: Path) -> dict[str, Any]:
-    try:
-        keys = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(
-            f"the space file {path} cannot be read ({error.strerror}); `run.py list` shows the built-in spaces"
-        ) from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: bytes that are no UTF-8, or a date that is none
-        raise UserError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from None
+    keys = read_yaml(path, "the space file", "`run.py list` shows the built-in spaces")
     if not isinstance(keys, dict):
         held = "nothing" if keys is None else f"a {type(keys).__name__}"
         raise UserError(f"a space file holds the keys {', '.join(KEYS)}, but {path} holds {held}")
