@@ -77,6 +77,7 @@ from spaces.decoupling import Decoupling
 from spaces.dotted_names import dotted_names
 from spaces.errors import UserError, one_line, unknown
 from spaces.heads import HEADS, NO_HEAD
+from spaces.limits import check_size
 from spaces.named import is_space_file, named_spaces, read_space
 from spaces.own_modules import only_allowed
 from spaces.plain_yaml import read_yaml
@@ -585,6 +586,7 @@ def checked_seeds(first: int, count: int) -> range:
     """`count` seeds from `first` on."""
     if count < 1:
         raise UserError(f"--seeds is how many seeds to run, from 1 on, but {count} came")
+    check_size("--seeds", "seeds", count)
     for seed in (first, first + count - 1):
         if not 0 <= seed < 2**32:
             raise UserError(f"a seed is a whole number in 0..2**32 - 1, but {seed} came")
@@ -606,6 +608,7 @@ def read_problem(options: argparse.Namespace, method: str, seed: int, lr: float,
         epochs = options.default_epochs if options.epochs is None else options.epochs
         if epochs < 1:
             raise UserError(f"--epochs is a whole number from 1 on, but {epochs} came")
+        check_size("--epochs", "epochs", epochs)
         iterations = shortened(epochs, share) * num_batches
     else:
         iterations = shortened(iterations, share)

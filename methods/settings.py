@@ -10,6 +10,7 @@ from methods.class_limit import CLASS_LIMITS, ClassLimit
 from methods.growth import GROWTHS
 from methods.optimization import OPTIMIZERS, SCHEDULES
 from spaces.errors import UserError, unknown
+from spaces.limits import check_size
 
 Precision = Literal["fp32", "tf32", "bf16", "fp16"]
 Compile = Literal["no", "default", "reduce-overhead"]
@@ -53,6 +54,7 @@ class TrainingSettings:
         for name, lowest in (("iterations", 1), ("batch_size", 2)):
             if getattr(self, name) < lowest:
                 raise UserError(f"{name} is a whole number from {lowest} on, but {getattr(self, name)} came")
+            check_size(name, name, getattr(self, name))
         if not 0 < self.lr < math.inf or not 0 <= self.weight_decay < math.inf:
             raise UserError(f"lr is a number above 0 and weight_decay one from 0 on, but {self.lr} and {self.weight_decay} came")
         for name, choices in (("precision", get_args(Precision)), ("compile", get_args(Compile))):

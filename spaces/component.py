@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar, Union, get_args, get_origin
 
 from spaces.errors import UserError, unknown
 from spaces.factory import Kinds, check_factory, check_made, num_positional, settings_of
+from spaces.limits import check_size
 from spaces.own_modules import import_factory
 
 T = TypeVar("T")
@@ -167,6 +168,7 @@ class Table(Generic[T], Mapping[str, Callable[..., T]]):
                 value = tuple(value)
             if name in given or isinstance(value, bool | int | float | str | tuple):
                 value = _typed(value, parameter.annotation, f"{self.kind} {component.name}, setting {name}")
+            check_size(f"{self.kind} {component.name}, setting {name},", name, value)
             if name in self._nested:
                 value = str(self._nested[name].resolve(str(value)))
             if value is not None or parameter.default is not None:

@@ -19,6 +19,7 @@ from spaces.decoupling import UNCUT, Decoupling
 from spaces.errors import UserError
 from spaces.heads import HEADS
 from spaces.in_place import keep_apart, traced_at
+from spaces.limits import check_memory
 from spaces.network import Block, DecoupledNet, PixelScale
 from spaces.word_embedding import WordEmbedding
 
@@ -60,7 +61,9 @@ class SearchSpace:
     def template(self) -> Backbone:
         """The backbone's shapes, without storage."""
         with torch.device("meta"):
-            return self.build_backbone()
+            backbone = self.build_backbone()
+        check_memory(f"the backbone {self.backbone}", backbone)
+        return backbone
 
     @cached_property
     def size(self) -> int:
@@ -191,10 +194,13 @@ class SearchSpace:
         self.keep_head_apart(backbone.classifier, self.num_units)
         blocks = [self.block(block, backbone, checkpoint_units=checkpoint_units) for block in units]
         shapes = [self.template.shapes[gap] for gap in (0, *decoupling.cuts, self.num_units)]
-        return DecoupledNet(blocks, [*heads, backbone.classifier], shapes=shapes, num_classes=self.num_classes,
+        net = DecoupledNet(blocks, [*heads, backbone.classifier], shapes=shapes, num_classes=self.num_classes,
                             head_shapes=[*(site.shape for site in sites), shapes[-1]], pixels=pixels, draw=backbone.draw,
                             draw_another=lambda: self.build(decoupling, checkpoint_units=checkpoint_units,
                                                             head_lookahead=head_lookahead, pixels=pixels))
+        if any(parameter.is_meta for parameter in net.parameters()):
+            check_memory(f"{self.backbone} with the heads of '{decoupling}'", net)
+        return net
 
     def block(self, units: range, backbone: Backbone, *, checkpoint_units: bool = False) -> Block:
         """These units of a backbone of this space, given a copy of what they would write into: others may read it too, as the
