@@ -1,4 +1,5 @@
-"""Pictures of results. The only file of the framework that imports matplotlib; nothing of it needs a screen."""
+"""Pictures of results. The only file of the framework that imports matplotlib, once there is something to draw; nothing of it
+needs a screen."""
 
 from __future__ import annotations
 
@@ -6,14 +7,14 @@ from collections.abc import Sequence
 from itertools import combinations
 from math import isfinite
 from pathlib import Path
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+from typing import TYPE_CHECKING
 
 from nas.exit_lines import RULE, ExitLine, Points
 from nas.objectives import OBJECTIVES, pareto_front
 from nas.search import Evaluated
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 AXES = {  # each objective's label, and what its value is multiplied by
     "error": ("validation error (%)", 100.0),
@@ -27,6 +28,8 @@ def pareto_plot(evaluated: Sequence[Evaluated], front: Sequence[Evaluated], obje
 
     The line is the front of the panel's own two objectives; a point of the front off the line is there for a third.
     """
+    from matplotlib.figure import Figure
+
     pairs = list(combinations(objectives, 2))
     figure = Figure(figsize=(5.2 * len(pairs), 4.2), layout="constrained")
     panels = figure.subplots(1, len(pairs), squeeze=False)[0]
@@ -53,7 +56,7 @@ def _draw(panel: Axes, evaluated: Sequence[Evaluated], front: Sequence[Evaluated
     panel.grid(alpha=0.3)
 
 
-COSTS = {"macs": ("multiply-accumulates a sample", EngFormatter()), "seconds": ("time a sample", EngFormatter("s"))}
+COSTS = {"macs": ("multiply-accumulates a sample", ""), "seconds": ("time a sample", "s")}  # label and unit
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#7a5195", "#8c564b", "#e69f00", "#4d4d4d", "#999933")
 MARKERS = "osD^vPX*<>"
 AROUND = 0.25  # of the range of all means, which stays free above and below; longer intervals leave the panel
@@ -65,6 +68,8 @@ def exit_plot(lines: Sequence[ExitLine], path: Path) -> None:
     Markers with 95 % intervals over the seeds are where all samples stop at one exit, the thin line of the same colour
     adaptive inference. A cost that no row has, as in rows of before it was measured, has no panel.
     """
+    from matplotlib.figure import Figure
+
     costs = [cost for cost in COSTS if any(isfinite(value) for line in lines for value in getattr(line.static, cost))]
     figure = Figure(figsize=(5.6 * len(costs), 4.4 + 0.12 * len(lines)), layout="constrained")
     panels = figure.subplots(1, len(costs), squeeze=False, sharey=True)[0]
@@ -95,11 +100,13 @@ def _draw_line(panel: Axes, line: ExitLine, cost: str, colour: str, marker: str)
 
 def _scale(panel: Axes, cost: str) -> None:
     """A logarithmic axis that names 1, 2 and 5 of each decade, or only 1 where there are many."""
-    label, units = COSTS[cost]
+    from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+
+    label, unit = COSTS[cost]
     panel.set_xscale("log")
     low, high = panel.get_xlim()
     panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 200 * low else (1,), numticks=20))
-    panel.xaxis.set_major_formatter(units)
+    panel.xaxis.set_major_formatter(EngFormatter(unit))
     panel.xaxis.set_minor_formatter(NullFormatter())
     panel.set_xlabel(label)
     panel.grid(alpha=0.3)

@@ -10,7 +10,6 @@ from statistics import mean, stdev
 from typing import Any
 
 import pandas as pd
-from scipy.stats import t as student_t
 
 from nas.brief import brief, short_names
 from nas.columns import DIVERGED, OK, OUT_OF_MEMORY
@@ -74,7 +73,11 @@ def summarise(rows: Iterable[Mapping[str, str]], column: str = "test_error") -> 
 def half_interval(errors: pd.Series) -> float | None:
     """Half the width of the 95 % interval of the mean (Student's t); None for a single value."""
     n = len(errors)
-    return float(student_t.ppf(0.975, n - 1)) * float(errors.std()) / n**0.5 if n > 1 else None
+    if n < 2:
+        return None
+    from scipy.stats import t as student_t  # takes most of a second
+
+    return float(student_t.ppf(0.975, n - 1)) * float(errors.std()) / n**0.5
 
 
 def _summary(method: str, decoupling: str, group: pd.DataFrame) -> Summary:
