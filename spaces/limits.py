@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 
 from torch import nn
@@ -29,7 +30,7 @@ def check_size(what: str, name: str, value: object) -> None:
             check_size(what, name, entry)
     elif name in LARGEST or type(value) is int:
         largest = LARGEST.get(name, LARGEST_OTHER)
-        if isinstance(value, int | float) and abs(value) > largest:
+        if isinstance(value, int | float) and largest < abs(value) < math.inf:  # who writes infinity means it
             raise UserError(f"{what} is at most {largest:,}, but {value:,} came; was that meant?")
 
 
