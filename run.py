@@ -78,8 +78,8 @@ from spaces.dotted_names import dotted_names
 from spaces.errors import UserError, one_line, unknown
 from spaces.heads import HEADS, NO_HEAD
 from spaces.limits import check_size
-from spaces.named import is_space_file, named_spaces, read_space
-from spaces.own_modules import only_allowed
+from spaces.named import is_space_file, named_in_file, named_spaces, read_space
+from spaces.own_modules import is_on_python_path, only_allowed
 from spaces.plain_yaml import read_yaml
 from spaces.splits import SPLITS, read_decoupling
 
@@ -251,10 +251,13 @@ def parse(argv: list[str]) -> argparse.Namespace:
 
 
 def typed_names(options: argparse.Namespace) -> set[str]:
-    """The dotted names of components among the options; of a space's file none."""
+    """The dotted names of components among the options, and those in a space's file that is named there, as far as their
+    modules are installed or on PYTHONPATH: what came beside the file is not."""
     given = [vars(options).get(name) for name in NAMED]
     texts = [text for value in given for text in (value if isinstance(value, list) else [value]) if text is not None]
-    return set().union(*(dotted_names(text) for text in texts if not is_space_file(text)))
+    typed = set().union(*(dotted_names(text) for text in texts if not is_space_file(text)))
+    space = vars(options).get("space") or ""
+    return typed | (set(filter(is_on_python_path, named_in_file(Path(space)))) if is_space_file(space) else set())
 
 
 NAMED = ("space", "task", "strategy", "evaluator", "method", "methods", "decoupling", "side", "schedule", "optimizer",

@@ -9,6 +9,7 @@ import torch
 
 from spaces.backbones import BACKBONES
 from spaces.component import Component, Table
+from spaces.dotted_names import dotted_names
 from spaces.errors import UserError, unknown
 from spaces.plain_yaml import read_yaml
 from spaces.space import SearchSpace
@@ -27,6 +28,17 @@ def named_spaces() -> dict[str, str]:
 def is_space_file(text: str) -> bool:
     """Whether the text names a file, and not a space by its name."""
     return text.endswith((".yaml", ".yml"))
+
+
+def named_in_file(path: Path) -> set[str]:
+    """The dotted names of the backbone and the heads in a space's file; none in what is no such file."""
+    try:
+        keys = _read_file(path)
+    except UserError:  # told by `read_space`
+        return set()
+    heads = keys.get("heads")
+    given = [keys.get("backbone"), *(heads if isinstance(heads, list) else [heads])]
+    return set().union(*(dotted_names(text) for text in given if isinstance(text, str)))
 
 
 def read_space(text: str, input_shape: tuple[int, ...], num_classes: int, vectors: torch.Tensor | None = None) -> SearchSpace:

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import Any
 
 from spaces.errors import UserError
@@ -58,6 +60,14 @@ def names_of_a_file() -> Iterator[None]:
         yield
     finally:
         _allowed.reset(token)
+
+
+def is_on_python_path(name: str) -> bool:
+    """Whether the module of a dotted name is installed or in a folder of PYTHONPATH: in none that is on the path only because
+    the program was started from there or lies there."""
+    here = {Path.cwd(), Path(sys.argv[0]).resolve().parent}
+    elsewhere = [entry for entry in sys.path if Path(entry).resolve() not in here]
+    return PathFinder.find_spec(_module(name).partition(".")[0], elsewhere) is not None
 
 
 def import_factory(kind: str, path: str) -> Callable[..., Any]:

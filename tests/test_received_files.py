@@ -136,6 +136,18 @@ def test_a_space_and_a_configuration_are_files_too(own, capsys):
     assert code == 0 and own.exists(), err
 
 
+def test_a_space_file_that_is_typed_may_name_what_is_on_the_path(own, tmp_path_factory, monkeypatch, capsys):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "own_elsewhere.py").write_text("from spaces.backbones.small import small\n"
+                                                "def net(shape, classes):\n    return small(shape, classes, width=0.25)\n")
+    Path("space.yaml").write_text("backbone: own_elsewhere.net\nheads: linear\n")
+    Path("config.yaml").write_text("space: space.yaml\n")
+    assert "cannot be imported" in refused(capsys, "profile", "--space", "space.yaml", "--allow", "own_elsewhere")
+    monkeypatch.syspath_prepend(elsewhere)
+    assert "--allow own_elsewhere" in refused(capsys, "profile", "--config", "config.yaml")
+    assert call(capsys, "profile", "--space", "space.yaml", "--decoupling", "2:linear")[0] == 0
+
+
 def test_what_is_typed_needs_no_leave_and_its_rows_import_nothing(own, capsys):
     argv = ("evaluate", "--keep", *SMALL, "--methods", "own_payload.Mine", "--decoupling", "2:own_payload.head")
     code, out, err = call(capsys, *argv)
