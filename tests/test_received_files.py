@@ -242,7 +242,7 @@ def test_who_is_allowed_what(own):
 
 
 def test_weights_of_another_size_build_no_network(trained, own, capsys):
-    for changes in ({"backbone": "small(width=4096.0)"}, {"backbone": "small(width=1.0)"}, {"method": "man"}):
+    for changes in ({"backbone": "small(width=64.0)"}, {"backbone": "small(width=1.0)"}, {"method": "man"}):
         told = refused(capsys, "predict", received(trained, **changes), "new.npz")
         assert "not the weights of the network" in told
 
