@@ -1,11 +1,14 @@
 """What contexts cost at inference, against the figures worked out from the released code (local_learning.md 4.4)."""
 
+from functools import cache
+
 import pytest
 
 from methods.table import METHODS
 from nas.profile import Cost, cost
 from spaces.decoupling import Decoupling
 from spaces.named import read_space
+from spaces.space import SearchSpace
 
 # The cuts of InfoPro and ContSup with equal numbers of layers: behind block [stage, block]; unit 0 is the stem.
 EQUAL_LAYERS = {
@@ -31,10 +34,15 @@ EXTRA = {  # percent more parameters and MACs than the plain network, by K
 CASES = [(name, context, num_blocks) for name, context in EXTRA for num_blocks in EXTRA[name, context]]
 
 
+@cache
+def space_of(name: str) -> SearchSpace:
+    return read_space(name, (3, 32, 32), 10)
+
+
 def cost_of(name: str, context: str, num_blocks: int) -> Cost:
     cuts = [1 if stage == 0 else 1 + (stage - 1) * BLOCKS_A_STAGE[name] + block + 1
             for stage, block in EQUAL_LAYERS[name][num_blocks]]
-    space, point = read_space(name, (3, 32, 32), 10), Decoupling(tuple(cuts), ("1c2f",) * len(cuts))
+    space, point = space_of(name), Decoupling(tuple(cuts), ("1c2f",) * len(cuts))
     assert point.num_blocks == num_blocks
     return cost(lambda: METHODS.build(f"contsup(context={context})", space.build(point)), (3, 32, 32), 10, 2)
 

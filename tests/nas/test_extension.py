@@ -18,7 +18,7 @@ from methods.training import Trained, train
 from nas import evaluate
 from nas.problem import Problem
 from nas.tasks import TASKS
-from nas.trained_run import TrainedRun
+from nas.trained_run import TrainedRun, run_name
 from spaces.errors import UserError
 from spaces.named import read_space
 from spaces.splits import read_decoupling
@@ -34,6 +34,7 @@ TEXTS = {
     "dgl": ("{space}(depth=1,num_blocks=2,embedding=12)", "{space}(depth=3,embedding=12)", "1:linear", "2:linear 3:linear"),
     "al": ("{space}(depth=1,num_blocks=2,embedding=12)", "{space}(depth=3,embedding=12)", "1:none", "2:none 3:none"),
 }
+WEIGHTS: dict[str | None, dict[str, torch.Tensor]] = {}  # of the runs that were trained, by name
 
 
 def spaced(problem: Problem, method: str, space: str) -> Problem:
@@ -42,13 +43,17 @@ def spaced(problem: Problem, method: str, space: str) -> Problem:
 
 
 def trained_run(problem: Problem, decoupling: str, **named: Any) -> TrainedRun:
-    """A run of the problem as it is kept; training moves its running statistics too."""
+    """A run of the problem as it is kept; training moves its running statistics too. Equal runs are trained once a session."""
     point = problem.adapt(read_decoupling(decoupling, problem.space, "linear"))
-    method, batches = problem.build(point), problem.data.train_batches(problem.settings.batch_size)
-    validation = partial(problem.data.eval_batches, problem.data.validation, 64)
-    train(method, batches, validation, problem.settings, seed=0, device=problem.device, **named)
     key = problem.key(point)
-    return TrainedRun(problem.runs / "moved" / "trained.pt", key, problem.data.inputs, (), method.state_dict())
+    name = run_name(key) if not named else None
+    if name is None or name not in WEIGHTS:
+        method, batches = problem.build(point), problem.data.train_batches(problem.settings.batch_size)
+        validation = partial(problem.data.eval_batches, problem.data.validation, 64)
+        train(method, batches, validation, problem.settings, seed=0, device=problem.device, **named)
+        WEIGHTS[name] = method.state_dict()
+    weights = {tensor: value.clone() for tensor, value in WEIGHTS[name].items()}
+    return TrainedRun(problem.runs / "moved" / "trained.pt", key, problem.data.inputs, (), weights)
 
 
 def extended(problem: Problem, method: str, case: tuple[str, str, str, str]) -> tuple[TrainedRun, Problem, str]:
