@@ -83,11 +83,14 @@ def test_a_column_that_is_not_there_is_named(folder: Path) -> None:
 
 
 def test_a_saved_vocabulary_is_read_and_not_learned(folder: Path) -> None:
-    """So texts of another length have the ids of those before."""
+    """So texts of another length have the ids of those before; what training then reads of them is other data."""
     learned: Any = TASKS.build("texts(mine,length=2)", folder)
     learned.facts(folder)
-    again: Any = TASKS.build(f"texts(mine,length=4,vocabulary='{learned.content['vocabulary']}')", folder)
-    assert again.vocabulary == learned.vocabulary and again.content == learned.content and again.length == 4
+    again, longer = (TASKS.build(f"texts(mine,length={length},vocabulary='{learned.content['vocabulary']}')", folder)
+                     for length in (2, 4))
+    assert again.content == learned.content and longer.content["vocabulary"] == learned.content["vocabulary"]
+    assert again.vocabulary == longer.vocabulary == learned.vocabulary and longer.input_shape.length == 4
+    assert longer.content["data_digest"] != learned.content["data_digest"]
     backwards = Vocabulary(learned.vocabulary.words[::-1])
     backwards.save(folder / "backwards.txt")
     assert TASKS.build("texts(mine,vocabulary='backwards.txt')", folder).vocabulary == backwards
