@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,33 +14,24 @@ import torch
 from methods.class_limit import ClassLimit
 from nas.augmentation import EVAL_ZOOM, NONE, Augmentation, cut_out, normalised, row_constants, windows
 from nas.class_limited import ClassLimited
-from nas.digest import digest
-from nas.features import FeatureScale, beside
+from nas.features import beside
 from nas.results import Cell
-from nas.split import Batch, Samples, num_batches, trial_parts
+from nas.split import Batch, Samples, num_batches
+from nas.task_parts import TaskParts
 from spaces.network import PixelScale
 
 
 @dataclass(frozen=True, eq=False)
-class Images:
+class Images(TaskParts[Samples]):
     """An image classification task: its splits, and the constants of its training split.
 
     `mean` and `std` are those of the training pixels scaled to 0..1, one a channel, unless the task is given others: papers
-    take constants over the whole training set, which differ from these in the third digit, or round ones. The test split
-    stays unread until `test()`.
+    take constants over the whole training set, which differ from these in the third digit, or round ones.
     """
 
-    train: Samples
-    validation: Samples
-    read_test: Callable[[], Samples]
-    num_classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
     augmentation: Augmentation = NONE
-    classes: tuple[str, ...] | None = None  # their names, where they have any
-    feature_scale: FeatureScale | None = None  # of the features, where there are any
-    whole: str | None = None  # the digest of the data that this is a share of
-    notes: tuple[str, ...] = ()  # what people should know of the data, a line each
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -49,34 +39,10 @@ class Images:
         height, width, channels = self.train.image_shape
         return channels, height, width
 
-    def test(self) -> Samples:
-        """Read the test split, onto the device of the others; an unreadable one is a UserError."""
-        test = self.read_test()
-        vars(self)["test_digest"] = test.digest
-        return test.to(self.train.device)
-
-    @cached_property
-    def test_digest(self) -> str:
-        """Of the test split, which is read for it unless it was read before."""
-        return self.test().digest
-
-    def scaled(self, share: float) -> Images:
-        """For a trial: a random `share` of training and validation; the test split, mean and std stay those of the whole."""
-        train, validation, notes = trial_parts(self.train, self.validation, share, self.classes)
-        return replace(self, train=train, validation=validation, whole=self.digest, notes=(*self.notes, *notes))
-
-    def to(self, device: torch.device) -> Images:
-        return replace(self, train=self.train.to(device), validation=self.validation.to(device))
-
     @property
     def pixels(self) -> PixelScale:
         """How the inputs were made of pixels."""
         return PixelScale(self.mean, self.std)
-
-    @property
-    def num_features(self) -> int:
-        """How many numbers stand beside each image."""
-        return 0 if self.train.features is None else self.train.features.shape[1]
 
     @property
     def vectors(self) -> None:
@@ -86,12 +52,6 @@ class Images:
     def content(self) -> dict[str, Cell]:
         """A digest of the images and labels for training and validation."""
         return {"data_digest": self.digest}
-
-    @cached_property
-    def digest(self) -> str:
-        """Of the whole also in a trial, whose mean and std are those of the whole."""
-        scale = () if self.feature_scale is None else (self.feature_scale.mean.float(), self.feature_scale.std.float())
-        return self.whole or digest(self.train.digest, self.validation.digest, self.classes, *scale)
 
     @property
     def inputs(self) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -14,11 +14,10 @@ import torch
 
 from methods.class_limit import ClassLimit
 from nas.class_limited import ClassLimited
-from nas.digest import digest
-from nas.features import FeatureScale
 from nas.results import Cell
-from nas.split import num_batches, trial_parts
+from nas.split import num_batches
 from nas.task_data import Batch
+from nas.task_parts import TaskParts
 from nas.text_split import TextSplit
 from nas.vocabulary import Vocabulary
 from nas.word_vectors import Coverage
@@ -28,24 +27,16 @@ CHUNK = 32  # batches that are sorted by length together; 16 leave up to 19 % of
 
 
 @dataclass(frozen=True, eq=False)
-class Texts:
+class Texts(TaskParts[TextSplit]):
     """A text classification task: its splits, the words of its training split, and vectors for them where a file was given.
 
-    `length` is how many tokens of a text are kept. The test split stays unread until `test()`.
+    `length` is how many tokens of a text are kept; `classes` are the labels as the files have them.
     """
 
-    train: TextSplit
-    validation: TextSplit
-    read_test: Callable[[], TextSplit]
-    num_classes: int
     length: int
     vocabulary: Vocabulary
     vectors: torch.Tensor | None = None  # float32 (num_words, D), on the CPU
     coverage: Coverage | None = None
-    classes: tuple[str, ...] | None = None  # the labels as the files have them
-    feature_scale: FeatureScale | None = None  # of the features, where there are any
-    whole: str | None = None  # the digest of the data that this is a share of
-    split_notes: tuple[str, ...] = ()  # what there is to say of training and validation, a line each
 
     @property
     def input_shape(self) -> TextShape:
@@ -53,32 +44,8 @@ class Texts:
         return TextShape(self.length, len(self.vocabulary))
 
     @property
-    def num_features(self) -> int:
-        """How many numbers stand beside each text."""
-        return 0 if self.train.features is None else self.train.features.shape[1]
-
-    @property
     def pixels(self) -> None:
         """Texts are not made of pixels."""
-
-    def test(self) -> TextSplit:
-        """Read the test split, onto the device of the others; an unreadable one is a UserError."""
-        test = self.read_test()
-        vars(self)["test_digest"] = test.digest
-        return test.to(self.train.device)
-
-    @cached_property
-    def test_digest(self) -> str:
-        """Of the test split, which is read for it unless it was read before."""
-        return self.test().digest
-
-    def scaled(self, share: float) -> Texts:
-        """For a trial: a random `share` of training and validation; the test split and the vocabulary stay those of the whole."""
-        train, validation, notes = trial_parts(self.train, self.validation, share, self.classes)
-        return replace(self, train=train, validation=validation, whole=self.digest, split_notes=(*self.split_notes, *notes))
-
-    def to(self, device: torch.device) -> Texts:
-        return replace(self, train=self.train.to(device), validation=self.validation.to(device))
 
     @cached_property
     def content(self) -> dict[str, Cell]:
@@ -86,12 +53,6 @@ class Texts:
         after its content, and a digest of the vectors."""
         vectors = None if self.vectors is None else sha256(self.vectors.numpy().tobytes()).hexdigest()[:16]
         return {"data_digest": self.digest, "vocabulary": f"vocabulary_{self.vocabulary.digest}.txt", "vectors": vectors}
-
-    @cached_property
-    def digest(self) -> str:
-        """Of the whole also in a trial, whose vocabulary is that of the whole."""
-        scale = () if self.feature_scale is None else (self.feature_scale.mean.float(), self.feature_scale.std.float())
-        return self.whole or digest(self.train.digest, self.validation.digest, self.classes, *scale)
 
     @property
     def notes(self) -> tuple[str, ...]:

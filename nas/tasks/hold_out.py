@@ -47,7 +47,7 @@ def hold_out(pool: Split, num_classes: int, read_test: Callable[[], Split], *, v
     if scale is not None:
         train, held_out = (_standardised(split, scale) for split in (train, held_out))
         read_test = partial(_read_standardised, read_test, scale)
-    return Images(train, held_out, read_test, num_classes, mean, std, augmentation, feature_scale=scale, notes=drawn.notes)
+    return Images(train, held_out, read_test, num_classes, mean, std, augmentation, feature_scale=scale, split_notes=drawn.notes)
 
 
 def _read_standardised(read: Callable[[], Split], scale: FeatureScale) -> Split:

@@ -41,8 +41,8 @@ def imagenet(data_dir: Path, *, validation: float = 0.02, split_seed: int = 0, s
     pool, names = FolderSplit(train, images.files, torch.tensor(images.labels), size), tuple(map(shown, classes))
     drawn = parts(pool.labels, validation=validation, split_seed=split_seed, names=names)
     return Images(pool.at(drawn.train), pool.at(drawn.validation), partial(_read_test, test, classes, size), len(classes),
-                  *pixel_constants((MEAN, STD), mean, std), augmentation, names,
-                  notes=(*images.notes, *notes, *drawn.notes))
+                  *pixel_constants((MEAN, STD), mean, std), augmentation, classes=names,
+                  split_notes=(*images.notes, *notes, *drawn.notes))
 
 
 def _read_test(folder: Path, classes: list[str], size: int) -> FolderSplit:

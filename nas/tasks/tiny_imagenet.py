@@ -39,7 +39,7 @@ def tiny_imagenet(data_dir: Path, *, validation: float = 0.1, split_seed: int = 
     pool = _read(root / "train", images.files, images.labels)
     data = hold_out(pool, NUM_CLASSES, partial(_read_test, root / "val", classes), validation=validation,
                     split_seed=split_seed, augmentation=Augmentation(crop, flip, cutout, padding), mean=mean, std=std)
-    return replace(data, classes=tuple(map(shown, classes)), notes=(*images.notes, *data.notes))
+    return replace(data, classes=tuple(map(shown, classes)), split_notes=(*images.notes, *data.split_notes))
 
 
 def _read(folder: Path, files: Sequence[str], labels: Sequence[int]) -> Split:

@@ -75,7 +75,7 @@ def test_any_first_part_of_a_stratified_order_has_the_classes_shares() -> None:
 
 def test_a_trial_keeps_every_class_or_says_which_it_lacks() -> None:
     data = TASKS.build("digits", Path())
-    whole = replace(data, train=split(RARE), validation=split(RARE), classes=("a", "b", "c", "d"), notes=("before",))
+    whole = replace(data, train=split(RARE), validation=split(RARE), classes=("a", "b", "c", "d"), split_notes=("before",))
     trial = whole.scaled(0.05)
     assert set(trial.train.labels.tolist()) == {0, 1, 2, 3} and len(trial.train) == 5 and trial.notes == ("before",)
     assert whole.scaled(0.03).notes[1].startswith("training in this trial has no sample of 1 of 4 classes: ")
