@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from methods.saved_fields import Field, check_fields
 from spaces.errors import UserError
 
 SECONDS_BETWEEN = 30.0  # a save costs milliseconds to a second; what a crash costs is at most this
@@ -30,12 +31,20 @@ class Checkpoint:
         """The saved state with its tensors on `device`; None where there is none."""
         if self.path is None or not self.path.exists():
             return None
-        with damage_told(f"the checkpoint {self.path}", "remove it to begin anew"):
+        with self.damage_told():
             saved = torch.load(self.path, map_location=device, weights_only=True)
             described = saved.pop("described")
         if described != self.described:
             raise UserError(f"the checkpoint {self.path} is of another run ({described}); remove it or choose another folder")
         return saved
+
+    def damage_told(self) -> AbstractContextManager[None]:
+        """For taking over what was loaded: whatever a damaged file leads into is a UserError that names it."""
+        return damage_told(f"the checkpoint {self.path}", "remove it to begin anew")
+
+    def check_fields(self, held: Any, fields: Mapping[str, Field], *, within: str = "") -> None:
+        """Refuse fields, those of the file or of its field `within`, that are missing or hold something else."""
+        check_fields(f"the checkpoint {self.path}", "remove it to begin anew", held, fields, within=within)
 
     def due(self, *, force: bool) -> bool:
         """Whether it is time to save."""
@@ -76,7 +85,7 @@ def damage_told(file: str, way_out: str) -> Iterator[None]:
     """Whatever a damaged `file` leads its reader into is a UserError; errors of the disk and of memory stay as they are."""
     try:
         yield
-    except (OSError, MemoryError, torch.OutOfMemoryError):
+    except (UserError, OSError, MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
         raise UserError(f"{file} cannot be read ({type(error).__name__}); {way_out}") from None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -35,6 +36,21 @@ def adam(parameters: Iterable[nn.Parameter], lr: float, weight_decay: float, *, 
     for name, beta in (("beta1", beta1), ("beta2", beta2)):
         _check_share(name, beta, "0.9 averages over about ten steps")
     return torch.optim.Adam(parameters, lr, (beta1, beta2), weight_decay=weight_decay, fused=True)
+
+
+def load_optimizer(own: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
+    """Take over what `state_dict` of an optimizer like `own`, which has made no step, gave; what is of another raises."""
+    groups, saved_groups = ([{**group, "lr": 0.0} for group in state["param_groups"]] for state in (own.state_dict(), saved))
+    if groups != saved_groups:
+        raise ValueError("settings of another optimizer")
+    shapes = {parameter: {name: tensor.shape for name, tensor in state.items()} for parameter, state in own.state.items()}
+    own.load_state_dict(dict(saved))
+    for parameter in [parameter for group in own.param_groups for parameter in group["params"]]:
+        wanted, came = shapes.get(parameter, {}), {name: held.shape for name, held in own.state[parameter].items()}
+        if isinstance(own, torch.optim.Adam) and came:
+            wanted = {"step": torch.Size(), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
+        if (wanted or isinstance(own, torch.optim.Adam | torch.optim.SGD)) and wanted != came:
+            raise ValueError("the state of other parameters")
 
 
 def cosine(*, warmup: float = 0.0, final: float = 0.01) -> Schedule:

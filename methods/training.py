@@ -17,7 +17,8 @@ from methods.compilation import compile_stage
 from methods.growth import stage_windows
 from methods.interruption import Interruptions
 from methods.method import Method
-from methods.optimization import OPTIMIZERS, SCHEDULES
+from methods.optimization import OPTIMIZERS, SCHEDULES, load_optimizer
+from methods.saved_fields import COUNT, FINITE, MAPPING, POSITIVE, TENSORS, Field, whole
 from methods.settings import Precision, TrainingSettings
 from methods.step_clock import StepClock
 
@@ -57,6 +58,12 @@ class Best:
     weights: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
+SAVED = {"losses": FINITE.listed("a finite number each"), "seconds": POSITIVE.listed("a number above 0 each"), "best": MAPPING,
+         "trainer": MAPPING}
+SAVED_BEST = {"error": Field("a number", lambda held: type(held) in (int, float)),
+              "loss": Field("a number", lambda held: type(held) in (int, float)), "iteration": COUNT}
+
+
 @dataclass(frozen=True)
 class Trained:
     """A finished run: `method` holds the best weights by validation error (a share in 0..1), never by test error."""
@@ -89,9 +96,12 @@ def train(method: Method, batches: TrainBatches, validation: Callable[[], Iterat
     starts, ends = map(set, zip(*trainer.windows, strict=True))
     store = Checkpoint(checkpoint, described=f"{settings} seed={seed}")
     if (saved := store.load(device)) is not None:
+        store.check_fields(saved, SAVED | {"iteration": whole(1, settings.iterations)})
+        store.check_fields(saved["best"], SAVED_BEST | {"weights": _best_weights(method, saved["best"])}, within="best")
+        with store.damage_told():
+            trainer.load_state_dict(saved["trainer"])
         start, losses, best = saved["iteration"], tuple(saved["losses"]), Best(**saved["best"])
         clock.seconds = saved["seconds"]
-        trainer.load_state_dict(saved["trainer"])
     with Interruptions() as interruptions:
         for iteration in range(start, settings.iterations):
             if iteration in starts:
@@ -203,11 +213,19 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
+        """Take over what `state_dict` gave; what is of another method or optimizer raises."""
         self.method.load_state_dict(state["method"])
-        for part in ("optimizers", "scalers"):
-            for own, saved in zip(getattr(self, part), state[part], strict=True):
-                own.load_state_dict(saved)
+        for own, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            load_optimizer(own, saved)
+        for scaler, saved in zip(self.scalers, state["scalers"], strict=True):
+            scaler.load_state_dict(saved)
+
+
+def _best_weights(method: Method, best: dict[str, Any]) -> Field:
+    """Those of the method, or none before the first validation."""
+    shapes = {name: tensor.shape for name, tensor in method.state_dict().items()}
+    return Field("the method's weights", lambda held: TENSORS.holds(held) and (
+        shapes == {name: tensor.shape for name, tensor in held.items()} if held else best.get("error") == math.inf))
 
 
 def check_finite(loss: float, k: int, iteration: int) -> None:

@@ -6,14 +6,28 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 from methods.checkpoint import damage_told, save_whole
 from methods.method import Method
+from methods.saved_fields import (
+    COUNT,
+    FINITE,
+    MAPPING,
+    POSITIVE,
+    SHARE,
+    TENSORS,
+    TEXT,
+    Field,
+    check_fields,
+    number,
+    whole,
+)
+from methods.settings import Precision
 from methods.sides import with_side
 from methods.table import METHODS, method_class
 from nas.digest import weights_digest
@@ -26,6 +40,7 @@ from spaces.space import SearchSpace
 from spaces.tokens import TextShape
 
 FILE, FORMAT = "trained.pt", 1
+WAY_OUT = "train it again with evaluate --keep"
 
 
 def run_name(key: Mapping[str, Cell]) -> str:
@@ -85,10 +100,11 @@ class TrainedRun:
         file = path / FILE if path.is_dir() else path
         if not file.is_file():
             raise UserError(f"there is no trained run at {path}; give the folder that `evaluate --keep` names in the column run")
-        with damage_told(f"the trained run {file}", "train it again with evaluate --keep"):
+        with damage_told(f"the trained run {file}", WAY_OUT):
             saved = torch.load(file, map_location="cpu", weights_only=True)
             if saved["format"] != FORMAT:
                 raise UserError(f"the trained run {file} has format {saved['format']}, but this program reads format {FORMAT}")
+            _check(f"the trained run {file}", saved)
             exits = tuple(KeptExit(**kept) for kept in saved["exits"])
             run = cls(file.resolve(), saved["key"], saved["inputs"], exits, saved["weights"])
             written, came = saved.get("weights_digest"), run.digest
@@ -129,3 +145,49 @@ class TrainedRun:
         side = self.key.get("side")
         num_features = len(inputs["features"]["mean"]) if inputs.get("features") else 0
         return with_side(METHODS.build(spec, net), str(side) if side else None, num_features)
+
+
+FIELDS = {
+    "key": MAPPING, "inputs": MAPPING, "weights": TENSORS,
+    "exits": Field("what each exit costs, the deepest last", lambda held: isinstance(held, list) and len(held) > 0),
+}
+KEY = {
+    "method": TEXT, "backbone": TEXT, "decoupling": TEXT,
+    "precision": Field(", ".join(get_args(Precision)), lambda held: held in get_args(Precision)),
+}
+EXIT = {"depth": COUNT, "macs": COUNT, "path_macs": COUNT, "validation_error": SHARE}
+SCALES = FINITE.listed("a finite number each"), POSITIVE.listed("a number above 0 each")
+CLASSES = TEXT.listed("names of classes")
+IMAGES = {
+    "classes": CLASSES, "mean": SCALES[0], "std": SCALES[1], "zoom": number("a number in 1..4", lambda held: 1 <= held <= 4),
+    "shape": Field("channels, height and width, each in 1..10000",
+                   lambda held: whole(1, 10_000).listed("").holds(held) and len(held) == 3),
+}
+TEXTS = {"classes": CLASSES, "length": whole(1, 100_000), "words": TEXT.listed("words")}
+FEATURES = {
+    "columns": Field("names of columns", lambda held: isinstance(held, list) and all(map(TEXT.holds, held))),
+    "mean": SCALES[0], "std": SCALES[1],
+}
+
+
+def _check(file: str, saved: dict[str, Any]) -> None:
+    """All that is not only looked up by name is there and of its kind."""
+    check = partial(check_fields, file, WAY_OUT)
+    check(saved, FIELDS)
+    key, inputs, exits = saved["key"], saved["inputs"], saved["exits"]
+    plain = Field("a number, a text or nothing", lambda held: held is None or isinstance(held, bool | int | float | str))
+    check(key, dict.fromkeys(key, plain) | KEY, within="key")
+    check(inputs, {"kind": Field("images or texts", lambda held: held in ("images", "texts"))}, within="inputs")
+    check(inputs, TEXTS if inputs["kind"] == "texts" else IMAGES, within="inputs")
+    num_blocks = Decoupling.parse(key["decoupling"]).num_blocks
+    for place, kept in enumerate(exits):
+        check(kept, EXIT | {"depth": whole(1, num_blocks)} | ({"temperature": POSITIVE} if "temperature" in kept else {}),
+              within=f"exits[{place}]")
+    if inputs["kind"] == "images":
+        per_channel = Field(f"{inputs['shape'][0]} numbers, as many as channels", lambda held: len(held) == inputs["shape"][0])
+        check(inputs, {"mean": per_channel, "std": per_channel}, within="inputs")
+    if features := inputs.get("features"):
+        check(features, FEATURES, within="inputs.features")
+        count = len(features["mean"])
+        each = Field(f"{count} entries, as many as mean", lambda held: len(held) == count)
+        check(features, {"std": each} | ({"columns": each} if features["columns"] else {}), within="inputs.features")

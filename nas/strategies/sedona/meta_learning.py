@@ -11,6 +11,7 @@ import torch
 
 from methods.checkpoint import Checkpoint
 from methods.interruption import Interruptions
+from methods.saved_fields import whole
 from methods.training import Diverged
 from nas.columns import ALPHA_BETA
 from nas.problem import Problem, Report
@@ -71,7 +72,9 @@ class MetaLearning:
         alpha_beta.csv."""
         store = Checkpoint(self.folder / "search.pt", described=str(sorted(self.key.items())))
         if (saved := store.load(self.problem.device)) is not None:
-            self.load_state_dict(saved)
+            store.check_fields(saved, {"meta": whole(0, self.settings.meta_steps)})
+            with store.damage_told():
+                self.load_state_dict(saved)
             self.memory.collect()
         if self.meta == self.settings.meta_steps:
             return

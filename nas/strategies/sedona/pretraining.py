@@ -9,6 +9,7 @@ import torch
 
 from methods.checkpoint import Checkpoint
 from methods.interruption import Interruptions
+from methods.saved_fields import whole
 from nas.claim import Claim
 from nas.problem import Problem, Report
 from nas.reuse import notice_undigested_folder
@@ -56,13 +57,16 @@ class Pretraining:
             store = Checkpoint(self.folder / "pretraining.pt", described=str(sorted(self.key.items())))
             step = 0
             if (saved := store.load(self.problem.device)) is not None:
+                store.check_fields(saved, {"step": whole(0, self.settings.pretrain)})
                 step = saved["step"]
-                self.memory.load_state_dict(saved["memory"])
+                with store.damage_told():
+                    self.memory.load_state_dict(saved["memory"])
+                    if step < self.settings.pretrain:
+                        self.training.relaxation.load_state_dict(saved["relaxation"])
+                        self.training.optimizer.load_state_dict(saved["optimizer"])
                 self.memory.collect()
                 if step == self.settings.pretrain:
                     return self.folder, saved["memory"]
-                self.training.relaxation.load_state_dict(saved["relaxation"])
-                self.training.optimizer.load_state_dict(saved["optimizer"])
             else:
                 notice_undigested_folder(self.problem, self.key)
             self._train(step, store)
