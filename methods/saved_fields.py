@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -30,8 +29,8 @@ def whole(lowest: int, highest: int) -> Field:
 
 
 def number(rule: str, holds: Callable[[float], bool]) -> Field:
-    """A finite number."""
-    return Field(rule, lambda held: type(held) in (int, float) and math.isfinite(held) and holds(held))
+    """A finite number, no larger than a tensor can take."""
+    return Field(rule, lambda held: type(held) in (int, float) and abs(held) < 2**63 and holds(held))
 
 
 TEXT = Field("a text", lambda held: isinstance(held, str))

@@ -52,7 +52,7 @@ class Decoupling:
         if text.strip() == UNCUT:
             return Decoupling()
         places = re.split(r"\s+(?=\d+:)", text.strip())
-        pairs = [re.fullmatch(r"(\d+):([^\s(]+(\(.*\))?)", place) for place in places]
+        pairs = [re.fullmatch(r"(\d{1,9}):([^\s(]+(\(.*\))?)", place) for place in places]
         if not all(pairs):
             raise UserError(
                 f"a decoupling is written '6:conv(depth=4) 13:mlp_sr' (units before the cut, then its head), or "
