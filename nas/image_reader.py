@@ -26,7 +26,7 @@ _UPRIGHT = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4
             5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
             8: Image.Transpose.ROTATE_90}
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # which else writes what it raises to stderr as well
-_BITS_PER_SAMPLE = 258  # a tag of TIFF
+_BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR = 258, 262, 284  # tags of TIFF
 _LARGE, _PIXELS_A_BYTE = 2**25, 400  # of a file of one colour PNG makes 344, of a photograph no format more than 100
 _LONGEST = 64  # times its height, or its width, an image is scaled
 _SAME = 2  # a profile that moves no colour by more of 255 is sRGB
@@ -47,21 +47,20 @@ def read_image(path: Path, mode: str = "RGB") -> Image.Image:
                     raise Image.DecompressionBombError
                 with _without_messages() if file.format == "TIFF" else nullcontext():
                     file.load()
-                seen = None if _has_no_white(file) else _seen(file, mode)
-                held = file.mode
+                fault = _fault(file, path)
+                if fault is None:
+                    return _seen(file, mode)
     except Image.DecompressionBombError:
         raise UserError(f"an image has at most {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, and above {_LARGE:,} at most "
                         f"{_PIXELS_A_BYTE} a byte of its file, but {shown(path)} has more; scale it down, or remove it if "
                         "it is no photograph") from None
+    except UnidentifiedImageError:
+        raise UserError(f"the image {shown(path)} is missing or damaged (no format that is read begins with {_beginning(path)}); "
+                        "restore it from the original data set, or save it as PNG") from None
     except _READ_ERRORS as error:
-        unknown = isinstance(error, UnidentifiedImageError)
-        what = "no format that is read begins so" if unknown else " ".join(repr(error).split())[:200]
-        raise UserError(f"the image {shown(path)} is missing or damaged ({what}); restore it from the original data "
-                        "set") from None
-    if seen is None:
-        raise UserError(f"pixels are whole numbers of 8 or 16 bits, but the image {shown(path)} has 32 (mode {held}), where it "
-                        "is not fixed which value is white; save it with 8 or 16 bits")
-    return seen
+        raise UserError(f"the image {shown(path)} is missing or damaged ({' '.join(repr(error).split())[:200]}); restore it from "
+                        "the original data set") from None
+    raise UserError(fault)
 
 
 def middle(image: Image.Image, height: int, width: int, zoom: float = 1.0) -> Image.Image:
@@ -86,9 +85,31 @@ def _without_messages() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _has_no_white(file: Image.Image) -> bool:
-    """Whether the pixels are numbers of 32 bits; 16 bits of PGM and PNG come in 32, too."""
-    return file.mode == "F" or (file.mode == "I" and file.format not in ("PPM", "PNG"))
+def _fault(file: Image.Image, path: Path) -> str | None:
+    """Why the pixels cannot be shown: numbers of 32 bits (16 bits of PGM and PNG come in 32, too), or kinds that Pillow reads
+    as other numbers than are there."""
+    if file.mode == "F" or (file.mode == "I" and file.format not in ("PPM", "PNG")):
+        return (f"pixels are whole numbers of 8 or 16 bits, but the image {shown(path)} has 32 (mode {file.mode}), where it is not "
+                "fixed which value is white; save it with 8 or 16 bits")
+    tags = getattr(file, "tag_v2", {})
+    planes = tags.get(_PLANAR) == 2 and tags.get(_BITS_PER_SAMPLE, (8,))[0] > 8 and file.info.get("compression") == "raw"
+    deep = file.format == "JPEG2000" and not file.mode.startswith("I") and _bits_of_jpeg_2000(path.read_bytes()) > 8
+    if planes or deep:
+        return (f"colours of more than 8 bits are not read out of {'JPEG 2000' if deep else 'TIFF with a plane each'}, as those of "
+                f"{shown(path)} are; save it with 8 bits, or as PNG")
+    return None
+
+
+def _bits_of_jpeg_2000(data: bytes) -> int:
+    """Of the first component, as the codestream's header says."""
+    start = data.find(b"\xff\x4f\xff\x51")
+    return (data[start + 42] & 127) + 1
+
+
+def _beginning(path: Path) -> str:
+    """A file's first bytes, printable."""
+    with path.open("rb") as file:
+        return repr(file.read(16)).removeprefix("b")
 
 
 def _seen(file: Image.Image, mode: str) -> Image.Image:
@@ -110,8 +131,10 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     """Grey of 16 bits as its upper 8, as Pillow has it of colours; other images as they are."""
     if not image.mode.startswith("I"):
         return image
-    values = np.asarray(image).astype(np.int64)
-    bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (16,))[0]  # 12 of some cameras and scanners
+    values, tags = np.asarray(image).astype(np.int64), getattr(image, "tag_v2", {})
+    bits = tags.get(_BITS_PER_SAMPLE, (16,))[0]  # 12 of some cameras and scanners
+    if tags.get(_PHOTOMETRIC) == 0:  # white is 0, as some X-rays have it
+        values = 2**bits - 1 - values
     grey = Image.fromarray((values >> (bits - 8)).clip(0, 255).astype(np.uint8))
     clear = image.info.get("transparency")
     if isinstance(clear, int):

@@ -98,6 +98,56 @@ def test_twelve_bits_fill_the_range(tmp_path: Path) -> None:
     assert seen(tmp_path / "a.tif", "L").tolist() == [[255, 128], [0, 255]]
 
 
+def tiff(values: np.ndarray, **tags: int) -> bytes:
+    """An uncompressed TIFF file by the standard, of one strip a plane: `values` uint16 (H, W) or, in planes, (C, H, W)."""
+    planes = values.reshape(-1, *values.shape[-2:])
+    rows = {256: values.shape[-1], 257: values.shape[-2], 258: 16, 259: 1, 262: tags["photometric"], 273: 0, 277: len(planes),
+            278: values.shape[-2], 279: planes[0].nbytes, 284: tags.get("planar", 1)}
+    size = 8 + 2 + 12 * len(rows) + 4
+    many, more = {258: [16] * len(planes), 273: [], 279: [planes[0].nbytes] * len(planes)}, b""
+    many[273] = [size + 12 * 3 + planes[0].nbytes * place for place in range(len(planes))]
+    table = b""
+    for tag, value in rows.items():
+        found = many.get(tag, [value])
+        packed = struct.pack(f"<{len(found)}{'H' if tag == 258 else 'I'}", *found)
+        kind = 3 if tag == 258 else 4
+        inside = packed.ljust(4, b"\0") if len(packed) <= 4 else struct.pack("<I", size + len(more))
+        more += b"" if len(packed) <= 4 else packed.ljust(12, b"\0")
+        table += struct.pack("<HHI", tag, kind, len(found)) + inside
+    head = b"II*\0" + struct.pack("<IH", 8, len(rows)) + table + bytes(4) + more
+    return head.ljust(size + 12 * 3, b"\0") + planes.astype("<u2").tobytes()
+
+
+def test_sixteen_bits_of_which_none_is_white(tmp_path: Path) -> None:
+    """As X-rays are saved: TIFF's photometric interpretation 0."""
+    for photometric, expected in ((1, SIXTEEN >> 8), (0, 255 - (SIXTEEN >> 8))):
+        (tmp_path / "a.tif").write_bytes(tiff(SIXTEEN, photometric=photometric))
+        np.testing.assert_array_equal(seen(tmp_path / "a.tif", "L"), expected)
+
+
+def test_deep_colours_that_pillow_reads_as_others_are_refused_by_name(tmp_path: Path) -> None:
+    """Planes of 16 bits in TIFF, which it takes for 8; and JPEG 2000, where its rounding makes white black."""
+    (tmp_path / "a.tif").write_bytes(tiff(np.stack([SIXTEEN] * 3), photometric=2, planar=2))
+    Image.fromarray(COLOURS).save(tmp_path / "a.jp2", format="JPEG2000")
+    np.testing.assert_array_equal(seen(tmp_path / "a.jp2"), COLOURS)
+    data = bytearray((tmp_path / "a.jp2").read_bytes())
+    sizes = data.index(b"\xff\x4f\xff\x51") + 42
+    data[sizes:sizes + 9:3] = bytes([11] * 3)  # of each component: one less than its bits
+    (tmp_path / "a.jp2").write_bytes(data)
+    for name in ("a.tif", "a.jp2"):
+        with pytest.raises(UserError, match=f"more than 8 bits .*{name} are; save it with 8 bits"):
+            read_image(tmp_path / name)
+
+
+def test_what_is_no_image_is_told_by_how_it_begins(tmp_path: Path) -> None:
+    for begins, says in ((b"<!DOCTYPE html>", "begins with '<!DOCTYPE html>'"), (b"\0\0\0\x18ftypheic", "ftypheic"),
+                         (b"version https://git-lfs.github.com", "version https://'")):
+        (tmp_path / "a.jpg").write_bytes(begins)
+        with pytest.raises(UserError, match=says) as error:
+            read_image(tmp_path / "a.jpg")
+        assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("kind", [np.int32, np.float32])
 def test_pixels_without_a_white_are_refused_by_name(tmp_path: Path, kind: type) -> None:
     Image.fromarray(SIXTEEN.astype(kind)).save(tmp_path / "a.tif")
