@@ -89,14 +89,14 @@ def _fault(file: Image.Image, path: Path) -> str | None:
     """Why the pixels cannot be shown: numbers of 32 bits (16 bits of PGM and PNG come in 32, too), or kinds that Pillow reads
     as other numbers than are there."""
     if file.mode == "F" or (file.mode == "I" and file.format not in ("PPM", "PNG")):
-        return (f"pixels are whole numbers of 8 or 16 bits, but the image {shown(path)} has 32 (mode {file.mode}), where it is not "
-                "fixed which value is white; save it with 8 or 16 bits")
+        return (f"pixels are whole numbers of 8 or 16 bits, but the image {shown(path)} has 32 (mode {file.mode}), where it is "
+                "not fixed which value is white; save it with 8 or 16 bits")
     tags = getattr(file, "tag_v2", {})
     planes = tags.get(_PLANAR) == 2 and tags.get(_BITS_PER_SAMPLE, (8,))[0] > 8 and file.info.get("compression") == "raw"
     deep = file.format == "JPEG2000" and not file.mode.startswith("I") and _bits_of_jpeg_2000(path.read_bytes()) > 8
     if planes or deep:
-        return (f"colours of more than 8 bits are not read out of {'JPEG 2000' if deep else 'TIFF with a plane each'}, as those of "
-                f"{shown(path)} are; save it with 8 bits, or as PNG")
+        return (f"colours of more than 8 bits are not read out of {'JPEG 2000' if deep else 'TIFF with a plane each'}, as those "
+                f"of {shown(path)} are; save it with 8 bits, or as PNG")
     return None
 
 
