@@ -257,7 +257,8 @@ def typed_names(options: argparse.Namespace) -> set[str]:
     texts = [text for value in given for text in (value if isinstance(value, list) else [value]) if text is not None]
     typed = set().union(*(dotted_names(text) for text in texts if not is_space_file(text)))
     space = vars(options).get("space") or ""
-    return typed | (set(filter(is_on_python_path, named_in_file(Path(space)))) if is_space_file(space) else set())
+    in_file = named_in_file(Path(space)) if is_space_file(space) else set()
+    return typed | {name for name in in_file if is_on_python_path(name, (Path.cwd(), Path(__file__).resolve().parent))}
 
 
 NAMED = ("space", "task", "strategy", "evaluator", "method", "methods", "decoupling", "side", "schedule", "optimizer",

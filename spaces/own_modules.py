@@ -62,11 +62,10 @@ def names_of_a_file() -> Iterator[None]:
         _allowed.reset(token)
 
 
-def is_on_python_path(name: str) -> bool:
-    """Whether the module of a dotted name is installed or in a folder of PYTHONPATH: in none that is on the path only because
-    the program was started from there or lies there."""
-    here = {Path.cwd(), Path(sys.argv[0]).resolve().parent}
-    elsewhere = [entry for entry in sys.path if Path(entry).resolve() not in here]
+def is_on_python_path(name: str, apart_from: Iterable[Path]) -> bool:
+    """Whether the module of a dotted name is installed or in a folder of PYTHONPATH, these folders left out: those that are on
+    the path only because the program was started from there or lies there."""
+    elsewhere = [entry for entry in sys.path if Path(entry).resolve() not in {*apart_from}]
     return PathFinder.find_spec(_module(name).partition(".")[0], elsewhere) is not None
 
 
