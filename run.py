@@ -15,7 +15,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -49,7 +49,7 @@ from nas.new_inputs import new_inputs
 from nas.notice import notice, shown_notices
 from nas.objectives import OBJECTIVES, checked_objectives
 from nas.plots import exit_plot, pareto_plot
-from nas.predict import predict, predictions_csv
+from nas.predict import Prediction, predict, predictions_csv
 from nas.problem import Problem, Report
 from nas.profile import cost, timed
 from nas.report import (
@@ -148,7 +148,7 @@ def parser() -> Parser:
     predict = _command(commands, "predict", "answer new inputs with a run that evaluate --keep has kept", config=False)
     predict.add_argument("run", type=Path, metavar="RUN", help="the run's folder, as evaluate says")
     predict.add_argument("inputs", type=Path, metavar="INPUTS",
-                         help="a folder of images, an .npz with the array images, or a CSV file with the column text")
+                         help="a folder of images, an image, an .npz with the array images, or a CSV file with the column text")
     predict.add_argument("--budget", type=int, metavar="MACS", help="the most multiply-accumulates that an input may take")
     predict.add_argument("--threshold", type=float, metavar="T", help="an input leaves at the first exit that is so sure")
     predict.add_argument("--rule", metavar="R", help=f"how sure an exit is: {', '.join(CONFIDENCES)} (default: max_softmax)")
@@ -550,6 +550,13 @@ def run_predict(options: argparse.Namespace) -> None:
     for note in inputs.notes:
         print(note, file=sys.stderr)
     found = predict(run, inputs, rule, budget=options.budget, threshold=options.threshold, device=device)
+    if found:
+        _print_answers(found, run, options)
+    if inputs.fault:
+        raise UserError(inputs.fault)
+
+
+def _print_answers(found: Sequence[Prediction], run: TrainedRun, options: argparse.Namespace) -> None:
     depths = {kept.depth: sum(answer.depth == kept.depth for answer in found) for kept in run.exits}
     if options.out:
         write_file(options.out, predictions_csv(found))

@@ -73,9 +73,14 @@ def _no_image(entry: os.DirEntry[str]) -> str | None:
     ending = os.path.splitext(entry.name)[1].lower()
     if not os.path.isfile(entry):
         return "broken link" if entry.is_symlink() else "no ordinary file"
-    if ending not in image_endings():
+    if not is_image(entry.name):
         return shown(ending) or "without ending"
     return None if os.path.getsize(entry) else f"empty {ending}"
+
+
+def is_image(name: str) -> bool:
+    """Whether a file of this name is an image by its ending."""
+    return os.path.splitext(name)[1].lower() in image_endings()
 
 
 def is_leftover(name: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 
 from nas.augmentation import normalised, row_constants
 from nas.features import FeatureScale, beside
-from nas.image_files import FoundImages, left_out_note, shown
+from nas.image_files import FoundImages, left_out_note, listed, shown
 from nas.image_reader import middle, read_image
 from nas.npz import read_npz
 from spaces.errors import UserError
@@ -27,6 +27,7 @@ class ImageArray:
     features: torch.Tensor | None  # float32 (N, F), standardised
     inputs: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+    fault = None
 
     @classmethod
     def read(cls, path: Path, inputs: Mapping[str, Any]) -> ImageArray:
@@ -52,21 +53,26 @@ class ImageArray:
 
 @dataclass(frozen=True, eq=False)
 class ImageFiles:
-    """Images of any size in a folder's files; opened batch by batch."""
+    """Images of any size in a folder's files; opened batch by batch. Of those that cannot be read, `unread` comes to hold the
+    name and why."""
 
     files: list[str]
     folder: Path
     inputs: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+    unread: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path, inputs: Mapping[str, Any]) -> ImageFiles:
-        """The images below the folder, in alphabetical order; none is opened yet. A run with features is a UserError."""
+        """The images below the folder, in alphabetical order, or the one image file; none is opened yet. A run with features is a
+        UserError."""
         if inputs.get("features"):
             raise UserError("this run answers images with features beside them, which a folder has not; give an .npz with the "
                             f"arrays images and features, but {path} came")
         if inputs["shape"][0] not in (1, 3):
             raise UserError(f"this run answers images of {inputs['shape'][0]} channels, which no image file has; give an .npz")
+        if not path.is_dir():
+            return cls([path.name], path.parent, inputs)
         found = FoundImages.below(path)
         return cls(found.names, path, inputs, left_out_note(path, found.left_out))
 
@@ -75,10 +81,26 @@ class ImageFiles:
         return list(map(shown, self.files))
 
     def batches(self, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """In order; a damaged image is a UserError that names it."""
-        for index in torch.arange(len(self.files)).split(size):
-            pixels = np.stack([self._pixels(self.folder / self.files[place]) for place in index.tolist()])
-            yield index, _normalised(torch.from_numpy(pixels), self.inputs)
+        """In order, without those that cannot be read."""
+        for places in torch.arange(len(self.files)).split(size):
+            read = {place: pixels for place in places.tolist() if (pixels := self._read(self.files[place])) is not None}
+            if read:
+                yield torch.tensor(list(read)), _normalised(torch.from_numpy(np.stack(list(read.values()))), self.inputs)
+
+    @property
+    def fault(self) -> str | None:
+        """What is to be said of the images that could not be read."""
+        if not self.unread:
+            return None
+        which = f" ({listed(self.unread)})" if len(self.unread) > 1 else ""
+        return f"no answer for {len(self.unread)} of {len(self.files)} images{which}: {next(iter(self.unread.values()))}"
+
+    def _read(self, file: str) -> np.ndarray | None:
+        try:
+            return self._pixels(self.folder / file)
+        except UserError as error:
+            self.unread[file] = str(error)
+            return None
 
     def _pixels(self, path: Path) -> np.ndarray:
         """uint8 (H, W, C): the middle of the image, its shorter side scaled to the run's (times the zoom of its evaluation)."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import torch
 
+from nas.image_files import is_image
 from nas.new_images import ImageArray, ImageFiles
 from nas.new_texts import NewTexts
 from spaces.errors import UserError
@@ -23,6 +24,10 @@ class NewInputs(Protocol):
     def notes(self) -> tuple[str, ...]:
         """What was left out, a line each."""
 
+    @property
+    def fault(self) -> str | None:
+        """Once `batches` is through: which inputs it left out as they cannot be read, and why."""
+
     def batches(self, size: int) -> Iterator[tuple[torch.Tensor, Any]]:
         """Places among `names` (N,) and inputs (N, *input_shape), or token ids (N, T), or a WithFeatures of one, of up to
         `size` inputs."""
@@ -31,8 +36,8 @@ class NewInputs(Protocol):
 def new_inputs(path: Path, inputs: Mapping[str, Any]) -> NewInputs:
     """What lies at `path`, as the run's own inputs were made (`inputs` is `TaskData.inputs`).
 
-    A folder of images (`nas.image_files`), also in folders in it, and an .npz with `images` uint8 (N, H, W) or (N, H, W, C)
-    are for runs on images, a CSV file with a column `text`, gzipped or not, is for runs on texts. Images in files of
+    A folder of images (`nas.image_files`), also in folders in it, a file of one, and an .npz with `images` uint8 (N, H, W) or
+    (N, H, W, C) are for runs on images, a CSV file with a column `text`, gzipped or not, is for runs on texts. Images in files of
     another size are scaled until their shorter side fits, and the middle is cut out. A run with features takes them from
     the array `features`, numbers (N, F), or from the columns that it was trained with; they are standardised as then, and
     a folder has none. What is missing, damaged, empty or not for this run is a UserError.
@@ -44,7 +49,7 @@ def new_inputs(path: Path, inputs: Mapping[str, Any]) -> NewInputs:
     if of_texts != path.name.lower().endswith((".csv", ".csv.gz")):
         raise UserError(f"this run answers {wanted}, but {path} came")
     kind: type[NewTexts] | type[ImageFiles] | type[ImageArray]
-    kind = NewTexts if of_texts else ImageFiles if path.is_dir() else ImageArray
+    kind = NewTexts if of_texts else ImageFiles if path.is_dir() or is_image(path.name) else ImageArray
     found = kind.read(path, inputs)
     if not found.names:
         raise UserError(f"there is nothing to answer in {path}; give at least one input"

@@ -23,6 +23,7 @@ class NewTexts:
     names: list[str]
     texts: TextSplit
     notes: tuple[str, ...] = ()
+    fault = None
 
     @classmethod
     def read(cls, path: Path, inputs: Mapping[str, Any]) -> NewTexts:

@@ -34,7 +34,7 @@ class Prediction:
 
 def predict(run: TrainedRun, inputs: NewInputs, rule: ConfidenceRule, *, budget: int | None = None,
             threshold: float | None = None, device: torch.device) -> list[Prediction]:
-    """The answers, in the order of `inputs.names`.
+    """The answers, in the order of `inputs.names`; of inputs that cannot be read (`inputs.fault`) none.
 
     With a `threshold` an input leaves at the first exit at which `rule` gives as much; without, all leave at one exit: the
     last, or under a `budget` the one that was best on validation. `budget` is how many multiply-accumulates an input may take
@@ -61,7 +61,7 @@ def predict(run: TrainedRun, inputs: NewInputs, rule: ConfidenceRule, *, budget:
         for place, answer, probability, depth in zip(*columns, strict=True):
             macs = of_depth[depth].macs if threshold is None else of_depth[depth].path_macs
             found[place] = Prediction(inputs.names[place], classes[answer], probability, depth, macs)
-    return [found[place] for place in range(len(inputs.names))]
+    return [found[place] for place in sorted(found)]
 
 
 def predictions_csv(predictions: Sequence[Prediction]) -> str:

@@ -180,6 +180,26 @@ def test_what_cannot_be_answered_is_refused(capsys):
         assert (code, out) == (2, "") and says in err and err.count("\n") == 1, (argv, err)
 
 
+def test_images_that_cannot_be_read_keep_no_others_from_their_answers(capsys):
+    folder, _ = kept(capsys, *DIGITS)
+    images, _ = digits()
+    for number, image in enumerate(images[:5]):
+        for place in ("all", "some"):
+            Path(place).mkdir(exist_ok=True)
+            Image.fromarray(image).save(Path(place) / f"{number}.png")
+    for number in (1, 3):
+        Path(f"some/{number}.png").write_bytes(b"<html>")
+    expected = answers(capsys, folder, "all")
+    code, out, err = call(capsys, "predict", folder, "some")
+    found = pd.read_csv(StringIO(out), dtype={"answer": str, "input": str})
+    pd.testing.assert_frame_equal(found, expected.iloc[[0, 2, 4]].reset_index(drop=True), rtol=1e-5)
+    assert code == 2 and "run.py: no answer for 2 of 5 images (1.png, 3.png): the image some/1.png is missing" in err
+    one = answers(capsys, folder, "all/2.png")
+    pd.testing.assert_frame_equal(one, expected.iloc[[2]].reset_index(drop=True), rtol=1e-5)
+    code, out, _ = call(capsys, "predict", folder, "some", "--out", "a.csv", "--json")
+    assert code == 2 and sum(json.loads(out)["depths"].values()) == len(pd.read_csv("a.csv")) == 3
+
+
 def test_weights_that_were_not_kept_are_trained_again_and_the_row_stays_one(capsys):
     code, *_ = call(capsys, *(word for word in DIGITS if word != "--keep"))
     assert code == 0 and not list(Path("runs").glob("*/trained.pt"))
