@@ -13,6 +13,8 @@ from nas.new_images import ImageArray, ImageFiles
 from nas.new_texts import NewTexts
 from spaces.errors import UserError
 
+_OF_TEXTS = (".csv", ".tsv", ".tab", ".txt")  # as spreadsheets call CSV whose cells are parted by tabs
+
 
 class NewInputs(Protocol):
     """Inputs in the order of `names`, a file's name or the number of a row, from 0 on."""
@@ -46,7 +48,7 @@ def new_inputs(path: Path, inputs: Mapping[str, Any]) -> NewInputs:
     wanted = "a CSV file of texts" if of_texts else "a folder of images or an .npz file"
     if not path.exists():
         raise UserError(f"there is no {path}; this run answers {wanted}")
-    if of_texts != path.name.lower().endswith((".csv", ".csv.gz")):
+    if of_texts != path.name.lower().removesuffix(".gz").endswith(_OF_TEXTS):
         raise UserError(f"this run answers {wanted}, but {path} came")
     kind: type[NewTexts] | type[ImageFiles] | type[ImageArray]
     kind = NewTexts if of_texts else ImageFiles if path.is_dir() or is_image(path.name) else ImageArray

@@ -19,6 +19,8 @@ from nas.vocabulary import Vocabulary
 from spaces.errors import UserError
 from spaces.tokens import PADDING, UNKNOWN
 
+_COUNT = 100  # numbers of vectors are seldom larger
+
 
 class Coverage(NamedTuple):
     """How much a file of word vectors knows: its shares of the vocabulary's words and of the training split's tokens."""
@@ -47,7 +49,7 @@ def read_vectors(path: Path, vocabulary: Vocabulary, tell: Callable[[str], objec
     """The vectors of the vocabulary's words out of a text file, gzipped or not, of which no other line is kept.
 
     A line is a word and its D numbers, separated by blanks or tabs; fastText's first line, the number of words and D, may be
-    there, and `tell` is told if other than so many follow. Words are compared in their normal form; of one that comes twice
+    there, and `tell` is told if other than so many follow, and of what else looks amiss. Words are compared in their normal form; of one that comes twice
     the first vector counts. Random rows are normal with the mean and the deviation of all numbers found, the same at every
     call. A file that is missing, binary, torn, damaged (by line number), or without any of the words is a UserError.
     """
@@ -62,6 +64,10 @@ def read_vectors(path: Path, vocabulary: Vocabulary, tell: Callable[[str], objec
         raise UserError(f"{path} has none of the {len(vocabulary.words)} words of the vocabulary; give the vectors of its "
                         "language, words in lower case")
     places, values = np.array(list(found)), np.stack(list(found.values()))
+    whole = (values == values.round()).all(0)
+    if whole.any() and not whole.all() and np.abs(values[:, whole]).max() > _COUNT:
+        tell(f"warning: number {whole.argmax() + 1} of each vector in {path} is whole, up to {values[:, whole].max():.0f}: if it "
+             "counts the word, take that column out")
     random = np.random.default_rng(0)
     rows = random.normal(values.mean(), values.std(), (len(vocabulary), values.shape[1])).astype(np.float32)
     rows[PADDING] = 0
@@ -73,7 +79,7 @@ def read_vectors(path: Path, vocabulary: Vocabulary, tell: Callable[[str], objec
 
 def _lines(path: Path, tell: Callable[[str], object]) -> Iterator[tuple[int, str, list[bytes]]]:
     """Line number, word and numbers of each line, which all have as many; a UserError where that does not hold."""
-    number, line, count, blank = 0, b"\n", 0, 0
+    number, line, count, blank, cut = 0, b"\n", 0, 0, 0
     try:
         with opened(path) as file:
             _check_text(path, file.peek(4096))
@@ -94,12 +100,21 @@ def _lines(path: Path, tell: Callable[[str], object]) -> Iterator[tuple[int, str
                     raise UserError(f"each line of word vectors is a word and {size} finite numbers, but {path}, line "
                                     f"{blank or number}, has {num_fields} fields{torn}; download the file again")
                 count += 1
-                yield number, fields[0].decode("utf-8"), fields[1:]
+                try:
+                    word = fields[0].decode("utf-8")
+                except UnicodeDecodeError as error:
+                    if error.reason != "unexpected end of data":
+                        raise
+                    cut += 1
+                    continue
+                yield number, word, fields[1:]
     except EOFError:
         raise UserError(f"{path} is damaged: gzipped, but without its end, after line {number}; download it again") from None
     except (OSError, zlib.error, UnicodeDecodeError) as error:
         raise UserError(f"the word vectors {path} are damaged around line {number} ({type(error).__name__}: {error}); download "
                         "it again") from None
+    if cut:
+        tell(f"{cut} words of {path} end within a letter, as word2vec cuts long ones; they are left out")
     ends = line.endswith(b"\n")
     if promised not in (None, count):
         came = f"{path} promises {promised} word vectors in its first line, but {count} follow"

@@ -17,12 +17,16 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
+from nas.normal_form import normalised
 from nas.opened import opened
 from nas.vocabulary import tokenised
 from spaces.errors import UserError
 
 _SEPARATORS = ",;\t|"  # spreadsheets write semicolons where commas are in numbers, and tabs in their Unicode text
+_UNPARTED = "\x1f"  # where the header has one cell: what parts cells elsewhere is a sign of the text
 _UNDECODED = re.compile("[\ud800-\udfff]")
+# A quote is written twice or, by MySQL and R, behind a backslash. Twice, it stands behind one only where it ends its cell.
+_ESCAPED = re.compile(r"""\\"(?!["\r\n,;\t|]|$)""")
 
 
 class TextRows(NamedTuple):
@@ -71,16 +75,18 @@ class TextRows(NamedTuple):
 def read_csv(path: Path, features: Sequence[str] = (), *, labelled: bool = True) -> TextRows:
     """The columns `text`, `label`, unless rows are not `labelled`, and `features`, which hold numbers, of a CSV file.
 
-    The file is gzipped or not, UTF-8 or, as its first bytes say, UTF-16, with line ends of any system; what parts its cells
-    (comma, semicolon, tab or bar) is what makes its header hold the columns. Of other columns, of blanks around a label or a
-    column's name, and of empty rows at the end nothing is kept. A missing file, column or value, a feature that is no finite
-    number, broken quotes or encoding and an incomplete file are UserErrors that name the line.
+    The file is gzipped or not, UTF-8 or, as its first bytes say, UTF-16 or UTF-32, with line ends of any system; what parts its
+    cells (comma, semicolon, tab or bar) is what makes its header hold the columns. Quotes in a cell are written twice, or behind
+    a backslash. Labels and names of columns are in their normal form. Of other columns, of blanks around a label or a name, and
+    of empty rows at the end nothing is kept. A missing file, column or value, a feature that is no finite number, broken quotes
+    or encoding and an incomplete file are UserErrors that name the line.
     """
+    features = tuple(map(_name, features))
     rows, needed, blank = TextRows(path, [], [], [], []), ("text", *["label"] * labelled, *features), 0
     with _cells_of_any_size():
         records = _records(path, needed)
         line, header = next(records, (1, []))
-        header = [name.strip() for name in header]
+        header = [*map(_name, header)]
         _check_header(path, line, header, needed)
         places = [header.index(name) for name in needed]
         for line, cells in records:
@@ -96,7 +102,7 @@ def read_csv(path: Path, features: Sequence[str] = (), *, labelled: bool = True)
             text, *others = (cells[place] for place in places)
             rows.texts.append(text)
             if labelled:
-                rows.labels.append(others.pop(0).strip())
+                rows.labels.append(_name(others.pop(0)))
                 if not rows.labels[-1]:
                     raise rows.error(-1, "the label is empty")
             rows.features.append(tuple(_number(rows, *cell) for cell in zip(others, features, strict=True)))
@@ -105,29 +111,39 @@ def read_csv(path: Path, features: Sequence[str] = (), *, labelled: bool = True)
     return rows
 
 
+def _name(cell: str) -> str:
+    """A label or a column's name as it is compared."""
+    return normalised(cell).strip()
+
+
 def _records(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
     """The cells of the header and of each row, without blank lines, and the line on which they begin."""
+    escaped = any('\\"' in line and _ESCAPED.search(line) for line in _decoded(path))
     lines = _decoded(path)
     skipped, first = next(((number, line) for number, line in enumerate(lines) if line.strip()), (0, ""))
-    end = skipped
+    end, separator = skipped, _separator(first, needed)
+    blank_behind = all(name.startswith(" ") for name in first.split(separator)[1:])
     try:
-        reader = csv.reader(chain([first], lines), delimiter=_separator(first, needed), strict=True)
+        reader = csv.reader(chain([first], lines), delimiter=separator, escapechar="\\" if escaped else None,
+                            skipinitialspace=blank_behind, strict=True)
         for cells in reader:
             begin, end = end + 1, skipped + reader.line_num
             if cells:
                 yield begin, cells
     except csv.Error as error:
-        raise UserError(f"{path}, line {end + 1}: no CSV ({error}); put a text that holds quotes or line breaks in quotes, and "
+        said = "a cell without quotes has a line break" if "new-line" in str(error) else error
+        raise UserError(f"{path}, line {end + 1}: no CSV ({said}); put a text that holds quotes or line breaks in quotes, and "
                         "write its own quotes twice") from None
 
 
 def _separator(line: str, needed: Sequence[str]) -> str:
     """That under which the header has the most of the columns, and then the most cells."""
     def fit(separator: str) -> tuple[int, int]:
-        cells = [name.strip() for name in next(csv.reader([line], delimiter=separator), [])]
+        cells = [*map(_name, next(csv.reader([line], delimiter=separator, skipinitialspace=True), []))]
         return sum(name in cells for name in needed), len(cells)
 
-    return max(_SEPARATORS, key=fit)
+    best = max(_SEPARATORS, key=fit)
+    return _UNPARTED if fit(best) == (1, 1) else best
 
 
 def _check_header(path: Path, line: int, header: Sequence[str], needed: Sequence[str]) -> None:
@@ -136,6 +152,7 @@ def _check_header(path: Path, line: int, header: Sequence[str], needed: Sequence
         near = [f"{_short(came)} to {name}" for name in missing if (came := _near(name, header))]
         raise UserError(f"{path}, line {line}: there is one column {' and one column '.join(missing)}, but the header says "
                         f"{_short(', '.join(header)) or 'nothing'}; give the file a column {' and a column '.join(needed)}"
+                        + ", parted by comma, semicolon, tab or bar" * (len(header) == 1 < len(needed))
                         + f" (rename {', '.join(near)})" * bool(near))
 
 
@@ -179,6 +196,8 @@ def _decoded(path: Path) -> Iterator[str]:
 
 def _encoding(begin: bytes) -> str:
     """By the mark at the begin of a file; without one, by the zero bytes of UTF-16's first letters."""
+    if begin[:4] in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE):
+        return "utf-32"
     if begin[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
         return "utf-16"
     zeros = begin[:4:2], begin[1:4:2]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
 import gzip
 import io
 import random
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -76,9 +78,12 @@ WRITERS = {
     "Windows without newline=''": by_csv(lineterminator="\r\r\n"), "pandas": by_pandas(index=False), "pandas, index": by_pandas(),
     "pandas, tabs": by_pandas(index=False, sep="\t"), "old Mac": by_an_old_mac, "others": among_others,
     "spreadsheet": by_a_spreadsheet,
+    "backslashes before quotes": by_csv(doublequote=False, escapechar="\\", quoting=csv.QUOTE_ALL),
+    "MySQL": by_csv(doublequote=False, escapechar="\\", lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC),
+    "blank behind commas": lambda rows: by_csv(quoting=csv.QUOTE_ALL)(rows).replace('","', '", "'),
     "blank lines": lambda rows: "\n\n" + by_csv(lineterminator="\n\n", quoting=csv.QUOTE_ALL)(rows) + "\n\n",
 }
-ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-16-le")
+ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-32", "utf-16-be", "utf-16-le")
 
 
 @pytest.mark.parametrize("writer", WRITERS)
@@ -101,7 +106,9 @@ def test_a_text_has_the_same_ids_in_training_and_in_predict(tmp_path: Path, writ
         (tmp_path / f"{part}.csv").write_bytes(WRITERS[writer](rows).encode())
     data = TASKS.build("texts(root='.',num_words=30,length=7)", tmp_path)
     assert isinstance(data, Texts)
-    found = new_inputs(tmp_path / "test.csv", data.inputs)
+    new = tmp_path / ("new.TXT" if writer == "tabs" else "test.csv")  # as a spreadsheet calls it
+    new.write_bytes((tmp_path / "test.csv").read_bytes())
+    found = new_inputs(new, data.inputs)
     expected = [data.vocabulary.encoded(tokenised(text, 7)) for text, _ in rows]
     asked = {int(place): ids for index, x in found.batches(4) for place, ids in zip(index, x.tolist(), strict=True)}
     for number, ids in enumerate(expected):
@@ -120,6 +127,34 @@ def test_texts_alone_are_read_too(tmp_path: Path) -> None:
     assert read_csv(path, labelled=False).texts == texts
 
 
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_signs_that_part_cells_elsewhere_are_text_where_there_is_one_column(tmp_path: Path, line_end: str) -> None:
+    """As spreadsheets write a column of new texts where semicolons or tabs part cells: without quotes around commas."""
+    path = tmp_path / "new.csv"
+    path.write_text(line_end.join(["text", "Hello, world", "a; b\tc | d", '"""quoted"", and"', ""]), newline="")
+    assert read_csv(path, labelled=False).texts == ["Hello, world", "a; b\tc | d", '"quoted", and']
+
+
+def test_quotes_behind_backslashes_are_known_wherever_they_first_come(tmp_path: Path) -> None:
+    """And a text that ends in a backslash, as in paths, is none of them."""
+    path = tmp_path / "new.csv"
+    path.write_text('text,label\n' + "plain,0\n" * 9 + 'a \\"b\\" c\\, d,1\n"e \\\\ \\"f\\" g",0\n', newline="")
+    assert read_csv(path).texts[-2:] == ['a "b" c, d', 'e \\ "f" g']
+    path.write_text('text,label\n"C:\\",0\n"a\\""b",1\nc\\,0\n', newline="")
+    assert read_csv(path).texts == ["C:\\", 'a\\"b', "c\\"]
+
+
+def test_labels_and_columns_that_read_the_same_are_the_same(tmp_path: Path) -> None:
+    """macOS writes an accent behind its letter, and a file is marked twice as UTF-8."""
+    for part, form in (("train", "NFC"), ("test", "NFD")):
+        content = unicodedata.normalize(form, "text,label,âge\n" + "bon,café,1\nbad,thé,2\n" * 9)
+        (tmp_path / f"{part}.csv").write_text("\ufeff" + content, encoding="utf-8-sig")
+    for column in ("âge", unicodedata.normalize("NFD", "âge")):
+        data = TASKS.build(f"texts(root='.',features=['{column}'])", tmp_path)
+        assert isinstance(data, Texts) and data.classes == ("café", "thé") and len(data.test()) == 18
+        assert len(new_inputs(tmp_path / "test.csv", data.inputs).names) == 18
+
+
 def test_a_long_document_is_one_cell_and_readers_elsewhere_keep_their_limit(tmp_path: Path) -> None:
     limit, path = csv.field_size_limit(), tmp_path / "long.csv"
     text = "word " * 100_000
@@ -135,7 +170,8 @@ def test_a_long_document_is_one_cell_and_readers_elsewhere_keep_their_limit(tmp_
     ("text,label\ngood,0\n<br>,1\n", "line 3: the text is empty"),
     ("text,label\ngood,0\n,\nbad,1\n", "line 3: the text is empty"),
     ('text,label\n"two\r\nlines",0\r\n"",1\n', "line 4: the text is empty"),
-    ('id,text,label\n1,"a \\"b\\" c",0\n', "line 2: no CSV.*quotes twice"),  # as MySQL escapes
+    ('text,label\n"a "b" c",0\n', "line 2: no CSV.*quotes twice"), ("text,label\na\rb,0\n", "line 2: no CSV .a cell without"),
+    ("text^label\ngood^0\n", "parted by comma, semicolon, tab or bar"),
     ("Text,Label\ngood,0\n", r"says Text, Label; .*rename Text to text, Label to label"),
     ("texts;label\ngut;0\n", "rename texts to text"),
     ("id,text,label\n1,good, really,0\n", "line 2: a row has 3 cells.* 4 came"),
@@ -143,7 +179,8 @@ def test_a_long_document_is_one_cell_and_readers_elsewhere_keep_their_limit(tmp_
     (b"\xff\xfe" + "text\tlabel\ngood\t0\nbad\t1\n".encode("utf-16-le")[:-1], "line [34]: this is no UTF-8, nor UTF-16"),
     (b"PK\3\4\x14\0\6\0", "an Excel workbook; .*save it as plain text"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel workbook"),
-    (gzip.compress(b"text,label\ngood,0\nbad,1\n")[:-9], "damaged"),
+    (gzip.compress(b"text,label\ngood,0\nbad,1\n")[:-9], "damaged"), (bz2.compress(b"text,label\ngood,0\n"), "a bzip2 archive"),
+    (gzip.compress(b"PK\3\4\x14\0\6\0"), "an Excel workbook"), (gzip.compress(gzip.compress(b"x")), "gzipped twice"),
     ("a" * 100_000 + ",text\n", "there is one column label"), ("text,label\n" + "x" * 200_000 + "\n", "1 came"),
 ])
 def test_training_and_predict_say_the_same_of_a_file_that_is_not_read(tmp_path: Path, content: str | bytes, says: str) -> None:
@@ -154,7 +191,7 @@ def test_training_and_predict_say_the_same_of_a_file_that_is_not_read(tmp_path: 
     with pytest.raises(UserError, match=rf"train\.csv.*{says}") as trained:
         TASKS.build("texts(root='.',validation=0.5)", tmp_path)
     messages = [str(trained.value)]
-    if says != "there is one column label" and "1 came" not in says:
+    if says != "there is one column label" and "1 came" not in says and "parted" not in says:
         with pytest.raises(UserError) as asked:
             new_inputs(tmp_path / "train.csv", inputs)
         messages.append(str(asked.value))

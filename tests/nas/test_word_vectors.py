@@ -139,6 +139,24 @@ def test_a_promise_that_is_not_kept_is_told_and_the_vectors_are_used(glove: Path
     assert len(told) == 1 and f"promises {promised} word vectors in its first line, but 7 follow" in told[0]
 
 
+def test_words_that_word2vec_cut_within_a_letter_are_left_out(glove: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    content = "\n".join(lines()).encode() + b"\n" + "ca\u00f1on".encode()[:3] + b" 9 9 9 9\n" + b"\xe0\xa4 9 9 9 9\n"
+    assert torch.equal(read_vectors(write(tmp_path / "v.txt", content), VOCABULARY, told.append).rows,
+                       read_vectors(glove, VOCABULARY).rows)
+    assert len(told) == 1 and told[0].startswith("2 words of")
+
+
+@pytest.mark.parametrize("place", [0, 2, 4])
+def test_a_column_that_counts_the_words_is_told(tmp_path: Path, place: int) -> None:
+    told: list[str] = []
+    counted = [line.split() for line in lines()]
+    for number, fields in enumerate(counted):
+        fields.insert(1 + place, str(1000 - number))
+    read_vectors(write(tmp_path / "v.txt", "".join(" ".join(fields) + "\n" for fields in counted)), VOCABULARY, told.append)
+    assert len(told) == 1 and f"number {1 + place} of each vector" in told[0] and "up to 1000:" in told[0]
+
+
 def test_a_file_that_keeps_its_promise_is_not_spoken_of(glove: Path, tmp_path: Path) -> None:
     told: list[str] = []
     for path in (glove, write(tmp_path / "v.vec", f"{len(IN_FILE)} 4\n" + "\n".join(lines()) + "\n")):
