@@ -13,12 +13,14 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
+from methods.interruption import ENDING
 from nas.augmentation import EVAL_ZOOM
 from nas.cores import usable_cores
 from nas.digest import digest
@@ -138,10 +140,16 @@ def _workers() -> ProcessPoolExecutor:
     """This process's worker processes, up to one a core, started when first needed.
 
     They are forked from a server that imported what they need: a fork of this process itself would hold its locks on
-    claimed runs, and might hang on its threads and its GPU.
+    claimed runs, and might hang on its threads and its GPU. Signals that end the program are blocked in the server, and so in
+    workers: those that a batch system sends to all processes at once are left to this one, which still has a step to finish.
     """
-    with this_module_path():
-        forkserver.ensure_running()
+    resource_tracker.ensure_running()  # which would unblock them
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        with this_module_path():
+            forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return ProcessPoolExecutor(usable_cores(), multiprocessing.get_context("forkserver"), _start_worker)
 
 
@@ -159,16 +167,25 @@ def this_module_path() -> Iterator[None]:
 
 
 def _start_worker() -> None:
-    """Leave Ctrl-C and a closed terminal to the parent, end with it however it ends, and use one thread: each core has a
-    worker."""
-    for number in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
+    """End with the parent however it ends, or when it says so, and use one thread: each core has a worker."""
     torch.set_num_threads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    for end in (_end_with_parent, _end_when_told):
+        threading.Thread(target=end, daemon=True).start()
 
 
 def _end_with_parent() -> None:
+    _parent().join()
+    os._exit(1)
+
+
+def _end_when_told() -> None:
+    """By the parent's SIGTERM, which ends a pool of which a worker was killed; not by one that comes from elsewhere."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != _parent().pid:
+        pass
+    os._exit(1)
+
+
+def _parent() -> Any:
     parent = multiprocessing.parent_process()
     assert parent is not None, "only workers call this"
-    parent.join()
-    os._exit(1)
+    return parent

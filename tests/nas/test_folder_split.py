@@ -127,17 +127,24 @@ def test_a_damaged_image_is_named_when_its_batch_comes(split: FolderSplit) -> No
         list(eval_batches(task(split), split, 10))
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at processes")
-def test_a_worker_that_is_killed_is_one_line_and_no_traceback(split: FolderSplit) -> None:
-    program = ("import os, signal, sys, torch; from pathlib import Path; from nas.folder_split import FolderSplit, _workers\n"
-               "from spaces.errors import UserError\n"
-               f"split = FolderSplit(Path({str(split.folder)!r}), ['0.png'], torch.zeros(1).long(), 8)\n"
-               "split.request(torch.tensor([0]), None)()\n"
-               "[os.kill(worker, signal.SIGKILL) for worker in _workers()._processes]\n"
-               "try: split.request(torch.tensor([0]), None)()\n"
+def test_signals_to_all_processes_leave_the_workers_and_one_that_is_killed_is_one_line(split: FolderSplit) -> None:
+    """Batch systems and `kill -- -GROUP` send a signal to every process; then this one still has a step to finish. Of a worker
+    that is killed the pool tells the others to end, or leaving would wait for them."""
+    program = ("import os, signal, subprocess, torch; from multiprocessing import forkserver; from pathlib import Path\n"
+               "from nas.folder_split import FolderSplit, _workers; from spaces.errors import UserError\n"
+               f"split = FolderSplit(Path({str(split.folder)!r}), ['0.png'] * 64, torch.zeros(64).long(), 8)\n"
+               "read = lambda: split.request(torch.arange(64), None)()\n"
+               "read()\n"
+               "workers = list(_workers()._processes)\n"
+               "for name in ('-TERM', '-HUP', '-INT'):\n"
+               "    subprocess.run(['kill', name, *map(str, [*workers, forkserver._forkserver._forkserver_pid])], check=True)\n"
+               "read()\n"
+               "assert list(_workers()._processes) == workers\n"
+               "os.kill(workers[0], signal.SIGKILL)\n"
+               "try: read()\n"
                "except UserError as error: print(error)")
     ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert "killed" in ended.stdout and ended.stdout.count("\n") == 1
+    assert "killed" in ended.stdout and ended.stdout.count("\n") == 1 and ended.stderr == ""
 
 
 def test_workers_do_not_outlive_a_process_that_is_killed(split: FolderSplit) -> None:
