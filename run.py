@@ -35,7 +35,7 @@ from methods.sides import SIDES, read_side
 from methods.table import METHODS, learns_jointly, method_class
 from methods.training import Diverged
 from nas.brief import brief
-from nas.columns import RUNS
+from nas.columns import RUNS, TRIALS
 from nas.comparable import read_rows
 from nas.comparison import Comparison
 from nas.device import check_switches, read_device, set_switches, use_threads
@@ -356,9 +356,10 @@ def run_search(options: argparse.Namespace) -> None:
     problems = [replace(problem, seed=seed, objectives=objectives) for seed in seeds]
     keys = [search_key(problem, str(strategy), str(EVALUATORS.resolve(options.evaluator))) for problem in problems]
     evaluators = [read_evaluator(options, *pair, progress) for pair in zip(problems, keys, strict=True)]
-    log = evaluators[0].log
-    if isinstance(evaluators[0], Evaluator):
-        log.check_ready()
+    log, trials = evaluators[0].log, ResultsLog(options.results / "trials.csv", TRIALS)
+    if any(trials.find({"search": run_name(key)}) is None for key in keys):  # of one that has begun all may be there
+        for written_to in (trials, log) if isinstance(evaluators[0], Evaluator) else (trials,):
+            written_to.check_ready()
     say_where(problem, options)
     for note in dict.fromkeys(note for evaluator in evaluators for note in evaluator.notes):
         notice(note)

@@ -19,13 +19,13 @@ class Claim:
     """`with Claim(folder):` waits until no other process holds the folder, and says for whom; `Claim(folder).try_take()` does
     not wait.
 
-    The lock file lies beside the folder, so that a finished run's folder can be removed under its claim. It stays like the
-    folder, unless the claim is `passing`: then it goes when the claim is given up. The kernel frees the lock of a killed
-    process, whose file the next one takes over. A folder that cannot be written is a UserError.
+    The lock file lies beside the folder, so that a finished run's folder can be removed under its claim. It goes when the
+    claim is given up. The kernel frees the lock of a killed process, whose file the next one takes over. A folder that cannot
+    be written is a UserError.
     """
 
-    def __init__(self, folder: Path, *, passing: bool = False) -> None:
-        self._folder, self._path, self._passing = folder, folder.with_suffix(".lock"), passing
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._path = folder, folder.with_suffix(".lock")
         self._file: int | None = None
 
     def try_take(self) -> bool:
@@ -35,7 +35,7 @@ class Claim:
     def release(self) -> None:
         """Give the claim up."""
         if self._file is not None:
-            if self._passing and _is_at(self._file, self._path):
+            if _is_at(self._file, self._path):
                 self._path.unlink()  # still held, so nobody else may have it
             fcntl.flock(self._file, fcntl.LOCK_UN)  # closing is not enough if a child process inherited the descriptor
             os.close(self._file)

@@ -140,7 +140,7 @@ class Evaluator:
 
     def claim(self, decoupling: Decoupling) -> Claim:
         """What tells other processes that this one trains it."""
-        return Claim(self.run_folder(decoupling), passing=True)
+        return Claim(self.run_folder(decoupling))
 
     def run(self, decoupling: Decoupling) -> dict[str, str]:
         """Train, score, append; the caller holds the claim. The checkpoint goes once the row is on disk."""

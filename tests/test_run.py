@@ -1,5 +1,6 @@
 """The command line as a person uses it: most of it in this process, and real processes for what only they can suffer."""
 
+import errno
 import json
 import os
 import re
@@ -591,6 +592,23 @@ def test_a_results_folder_that_must_not_be_written(call):
     Path("results").mkdir(mode=0o555)
     code, out, err = call(*EVALUATE)
     assert (code, out) == (2, "") and "writable" in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("strategy", ["random(trials=1)", "sedona(pretrain=1,meta_steps=1,memory=1,outer_batch=32)"])
+def test_a_search_of_which_all_is_there_is_shown_from_a_folder_that_may_only_be_read(call, succeed, monkeypatch, strategy):
+    argv = ("search", "--space", "small(width=0.25,num_blocks=2)", *TINY[2:], "--strategy", strategy)
+    results, really = Path("results").resolve(), os.open
+
+    def read_only(path, flags, *mode, **how):
+        if Path(os.fsdecode(path)).resolve().is_relative_to(results) and flags & (os.O_WRONLY | os.O_RDWR):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
+        return really(path, flags, *mode, **how)
+
+    first = json.loads(succeed(*argv, "--json"))
+    monkeypatch.setattr(os, "open", read_only)
+    assert json.loads(succeed(*argv, "--json")) == first | {"new_rows": 0}
+    code, out, err = call(*argv, "--seed", "1")
+    assert (code, out) == (2, "") and "Read-only file system" in err.splitlines()[-1] and not list(Path("runs").glob("*/check*"))
 
 
 def test_a_torn_row_is_trained_again_and_no_other(succeed):

@@ -105,7 +105,7 @@ def test_giving_up_twice_or_unclaimed_is_harmless(folder: Path) -> None:
     assert free(folder)
 
 
-def test_a_passing_claim_leaves_no_file_whoever_waits_for_it(folder: Path) -> None:
+def test_a_claim_leaves_no_file_whoever_waits_for_it(folder: Path) -> None:
     """Processes that open, wait for and remove one lock file at once: never two at a time inside, and nothing is left."""
     script = """
 import os, sys
@@ -115,7 +115,7 @@ from spaces.errors import UserError
 folder = Path(sys.argv[1])
 sys.stdin.readline()
 for number in range(60):
-    claim = Claim(folder, passing=True)
+    claim = Claim(folder)
     if number % 3:
         claim.__enter__()
     elif not claim.try_take():
@@ -134,11 +134,11 @@ for number in range(60):
     assert list(folder.parent.iterdir()) == []
 
 
-def test_a_passing_claim_takes_a_dead_ones_file_away_but_none_that_it_does_not_hold(folder: Path) -> None:
+def test_a_claim_takes_a_dead_ones_file_away_but_none_that_it_does_not_hold(folder: Path) -> None:
     with holder(folder) as process:
-        assert not Claim(folder, passing=True).try_take() and folder.with_suffix(".lock").exists()
+        assert not Claim(folder).try_take() and folder.with_suffix(".lock").exists()
         os.kill(process.pid, signal.SIGKILL)
-    claim = Claim(folder, passing=True)
+    claim = Claim(folder)
     assert claim.try_take()
     folder.with_suffix(".lock").unlink()  # by hand, so that another takes a new one
     other = Claim(folder)
@@ -146,7 +146,7 @@ def test_a_passing_claim_takes_a_dead_ones_file_away_but_none_that_it_does_not_h
     claim.release()
     assert not free(folder) and folder.with_suffix(".lock").exists()
     other.release()
-    with Claim(folder, passing=True):
+    with Claim(folder):
         pass
     assert not folder.with_suffix(".lock").exists()
 

@@ -212,26 +212,26 @@ def test_a_finished_search_is_not_repeated(digits_problem):
     assert search(problem, report=lambda what, *_, **__: steps.append(what)) == first and steps == []
 
 
-def num_free_claims(problem):
-    """How many of the claims on this problem's searches and pretrainings another process could take now."""
+def num_held_claims(problem):
+    """How many of the claims on this problem's searches and pretrainings no other process could take now."""
     claims = [Claim(lock.with_suffix("")) for lock in problem.runs.glob("*.lock")]
-    free = [claim.try_take() for claim in claims].count(True)
+    held = [claim.try_take() for claim in claims].count(False)
     for claim in claims:
         claim.release()
-    return free
+    return held
 
 
 def test_other_processes_wait_for_the_search_to_its_end_and_for_its_pretraining_while_that_lasts(digits_problem, monkeypatch):
-    problem, free, record = digits_problem(num_blocks=2), [], strategy._record
+    problem, held, record = digits_problem(num_blocks=2), [], strategy._record
 
     def record_under_claim(*arguments):
-        free.append(num_free_claims(problem))
+        held.append(num_held_claims(problem))
         record(*arguments)
 
     monkeypatch.setattr(strategy, "_record", record_under_claim)
-    search(problem, report=lambda *_, **__: free.append(num_free_claims(problem)))
-    assert free == [0] * PRETRAIN + [1] * META_STEPS + [1]
-    assert num_free_claims(problem) == 2
+    search(problem, report=lambda *_, **__: held.append(num_held_claims(problem)))
+    assert held == [2] * PRETRAIN + [1] * META_STEPS + [1]
+    assert not list(problem.runs.glob("*.lock"))
 
 
 @pytest.mark.parametrize(("settings", "level"), [

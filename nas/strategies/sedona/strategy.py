@@ -50,8 +50,9 @@ class Sedona(Settings):
         problem = replace(problem, space=space)
         learning = MetaLearning(self, problem, report)
         log = ResultsLog(problem.results / "decisions.csv", DECISIONS)
-        for written in (log, learning.trajectory):
-            written.check_ready()  # before hours, not after
+        if log.find({"run": learning.folder.name}) is None:  # or all is there, and may be read-only
+            for written in (log, learning.trajectory):
+                written.check_ready()  # before hours, not after
         with Claim(learning.folder):  # a second process of the same search waits, and takes over what the first found
             architecture = learning.run()
             points = [discretise(architecture, space, num_blocks) for num_blocks in space.block_counts]
