@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,7 @@ from PIL import Image
 
 from spaces.errors import UserError
 
-# Of what Pillow reads, what cameras, phones, scanners and editors write; HEIC where a plug-in of Pillow's is registered.
+# Of what Pillow reads, what cameras, phones, scanners and editors write; HEIC where pillow-heif is installed.
 _ENDINGS = (".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".mpo",
             ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
 # What file systems, network drives and archivers leave behind; so is every name that begins with a dot.
@@ -27,6 +28,9 @@ _SHOWN = 6  # how many endings or names a message lists
 @cache
 def image_endings() -> dict[str, str]:
     """The endings of image files, in lower case, and the name that Pillow has for their format."""
+    with suppress(ImportError):
+        import pillow_heif
+        pillow_heif.register_heif_opener()
     formats = Image.registered_extensions()
     return {ending: formats[ending] for ending in _ENDINGS if formats.get(ending) in Image.OPEN}
 
@@ -74,7 +78,8 @@ def _no_image(entry: os.DirEntry[str]) -> str | None:
     if not os.path.isfile(entry):
         return "broken link" if entry.is_symlink() else "no ordinary file"
     if not is_image(entry.name):
-        return shown(ending) or "without ending"
+        heic = ", read once pillow-heif is installed" if ending in (".heic", ".heif") else ""
+        return f"{shown(ending)}{heic}" or "without ending"
     return None if os.path.getsize(entry) else f"empty {ending}"
 
 

@@ -262,10 +262,11 @@ def test_no_text_of_a_file_is_a_formula(trained, own, capsys):
     for text in (shown, Path("out.csv").read_text()):
         names = [row[0] for row in csv.reader(text.splitlines())][1:]
         assert sorted(names) == ["'-x.png", "'=1+1.png", "a.png"]
-    for cell in FORMULAS:
+    for cell in (*FORMULAS, "\uff1d1+1"):
         assert as_text(cell) == f"'{cell}"
-    for cell in ("-0.5", "+3", "-1e-05", "-inf", "3:linear", "dgl(a=-1)", "uncut", "", -0.5, None, "a=1", "1-2"):
+    for cell in ("-0.5", "+3", "-1e-05", "-inf", "3:linear", "dgl(a=-1)", "uncut", "", -0.5, None, "a=1", "1-2", "a;b"):
         assert as_text(cell) is cell
+    assert as_text("a;=1+1;b; -x") == "a;'=1+1;b; '-x" and as_text("=1;@x") == "'=1;'@x"
 
 
 def test_a_cell_of_a_table_is_no_formula_in_another(trained, own, capsys):

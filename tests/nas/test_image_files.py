@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 from collections import Counter
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -79,6 +81,23 @@ def test_what_is_no_image_is_left_out_counted_and_said(folder: Path) -> None:
     assert "train: 15 files are left out (5 hidden or of the system, 1 " in note and "\n" not in note and len(note) < 400
     inputs = new_inputs(cat, INPUTS)
     assert inputs.names == found.names and inputs.notes == left_out_note(cat, found.left_out)
+
+
+def test_photographs_of_phones_are_read_by_a_plug_in_or_left_out_by_its_name(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "IMG_0001.HEIC").write_bytes(b"x")
+    called: list[str] = []
+    for module, left_out in ((None, {".heic, read once pillow-heif is installed": 1}), (ModuleType("pillow_heif"), {})):
+        monkeypatch.setitem(sys.modules, "pillow_heif", module)
+        if module is not None:
+            monkeypatch.setitem(Image.EXTENSION, ".heic", "HEIF")
+            monkeypatch.setitem(Image.OPEN, "HEIF", None)
+            monkeypatch.setattr(module, "register_heif_opener", lambda: called.append("registered"), raising=False)
+        image_endings.cache_clear()
+        assert FoundImages.below(tmp_path).left_out == left_out
+    monkeypatch.undo()
+    image_endings.cache_clear()
+    assert called == ["registered"]
 
 
 def test_folders_of_tools_are_no_classes_wherever_they_are(folder: Path) -> None:
