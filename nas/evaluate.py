@@ -21,7 +21,7 @@ from nas.claim import Claim
 from nas.columns import DIVERGED, OK, OUT_OF_MEMORY
 from nas.digest import weights_digest
 from nas.exit_logs import ExitLogs
-from nas.keeping import keep
+from nas.keeping import kept_run
 from nas.notice import notice
 from nas.problem import Problem, Report, Score
 from nas.profile import Cost, cost, timed
@@ -188,13 +188,16 @@ class Evaluator:
         if self.test:
             row["test_digest"] = problem.data.test_digest
         row |= self._scores(trained, test)
-        if self.exits:
-            self.exits.add(_own(key, row), self._source, problem, decoupling, trained.method, test, EVAL_BATCH_SIZE)
+        kept = None
         if self.keep:
             calibrated = self.exits is not None and self.exits.calibrated
             named = key if row["run"] == folder.name else {**key, "weights_digest": weights}
             path = problem.runs / str(row["run"]) / trained_run.FILE
-            keep(path, named, problem, decoupling, trained.method, EVAL_BATCH_SIZE, calibrated=calibrated)
+            kept = kept_run(path, named, problem, decoupling, trained.method, EVAL_BATCH_SIZE, calibrated=calibrated)
+        if self.exits:  # written when nothing is left that may run out of memory, which gives a row without exits
+            self.exits.add(_own(key, row), self._source, problem, decoupling, trained.method, test, EVAL_BATCH_SIZE)
+        if kept:
+            kept.save()
         return row
 
     def _name(self, key: Mapping[str, Cell], weights: str) -> str:

@@ -16,12 +16,12 @@ from nas.trained_run import KeptExit, TrainedRun
 from spaces.decoupling import Decoupling
 
 
-def keep(path: Path, key: Mapping[str, Cell], problem: Problem, decoupling: Decoupling, method: Method, batch_size: int, *,
-         calibrated: bool) -> None:
-    """Write the `TrainedRun` of an evaluation, whose row has the cells `key` and is named after them."""
+def kept_run(path: Path, key: Mapping[str, Cell], problem: Problem, decoupling: Decoupling, method: Method, batch_size: int, *,
+             calibrated: bool) -> TrainedRun:
+    """What is to be saved at `path` of an evaluation, whose row has the cells `key` and is named after them."""
     exits = _exits(problem, decoupling, method, batch_size, calibrated=calibrated)
     weights = {name: tensor.detach().cpu() for name, tensor in method.state_dict().items()}
-    TrainedRun(path, dict(key), problem.data.inputs, exits, weights).save()
+    return TrainedRun(path, dict(key), problem.data.inputs, exits, weights)
 
 
 def _exits(problem: Problem, decoupling: Decoupling, method: Method, batch_size: int, *,

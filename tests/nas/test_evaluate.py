@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
@@ -15,7 +16,7 @@ from methods import training
 from methods.memory import WAY_OUT, out_of_memory
 from methods.settings import TrainingSettings
 from methods.table import METHODS
-from nas import evaluate, results
+from nas import evaluate, keeping, results
 from nas.claim import Claim
 from nas.comparison import Run, finish
 from nas.evaluate import Evaluator, ensemble_error
@@ -224,10 +225,25 @@ def test_a_run_without_enough_memory_is_a_row_and_the_others_go_on(problem: Prob
     assert {one.out_of_memory, other.out_of_memory} == {0, 1} and "1 out of memory" in summary_table([one, other])
 
 
+def test_a_run_whose_weights_could_not_be_kept_for_memory_has_no_exits_either(problem: Problem,
+                                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*given: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(keeping, "exit_answers", full)
+    exits = ExitLogs.of(problem.results, calibrated=False)
+    assert make(problem, exits=exits, keep=True)(POINT).status.startswith("out of memory: ")
+    assert exits.exits.rows() == exits.curves.rows() == [] and list(problem.runs.iterdir()) == []
+
+
 def test_a_run_that_asks_for_more_than_there_is_really_ends_so(problem: Problem) -> None:
     with pytest.raises(RuntimeError) as raised:
         torch.empty(2**50)
     assert out_of_memory(raised.value) == "4194304.00 GiB more could not be had; " + WAY_OUT
+    with pytest.raises(MemoryError) as of_numpy:
+        np.empty(2**57, np.uint8)
+    assert out_of_memory(of_numpy.value) == f"{2**27:.2f} GiB more could not be had; " + WAY_OUT
+    assert out_of_memory(RuntimeError("unable to mmap 9 bytes from file </a>: Cannot allocate memory (12)"))
 
 
 @pytest.mark.parametrize("error", [RuntimeError("mat1 and mat2 shapes cannot be multiplied"), ValueError("out of memory"),
