@@ -26,7 +26,7 @@ class Kind:
 
 def _number(rule: str, holds: Callable[[float], bool]) -> Kind:
     def read(cell: str) -> str:
-        if not holds(value := float(cell)):
+        if not cell.isascii() or "_" in cell or not holds(value := float(cell)):  # Python reads more than we write
             raise ValueError
         return repr(value)
 
@@ -34,9 +34,9 @@ def _number(rule: str, holds: Callable[[float], bool]) -> Kind:
 
 
 def _whole(cell: str) -> str:
-    if not re.fullmatch(r"\d+(\.0*)?|\d+(\.\d+)?[eE]\+?\d{1,2}", cell) or not float(cell).is_integer():
+    if not re.fullmatch(r"(?a:\d+(\.0*)?|\d+(\.\d+)?[eE]\+?\d{1,2})", cell) or not float(cell).is_integer():
         raise ValueError
-    return cell if cell.isdigit() else str(int(float(cell)))
+    return str(int(cell) if cell.isdigit() else int(float(cell)))
 
 
 def _flag(cell: str) -> str:
@@ -59,7 +59,17 @@ def _parse_status(cell: str) -> None:
 
 
 def _parse_shares(cell: str) -> None:
-    if not all(0 <= float(share) <= 1 for share in cell.split()):
+    if not cell.strip() or not all(0 <= float(share) <= 1 for share in cell.split()):
+        raise ValueError
+
+
+def _parse_digest(cell: str) -> None:
+    if not re.fullmatch("[0-9a-f]{16}", cell):
+        raise ValueError
+
+
+def _parse_folder(cell: str) -> None:
+    if "/" in cell or "\0" in cell or cell in (".", ".."):  # what a run's row names is written and removed
         raise ValueError
 
 
@@ -75,6 +85,8 @@ KINDS = {
     Kind("a decoupling, such as 3:linear or uncut", _parsed(Decoupling.parse)): "decoupling",
     Kind("ok, or begins with diverged or out of memory", _parsed(_parse_status)): "status",
     Kind("shares in 0..1 with blanks between them", _parsed(_parse_shares)): "test_shares",
+    Kind("16 hexadecimal digits", _parsed(_parse_digest)): "data_digest test_digest weights_digest extends_digest",
+    Kind("the name of a folder, without a path", _parsed(_parse_folder)): "run",
     SHARE: "validation_error test_error ensemble_test_error validation_ece test_ece scale words_covered tokens_covered cut_share "
            "head_share",
     AMOUNT: "lr weight_decay epochs step_seconds seconds test_seconds temperature pipeline_speedup_bound validation_macs "
@@ -125,13 +137,14 @@ def written(column: str, cell: str) -> str:
 
 
 def _of_status(row: Mapping[str, str]) -> tuple[str, ...]:
-    """What a run that ended well has of the columns that there are; an error on the test split only where that was read,
-    which no search does."""
+    """What a run that ended well has; an error on the test split only where that was read, which no search does, and names of
+    what came out unless an older version wrote it."""
     if row["status"] != OK:
         return ()
     tested = row.get("ensemble")
     voted = tested and tested != "1"
-    return ("validation_loss", *(("test_error",) if tested else ()), *(("ensemble_test_error",) if voted else ()))
+    return ("validation_loss", "pipeline_speedup_bound", *(("test_error",) if tested else ()),
+            *(("ensemble_test_error",) if voted else ()), *(("run", "weights_digest") if row.get("data_digest") else ()))
 
 
 COMPARED = RowKind("run", (*POINT, "status", *COUNTS))

@@ -42,8 +42,9 @@ def test_the_files_that_are_there_read_as_they_were_written(path: Path) -> None:
 
 WRONG = {
     "share": ["x", "nan", "inf", "-0.1", "1.1", "20 %", "0,5", "12.5"],
-    "count": ["x", "nan", "-1", "1.5", "1,000", "0x10", "²", "9" * 5000],
-    "number": ["x", "nan", "inf", "-1", "0.1s", "1_0e9999"],
+    "count": ["x", "nan", "-1", "1.5", "1,000", "0x10", "²", "٣", "1_0", "9" * 5000],
+    "number": ["x", "nan", "inf", "-1", "0.1s", "1_0", "1_0e9999", "٣"],
+    "folder": ["..", "../../etc", "/etc/0123456789"],
     "flag": ["yes", "1", "0"],
     "decoupling": ["3", "linear:3", "3:linear 2:linear", "x:linear"],
     "component": ["dgl(", "3", "dgl(a=)", "=1+1"],
@@ -52,29 +53,41 @@ CELLS = [("evaluate.csv", RUNS, column, cell) for column, kind in {
     "validation_error": "share", "test_error": "share", "seed": "count", "iterations": "count", "num_blocks": "count",
     "params": "count", "peak_activation_bytes": "count", "lr": "number", "validation_loss": "number", "step_seconds": "number",
     "pipeline_speedup_bound": "number", "checkpoint_units": "flag", "exits": "flag", "decoupling": "decoupling",
-    "method": "component", "backbone": "component", "task": "component"}.items() for cell in WRONG[kind]
+    "run": "folder", "method": "component", "backbone": "component", "task": "component"}.items() for cell in WRONG[kind]
     if not (column == "validation_loss" and cell == "-1")]
-CELLS += [("evaluate.csv", RUNS, column, "") for column in ("test_error", "validation_error", "validation_loss", "status",
+CELLS += [("evaluate.csv", RUNS, column, "") for column in ("test_error", "pipeline_speedup_bound", "validation_error", "validation_loss", "status",
                                                             "method", "seed", "num_blocks", "peak_activation_bytes")]
+CELLS += [("evaluate.csv", RUNS, "data_digest", cell) for cell in ("x", "1.2E+15", "0123456789ABCDEF")]
 CELLS += [("evaluate.csv", RUNS, "status", cell) for cell in ("OK", "yes", "0")]
 CELLS += [("exits.csv", EXITS, column, cell) for column, kind in {"depth": "count", "macs": "count", "test_error": "share",
                                                                   "temperature": "number"}.items() for cell in WRONG[kind]]
 CELLS += [("exits.csv", EXITS, column, "") for column in ("depth", "test_error")]
 CELLS += [("curves.csv", CURVES, column, cell) for column, kind in {"test_macs": "number", "test_error": "share",
                                                                     "chosen": "flag"}.items() for cell in WRONG[kind]]
-CELLS += [("curves.csv", CURVES, "test_shares", cell) for cell in ("", "0.5 x", "0.5 1.5", "0.5;0.5")]
+CELLS += [("curves.csv", CURVES, "test_shares", cell) for cell in ("", " ", "0.5 x", "0.5 1.5", "0.5;0.5")]
 
 
 @pytest.mark.parametrize(("name", "kind", "column", "cell"), CELLS, ids=lambda value: str(value)[:12])
 def test_a_cell_that_does_not_hold_is_named_with_its_place(tmp_path: Path, name: str, kind: RowKind, column: str,
                                                            cell: str) -> None:
     rows = rows_of(SMALL / name, 3)
+    rows[0].setdefault(column, "")
     rows[1][column] = cell
     with pytest.raises(UserError) as error:
         ResultsLog(write(tmp_path / name, rows), kind).rows()
     message = str(error.value)
     assert message.startswith(f"{tmp_path / name}, line 3: column {column} ") and "\n" not in message
     assert len(message) < 300 + len(str(tmp_path))
+
+
+@pytest.mark.parametrize("column", ["run", "weights_digest"])
+def test_a_row_with_a_digest_of_its_data_names_what_came_out(tmp_path: Path, column: str) -> None:
+    name = "0123456789abcdef"
+    row = rows_of(SMALL / "evaluate.csv", 1)[0] | {"data_digest": name, "weights_digest": name, "run": name}
+    ResultsLog(write(tmp_path / "evaluate.csv", [row]), RUNS).rows()
+    del row[column]
+    with pytest.raises(UserError, match=f"line 2: column {column} is empty"):
+        ResultsLog(write(tmp_path / "evaluate.csv", [row]), RUNS).rows()
 
 
 @pytest.mark.parametrize("column", ["status", "method", "validation_error"])
