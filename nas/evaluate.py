@@ -26,7 +26,7 @@ from nas.notice import notice
 from nas.problem import Problem, Report, Score
 from nas.profile import Cost, cost, timed
 from nas.provenance import device_name, provenance
-from nas.results import Cell, ResultsLog, check_folder, told_of_path
+from nas.results import Cell, ResultsLog, check_folder, each_once, told_of_path
 from nas.reuse import told_undigested, undigested
 from nas.task_data import Batches, Part
 from nas.trained_run import TrainedRun, run_name
@@ -266,7 +266,7 @@ class Evaluator:
 
     def _of_exits(self, log: ResultsLog, decoupling: Decoupling) -> list[dict[str, str]]:
         row = self.recorded(decoupling)
-        return log.find_all(_own(self.key(decoupling), row)) if row else []
+        return each_once(log.find_all(_own(self.key(decoupling), row))) if row else []
 
 
 def kept_digest(folder: Path) -> str | None:

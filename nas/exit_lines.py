@@ -12,6 +12,7 @@ from nas.brief import brief, short_names
 from nas.exit_report import numbers
 from nas.provenance import provenance
 from nas.report import half_interval
+from nas.results import each_once
 from spaces.component import Component
 
 RULE = "max_softmax"  # whose curve is drawn: the usual one, and one for all methods
@@ -69,8 +70,8 @@ def exit_lines(exit_rows: Iterable[Mapping[str, str]], curve_rows: Iterable[Mapp
 def _once(rows: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
     """Without what came out otherwise when a run was trained a second time: a seed counts once."""
     first: dict[Identity, str] = {}
-    kept = []
-    for row in rows:
+    kept: list[Mapping[str, str]] = []
+    for row in each_once(rows):
         own = tuple(sorted((name, cell) for name, cell in row.items() if cell and name not in {WEIGHTS, *SCORES, *SOURCE}))
         weights = row.get(WEIGHTS, "")
         if first.setdefault(own, weights) == weights:

@@ -8,7 +8,7 @@ import fcntl
 import io
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -286,6 +286,11 @@ class ResultsLog:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def each_once(rows: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
+    """Without equal rows, which a file has that was joined with a copy of itself."""
+    return [dict(cells) for cells in dict.fromkeys(tuple(row.items()) for row in rows)]
 
 
 def _written(value: object) -> str:

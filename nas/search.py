@@ -60,7 +60,7 @@ def search(strategy: Strategy, problem: Problem, evaluate: Evaluate, report: Rep
     if not isinstance(found, Found):
         raise UserError(f"a strategy answers with a nas.problem.Found, but {name} answered with a {type(found).__name__}; return "
                         "Found(decoupling)")
-    for point in (found.decoupling, *found.front):
+    for point in (found.decoupling, *(found.front or ())):
         _check_inside(problem.space, point, f"the strategy {name} answers with")
         if point not in scores:
             raise UserError(f"a strategy evaluates what it recommends, but {name} answers with '{point}', which it never asked "
@@ -74,6 +74,8 @@ def _check_inside(space: SearchSpace, point: object, who: str) -> None:
         raise UserError(f"a strategy asks for points of its space, which are spaces.decoupling.Decoupling, but {who} a "
                         f"{type(point).__name__}; Decoupling.parse reads a text")
     try:
+        if Decoupling.parse(str(point)) != point:  # lists, as JSON has them, are no keys
+            raise UserError("cuts and heads are tuples; Decoupling.parse reads a text")
         space.check(point)
     except UserError as error:
         raise UserError(f"{who} '{point}', which is outside its space: {error}") from None

@@ -283,6 +283,19 @@ def test_weights_of_another_training_have_a_row_of_their_own(tmp_path: Path, nud
     assert len(keeping.log.rows()) == 2
 
 
+def test_files_that_were_joined_with_a_copy_count_each_exit_once(tmp_path: Path, nudged: list[float]) -> None:
+    problem = problem_in(tmp_path)
+    exits = ExitLogs.of(problem.results, calibrated=False)
+    own = evaluator(problem, exits=exits)
+    own(POINT)
+    before = own.exit_rows(POINT), own.curve_rows(POINT), exit_lines(exits.exits.rows(), exits.curves.rows(), "toy")
+    for log in (exits.exits, exits.curves):
+        header, rows = log.path.read_bytes().split(b"\n", 1)
+        log.path.write_bytes(header + b"\n" + rows + rows)
+    after = own.exit_rows(POINT), own.curve_rows(POINT), exit_lines(exits.exits.rows(), exits.curves.rows(), "toy")
+    assert len(exits.exits.rows()) == 4 and repr(after) == repr(before)
+
+
 def test_exits_of_another_training_are_not_written_to_the_row(tmp_path: Path, nudged: list[float]) -> None:
     problem = problem_in(tmp_path)
     exits = ExitLogs.of(problem.results, calibrated=False)

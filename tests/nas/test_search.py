@@ -44,6 +44,9 @@ def test_it_holds_what_was_asked_for_in_order():
     ([A], Found(Decoupling((9,), ("linear",))), "Asks answers with '9:linear', which is outside its space: "),
     ([A], Found(A, (A, Decoupling((1,), ("mlp",)))), "Asks answers with '1:mlp', which is outside its space: .*heads"),
     ([Decoupling((9,), ("linear",))], Found(A), "Asks asks for '9:linear', which is outside its space: .*9"),
+    ([A], Found(Decoupling([1], ["linear"])), "Asks answers with '1:linear', .*: cuts and heads are tuples"),
+    ([Decoupling((1.0,), ("linear",))], Found(A), "Asks asks for '1.0:linear', .*: a decoupling is written"),
+    ([Decoupling((1,), (" linear",))], Found(A), "Asks asks for '1: linear', .*: a decoupling is written"),
     (["3:linear"], Found(A), "Asks asks for a str; Decoupling.parse reads a text"),
     ([A], Found("1:linear"), "Asks answers with a str; Decoupling.parse reads a text"),
     ([A], A, "answers with a nas.problem.Found, but Asks answered with a Decoupling"),
@@ -52,6 +55,10 @@ def test_it_holds_what_was_asked_for_in_order():
 def test_a_strategy_stays_in_its_space_and_evaluates_what_it_recommends(asked, found, said):
     with pytest.raises(UserError, match=said):
         searched(0, dict.fromkeys(asked, (0.2, 2)), found)
+
+
+def test_a_front_of_none_is_an_empty_one():
+    assert searched(0, {A: (0.2, 2)}, Found(A, None)).found.decoupling == A
 
 
 def test_what_is_outside_the_space_is_never_evaluated():
