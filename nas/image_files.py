@@ -20,7 +20,8 @@ _ENDINGS = (".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".jfif",
 # What file systems, network drives and archivers leave behind; so is every name that begins with a dot.
 _LEFTOVERS = {"@eadir", "@recently-snapshot", "@recycle", "@tmp", "@__thumb", "#recycle", "#snapshot", "~snapshot",
               "$recycle.bin", "recycler", "__macosx", "__pycache__", "lost+found", "system volume information",
-              "network trash folder", "temporary items", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"}
+              "network trash folder", "temporary items", "thevolumesettingsfolder", "@synoresource", "_gsdata_",
+              "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"}
 _LEFTOVER = "hidden or of the system"
 _SHOWN = 6  # how many endings or names a message lists
 
@@ -125,9 +126,13 @@ def left_out_note(folder: Path, left_out: Counter[str]) -> tuple[str, ...]:
     if not left_out:
         return ()
     count = left_out.total()
-    kinds = [f"{number} {kind}" for kind, number in left_out.most_common(_SHOWN)]
-    kinds += [f"{len(left_out) - _SHOWN} more kinds"] if len(left_out) > _SHOWN else []
-    return (f"{shown(folder)}: {count} file{'s are' if count > 1 else ' is'} left out ({', '.join(kinds)})",)
+    return (f"{shown(folder)}: {count} file{'s are' if count > 1 else ' is'} left out ({kinds(left_out)})",)
+
+
+def kinds(left_out: Counter[str]) -> str:
+    """How many of each kind, the most first."""
+    said = [f"{number} {kind}" for kind, number in left_out.most_common(_SHOWN)]
+    return ", ".join(said + [f"{len(left_out) - _SHOWN} more kinds"] * (len(left_out) > _SHOWN))
 
 
 def shown(path: Path | str) -> str:

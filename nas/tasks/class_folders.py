@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from unicodedata import normalize
 
-from nas.image_files import FoundImages, beside_folders, folders_in, image_endings, left_out_note, listed, shown
+from nas.image_files import FoundImages, beside_folders, folders_in, image_endings, kinds, left_out_note, listed, shown
 from spaces.errors import UserError
 
 
@@ -45,8 +45,9 @@ def image_files(folder: Path, classes: list[str], inside: str = "") -> ClassImag
         place = Path(name, inside)
         images = FoundImages.below(folder / place)
         if not images.names:
+            there = f"; it holds {kinds(images.left_out)}" if images.left_out else ""
             raise UserError(f"{shown(folder / place)} holds the images of a class, but has none with an ending that is read "
-                            f"({', '.join(image_endings())}); restore them, or remove the folder")
+                            f"({', '.join(image_endings())}){there}; restore them, or remove the folder")
         found.files.extend(f"{place}/{file}" for file in images.names)
         found.labels.extend([label] * len(images.names))
         found.left_out.update(images.left_out)

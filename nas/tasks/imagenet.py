@@ -29,7 +29,8 @@ def imagenet(data_dir: Path, *, validation: float = 0.02, split_seed: int = 0, s
     flips; evaluation scales the shorter side to 256/224 of `size` and takes the middle. Worker processes, one a core, read
     the images a few batches ahead; a batch depends on seed and iteration alone. Pixels are normalised by the usual constants,
     or by `mean` and `std` as in cifar10. Images are read as a viewer shows them (`nas.image_reader`), where torchvision's
-    `ImageFolder` leaves photographs as stored, unturned and in the colours of their profile. Missing folders and, when its turn comes, a damaged image are UserErrors.
+    `ImageFolder` leaves photographs as stored, unturned and in the colours of their profile. Missing folders and, when its
+    turn comes, a damaged image are UserErrors.
     """
     if size < 1:
         raise UserError(f"size is the side of a training image in pixels, from 1 on, but {size} came; ImageNet's is 224")

@@ -24,7 +24,7 @@ from spaces.errors import UserError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
 TOOLS = (".ipynb_checkpoints", "@eaDir", "__MACOSX", "#recycle", "lost+found", "System Volume Information", "$RECYCLE.BIN",
-         ".git", ".thumbnails", "@Recycle")
+         ".git", ".thumbnails", "@Recycle", "TheVolumeSettingsFolder", "_gsdata_")
 INPUTS = {"kind": "images", "shape": [3, 8, 8], "mean": [0.0] * 3, "std": [1.0] * 3, "zoom": 1.0, "classes": ["cat", "dog"]}
 
 
@@ -115,8 +115,8 @@ def test_folders_of_tools_are_no_classes_wherever_they_are(folder: Path) -> None
     assert task.classes == clean.classes == ("cat", "dog") and task.train.files == clean.train.files
     assert torch.equal(task.validation.labels, clean.validation.labels) and len(task.test()) == 4
     assert [note.partition("imagenet/")[2] for note in task.notes] == [
-        "train: 12 files are left out (10 hidden or of the system, 2 beside the class folders)",
-        "val: 6 files are left out (5 hidden or of the system, 1 beside the class folders)"]
+        "train: 14 files are left out (12 hidden or of the system, 2 beside the class folders)",
+        "val: 7 files are left out (6 hidden or of the system, 1 beside the class folders)"]
 
 
 @pytest.mark.parametrize("change, says", [
@@ -124,6 +124,7 @@ def test_folders_of_tools_are_no_classes_wherever_they_are(folder: Path) -> None
     (lambda root: (root / "val" / "dog").rename(root / "val" / "Dog"), "only val has Dog, which are spelt in two ways"),
     (lambda root: (root / "train" / "logs").mkdir(), "only train has logs"),
     (lambda root: [(root / part / "logs").mkdir() for part in ("train", "val")], "train/logs holds .* has none"),
+    (lambda root: [path.rename(path.with_suffix(".psd")) for path in (root / "val" / "dog").iterdir()], "; it holds 2 .psd;"),
     (lambda root: [path.unlink() for path in (root / "val" / "dog").iterdir()], "val/dog holds .* has none"),
 ])
 def test_a_class_folder_that_differs_or_is_empty_is_named_before_anything_trains(folder: Path, change, says: str) -> None:
