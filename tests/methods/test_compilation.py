@@ -16,12 +16,23 @@ from methods.settings import TrainingSettings
 from methods.sides import with_side
 from methods.table import METHODS, adapter, method_class
 from methods.training import Batch, Trainer
+from spaces.backbone import Backbone
+from spaces.backbones.vgg import conv_units
 from spaces.errors import UserError
+from spaces.layers import kaiming, pooled_linear
 from spaces.named import read_space
+from spaces.space import SearchSpace
 from spaces.splits import read_decoupling
 from spaces.tokens import PADDING, TextShape
 
-SPACE = read_space("small(width=0.125)", (3, 8, 8), 4)
+
+def tiny(input_shape: tuple[int, ...], num_classes: int) -> Backbone:
+    """Three units of one convolution each, since what takes time here is torch's reading of the layers."""
+    return kaiming(Backbone(conv_units(3, [(4, 2), (8, 1)]), pooled_linear(8, num_classes), input_shape=input_shape,
+                            num_classes=num_classes, width=1.0))
+
+
+SPACE = SearchSpace(f"{__name__}.tiny", ("conv(depth=1)",), input_shape=(3, 8, 8), num_classes=4, num_blocks=2)
 TEXTS = TextShape(12, 14)
 TEXT_SPACES = {"lstm": read_space("lstm(depth=2,embedding=6,hidden=4)", TEXTS, 4),
                "linear": read_space("linear(depth=3,embedding=6,hidden=4)", TEXTS, 4)}
