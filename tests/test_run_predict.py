@@ -127,7 +127,7 @@ def test_texts_are_answered_by_their_classes(capsys):
     assert list(pd.read_csv("answers.csv")["answer"])[::2] == ["fine", "poor"]
     for path, text, says in [("bad.csv", "text\ngood\n<br>\n", "bad.csv, line 3: the text is empty"),
                              ("none.csv", "text\n", "nothing to answer"), ("other.csv", "words\ngood\n", "a column text"),
-                             ("new.txt", "good", "answers a CSV file of texts")]:
+                             ("new.doc", "good", "answers a CSV file of texts")]:
         Path(path).write_text(text, encoding="utf-8")
         code, out, err = call(capsys, "predict", folder, path)
         assert (code, out) == (2, "") and says in err and err.count("\n") == 1
