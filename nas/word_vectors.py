@@ -49,9 +49,10 @@ def read_vectors(path: Path, vocabulary: Vocabulary, tell: Callable[[str], objec
     """The vectors of the vocabulary's words out of a text file, gzipped or not, of which no other line is kept.
 
     A line is a word and its D numbers, separated by blanks or tabs; fastText's first line, the number of words and D, may be
-    there, and `tell` is told if other than so many follow, and of what else looks amiss. Words are
-    compared in their normal form; of one that comes twice the first vector counts. Random rows are normal with the mean and the
-    deviation of all numbers found, the same at every call. A file that is missing, binary, torn, damaged (by line number), or without any of the words is a UserError.
+    there, and `tell` is told if other than so many follow, and of what else looks amiss. Words are compared in their normal
+    form; of one that comes twice the first vector counts. Random rows are normal with the mean and the deviation of all
+    numbers found, the same at every call. A file that is missing, binary, torn, damaged (by line number), or without any of
+    the words is a UserError.
     """
     if not path.is_file():
         raise UserError(f"there is no file of word vectors {path}; give one of GloVe's or fastText's text files")
