@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Literal, Protocol, TypeVar
 
 import torch
@@ -51,7 +52,7 @@ def kaiming(module: M) -> M:
 
     An LSTM's weights from step to step are orthogonal, as in AL's code (associated_learning.md 2.3).
     """
-    for layer in module.modules():
+    for layer in _with_storage(module):
         if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             if layer.bias is not None:
@@ -63,6 +64,11 @@ def kaiming(module: M) -> M:
     return module
 
 
+def _with_storage(module: nn.Module) -> Iterator[nn.Module]:
+    """Its modules but those on the meta device, where drawing takes longer than all else of building a network."""
+    return (layer for layer in module.modules() if not any(p.is_meta for p in layer.parameters(recurse=False)))
+
+
 def draw_of(init: Init) -> Draw:
     """What `init` means."""
     return kaiming if init is None else fan_out
@@ -71,7 +77,7 @@ def draw_of(init: Init) -> Draw:
 def fan_out(module: M) -> M:
     """Draw the weights anew as the code of InfoPro, ContSup, AugLocal and MAN does: convolutions normal over the fan-out, std
     sqrt(2 / (k k C_out)), and linear layers as PyTorch does, uniform in +-1 / sqrt(fan-in), with their biases."""
-    for layer in module.modules():
+    for layer in _with_storage(module):
         if isinstance(layer, nn.Conv2d | nn.Linear):
             layer.reset_parameters()
         if isinstance(layer, nn.Conv2d):

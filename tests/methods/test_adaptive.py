@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from test_contract import EVERYWHERE, NUM_CLASSES, batch, build, parts
 
 from methods.adaptive import adaptive
 from methods.confidence import CONFIDENCES, ConfidenceRule, largest
@@ -13,7 +14,6 @@ from methods.method import Carry, Method
 from methods.table import answers_early
 from nas.exits import exit_answers
 from spaces.errors import UserError
-from tests.methods.test_contract import EVERYWHERE, NUM_CLASSES, batch, build, parts
 
 BLOCKS = 3
 
@@ -24,7 +24,7 @@ WITH_EXITS = [case for case in EVERYWHERE if answers_early(parts(case)[0])]
 def untrained(case: str) -> tuple[Method, torch.Tensor, torch.Tensor]:
     """A method in float64 on a batch, and the logits (K, N, C) of its exits."""
     method = build(case).double().eval()
-    x, _ = batch(method, 24)
+    x, _ = batch(method, 12)
     x = x if x.dtype == torch.long else x.double()
     with torch.no_grad():
         return method, x, torch.stack(list(method.exits(x)))

@@ -101,7 +101,7 @@ def batch(method: Method, size: int = 16, seed: int = 0) -> tuple[torch.Tensor, 
 
 
 def recipe(method: Method) -> dict[str, Any]:
-    """Iterations, learning rate and optimizer. Associated Learning has Adam, as in all its codes, and more iterations, since
+    """Iterations at most, learning rate and optimizer. Associated Learning has Adam, as in all its codes, and more iterations, since
     a deeper code says the label only once those before it do; with side inputs it learns from parts of the texts."""
     if isinstance(method, SideInputs) and isinstance(method.base, AL):
         return recipe(method.base) | {"iterations": 300}
@@ -324,13 +324,19 @@ def test_uncut_trains_like_a_plain_loop_to_the_bit(uncut: Method) -> None:
 
 
 def test_learns_a_toy_task(method: Method) -> None:
+    """Within the iterations of its recipe; it ends once it has, which most do in a fraction of them."""
     settings = TrainingSettings(batch_size=32, **recipe(method))
     trainer = Trainer(method, settings, seed=0, device=CPU)
     unseen = [batch(method, 64, seed=1000)]
-    history = [torch.stack(trainer.step(*batch(method, 32, seed=step), step)) for step in range(settings.iterations)]
-    error, _ = error_and_loss(method, iter(unseen), "fp32")
-    assert error <= 0.1  # 0.75 is chance
-    assert (torch.stack(history[-5:]).mean(0) < torch.stack(history[:5]).mean(0)).all()
+    history, error, fell = [], 1.0, False
+    for step in range(settings.iterations):
+        history.append(torch.stack(trainer.step(*batch(method, 32, seed=step), step)))
+        if step % 10 == 9:
+            error, _ = error_and_loss(method, iter(unseen), "fp32")
+            fell = bool((torch.stack(history[-5:]).mean(0) < torch.stack(history[:5]).mean(0)).all())
+            if error <= 0.1 and fell:
+                break
+    assert error <= 0.1 and fell  # 0.75 is chance
 
 
 def test_state_dict_survives_a_file(method: Method) -> None:
@@ -394,9 +400,13 @@ def test_trains_in_half_precision(method: Method, precision: Precision) -> None:
     """fp16, which differs by the scaling of losses and the smaller range alone, once a family."""
     settings = TrainingSettings(batch_size=16, precision=precision, **recipe(method) | {"iterations": 20})
     trainer = Trainer(method, settings, seed=0, device=CPU)
-    losses = [trainer.step(*batch(method, seed=step), step) for step in range(20)]
-    assert all(loss.isfinite() for row in losses for loss in row)
-    assert all(last < first for first, last in zip(losses[0], losses[-1], strict=True))
+    losses, fell = [], False
+    for step in range(20):
+        losses.append(torch.stack(trainer.step(*batch(method, seed=step), step)))
+        fell = bool((losses[-1] < losses[0]).all())
+        if step >= 9 and fell:
+            break
+    assert torch.stack(losses).isfinite().all() and fell
 
 
 @pytest.mark.parametrize("setting", ["label_smoothing=-0.1", "label_smoothing=0.6", "label_smoothing=nan_", "smoothing=0.1"])

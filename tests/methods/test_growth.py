@@ -26,9 +26,10 @@ from methods.training import Progress, Trainer, error_and_loss
 from spaces.errors import UserError
 
 CPU = torch.device("cpu")
-GROWN = [name for name in (*VARIANTS, "al on lstm", "dgl on transformer") if contract_build(name).num_stages > 1
-         and answers_early(name.partition(" ")[0])]
-READING = [name for name in GROWN if contract_build(name).reads(0)]
+BUILT = {name: contract_build(name) for name in (*VARIANTS, "al on lstm", "dgl on transformer")
+         if answers_early(name.partition(" ")[0])}
+GROWN = [name for name, method in BUILT.items() if method.num_stages > 1]
+READING = [name for name in GROWN if BUILT[name].reads(0)]
 
 
 def own(method: Method, k: int) -> dict[str, torch.Tensor]:
