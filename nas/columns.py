@@ -101,6 +101,11 @@ KINDS = {
 COLUMNS = {name: kind for kind, names in KINDS.items() for name in names.split()}  # all others are text
 
 COUNTS = ("num_blocks", "params", "head_params", "macs", "head_macs", "peak_activation_bytes")
+PROVENANCE = ("commit", "dirty", "python", "torch", "torchvision", "optuna", "platform", "time", "device", "threads", "command")
+# What is found out of an exit or a point of a curve, and where on it: all other columns say of which run it is.
+EXIT_SCORES = ("depth", "num_blocks", "units", "params", "macs", "path_macs", "seconds", "timed_samples", "temperature",
+               *(f"{part}_{what}" for part in ("validation", "test") for what in ("error", "loss", "ece")),
+               "rule", "threshold", "validation_macs", "test_macs", "test_seconds", "test_shares", "chosen")
 POINT = ("method", "backbone", "decoupling", "task", "seed")  # what every run is of
 
 

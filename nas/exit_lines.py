@@ -9,21 +9,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from nas.brief import brief, short_names
+from nas.columns import EXIT_SCORES, PROVENANCE
 from nas.exit_report import numbers
-from nas.provenance import provenance
 from nas.report import half_interval
 from nas.results import each_once
 from spaces.component import Component
 
 RULE = "max_softmax"  # whose curve is drawn: the usual one, and one for all methods
-SCORES = ("depth", "num_blocks", "units", "params", "macs", "path_macs", "seconds", "timed_samples", "temperature",
-          *(f"{part}_{what}" for part in ("validation", "test") for what in ("error", "loss", "ece")),
-          "rule", "threshold", "validation_macs", "test_macs", "test_seconds", "test_shares", "chosen")
-SOURCE = (*provenance(), "device", "threads", "command")
 CHOSEN = {"lr", "schedule"}  # on validation, for each network that is trained alone
 Identity = tuple[tuple[str, str], ...]  # settings, by name
 WEIGHTS = "weights_digest"  # what came out, which no two runs share
-NOT_SETTINGS = {"seed", WEIGHTS, *SCORES, *SOURCE}  # the other columns tell lines apart, whatever settings there will be
+NOT_SETTINGS = {"seed", WEIGHTS, *EXIT_SCORES, *PROVENANCE}  # the other columns tell lines apart, whatever settings there will be
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,7 @@ def _once(rows: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
     first: dict[Identity, str] = {}
     kept: list[Mapping[str, str]] = []
     for row in each_once(rows):
-        own = tuple(sorted((name, cell) for name, cell in row.items() if cell and name not in {WEIGHTS, *SCORES, *SOURCE}))
+        own = tuple(sorted((name, cell) for name, cell in row.items() if cell and name not in NOT_SETTINGS - {"seed"}))
         weights = row.get(WEIGHTS, "")
         if first.setdefault(own, weights) == weights:
             kept.append(row)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from methods.calibration import expected_calibration_error
 from methods.method import Method
-from nas.columns import CURVES, EXITS
+from nas.columns import CURVES, EXIT_SCORES, EXITS, PROVENANCE
 from nas.curves import curves
 from nas.exit_timing import exit_seconds
 from nas.exits import exit_answers, exit_costs
@@ -16,6 +16,7 @@ from nas.problem import Problem
 from nas.results import Cell, ResultsLog
 from nas.task_data import Part
 from spaces.decoupling import Decoupling
+from spaces.errors import UserError
 
 Row = dict[str, Cell]
 
@@ -33,8 +34,10 @@ class ExitLogs:
 
     @classmethod
     def of(cls, folder: Path, *, calibrated: bool) -> ExitLogs:
-        """`exits.csv` and `curves.csv` of the folder."""
-        return cls(ResultsLog(folder / "exits.csv", EXITS), ResultsLog(folder / "curves.csv", CURVES), calibrated)
+        """`exits.csv` and `curves.csv` of the folder; exits that contradict each other are a UserError."""
+        exits = ResultsLog(folder / "exits.csv", EXITS)
+        _check_depths(exits)
+        return cls(exits, ResultsLog(folder / "curves.csv", CURVES), calibrated)
 
     @property
     def key(self) -> Row:
@@ -42,18 +45,41 @@ class ExitLogs:
         return {"exits": True, "calibrated": self.calibrated or None}
 
     def complete(self, key: Row) -> bool:
-        """Whether both logs have what they should of a run that ended well. One that an older version left without curves has
-        them added when it is trained again; its exits, in a log that is only appended to, stay without seconds."""
-        several = self.exits.find({**key, "depth": 2})
-        return (self.curves if several else self.exits).find(key) is not None
+        """Whether both logs have what they should of a run that ended well: each depth, and curves where there are several. What
+        a person or an older version left out is added when the run is trained again; exits without seconds stay so."""
+        first = self.exits.find(key)
+        if first is None:
+            return False
+        depths = range(1, int(first["num_blocks"]) + 1)
+        return all(self.exits.find({**key, "depth": depth}) for depth in depths) and (
+            len(depths) == 1 or self.curves.find(key) is not None)
 
     def add(self, key: Row, source: Mapping[str, Cell], problem: Problem, decoupling: Decoupling, method: Method, test: Part,
             batch_size: int) -> None:
         """The rows of a trained run, `key` and `source` in each; what is there already is not repeated."""
         exit_rows, curve_rows = _rows(problem, decoupling, method.eval(), test, batch_size, calibrated=self.calibrated)
-        for log, rows in ((self.exits, exit_rows), (self.curves, curve_rows)):
-            if rows and not log.find(key):
-                log.append_all([{**key, "num_blocks": method.net.num_blocks, **row, **source} for row in rows])
+        for log, rows, place in ((self.exits, exit_rows, ("depth",)), (self.curves, curve_rows, ("rule", "threshold"))):
+            missing = [row for row in rows if not log.find({**key, **{name: row[name] for name in place}})]
+            if missing:
+                log.append_all([{**key, "num_blocks": method.net.num_blocks, **row, **source} for row in missing])
+
+
+def _check_depths(exits: ResultsLog) -> None:
+    """Refuse depths outside 1..K, and different rows of one depth of a run."""
+    first: dict[tuple[tuple[str, str], ...], int] = {}
+    known: set[tuple[str, ...]] = set()
+    for line, row in enumerate(exits.rows(), start=2):
+        depth, num_blocks = int(row["depth"]), int(row["num_blocks"])
+        if not 1 <= depth <= num_blocks:
+            raise UserError(f"{exits.path}, line {line}: a depth lies in 1..num_blocks, here 1..{num_blocks}, but {depth} came; "
+                            "mend or delete the line")
+        if tuple(row.values()) in known:  # a file that was joined with a copy of itself
+            continue
+        known.add(tuple(row.values()))
+        own = tuple(item for item in row.items() if item[0] == "depth" or item[0] not in (*EXIT_SCORES, *PROVENANCE))
+        if first.setdefault(own, line) != line:
+            raise UserError(f"{exits.path}, line {line}: a run has one exit at each depth, but line {first[own]} is of the same "
+                            f"run and depth {depth}; delete the wrong one")
 
 
 def _rows(problem: Problem, decoupling: Decoupling, method: Method, test: Part, batch_size: int, *,

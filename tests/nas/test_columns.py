@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from methods.settings import TrainingSettings
-from nas.columns import ALPHA_BETA, COLUMNS, CURVES, DECISIONS, EXITS, RUNS, RowKind
+from nas.columns import ALPHA_BETA, COLUMNS, CURVES, DECISIONS, EXITS, PROVENANCE, RUNS, RowKind
 from nas.comparable import read_rows
 from nas.exit_logs import ExitLogs
 from nas.fair_table import fair_table, written
+from nas.provenance import provenance
 from nas.results import ResultsLog
 from nas.tabular import Tabular
 from spaces.errors import UserError
@@ -152,3 +153,7 @@ def test_a_row_of_a_search_in_a_mixed_file_was_not_tested(tmp_path: Path) -> Non
     row = rows_of(SMALL / "evaluate.csv", 1)[0]
     searched = row | {"ensemble": "", "test_error": "", "test_loss": ""}
     assert len(ResultsLog(write(tmp_path / "both.csv", [row, searched]), RUNS).rows()) == 2
+
+
+def test_the_columns_of_where_a_row_comes_from():
+    assert (*provenance(), "device", "threads", "command") == PROVENANCE

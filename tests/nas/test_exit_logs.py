@@ -1,5 +1,6 @@
 """The rows of exits and curves: what adaptive inference really does, calibrated or not, and written once."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,9 @@ from nas.exit_logs import ExitLogs
 from nas.exits import exit_costs
 from nas.images import Images
 from nas.problem import Problem
+from nas.results import ResultsLog
 from nas.trained_run import TrainedRun
+from spaces.errors import UserError
 from tests.nas.test_evaluate import POINT, make, make_problem, split
 
 
@@ -113,3 +116,33 @@ def test_a_network_with_one_exit_has_no_curve(problem: Problem) -> None:
     made = evaluator(replace(problem, method="backprop(label_smoothing=0.1)"))
     made.run(POINT)
     assert len(made.exit_rows(POINT)) == 1 and made.curve_rows(POINT) == []
+
+
+def test_exits_of_which_lines_were_deleted_are_completed(problem: Problem) -> None:
+    evaluator(problem)(POINT)
+    paths = [problem.results / name for name in ("exits.csv", "curves.csv")]
+    whole = [sorted(row[column] for row in ResultsLog(path).rows())
+             for path, column in zip(paths, ("depth", "rule"), strict=True)]
+    header, first, second, last = paths[0].read_text().splitlines()
+    for kept in ([header, first, last], [header, second, last], [header]):
+        paths[0].write_text("\n".join(kept) + "\n")
+        made = evaluator(problem)
+        assert made.recorded(POINT) is None
+        made(POINT)
+        assert sorted(row["depth"] for row in made.exit_rows(POINT)) == whole[0] == ["1", "2", "3"]
+        assert sorted(row["rule"] for row in made.curve_rows(POINT)) == whole[1]
+
+
+@pytest.mark.parametrize(("depth", "says"), [
+    ("0", "1..num_blocks"), ("4", "1..num_blocks"), ("2", "line 3 is of the same run and depth 2"),
+])
+def test_exits_that_contradict_each_other_are_told_before_training(problem: Problem, depth: str, says: str) -> None:
+    evaluator(problem)(POINT)
+    path = problem.results / "exits.csv"
+    header, *lines = path.read_text().splitlines()
+    place = header.split(",").index("depth") - len(header.split(","))
+    cells = lines[-1].rsplit(",", -place)
+    lines[-1] = ",".join([cells[0], depth, *cells[2:]])
+    path.write_text("\n".join([header, *lines]) + "\n")
+    with pytest.raises(UserError, match=f"line 4: .*{re.escape(says)}"):
+        evaluator(problem)
