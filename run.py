@@ -1,8 +1,11 @@
 """Search where to cut a network and which heads to use; evaluate what was found. `python run.py --help` says more."""
 
-from __future__ import annotations
-
 import sys
+
+from nas.current_folder import leave_out_current_folder, put_current_folder_last
+
+if __name__ == "__main__":  # before anything is imported that Python has not loaded yet, `__future__` included
+    leave_out_current_folder(__file__)
 
 from nas.process import Ended, end_at_once_on_signals, open_streams, signals_raise_ended, unbroken_streams
 
@@ -20,7 +23,7 @@ from dataclasses import asdict, fields, replace
 from itertools import zip_longest
 from pathlib import Path
 from textwrap import wrap
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 import torch
 import yaml
@@ -764,7 +767,7 @@ class Bars:
             self.bar.close()
             self.bar = None
 
-    def __enter__(self) -> Bars:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -772,6 +775,7 @@ class Bars:
 
 
 if __name__ == "__main__":
+    put_current_folder_last()
     for stream in (sys.stdout, sys.stderr):  # a terminal without box characters gets question marks
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     sys.exit(main(sys.argv[1:]))

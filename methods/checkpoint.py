@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from methods.saved_fields import Field, check_fields
+from methods.saved_file import Foreign, load_saved
 from spaces.errors import UserError
 
 SECONDS_BETWEEN = 30.0  # a save costs milliseconds to a second; what a crash costs is at most this
@@ -32,7 +33,7 @@ class Checkpoint:
         if self.path is None or not self.path.exists():
             return None
         with self.damage_told():
-            saved = torch.load(self.path, map_location=device, weights_only=True)
+            saved = load_saved(self.path, device)
             described = saved.pop("described")
         if described != self.described:
             raise UserError(f"the checkpoint {self.path} is of another run ({described}); remove it or choose another folder")
@@ -59,15 +60,17 @@ class Checkpoint:
 
 
 def save_whole(state: dict[str, Any], path: Path) -> None:
-    """Write `state` for `torch.load`; until all of it is on disk, `path` is what it was before.
+    """Write `state` for `load_saved`; until all of it is on disk, `path` is what it was before.
 
     A process that is killed meanwhile leaves a file of the same name that ends in `.part`; a save that fails, as on a full
     disk, leaves none.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
+    if os.path.lexists(part):  # of a killed process, or a link that somebody put there
+        part.unlink()
     try:
-        with open(part, "wb") as file:
+        with open(part, "xb") as file:
             try:
                 torch.save(state, file)
             except RuntimeError as error:  # torch hides a failed write, such as a full disk's OSError
@@ -87,5 +90,7 @@ def damage_told(file: str, way_out: str) -> Iterator[None]:
         yield
     except (UserError, OSError, MemoryError, torch.OutOfMemoryError):
         raise
+    except Foreign as error:
+        raise UserError(f"{file} cannot be read ({error}); {way_out}") from None
     except Exception as error:
         raise UserError(f"{file} cannot be read ({type(error).__name__}); {way_out}") from None

@@ -10,7 +10,8 @@ from pathlib import Path
 from types import TracebackType
 
 from nas.notice import notice
-from nas.results import told_of_path
+from nas.results import open_lock, told_of_path
+from spaces.errors import UserError
 
 LONGEST = 200  # characters of what a lock file says of its holder
 
@@ -60,7 +61,10 @@ class Claim:
         """The lock file, locked; None if another process has it and nobody `waits`."""
         with told_of_path(f"unfinished runs lie in {self._path.parent}", "change the permissions or name another --runs"):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
+            if self._folder.is_symlink():
+                raise UserError(f"a run is written, and removed, in its own folder, but {self._folder} is a link; remove it, "
+                                "or name another --runs")
+            file = open_lock(self._path)
         try:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -23,6 +24,7 @@ TIMED_BY = ("device", "threads", "compile", "deterministic")  # seconds are comp
 SHARED = ("backbone", "task", *DATA, "scale", "epochs",
           *(field.name for field in fields(TrainingSettings) if field.name not in (*LINE, *RECIPE, *TIMED_BY)))
 ASKED = ("ensemble", "exits", "calibrated")  # of a run beside its training; each makes a row of its own
+PASTED = 60  # characters of a cell that a message may hold to be pasted: whole, or its quotes would not close
 FIGURES = (*COUNTS, "test_error", "step_seconds", "pipeline_speedup_bound")
 
 
@@ -111,4 +113,6 @@ def listed(cells: pd.Series) -> str:
 
 def narrowed(rows: pd.DataFrame, column: str) -> str:
     """How to ask for one value of the column."""
-    return f"; narrow with --where '{column}={rows[column].value_counts().index[0]}'"
+    condition = f"{column}={rows[column].value_counts().index[0]}"
+    shown = shlex.quote(condition) if len(condition) <= PASTED and condition.isprintable() else f"{column}=..."
+    return f"; narrow with --where {shown}"

@@ -20,6 +20,8 @@ _GZIP = b"\x1f\x8b"
 @contextmanager
 def opened(path: Path) -> Iterator[io.BufferedReader | gzip.GzipFile]:
     """The bytes of the file, unpacked where it is gzipped; another archive or a workbook is a UserError."""
+    if path.exists() and not path.is_file():  # a pipe or a device may never end
+        raise UserError(f"{path} is no ordinary file; give one")
     with path.open("rb") as file:
         begin = file.peek(10)
         _check_text(path, begin)

@@ -4,6 +4,7 @@ needs a screen."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import chdir
 from itertools import combinations
 from math import isfinite
 from pathlib import Path
@@ -15,7 +16,9 @@ from nas.search import Evaluated
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
+TALLEST = 200.0  # inches of a plot; what has more lines is cut off
 AXES = {  # each objective's label, and what its value is multiplied by
     "error": ("validation error (%)", 100.0),
     "peak_memory": ("peak activations of a step (MiB)", 2.0**-20),
@@ -23,21 +26,32 @@ AXES = {  # each objective's label, and what its value is multiplied by
 }
 
 
+def _empty(width: float, height: float) -> Figure:
+    """In inches. matplotlib would take settings from a `matplotlibrc` in the current folder, some of which run programs."""
+    with chdir(Path(__file__).parent):
+        from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, min(height, TALLEST)), layout="constrained")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)  # a link would lead elsewhere
+    figure.savefig(path, dpi=150)
+
+
 def pareto_plot(evaluated: Sequence[Evaluated], front: Sequence[Evaluated], objectives: Sequence[str], path: Path) -> None:
     """A PNG at `path` with a panel for each pair of objectives: what was evaluated in grey, the front in colour.
 
     The line is the front of the panel's own two objectives; a point of the front off the line is there for a third.
     """
-    from matplotlib.figure import Figure
-
     pairs = list(combinations(objectives, 2))
-    figure = Figure(figsize=(5.2 * len(pairs), 4.2), layout="constrained")
+    figure = _empty(5.2 * len(pairs), 4.2)
     panels = figure.subplots(1, len(pairs), squeeze=False)[0]
     for panel, pair in zip(panels, pairs, strict=True):
         _draw(panel, evaluated, front, pair)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    _save(figure, path)
 
 
 def _draw(panel: Axes, evaluated: Sequence[Evaluated], front: Sequence[Evaluated], pair: tuple[str, str]) -> None:
@@ -68,10 +82,8 @@ def exit_plot(lines: Sequence[ExitLine], path: Path) -> None:
     Markers with 95 % intervals over the seeds are where all samples stop at one exit, the thin line of the same colour
     adaptive inference. A cost that no row has, as in rows of before it was measured, has no panel.
     """
-    from matplotlib.figure import Figure
-
     costs = [cost for cost in COSTS if any(isfinite(value) for line in lines for value in getattr(line.static, cost))]
-    figure = Figure(figsize=(5.6 * len(costs), 4.4 + 0.12 * len(lines)), layout="constrained")
+    figure = _empty(5.6 * len(costs), 4.4 + 0.12 * len(lines))
     panels = figure.subplots(1, len(costs), squeeze=False, sharey=True)[0]
     for panel, cost in zip(panels, costs, strict=True):
         for i, line in enumerate(lines):
@@ -84,16 +96,15 @@ def exit_plot(lines: Sequence[ExitLine], path: Path) -> None:
     panels[0].set_ylim(max(min(means) - free, 0), min(max(means) + free, 100))
     panels[0].set_ylabel("test error (%)")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize="small")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=150)
+    _save(figure, path)
 
 
 def _draw_line(panel: Axes, line: ExitLine, cost: str, colour: str, marker: str) -> None:
     def across(points: Points) -> Sequence[float]:
         return getattr(points, cost)
 
-    panel.errorbar(across(line.static), line.static.errors, line.static.intervals, color=colour, label=line.label, marker=marker,
-                   markersize=5, linewidth=1.8, capsize=2.5, elinewidth=0.9)
+    panel.errorbar(across(line.static), line.static.errors, line.static.intervals, color=colour, marker=marker,
+                   markersize=5, linewidth=1.8, capsize=2.5, elinewidth=0.9, label=line.label.replace("$", r"\$"))
     if line.adaptive:
         panel.plot(across(line.adaptive), line.adaptive.errors, linewidth=1, color=colour)
 

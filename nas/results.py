@@ -44,6 +44,13 @@ def check_folder(folder: Path) -> None:
         raise OSError(error.errno, error.strerror, str(there)) from None
 
 
+def open_lock(path: Path) -> int:
+    """The lock file, made where it is missing. What is no ordinary file is a UserError: nobody is to write through a link."""
+    if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
+        raise UserError(f"a lock file is an ordinary file, but {path} is none; remove it")
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+
+
 class ResultsLog:
     """Rows of text cells under one header; the header holds the columns in the order in which they first came.
 
@@ -110,9 +117,10 @@ class ResultsLog:
         with self._usable():
             self._refresh()
             check_folder(self.path.parent)
-            for path in (self.path, self._sibling("lock")):
-                if path.exists():
-                    os.close(os.open(path, os.O_WRONLY | os.O_APPEND))
+            if self.path.exists():
+                os.close(os.open(self.path, os.O_WRONLY | os.O_APPEND))
+            if os.path.lexists(self._sibling("lock")):
+                os.close(open_lock(self._sibling("lock")))
 
     def find(self, key: Mapping[str, object]) -> dict[str, str] | None:
         """The first row whose cells equal the written form of every item in `key`; an absent column counts as empty.
@@ -235,7 +243,7 @@ class ResultsLog:
     def _locked(self) -> Iterator[int]:
         """The lock file, held."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with _holding(os.open(self._sibling("lock"), os.O_RDWR | os.O_CREAT, 0o666), fcntl.LOCK_EX) as lock:
+        with _holding(open_lock(self._sibling("lock")), fcntl.LOCK_EX) as lock:
             self._sibling("tmp").unlink(missing_ok=True)  # of a killed replacement
             yield lock
 

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 # All controls but line breaks and tabs, and what turns the direction of writing.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-_CONTROLS_OF_BARS = re.compile(_CONTROLS.pattern.replace("\x0b-\x1f", "\x0b\x0c\x0e-\x1f"))  # a carriage return begins a bar anew
+_CONTROLS_OF_BARS = re.compile(rf"(?!\A\r){_CONTROLS.pattern}")  # a carriage return begins a bar anew
 
 
 class _Plain:

@@ -27,6 +27,7 @@ from methods.saved_fields import (
     number,
     whole,
 )
+from methods.saved_file import load_saved
 from methods.settings import Precision
 from methods.sides import with_side
 from methods.table import METHODS, method_class
@@ -101,7 +102,7 @@ class TrainedRun:
         if not file.is_file():
             raise UserError(f"there is no trained run at {path}; give the folder that `evaluate --keep` names in the column run")
         with damage_told(f"the trained run {file}", WAY_OUT):
-            saved = torch.load(file, map_location="cpu", weights_only=True)
+            saved = load_saved(file, "cpu")
             if saved["format"] != FORMAT:
                 raise UserError(f"the trained run {file} has format {saved['format']}, but this program reads format {FORMAT}")
             _check(f"the trained run {file}", saved)

@@ -64,6 +64,8 @@ class Vocabulary:
     @classmethod
     def read(cls, path: Path) -> Vocabulary:
         """What `save` or an editor wrote, in normal form; a file that is missing or of another kind is a UserError."""
+        if path.exists() and not path.is_file():
+            raise UserError(f"a vocabulary is an ordinary file, but {path} is none; it is the file saved with a run")
         try:
             *words, end = normalised(path.read_bytes().decode("utf-8")).replace("\r\n", "\n").split("\n")
         except (OSError, UnicodeDecodeError) as error:
@@ -76,7 +78,9 @@ class Vocabulary:
         """One word a line, UTF-8; line n, from 1 on, is the word of id n + 1. Appears whole or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.{os.getpid()}")
-        part.write_bytes(self._content)
+        part.unlink(missing_ok=True)
+        with part.open("xb") as file:
+            file.write(self._content)
         os.replace(part, path)
 
     @cached_property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -19,10 +20,12 @@ from methods.growth import GROWTHS
 from methods.optimization import OPTIMIZERS, SCHEDULES
 from methods.sides import SIDES
 from methods.table import METHODS
+from nas import plots
 from nas.evaluators import EVALUATORS
 from nas.spreadsheet import as_text
 from nas.strategies import STRATEGIES
 from nas.tasks import TASKS
+from nas.terminal import plain_output
 from nas.trained_run import TrainedRun
 from spaces.backbones import BACKBONES
 from spaces.errors import UserError
@@ -293,3 +296,77 @@ def test_no_control_sequence_reaches_a_terminal(trained, own, capsys):
         assert not set(evil[:1] + "\x07\x9b\u202e") & set(out + err), argv
         assert "\\x1b]0;owned" in out + err or "\\x1b]0;owned" in repr(out + err)
     assert code == 2
+
+
+def test_no_cell_begins_a_formula_however_a_spreadsheet_cuts_the_line():
+    for cell, text in [("a;=1+1", "a;'=1+1"), ("a; @x", "a; '@x"), ("a;b=1", "a;b=1"), ("＝1+1", "'＝1+1"), ("＠x", "'＠x")]:
+        assert as_text(cell) == text
+
+
+def table_with(trained: Path, *rows: dict[str, str]) -> None:
+    """`table.csv`: the row of the run, once with each of these cells instead."""
+    with open(trained.parents[2] / "results" / "evaluate.csv", newline="") as file:
+        (whole,) = csv.DictReader(file)
+    with open("table.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, list(whole))
+        writer.writeheader()
+        writer.writerows({**whole, **row} for row in rows)
+
+
+@pytest.mark.parametrize("cell", ["x'; touch canary #", "$(touch canary)", "`touch canary`", "x'$(touch canary)'" + "y" * 700])
+def test_what_a_message_has_to_be_pasted_is_quoted(trained, own, capsys, cell):
+    table_with(trained, {"precision": cell}, {"precision": cell}, {"precision": "fp32", "seed": "1"})
+    told = refused(capsys, "compare", "table.csv").partition("narrow with ")[2]
+    assert shlex.split(told) in (["--where", f"precision={cell}"], ["--where", "precision=..."]), told
+
+
+@pytest.mark.parametrize(("cell", "says"), [*((cell, "without a path") for cell in ("../../elsewhere", "..", "/elsewhere", "a/b")),
+                                            ("", "column run is empty")])
+def test_a_run_is_named_after_no_folder(trained, own, capsys, cell, says):
+    Path("results").mkdir()
+    table_with(trained, {"run": cell})
+    Path("table.csv").rename("results/evaluate.csv")
+    argv = ("evaluate", "--keep", *SMALL, "--methods", "dgl", "--decoupling", "2:linear 4:linear", "--runs", "k")
+    assert says in refused(capsys, *argv)
+    assert not list(Path().glob("trained.pt")) and not Path("../elsewhere").exists()
+
+
+def test_nothing_is_written_through_links(trained, own, capsys):
+    mine, other = Path("mine"), Path("other")
+    argv = ("evaluate", "--keep", "--exits", *SMALL, "--methods", "dgl", "--decoupling", "2:linear 4:linear")
+    assert call(capsys, *argv, "--results", "r", "--runs", "k")[0] == 0
+    (name,) = (path.name for path in Path("k").iterdir())
+    mine.write_text("mine")
+    for folder in ("other", "runs", "results"):
+        Path(folder).mkdir()
+    for link, way_out in [(f"runs/{name}.lock", "lock file"), ("results/.evaluate.csv.lock", "lock file"),
+                          (f"runs/{name}", "is a link"), ("results/exits.png", None)]:
+        Path(link).symlink_to((mine if "." in link else other).absolute())
+        if way_out:
+            assert way_out in refused(capsys, *argv)
+        else:
+            assert call(capsys, *argv)[0] == 0
+        assert mine.read_text() == "mine" and not any(other.iterdir())
+        Path(link).unlink()
+
+
+def test_a_carriage_return_writes_over_nothing(capsys):
+    with plain_output():
+        print("a note\rspoofed", file=sys.stderr)
+        sys.stderr.write("\ra bar")
+    assert capsys.readouterr().err == "a note\\rspoofed\n\ra bar"
+
+
+def test_a_matplotlibrc_of_the_current_folder_is_not_read(own, monkeypatch):
+    folders = []
+
+    class Watching:
+        @staticmethod
+        def find_spec(name, path=None, target=None):
+            folders.append((name, os.getcwd()))
+
+    monkeypatch.delitem(sys.modules, "matplotlib.figure", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Watching, *sys.meta_path])
+    here = os.getcwd()
+    plots._empty(1, 1)
+    assert "matplotlib.figure" in dict(folders) and here not in dict(folders).values() and os.getcwd() == here

@@ -200,13 +200,13 @@ def killed_at(monkeypatch, event):
     touches = 0
 
     def dies(original, *, before):
-        def call(*arguments):
+        def call(*arguments, **settings):
             nonlocal touches
             touches += 1
             if touches == event:
                 before(*arguments)
                 raise Killed
-            result = original(*arguments)
+            result = original(*arguments, **settings)
             touches += 1
             if touches == event:
                 raise Killed

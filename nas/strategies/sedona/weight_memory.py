@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,8 +13,12 @@ import torch
 from torch import nn
 
 from methods.checkpoint import damage_told, save_whole
+from methods.saved_fields import COUNT, TEXT, Field, check_fields, number
+from methods.saved_file import load_saved
 from spaces.errors import UserError
 
+INDEX = {"num_added": COUNT, "snapshots": Field("a list", lambda held: isinstance(held, list))}
+SNAPSHOT = {"file": TEXT, "step": COUNT, "error": number("a number", lambda held: True)}
 WAY_OUT = "remove the checkpoints of the searches that name it, to begin these anew"
 
 
@@ -75,7 +80,7 @@ class WeightMemory:
         weights = module.state_dict()  # shares its storage with the module
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         with damage_told(f"the snapshot {path}", WAY_OUT):
-            saved = torch.load(path, map_location=self.device, weights_only=True)
+            saved = load_saved(path, self.device)
             owners = [parameters[i] for i in saved["momentum_of"]]
             values = _apart(saved["module"], weights.values())
             buffers = {i: {"momentum_buffer": torch.empty_like(owner).copy_(buffer)}  # in the memory layout of the weights
@@ -114,6 +119,10 @@ class WeightMemory:
 
     def load_state_dict(self, index: Mapping[str, Any]) -> None:
         """Hold the snapshots of an index instead of the present ones; a UserError where a file is missing."""
+        check = partial(check_fields, f"the index of the weight memory {self.folder}", WAY_OUT)
+        check(index, INDEX)  # files are named after the number
+        for entry in index["snapshots"]:
+            check(entry, SNAPSHOT, within="snapshots")
         self._num_added = index["num_added"]
         self._snapshots = [Snapshot(**entry) for entry in index["snapshots"]]
         self._check()
