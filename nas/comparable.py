@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -114,5 +113,6 @@ def listed(cells: pd.Series) -> str:
 def narrowed(rows: pd.DataFrame, column: str) -> str:
     """How to ask for one value of the column."""
     condition = f"{column}={rows[column].value_counts().index[0]}"
-    shown = shlex.quote(condition) if len(condition) <= PASTED and condition.isprintable() else f"{column}=..."
-    return f"; narrow with --where {shown}"
+    shown = condition if len(condition) <= PASTED and condition.isprintable() else f"{column}=..."
+    quoted = shown.replace("'", "'\"'\"'")  # for a shell, whatever the cell holds
+    return f"; narrow with --where '{quoted}'"
