@@ -101,3 +101,10 @@ def test_a_cost_that_was_not_measured_has_no_panel(figures, tmp_path):
     exit_plot([ExitLine("old", old, None)], tmp_path / "exits.png")
     (panel,) = figures[0].axes
     assert "multiply-accumulates" in panel.get_xlabel() and imread(tmp_path / "exits.png").std() > 0
+
+
+@pytest.mark.parametrize("label", ["own(a='$\\frac$')", "$x$", "one $", r"\$ and $"])
+def test_a_label_is_no_formula(tmp_path, label):
+    points = Points((1.0, 2.0), (1.0, 2.0), (50.0, 40.0), (1.0, 1.0))
+    exit_plot([ExitLine(label, points, None)], tmp_path / "exits.png")
+    assert (tmp_path / "exits.png").stat().st_size
