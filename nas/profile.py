@@ -18,6 +18,7 @@ from methods.settings import TrainingSettings
 from methods.training import Trainer
 from spaces.activations import PeakMemory
 from spaces.attention import FUSED_ON_CPU
+from spaces.in_place import BatchNormFromShapes
 from spaces.tokens import example_input
 
 
@@ -140,7 +141,8 @@ def _peaks(method: Method, x: torch.Tensor, y: torch.Tensor) -> list[int]:
 
 def macs_of(batch_size: int, run: Callable[..., Any], *given: Any) -> tuple[int, Any]:
     """MACs of one sample of the batch in `run(*given)`, and what comes out."""
-    with FlopCounterMode(display=False, custom_mapping={FUSED_ON_CPU: _attention_flops}) as counter, torch.no_grad():
+    counter = FlopCounterMode(display=False, custom_mapping={FUSED_ON_CPU: _attention_flops})
+    with counter, torch.no_grad(), BatchNormFromShapes():
         result = run(*given)
     return counter.get_total_flops() // 2 // batch_size, result
 

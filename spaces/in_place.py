@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from spaces.errors import UserError
@@ -26,10 +28,24 @@ def traced(module: nn.Module, given: Activation) -> tuple[Activation, frozenset[
     """
     alias = tree_map_only(torch.Tensor, torch.Tensor.detach, given)
     before = versions(given)
-    with torch.no_grad():
+    with torch.no_grad(), BatchNormFromShapes():
         made = torch.func.functional_call(module, meta_tensors(module), (alias,))
     moved = [tensor for tensor, was, now in zip(_tensors(given), before, versions(given), strict=True) if was != now]
     return made, storages(moved)
+
+
+class BatchNormFromShapes(TorchFunctionMode):
+    """On the meta device BatchNorm gives a tensor like its input at once: torch's own way there takes longer than all the rest of
+    a network. Its gradient is not known then."""
+
+    def __torch_function__(self, function: Any, types: Any, given: tuple[Any, ...] = (),
+                           named: dict[str, Any] | None = None) -> Any:
+        named = named or {}
+        if function is F.batch_norm and given[0].is_meta:
+            of_channels = (*given[1:], *named.values())
+            if all(len(t) == given[0].shape[1] for t in of_channels if isinstance(t, torch.Tensor)):
+                return torch.empty_like(given[0])
+        return function(*given, **named)
 
 
 def traced_at(what: str, module: nn.Module, given: Activation) -> tuple[Activation, frozenset[int]]:

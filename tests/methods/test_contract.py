@@ -101,8 +101,8 @@ def batch(method: Method, size: int = 16, seed: int = 0) -> tuple[torch.Tensor, 
 
 
 def recipe(method: Method) -> dict[str, Any]:
-    """Iterations at most, learning rate and optimizer. Associated Learning has Adam, as in all its codes, and more iterations, since
-    a deeper code says the label only once those before it do; with side inputs it learns from parts of the texts."""
+    """Iterations at most, learning rate and optimizer. Associated Learning has Adam, as in all its codes, and more iterations,
+    since a deeper code says the label only once those before it do; with side inputs it learns from parts of the texts."""
     if isinstance(method, SideInputs) and isinstance(method.base, AL):
         return recipe(method.base) | {"iterations": 300}
     if isinstance(method, AL):

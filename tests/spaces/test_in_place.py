@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from spaces.activations import PeakMemory
 from spaces.backbone import Backbone
 from spaces.decoupling import Decoupling
-from spaces.in_place import is_kept_apart, traced
+from spaces.in_place import BatchNormFromShapes, is_kept_apart, traced
 from spaces.named import read_space
 from spaces.space import SearchSpace
 from spaces.splits import block_bytes
@@ -126,3 +126,16 @@ def test_the_memory_of_blocks_has_their_copies(checkpoint_units: bool) -> None:
         peaks.append(memory.peak + x.nbytes + h.nbytes)
     expected = (peaks[1] - peaks[0]) / 64
     assert block_bytes(space, "linear", checkpoint_units=checkpoint_units)(2, 4) == pytest.approx(expected, rel=0.02)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_batch_norm_from_shapes_is_like_its_input_and_refuses_what_batch_norm_refuses(training: bool) -> None:
+    layer = nn.BatchNorm2d(4, device="meta").train(training)
+    x = torch.empty(2, 4, 3, 5, device="meta").to(memory_format=torch.channels_last)
+    expected = layer(x)
+    with torch.no_grad(), BatchNormFromShapes():
+        made = layer(x)
+        assert (made.shape, made.stride(), made.dtype) == (expected.shape, expected.stride(), expected.dtype)
+        assert made.untyped_storage()._cdata != x.untyped_storage()._cdata
+        with pytest.raises(RuntimeError, match="running_mean should contain 5 elements not 4"):
+            layer(torch.empty(2, 5, 3, 5, device="meta"))
