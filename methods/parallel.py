@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from multiprocessing import forkserver
 from pathlib import Path
 
 import torch
@@ -34,8 +35,10 @@ def train_parallel(build: Callable[[], Method], batches: TrainBatches, settings:
         if method.reads(k):
             raise UserError(f"stages in processes of their own cannot read each other's weights, but stage {k} of "
                             f"{type(method).__name__} reads those of {', '.join(map(str, method.reads(k)))}; use one process")
+    forkserver.set_forkserver_preload([__name__, "torch._dynamo"])  # optimizers import it; once for all stages
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(_stage_process, (method.num_stages, build, batches, settings, seed, folder), nprocs=method.num_stages)
+        mp.start_processes(_stage_process, (method.num_stages, build, batches, settings, seed, folder),
+                           nprocs=method.num_stages, start_method="forkserver")
         for k in range(method.num_stages):
             _stage_modules(method, k).load_state_dict(torch.load(_result(folder, k), weights_only=True))
     return method

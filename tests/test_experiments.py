@@ -22,6 +22,7 @@ from methods.training import Trainer
 from nas.tasks import TASKS
 from spaces.backbones.resnet import Residual
 from spaces.decoupling import Decoupling
+from spaces.in_place import BatchNormFromShapes
 from spaces.named import read_space
 from spaces.network import DecoupledNet, PixelScale
 from spaces.space import SearchSpace
@@ -193,7 +194,7 @@ def test_the_networks_of_a_recipe_take_their_first_step(path, stepped):
             loss_weights(lambdas, network.decoupling.num_blocks)
         alike = (network.space, re.sub("_(cifar10|stl10|svhn)", "", network.method), network.decoupling, network.checkpoint_units)
         if network.task == "imagenet":
-            with torch.device("meta"):
+            with torch.device("meta"), torch.no_grad(), BatchNormFromShapes():
                 method = network.build(SHAPES["imagenet"])
                 losses = list(method.losses(torch.zeros(2, *SHAPES["imagenet"]), torch.zeros(2, dtype=torch.long)))
             assert [loss.shape for loss in losses] == [()] * network.decoupling.num_blocks

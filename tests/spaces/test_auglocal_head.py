@@ -14,6 +14,7 @@ from spaces.backbones.resnet import Residual
 from spaces.errors import UserError
 from spaces.heads import HEADS
 from spaces.heads.auglocal import sampled_units
+from spaces.in_place import BatchNormFromShapes
 from spaces.tokens import TextShape, example_input
 
 
@@ -92,7 +93,7 @@ def test_shapes_chain_on_every_backbone(name, depth):
     num_units = len(backbone(name).units)
     for gap in {1, 2, num_units // 3, num_units // 2, num_units - 1, num_units}:
         place = site(name, gap)
-        with torch.device("meta"):
+        with torch.device("meta"), torch.no_grad(), BatchNormFromShapes():
             head, h = HEADS.build(f"auglocal(depth={depth})", place), example_input(place.backbone.input_shape, 2, "meta")
             for unit in place.backbone.units[:gap]:
                 h = unit(h)
