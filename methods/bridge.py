@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from spaces.errors import UserError
-from spaces.in_place import meta_tensors
+from spaces.in_place import traced
 from spaces.network import DecoupledNet
 from spaces.tokens import Activation, Tokens, example_input, pooled
 
@@ -76,7 +76,7 @@ def num_features(net: DecoupledNet, pool: Pool) -> list[int]:
 @torch.no_grad()
 def _handed_on(net: DecoupledNet) -> Iterator[Activation]:
     """What each block hands on of two inputs, as shapes."""
-    h = example_input(net.shapes[0], 2, "meta")
+    h: Activation = example_input(net.shapes[0], 2, "meta")
     for block in net.blocks:
-        h = torch.func.functional_call(block, meta_tensors(block), (h,))
+        h, _ = traced(block, h)
         yield h

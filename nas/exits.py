@@ -31,10 +31,13 @@ class ExitCost:
 
 def exit_costs(build: Callable[[], Method], input_shape: tuple[int, ...]) -> list[ExitCost]:
     """What each exit of the method that `build` makes costs, from shapes alone. Texts have full length."""
-    with torch.device("meta"):
-        method = build()
+    with torch.device("meta"):  # also while it runs, for what modules make then
+        return _exit_costs(build(), example_input(input_shape, 2, "meta"))
+
+
+def _exit_costs(method: Method, x: torch.Tensor) -> list[ExitCost]:
     costs, units, params, macs, answers = [], 0, 0, 0, 0
-    carry = method.eval().start(example_input(input_shape, 2, "meta"))
+    carry = method.eval().start(x)
     for k, block in enumerate(method.net.blocks):
         block_macs, carry = macs_of(2, method.run_block, k, carry)
         answer_macs, _ = macs_of(2, method.answer, k, carry)

@@ -82,9 +82,12 @@ class Cost:
 
 def cost(build: Callable[[], Method], input_shape: tuple[int, ...], num_classes: int, batch_size: int) -> Cost:
     """The cost of the method that `build` makes, from shapes alone; nothing is computed. Texts have full length."""
-    with torch.device("meta"):
-        method = build()
-        x, y = example_input(input_shape, batch_size, "meta"), torch.zeros(batch_size, dtype=torch.long)
+    with torch.device("meta"):  # also while it runs, for what modules make then
+        return _cost(build(), example_input(input_shape, batch_size, "meta"), torch.zeros(batch_size, dtype=torch.long))
+
+
+def _cost(method: Method, x: torch.Tensor, y: torch.Tensor) -> Cost:
+    batch_size = len(y)
     method.train()
     params, (macs, _) = count([method.net.heads[-1]]), macs_of(batch_size, method, x)
     blocks, net, carry = [], method.net, method.start(x, y)

@@ -16,7 +16,7 @@ from typing import Any, Generic, TypeVar, Union, get_args, get_origin
 from spaces.errors import UserError, unknown
 from spaces.factory import Kinds, check_factory, check_made, num_positional, settings_of
 from spaces.limits import check_size
-from spaces.own_modules import import_factory
+from spaces.own_modules import OWN_ERRORS, import_factory, said_by
 
 T = TypeVar("T")
 Literal = Any  # None, bool, int, float, str, or a tuple of these
@@ -67,10 +67,12 @@ class Component:
 
 
 LONGEST = 20_000  # characters of a component
+_SHOWN = 300  # of its settings, where they are told in quotes
 _LARGEST = 1024  # bits of a whole number
 _UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)  # what Python's parser raises
 _BARE_PATH = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|"""  # a quoted text, which is left as it is, or, as a value,
-                        r"""(?<=[=(,\[])\s*((?:~?/|\.{1,2}/|~(?=\s*[,)\]])|[~\w.-]+/|[^\W\d][\w.]*-)[^][(){},='"]*?)(?=\s*[,)\]])""")
+                        r"""(?<=[=(,\[])\s*((?:~?/|\.{1,2}/|(?:~|\.{1,2})(?=\s*[,)\]])|\.[^\W\d]|[~\w.-]+/|[^\W\d][\w.]*(?:-|\.\d))"""
+                        r"""[^][(){},='"]*?)(?=\s*[,)\]])""")
 
 
 def _quoted(found: re.Match[str]) -> str:
@@ -78,10 +80,11 @@ def _quoted(found: re.Match[str]) -> str:
 
 
 def _in_quotes(settings: str) -> str:
-    """How the first value of a setting is written that is neither a number nor a word."""
-    for name, value in re.findall(r"(\w+)\s*=\s*([^][(){},='\"]+)", settings):
-        if not re.fullmatch(r"[-+]?[\w.]+", value.strip()):
-            return f", as {name}={value.strip()!r}"
+    """How the first value of a setting is written that is neither a number nor a word, a list or a component."""
+    for name, value in () if len(settings) > _SHOWN else re.findall(r"(\w+)\s*=\s*(.*?)\s*(?=,\s*\w+\s*=|\)\s*$)", settings):
+        is_word = value.replace(".", "").isidentifier() and not keyword.iskeyword(value)
+        if not (is_word or re.fullmatch(r"""[-+]?[\d.]+(e[-+]?\d+)?|None|True|False|\[.*\]|'.*'|".*"|[\w.:]+\(.*\)""", value)):
+            return f", as {name}={value!r}"
     return ""
 
 
@@ -101,7 +104,8 @@ def _literal(node: ast.expr, text: str) -> Literal:
             raise ValueError
         if isinstance(value, bool | int | float | str | None):
             return value
-    raise UserError(f"a setting is a number, a word, a quoted text or a list of these; see {text!r}")
+    raise UserError(f"a setting is a number, a word, a quoted text{_in_quotes(text.partition('(')[2])} or a list of these; see "
+                    f"{text!r}")
 
 
 def _write(value: Literal) -> str:
@@ -178,7 +182,14 @@ class Table(Generic[T], Mapping[str, Callable[..., T]]):
     def build(self, text: str | Component, *context: Any) -> T:
         """Call the factory with the framework's arguments and the resolved settings."""
         component = self.resolve(text)
-        made = self[component.name](*context, **dict(component.settings))
+        try:
+            made = self[component.name](*context, **dict(component.settings))
+        except UserError:
+            raise
+        except OWN_ERRORS as error:
+            if component.name in self or "memory" in str(error):
+                raise
+            raise UserError(f"{self.kind} {component} cannot be made ({said_by(error)}); mend it, or take another") from None
         check_made(f"{self.kind} {component.name}", made, self._makes)
         return made
 

@@ -11,7 +11,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from spaces.errors import UserError
-from spaces.tokens import Activation, activation_shape
+from spaces.own_modules import OWN_ERRORS, said_by
+from spaces.tokens import Activation, Tokens, activation_shape
 
 
 def meta_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -28,7 +29,7 @@ def traced(module: nn.Module, given: Activation) -> tuple[Activation, frozenset[
     """
     alias = tree_map_only(torch.Tensor, torch.Tensor.detach, given)
     before = versions(given)
-    with torch.no_grad(), BatchNormFromShapes():
+    with torch.no_grad(), torch.device("meta"), BatchNormFromShapes():
         made = torch.func.functional_call(module, meta_tensors(module), (alias,))
     moved = [tensor for tensor, was, now in zip(_tensors(given), before, versions(given), strict=True) if was != now]
     return made, storages(moved)
@@ -49,15 +50,22 @@ class BatchNormFromShapes(TorchFunctionMode):
 
 
 def traced_at(what: str, module: nn.Module, given: Activation) -> tuple[Activation, frozenset[int]]:
-    """`traced`; a module that cannot take what it is given is a UserError that says which, `what`."""
+    """`traced`; a module that cannot take what it is given, or gives no activation, is a UserError that says which, `what`."""
     try:
-        return traced(module, given)
+        made, written = traced(module, given)
     except UserError:
         raise
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        said = " ".join(str(error).split())[:200]
-        raise UserError(f"{what}, {type(module).__name__}, cannot take activations of {activation_shape(given)} ({said}); "
-                        "it has to fit what comes before it and the task's inputs") from None
+    except OWN_ERRORS as error:
+        raise UserError(f"{what}, {type(module).__name__}, cannot take activations of {activation_shape(given)} "
+                        f"({said_by(error)}); it has to fit what comes before it and the task's inputs") from None
+    values, samples = (h.values if isinstance(h, Tokens) else h for h in (made, given))
+    if not isinstance(values, torch.Tensor):
+        raise UserError(f"{what}, {type(module).__name__}, must hand on a tensor, or Tokens, but it gives a "
+                        f"{type(values).__name__}")
+    if values.shape[:1] != samples.shape[:1]:
+        raise UserError(f"{what}, {type(module).__name__}, must hand on as many samples as it is given, {len(samples)}, in "
+                        f"front, but it gives {tuple(values.shape)}")
+    return made, written
 
 
 def versions(given: Any) -> list[int]:

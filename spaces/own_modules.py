@@ -14,9 +14,15 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from spaces.errors import UserError
 from spaces.factory import in_python
 from spaces.torchvision_import import torchvision
+
+# What code that does not fit raises, and code that nobody has tried.
+OWN_ERRORS = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError, ArithmeticError, NameError)
+_NOT_OWN = ("<", str(Path(torch.__file__).parent), str(Path(__file__).parent))  # where lines are not the user's
 
 
 @dataclass(frozen=True)
@@ -88,8 +94,7 @@ def import_factory(kind: str, path: str) -> Callable[..., Any]:
     except (ModuleNotFoundError, AttributeError) as error:
         raise UserError(f"{kind} {path!r} cannot be imported ({error}{_place(error)}); is its folder on PYTHONPATH?") from None
     except (Exception, SystemExit) as error:  # whatever a user's module does
-        raise UserError(f"{kind} {path!r} cannot be imported ({type(error).__name__}: {error}{_place(error)}); mend the module, "
-                        "or take another") from None
+        raise UserError(f"{kind} {path!r} cannot be imported ({said_by(error)}); mend the module, or take another") from None
     if not callable(factory):
         raise UserError(f"{kind} {path!r} must be a function or a class, but it is a {type(factory).__name__}")
     return factory
@@ -99,10 +104,16 @@ def _module(name: str) -> str:
     return name.replace(":", ".").rpartition(".")[0]
 
 
+def said_by(error: BaseException) -> str:
+    """What an exception of a user's own code says, in a line, and at which line of theirs it was raised."""
+    said = " ".join(str(error).split())[:200]
+    return f"{type(error).__name__}{': ' * bool(said)}{said}{_place(error)}"
+
+
 def _place(error: BaseException) -> str:
-    """The file and line of a module at which its import failed; nothing where none began."""
+    """The file and line of a user's module at which it was raised; nothing where none had begun."""
     if isinstance(error, SyntaxError):
         return f", {error.filename}, line {error.lineno}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__)
-              if frame.filename != __file__ and not frame.filename.startswith("<") and "importlib" not in frame.filename]
+              if not frame.filename.startswith(_NOT_OWN) and "importlib" not in frame.filename]
     return f" in {frames[-1].filename}, line {frames[-1].lineno}" if frames else ""

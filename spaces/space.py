@@ -62,6 +62,10 @@ class SearchSpace:
         """The backbone's shapes, without storage."""
         with torch.device("meta"):
             backbone = self.build_backbone()
+        for name, weights in backbone.named_parameters():
+            if not weights.is_meta:
+                raise UserError(f"a backbone makes its weights anew whenever it is called, on torch's default device, but {name} "
+                                f"of {self.backbone} lies on {weights.device}; make its modules in the function, not before")
         check_memory(f"the backbone {self.backbone}", backbone)
         return backbone
 

@@ -25,7 +25,7 @@ def text_block_bytes(space: SearchSpace, head: str, *, checkpoint_units: bool = 
     def activations(batch_size: int) -> list[Activation]:
         """What is given to each unit, and what the last one makes."""
         given: list[Activation] = [example_input(space.input_shape, batch_size, "meta")]
-        with torch.no_grad():
+        with torch.no_grad(), torch.device("meta"):
             for unit in backbone.units:
                 given.append(unit(given[-1]))
         return given
@@ -37,7 +37,7 @@ def text_block_bytes(space: SearchSpace, head: str, *, checkpoint_units: bool = 
         with torch.device("meta"):
             judge = backbone.classifier if stop == space.num_units else space.head(head, space.site(stop))
         block = space.block(range(start, stop), backbone, checkpoint_units=checkpoint_units)
-        with PeakMemory(leave_out=[*block.parameters(), *judge.parameters()]) as memory:
+        with torch.device("meta"), PeakMemory(leave_out=[*block.parameters(), *judge.parameters()]) as memory:
             h = block(h)
             pooled(judge(h)).sum().backward()  # logits, or a block without a head, of which bridges take the mean
         block.zero_grad(set_to_none=True)

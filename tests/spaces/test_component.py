@@ -227,6 +227,7 @@ def test_a_typo_in_any_entry_names_the_real_one(table, name):
 
 
 @pytest.mark.parametrize("path", [
+    ".", "..", ".mine", "glove.6B.50d.txt",
     "/data/mine", "./mine", "../mine", "../..", "~/mine", "~", "~me/mine", "/", "my-data", "my-data.v2",
     "data/mine", "data/", "2024/05-01", "/data/my photos", "/data/é/ß", "a/b.npz", "./-x", "/data/a+b@c#d", "..//x",
 ])
@@ -242,8 +243,10 @@ def test_a_bare_path_is_a_text(path):
     assert Component.parse(f"x(said=' = {path}, (/a/b)')").settings == (("said", f" = {path}, (/a/b)"),)
 
 
-@pytest.mark.parametrize(("text", "form"), [("x(root=my data)", "root='my data'"), ("x(root=/data/a b(1))", "root='/data/a b'"),
-                                            ("x(root=a:b)", "root='a:b'")])
+@pytest.mark.parametrize(("text", "form"), [("x(root=my data)", "root='my data'"),
+                                            ("x(root=/data/a b(1))", "root='/data/a b(1)'"),
+                                            ("x(root=a:b)", "root='a:b'"), ("x(root=/data/a=1,y=2)", "root='/data/a=1'"),
+                                            ("x(y=2,root=data@v2)", "root='data@v2'"), ("x(root=class)", "root='class'")])
 def test_a_text_that_needs_quotes_is_shown_in_them(text, form):
     with pytest.raises(UserError, match=re.escape(form)):
         Component.parse(text)
