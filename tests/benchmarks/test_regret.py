@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from benchmarks import regret
+from nas.columns import COUNTS
 from nas.problem import silent
 from nas.results import ResultsLog
 from nas.strategies import STRATEGIES
@@ -32,7 +33,8 @@ def table(tmp_path, monkeypatch):
     problem, rng = read_problem(settings, settings.method, 0, settings.lr, settings.schedule), random.Random(0)
     ResultsLog(tmp_path / "toy.csv").append_all([
         {**replace(problem, seed=seed).key(point), "status": "ok", "validation_error": rng.random(), "validation_loss": 1.0,
-         "test_error": rng.random(), "peak_activation_bytes": 1000, "pipeline_speedup_bound": 1.0}
+         "test_error": rng.random(), "pipeline_speedup_bound": 1.0, "run": "toy", "weights_digest": "0" * 16,
+         **dict.fromkeys(COUNTS, 1000), "num_blocks": point.num_blocks}
         for seed in (0, 1) for point in problem.space.enumerate()])
     return tmp_path / "toy.csv", problem
 
