@@ -179,7 +179,8 @@ def test_a_long_document_is_one_cell_and_readers_elsewhere_keep_their_limit(tmp_
     (b"\xff\xfe" + "text\tlabel\ngood\t0\nbad\t1\n".encode("utf-16-le")[:-1], "line [34]: this is no UTF-8, nor UTF-16"),
     (b"PK\3\4\x14\0\6\0", "an Excel workbook; .*save it as plain text"),
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel workbook"),
-    (gzip.compress(b"text,label\ngood,0\nbad,1\n", mtime=0)[:-9], "damaged"), (bz2.compress(b"text,label\ngood,0\n"), "a bzip2 archive"),
+    (gzip.compress(b"text,label\ngood,0\nbad,1\n", mtime=0)[:-9], "damaged"),
+    (bz2.compress(b"text,label\ngood,0\n"), "a bzip2 archive"),
     (gzip.compress(b"PK\3\4\x14\0\6\0", mtime=0), "an Excel workbook"),
     (gzip.compress(gzip.compress(b"x", mtime=0), mtime=0), "gzipped twice"),  # the time would be in the test's name
     ("a" * 100_000 + ",text\n", "there is one column label"), ("text,label\n" + "x" * 200_000 + "\n", "1 came"),
