@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from spaces.component import Table
+from spaces.errors import UserError
 
 ConfidenceRule = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
 """Logits (N, C) of an exit, and of the one before for the same samples (None at the first) -> (N,) in [0, 1], high where sure."""
@@ -57,7 +58,12 @@ def confidence(rule: ConfidenceRule, logits: torch.Tensor, before: torch.Tensor 
     logits. Of those the rule `sigmoid` is their largest, 0 at least: another sigmoid would lie in 0.27..0.73."""
     if bounded is not None and rule is sigmoid:
         return bounded.amax(1).clamp(min=0)
-    return rule(logits, before)
+    sure = rule(logits, before)
+    if not isinstance(sure, torch.Tensor) or sure.shape != logits.shape[:1]:
+        came = list(sure.shape) if isinstance(sure, torch.Tensor) else type(sure).__name__
+        raise UserError(f"a confidence rule gives one number a sample, a tensor of shape {list(logits.shape[:1])}, but of "
+                        f"{getattr(rule, '__name__', rule)} {came} came")
+    return sure
 
 
 def largest(rule: ConfidenceRule, num_classes: int, limits: tuple[float, float] | None, temperatures: Sequence[float]) -> float:
