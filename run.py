@@ -333,7 +333,7 @@ def _run(argv: list[str]) -> int:
         return 0
     except KeyboardInterrupt as ended:
         by, code = (ended.by, ended.exit_code) if isinstance(ended, Ended) else ("", INTERRUPTED)
-        print(f"\ninterrupted{by}; finished rows are kept, go on with: {command_line()}", file=sys.stderr)
+        print(f"\ninterrupted{by}{going_on(argv)}", file=sys.stderr)
         return code
     except BrokenPipeError:  # of stdout, which has been read as far as someone wanted
         return 0
@@ -344,8 +344,13 @@ def _run(argv: list[str]) -> int:
         if reason is None and not isinstance(error, OSError):
             raise
         told = f"out of memory: {reason}" if reason else error
-        print(f"run.py: {one_line(f'{told}; finished rows are kept, go on with: {command_line()}')}", file=sys.stderr)
+        print(f"run.py: {one_line(f'{told}{going_on(argv)}')}", file=sys.stderr)
     return 2
+
+
+def going_on(argv: list[str]) -> str:
+    """What a command that writes rows says when it ends early."""
+    return f"; finished rows are kept, go on with: {command_line()}" if argv[:1] in (["search"], ["evaluate"]) else ""
 
 
 def run_search(options: argparse.Namespace) -> None:

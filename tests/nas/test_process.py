@@ -66,8 +66,8 @@ def test_a_broken_stdout_says_nothing_at_exit(shell: str) -> None:
 def test_a_command_that_a_signal_ends_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     for number, by in ((signal.SIGINT, ""), (signal.SIGTERM, " by SIGTERM"), (signal.SIGHUP, " by SIGHUP")):
-        monkeypatch.setattr(run, "run_list", lambda options, number=number: signal.raise_signal(number))
-        assert run.main(["list"]) == 128 + number
+        monkeypatch.setattr(run, "run_search", lambda options, number=number: signal.raise_signal(number))
+        assert run.main(["search"]) == 128 + number
         assert f"\ninterrupted{by}; finished rows are kept, go on with: python " in capsys.readouterr().err
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 

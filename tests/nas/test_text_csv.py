@@ -202,6 +202,17 @@ def test_training_and_predict_say_the_same_of_a_file_that_is_not_read(tmp_path: 
     assert all("\n" not in message and len(message) < 400 + len(str(tmp_path)) for message in messages)
 
 
+def test_what_unpacks_to_more_than_text_does_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.opened._LARGE", 2**17)
+    path = tmp_path / "train.csv.gz"
+    for row in (b"x" * 2**20, b"good,0\n" * 2**17):  # one endless line, or many
+        path.write_bytes(gzip.compress(b"text,label\n" + row))
+        with pytest.raises(UserError, match="unpacks to more than 200 times its size"):
+            read_csv(path)
+    path.write_bytes(gzip.compress(b"text,label\n" + b"".join(b"word%d,0\n" % n for n in range(30_000))))
+    assert len(read_csv(path).texts) == 30_000
+
+
 def test_a_part_is_plain_or_gzipped_but_not_both(tmp_path: Path) -> None:
     content = b"text,label\n" + b"good,0\nbad,1\n" * 9
     (tmp_path / "train.csv").write_bytes(content)
