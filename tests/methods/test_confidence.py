@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from methods.confidence import CONFIDENCES, confidence
+from methods.confidence import CONFIDENCES
+from methods.confidence import confidence as checked
 from spaces.errors import UserError
 
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.0, 0.0, 0.0], [0.0, 3.0, 2.5], [-4.0, -5.0, -4.5]], dtype=torch.float64)
@@ -66,6 +67,6 @@ def test_a_misspelt_rule_is_told_the_nearest() -> None:
 def test_a_rule_of_ones_own_that_gives_no_number_a_sample_is_refused(made: Any, came: str) -> None:
     """A number a class would let other samples leave than are sure."""
     logits = torch.randn(5, 3)
-    assert confidence(lambda logits, before: logits.softmax(1).amax(1), logits, None, None).shape == (5,)
+    assert checked(lambda logits, before: logits.softmax(1).amax(1), logits, None, None).shape == (5,)
     with pytest.raises(UserError, match=rf"shape \[5\], but of .*{came} came"):
-        confidence(lambda logits, before: made(logits.softmax(1)), logits, None, None)
+        checked(lambda logits, before: made(logits.softmax(1)), logits, None, None)
