@@ -42,7 +42,7 @@ class BatchNormFromShapes(TorchFunctionMode):
     def __torch_function__(self, function: Any, types: Any, given: tuple[Any, ...] = (),
                            named: dict[str, Any] | None = None) -> Any:
         named = named or {}
-        if function is F.batch_norm and given and given[0].is_meta:
+        if function is F.batch_norm and given[0].is_meta:
             of_channels = (*given[1:], *named.values())
             if all(len(t) == given[0].shape[1] for t in of_channels if isinstance(t, torch.Tensor)):
                 return torch.empty_like(given[0])

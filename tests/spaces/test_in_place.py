@@ -139,11 +139,3 @@ def test_batch_norm_from_shapes_is_like_its_input_and_refuses_what_batch_norm_re
         assert made.untyped_storage()._cdata != x.untyped_storage()._cdata
         with pytest.raises(RuntimeError, match="running_mean should contain 5 elements not 4"):
             layer(torch.empty(2, 5, 3, 5, device="meta"))
-
-
-def test_batch_norm_may_be_given_its_input_by_name() -> None:
-    class ByName(nn.BatchNorm2d):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return F.batch_norm(input=x, running_mean=self.running_mean, running_var=self.running_var)
-
-    assert traced(ByName(3), torch.zeros(2, 3, 4, 4, device="meta"))[0].shape == (2, 3, 4, 4)
