@@ -1,0 +1,91 @@
+"""What `predict` holds: peak bytes of the tensors it makes, with and without a threshold, and if it kept an autograd graph.
+
+    python benchmarks/predict_memory.py --out results/benchmarks/predict_memory.csv
+
+A network of 256 images of 3 x 32 x 32, with random weights, since memory does not depend on them; the network's own weights
+are among the tensors. `graph_bytes` is the same call with torch.inference_mode taken out. Appends one row a network and way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from methods.confidence import max_softmax
+from methods.table import METHODS, method_class
+from nas.predict import predict
+from nas.provenance import device_name, provenance
+from nas.results import ResultsLog
+from nas.trained_run import KeptExit, TrainedRun
+from spaces.activations import PeakMemory
+from spaces.named import read_space
+from spaces.network import PixelScale
+from spaces.splits import read_decoupling
+
+CPU, SHAPE, CLASSES, COUNT = torch.device("cpu"), (3, 32, 32), 10, 256
+NETWORKS = (("resnet50", "backprop", "uncut"), ("resnet50", "dgl", "even(4)"))
+
+
+class Noise:
+    """As many new images as one batch of `predict` holds."""
+
+    names = tuple(map(str, range(COUNT)))
+
+    def fault(self, place: int) -> None:
+        """None."""
+
+    def batches(self, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        yield torch.arange(COUNT), torch.randn(COUNT, *SHAPE)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/predict_memory.csv"), help="the CSV file to append to")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    for network, method, decoupling in NETWORKS:
+        run = run_of(network, method, decoupling)
+        for threshold in (None, 0.9)[: len(run.exits)]:
+            own = peak(run, threshold)
+            with mock.patch("torch.inference_mode", contextlib.nullcontext):
+                graph = peak(run, threshold)
+            print(f"{network}, {method} {run.decoupling}, threshold {threshold}: {own / 2**20:,.0f} MiB, with a graph "
+                  f"{graph / 2**20:,.0f}")
+            ResultsLog(arguments.out).append({
+                "network": network, "method": run.key["method"], "decoupling": str(run.decoupling), "images": COUNT,
+                "threshold": threshold, "peak_bytes": own, "graph_bytes": graph, "threads": 1, "device": device_name(CPU),
+                **provenance(), "command": "python benchmarks/predict_memory.py",
+            })
+
+
+def run_of(network: str, method: str, decoupling: str) -> TrainedRun:
+    """A kept run that nobody trained."""
+    space, spec = read_space(network, SHAPE, CLASSES), str(METHODS.resolve(method))
+    point = read_decoupling(decoupling, space, method_class(spec).default_head)
+    pixels = PixelScale((0.5,) * 3, (0.5,) * 3)
+    weights = METHODS.build(spec, space.build(point, pixels=pixels)).state_dict()
+    inputs: dict[str, Any] = {"kind": "images", "shape": list(SHAPE), "mean": [0.5] * 3, "std": [0.5] * 3, "zoom": 1.0,
+                              "classes": list(map(str, range(CLASSES))), "features": None}
+    exits = tuple(KeptExit(depth, depth, depth, 0.5) for depth in range(1, point.num_blocks + 1))
+    key = {"method": spec, "backbone": str(space.backbone), "decoupling": str(point), "precision": "fp32"}
+    return TrainedRun(Path("nowhere"), key, inputs, exits, weights)
+
+
+def peak(run: TrainedRun, threshold: float | None) -> int:
+    """Bytes of the tensors that `predict` makes and that are alive at once."""
+    with PeakMemory() as memory:
+        predict(run, Noise(), max_softmax, threshold=threshold, device=CPU)  # type: ignore[arg-type]
+    return memory.peak
+
+
+if __name__ == "__main__":
+    main()
