@@ -49,7 +49,7 @@ class Noise:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/predict_memory.csv"), help="the CSV file to append to")
+    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/predict_memory.csv"), help="the CSV to append to")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     for network, method, decoupling in NETWORKS:
