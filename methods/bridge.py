@@ -36,7 +36,7 @@ class Pool(nn.Module):
 
     def __init__(self, pooling: str) -> None:
         super().__init__()
-        found = re.fullmatch(r"mean|flatten|state|grid(?P<side>[1-9][0-9]*)", pooling)
+        found = re.fullmatch(r"mean|flatten|state|grid(?P<side>[1-9][0-9]{0,8})", pooling)
         if not found:
             raise UserError(f"pooling is mean, flatten, state or a grid such as grid2, but {pooling!r} came")
         self.pooling, self.side = pooling, int(found["side"] or 0)

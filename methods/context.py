@@ -26,7 +26,7 @@ class ContextForm:
     @staticmethod
     def parse(text: str) -> ContextForm:
         """R0: nothing · Rn: the inputs of the n blocks before · E: the image · RnE: both. Else a UserError."""
-        found = re.fullmatch(r"R0|E|R(?P<blocks>[1-9][0-9]*)E?", text)
+        found = re.fullmatch(r"R0|E|R(?P<blocks>[1-9][0-9]{0,8})E?", text)
         if not found:
             raise UserError(f"context is R0 (none), R1, R2, ... (the inputs of so many blocks before), E (the image) or both, "
                             f"such as R1E, but {text!r} came")

@@ -367,4 +367,4 @@ def _announced(lock: int | None) -> tuple[int, bytes]:
         return 0, b""
     content = os.pread(lock, os.fstat(lock).st_size, 0)
     start, line_break, text = content.partition(b"\n")
-    return (int(start), text) if line_break and start.isdigit() else (0, b"")
+    return (int(start), text) if line_break and re.fullmatch(rb"[0-9]{1,18}", start) else (0, b"")

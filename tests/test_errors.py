@@ -72,6 +72,8 @@ def test_plain_files_are_read_as_before(tmp_path):
     ("profile", "--method", f"dgl({'-' * 100_000}1)"),
     ("profile", "--space", "a\x1b[31m\n\u202e"), ("profile", "--device", "a" * 100_000), ("compare", "linear(" * 3_000),
     ("profile", "--space", "small(num_blocks=0x" + "f" * 5_000 + ")"), ("profile", "--decoupling", SHORT + ":linear"),
+    ("profile", "--side-dim=" + SHORT), ("profile", "--method", f"al(pooling=grid{SHORT})"),
+    ("profile", "--method", f"contsup(context=R{SHORT})"),
 ])
 def test_an_argument_of_any_kind_is_one_line(refused, argv):
     told = refused(*argv)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from methods.method import Method
 from methods.side import SideInput, SideInputs, SideSite
 from methods.sides.conv import ConvSide
@@ -29,7 +31,7 @@ def read_side(spec: str | None, dim: str | None) -> str | None:
         if spec is not None:
             raise UserError(f"--side-dim {dim} is short for --side text(dim=...), but --side {spec} came too; give one of them")
         parts = dim.split("-")
-        if not all(part.isascii() and part.isdigit() for part in parts):
+        if not all(re.fullmatch("[0-9]{1,9}", part) for part in parts):
             raise UserError(f"--side-dim is how many tokens each block is given, such as 100-100-50, but {dim} came")
         spec = str(Component("text", (("dim", tuple(map(int, parts))),)))
     return None if spec is None else str(SIDES.resolve(spec))

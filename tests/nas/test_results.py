@@ -508,3 +508,11 @@ def test_a_folder_is_made(tmp_path: Path) -> None:
     assert log.rows() == [] and not (tmp_path / "new").exists()
     log.append({"a": 1})
     assert log.rows() == [{"a": "1"}]
+
+
+def test_a_lock_file_with_anything_in_it_is_no_note(tmp_path):
+    log = ResultsLog(tmp_path / "a.csv")
+    log.append({"name": "x"})
+    for note in (b"9" * 5000 + b"\n", b"-1\n", b"1_0\nx", b"\xff" * 99):
+        (tmp_path / ".a.csv.lock").write_bytes(note)
+        assert ResultsLog(tmp_path / "a.csv").rows() == [{"name": "x"}]
