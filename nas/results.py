@@ -8,8 +8,9 @@ import fcntl
 import io
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -46,8 +47,9 @@ def check_folder(folder: Path) -> None:
 
 def open_lock(path: Path) -> int:
     """The lock file, made where it is missing. What is no ordinary file is a UserError: nobody is to write through a link."""
-    if os.path.lexists(path) and (path.is_symlink() or not path.is_file()):
-        raise UserError(f"a lock file is an ordinary file, but {path} is none; remove it")
+    with suppress(FileNotFoundError):  # one look: whoever held it may remove it at any time
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise UserError(f"a lock file is an ordinary file, but {path} is none; remove it")
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
 
 
