@@ -20,7 +20,7 @@ torch.set_num_threads(1)
 def short_timing() -> Iterator[None]:
     """Exits are timed on few samples in few rounds, since no test is about how exact the seconds are."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nas.exit_timing.BUDGET", 1e-9)
+        patch.setattr("nas.exits.timing.BUDGET", 1e-9)
         yield
 
 

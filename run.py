@@ -2,12 +2,12 @@
 
 import sys
 
-from nas.current_folder import leave_out_current_folder, put_current_folder_last
+from nas.cli.current_folder import leave_out_current_folder, put_current_folder_last
 
 if __name__ == "__main__":  # before anything is imported that Python has not loaded yet, `__future__` included
     leave_out_current_folder(__file__)
 
-from nas.process import Ended, end_at_once_on_signals, open_streams, signals_raise_ended, unbroken_streams
+from nas.cli.process import Ended, end_at_once_on_signals, open_streams, signals_raise_ended, unbroken_streams
 
 if __name__ == "__main__":  # before the imports below, which take seconds
     open_streams()
@@ -29,33 +29,35 @@ import torch
 import yaml
 from tqdm import tqdm
 
-from methods.confidence import CONFIDENCES
-from methods.growth import check_grows
-from methods.memory import out_of_memory
-from methods.optimization import SCHEDULES
-from methods.settings import TrainingSettings
 from methods.sides import SIDES, read_side
 from methods.table import METHODS, learns_jointly, method_class
-from methods.training import Diverged
-from nas.brief import brief
-from nas.columns import RUNS, TRIALS
-from nas.comparable import read_rows
-from nas.comparison import Comparison
+from methods.training.growth import check_grows
+from methods.training.loop import Diverged
+from methods.training.memory import out_of_memory
+from methods.training.optimization import SCHEDULES
+from methods.training.settings import TrainingSettings
+from nas.cli.terminal import plain_output
+from nas.cost import cost, timed
+from nas.data.new.new_inputs import new_inputs
 from nas.device import check_switches, read_device, set_switches, use_threads
-from nas.evaluate import Evaluator
-from nas.evaluators import EVALUATORS, SearchEvaluator
-from nas.exit_lines import exit_lines
-from nas.exit_logs import ExitLogs
-from nas.exit_report import curves_table, exits_table, summarise_curves, summarise_exits
-from nas.fair_table import as_csv, fair_table, written
-from nas.new_inputs import new_inputs
+from nas.evaluation.comparison import Comparison
+from nas.evaluation.evaluator import Evaluator
+from nas.evaluation.evaluators import EVALUATORS, SearchEvaluator
+from nas.exits.confidence import CONFIDENCES
+from nas.exits.logs import ExitLogs
+from nas.exits.predict import Prediction, predict, predictions_csv
 from nas.notice import notice, shown_notices
 from nas.objectives import OBJECTIVES, checked_objectives
-from nas.plots import exit_plot, pareto_plot
-from nas.predict import Prediction, predict, predictions_csv
 from nas.problem import Problem, Report
-from nas.profile import cost, timed
-from nas.report import (
+from nas.records.columns import RUNS, TRIALS
+from nas.records.results_log import Cell, ResultsLog, check_folder
+from nas.records.reuse import notice_other_commits
+from nas.report.comparable import read_rows
+from nas.report.exit_lines import exit_lines
+from nas.report.exit_tables import curves_table, exits_table, summarise_curves, summarise_exits
+from nas.report.fair_table import as_csv, fair_table, written
+from nas.report.plots import exit_plot, pareto_plot
+from nas.report.report import (
     agreement,
     cost_table,
     failed_note,
@@ -66,25 +68,23 @@ from nas.report import (
     summary_table,
     table,
 )
-from nas.results import Cell, ResultsLog, check_folder
-from nas.reuse import notice_other_commits
+from nas.report.short_names import brief
+from nas.runs.trained_run import TrainedRun, run_name
 from nas.search import Evaluated, Searched, common_front, search
 from nas.strategies import STRATEGIES
 from nas.tasks import TASKS
-from nas.terminal import plain_output
-from nas.trained_run import TrainedRun, run_name
 from nas.trials import Trials, search_key
 from spaces.backbones import BACKBONES
-from spaces.component import Component
 from spaces.decoupling import Decoupling
-from spaces.dotted_names import dotted_names
-from spaces.errors import UserError, one_line, unknown
 from spaces.heads import HEADS, NO_HEAD
-from spaces.limits import check_size
 from spaces.named import is_space_file, named_in_file, named_spaces, read_space
-from spaces.own_modules import is_on_python_path, only_allowed
-from spaces.plain_yaml import read_yaml
-from spaces.splits import SPLITS, read_decoupling
+from spaces.notation.component import Component
+from spaces.notation.dotted_names import dotted_names
+from spaces.notation.errors import UserError, one_line, unknown
+from spaces.notation.limits import check_size
+from spaces.notation.own_modules import is_on_python_path, only_allowed
+from spaces.notation.plain_yaml import read_yaml
+from spaces.rules import SPLITS, read_decoupling
 
 INTERRUPTED = 130
 

@@ -31,16 +31,16 @@ from torch.nn import functional as F
 
 from benchmarks.step_time import INPUT_SHAPE, NUM_CLASSES, Step, plain_step, plain_vgg19
 from methods.method import Method
-from methods.settings import TrainingSettings
 from methods.table import METHODS
-from methods.training import Trainer
-from nas.provenance import device_name, provenance
-from nas.results import Cell, ResultsLog
+from methods.training.loop import Trainer
+from methods.training.settings import TrainingSettings
+from nas.records.provenance import device_name, provenance
+from nas.records.results_log import Cell, ResultsLog
 from run import read_device
-from spaces.activations import PeakMemory
 from spaces.decoupling import Decoupling
+from spaces.memory.peak_memory import PeakMemory
+from spaces.rules import balanced, even, published
 from spaces.space import SearchSpace
-from spaces.splits import balanced, even, published
 
 BATCH_SIZE, NUM_BLOCKS = 128, (2, 4, 8)
 HEADS = ("linear", "mlp_sr", "conv(depth=1)", "conv(depth=4)")

@@ -5,10 +5,10 @@ r"""How many samples a second adaptive inference answers beside the full path, a
                                             --decoupling "published(4)"
 
 Trains Associated Learning, or another --method, for some epochs. For each confidence rule the threshold is chosen on the
-validation split alone, the cheapest with no more errors than any single exit (nas/curves.py); beside them stands the sigmoid rule
-at 0.9, where the reference is 3.4 times as fast on IMDB with a Transformer. Then the full path, which asks the last exit only,
-and adaptive inference at each threshold take turns over the same test samples, after one turn to warm up; seconds are the
-process's own on a CPU.
+validation split alone, the cheapest with no more errors than any single exit (nas/exits/curves.py); beside them stands the
+sigmoid rule at 0.9, where the reference is 3.4 times as fast on IMDB with a Transformer. Then the full path, which asks the
+last exit only, and adaptive inference at each threshold take turns over the same test samples, after one turn to warm up;
+seconds are the process's own on a CPU.
 
 speed_ratio    median over the turns of the full path's seconds over those of adaptive inference in the same turn
 test_error     of adaptive inference on these samples, beside full_path_test_error
@@ -33,23 +33,23 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 
 from benchmarks.step_time import now
-from methods.adaptive import adaptive
-from methods.confidence import CONFIDENCES
 from methods.method import Method
-from methods.settings import TrainingSettings
 from methods.table import METHODS, adapter, method_class
-from methods.training import Batch, train
-from nas.curves import curves
-from nas.evaluate import EVAL_BATCH_SIZE
-from nas.exits import exit_answers, exit_costs
-from nas.provenance import device_name, provenance
-from nas.results import Cell, ResultsLog
-from nas.split import random_share
-from nas.task_data import TaskData
+from methods.training.loop import Batch, train
+from methods.training.settings import TrainingSettings
+from nas.data.images.samples import random_share
+from nas.data.task_data import TaskData
+from nas.evaluation.evaluator import EVAL_BATCH_SIZE
+from nas.exits.adaptive import adaptive
+from nas.exits.answers import exit_answers, exit_costs
+from nas.exits.confidence import CONFIDENCES
+from nas.exits.curves import curves
+from nas.records.provenance import device_name, provenance
+from nas.records.results_log import Cell, ResultsLog
 from nas.tasks import TASKS
 from run import read_device, read_task
 from spaces.named import read_space
-from spaces.splits import read_decoupling
+from spaces.rules import read_decoupling
 
 REFERENCE = ("sigmoid", 0.9)
 

@@ -2,7 +2,7 @@
 
     python benchmarks/balanced_splits.py --out results/benchmarks/balanced_splits.csv
 
-The measure is that of spaces.splits.block_bytes: peak activation bytes an image of a block's training step, its head
+The measure is that of spaces.rules.block_bytes: peak activation bytes an image of a block's training step, its head
 counted, every cut with the same head. From shapes alone, so the device does not matter. `ratio` is to balanced(K). Appends
 a row a split to the CSV. Takes about a minute.
 """
@@ -20,11 +20,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
-from nas.provenance import provenance
-from nas.results import Cell, ResultsLog
+from nas.records.provenance import provenance
+from nas.records.results_log import Cell, ResultsLog
 from spaces.named import read_space
+from spaces.rules import block_bytes, read_decoupling
 from spaces.space import SearchSpace
-from spaces.splits import block_bytes, read_decoupling
 
 HEADS = ("linear", "mlp_sr")
 BALANCED = {("resnet32", 32): (2, 4, 8, 16), ("resnet110", 32): (2, 3, 4), ("resnet110", 96): (2, 3, 4)}

@@ -1,4 +1,4 @@
-"""How many augmented CIFAR-10 images a second one CPU thread makes: nas.images beside torchvision's transforms.
+"""How many augmented CIFAR-10 images a second one CPU thread makes: nas.data.images.images beside torchvision's transforms.
 
     python -m benchmarks.data_path --data-dir data --out results/benchmarks/data_path.csv
 
@@ -18,11 +18,11 @@ from pathlib import Path
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from nas.images import Batch, Batches, Images
-from nas.provenance import device_name, provenance
-from nas.results import ResultsLog
+from nas.data.images.images import Batch, Batches, Images
+from nas.data.images.torchvision_import import torchvision
+from nas.records.provenance import device_name, provenance
+from nas.records.results_log import ResultsLog
 from nas.tasks import TASKS
-from nas.torchvision_import import torchvision
 
 BATCH_SIZE, REPEATS, WARM_UP = 128, 7, 3
 

@@ -26,8 +26,8 @@ import torch
 
 from benchmarks.regret import table_problem
 from nas.problem import Problem
-from nas.provenance import device_name, provenance
-from nas.results import Cell, ResultsLog
+from nas.records.provenance import device_name, provenance
+from nas.records.results_log import Cell, ResultsLog
 from nas.strategies.sedona.bilevel import Batch, Bilevel
 from nas.strategies.sedona.engines import ENGINES
 from nas.strategies.sedona.relaxation import Architecture

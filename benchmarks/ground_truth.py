@@ -18,11 +18,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
-from methods.settings import TrainingSettings
-from nas.columns import RUNS
-from nas.comparison import Comparison
+from methods.training.settings import TrainingSettings
+from nas.evaluation.comparison import Comparison
 from nas.problem import Problem, silent
-from nas.results import ResultsLog
+from nas.records.columns import RUNS
+from nas.records.results_log import ResultsLog
 from nas.tasks import TASKS
 from run import read_device
 from spaces.named import read_space

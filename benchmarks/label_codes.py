@@ -33,14 +33,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 
 from methods.al import AL
-from methods.settings import TrainingSettings
 from methods.table import METHODS
-from methods.training import Trainer
-from nas.provenance import provenance
-from nas.results import Cell, ResultsLog
+from methods.training.loop import Trainer
+from methods.training.settings import TrainingSettings
+from nas.records.provenance import provenance
+from nas.records.results_log import Cell, ResultsLog
+from spaces.activation import TextShape
 from spaces.named import read_space
-from spaces.splits import read_decoupling
-from spaces.tokens import TextShape
+from spaces.rules import read_decoupling
 
 BATCH_SIZE, CPU, INPUT_SHAPE = 64, torch.device("cpu"), TextShape(length=1, num_words=3)
 OURS = TrainingSettings(iterations=200, batch_size=BATCH_SIZE, lr=0.005, optimizer="adam", weight_decay=0.0)

@@ -6,7 +6,7 @@ resnet110 at K = 2, 4, 8, 16 (the published equal-layer cuts), batches of 32 ima
 one process; seconds are the process's own on a CPU, which other programs disturb less, the wall clock's on a GPU.
 
 seconds_ratio       median over the turns of the step's seconds over those of backprop in the same turn
-memory_ratio        peak activation bytes, counted from shapes (nas/profile.py), over backprop's
+memory_ratio        peak activation bytes, counted from shapes (nas/cost.py), over backprop's
 params, macs        at inference, of one image; `head_params`, `head_macs` what training has beside them
 pipeline_bound      MACs of all stages over those of the largest
 
@@ -29,17 +29,17 @@ import torch
 
 from benchmarks.step_time import now
 from methods.method import Method
-from methods.settings import TrainingSettings
 from methods.table import METHODS, adapter, method_class
-from methods.training import Trainer
-from nas.profile import cost
-from nas.provenance import device_name, provenance
-from nas.results import Cell, ResultsLog
+from methods.training.loop import Trainer
+from methods.training.settings import TrainingSettings
+from nas.cost import cost
+from nas.records.provenance import device_name, provenance
+from nas.records.results_log import Cell, ResultsLog
 from run import read_device
 from spaces.decoupling import Decoupling
 from spaces.network import PixelScale
+from spaces.rules import read_decoupling
 from spaces.space import SearchSpace
-from spaces.splits import read_decoupling
 
 INPUT_SHAPE, NUM_CLASSES = (3, 32, 32), 10
 PIXELS = PixelScale((0.5,) * 3, (0.25,) * 3)

@@ -1,4 +1,4 @@
-"""Time and memory of a bidirectional LSTM layer over padded texts: spaces/padded_lstm.py beside packed sequences.
+"""Time and memory of a bidirectional LSTM layer over padded texts: spaces/layers/padded_lstm.py beside packed sequences.
 
     python benchmarks/lstm_padding.py --out results/benchmarks/lstm_padding.csv
 
@@ -6,7 +6,7 @@
 `packed` is torch's own way (`pack_padded_sequence`); both take turns in one process, which counts its own seconds.
 
 train_ratio, eval_ratio  median over the turns of packed's seconds over ours: forward and backward, and forward alone
-kept_over_counted        bytes that our forward pass keeps for its backward pass over those that nas/profile.py's shapes count
+kept_over_counted        bytes that our forward pass keeps for its backward pass over those that nas/cost.py's shapes count
 
 Appends a row a shape to the CSV.
 """
@@ -27,9 +27,9 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from benchmarks.step_time import now
-from nas.provenance import device_name, provenance
-from nas.results import Cell, ResultsLog
-from spaces.padded_lstm import padded_lstm
+from nas.records.provenance import device_name, provenance
+from nas.records.results_log import Cell, ResultsLog
+from spaces.layers.padded_lstm import padded_lstm
 
 NUM_TEXTS, CPU = 64, torch.device("cpu")
 SHAPES = ((20, 50, 50), (60, 50, 50), (200, 100, 50), (20, 300, 300), (60, 300, 300))  # T, D, H

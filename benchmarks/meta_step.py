@@ -37,16 +37,16 @@ import torch
 from torch.nn import functional as F
 
 from methods.losses import smoothed_cross_entropy
-from methods.optimization import sgd
-from nas.provenance import device_name, provenance
-from nas.results import Cell, ResultsLog
+from methods.training.optimization import sgd
+from nas.records.provenance import device_name, provenance
+from nas.records.results_log import Cell, ResultsLog
 from nas.strategies.sedona.bilevel import Batch, Bilevel
 from nas.strategies.sedona.engines import ENGINES
 from nas.strategies.sedona.relaxation import Architecture, Relaxation
 from nas.strategies.sedona.second_order import SecondOrder
 from run import read_device
-from spaces.activations import PeakMemory
 from spaces.heads import HEADS
+from spaces.memory.peak_memory import PeakMemory
 from spaces.space import SearchSpace
 
 INPUT_SHAPE, NUM_CLASSES = (3, 32, 32), 10

@@ -20,16 +20,16 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from methods.confidence import max_softmax
 from methods.table import METHODS, method_class
-from nas.predict import predict
-from nas.provenance import device_name, provenance
-from nas.results import ResultsLog
-from nas.trained_run import KeptExit, TrainedRun
-from spaces.activations import PeakMemory
+from nas.exits.confidence import max_softmax
+from nas.exits.predict import predict
+from nas.records.provenance import device_name, provenance
+from nas.records.results_log import ResultsLog
+from nas.runs.trained_run import KeptExit, TrainedRun
+from spaces.memory.peak_memory import PeakMemory
 from spaces.named import read_space
 from spaces.network import PixelScale
-from spaces.splits import read_decoupling
+from spaces.rules import read_decoupling
 
 CPU, SHAPE, CLASSES, COUNT = torch.device("cpu"), (3, 32, 32), 10, 256
 NETWORKS = (("resnet50", "backprop", "uncut"), ("resnet50", "dgl", "even(4)"))

@@ -3,9 +3,9 @@
     python benchmarks/regret.py --table results/tabular/small_cifar10.csv --num-blocks 4 --out results/benchmarks/regret.csv
 
 Each search sees the validation errors of one of the table's seeds (`tabular(seeds=one)`). Its regret is the true error of
-the decoupling with the best score so far, less the smallest true error of the table (`nas/truth.py`). With --num-blocks only
-decouplings of so many blocks are searched, and the best of these is what regret is measured from. The CSV has a row where the
-incumbent changes, and the last; regrets are shares, and stay between rows.
+the decoupling with the best score so far, less the smallest true error of the table (`nas/evaluation/truth.py`). With
+--num-blocks only decouplings of so many blocks are searched, and the best of these is what regret is measured from. The CSV
+has a row where the incumbent changes, and the last; regrets are shares, and stay between rows.
 
 The plot beside it shows means over the searches and 95 % intervals (Student's t), which tell the searches' luck, not that of the
 table's few trainings. The dotted line is what choosing by one training of every decoupling comes to. Answers of SEDONA are drawn
@@ -29,15 +29,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import t as student_t
 
+from nas.evaluation.tabular import Tabular
+from nas.evaluation.truth import errors, incumbents, noise_floor, regrets
 from nas.problem import Problem, Score, silent
-from nas.provenance import provenance
-from nas.results import Cell, ResultsLog
+from nas.records.provenance import provenance
+from nas.records.results_log import Cell, ResultsLog
 from nas.strategies import STRATEGIES
-from nas.tabular import Tabular
-from nas.truth import errors, incumbents, noise_floor, regrets
 from run import parse, read_problem
-from spaces.component import Component
 from spaces.decoupling import Decoupling
+from spaces.notation.component import Component
 
 TRIALS = 100
 SLOW = {"gp": (5, 20)}  # at most so many seeds and trainings: a proposal takes two seconds

@@ -34,19 +34,19 @@ import torch
 from scipy.stats import t as student_t
 
 from benchmarks.regret import table_problem
-from methods.training import Trainer
+from methods.training.loop import Trainer
+from nas.evaluation.tabular import Tabular
+from nas.evaluation.truth import errors, rank_correlation, regrets
 from nas.problem import Problem, silent
-from nas.provenance import device_name, provenance
-from nas.results import Cell, ResultsLog
+from nas.records.provenance import device_name, provenance
+from nas.records.results_log import Cell, ResultsLog
 from nas.strategies.sedona.decisions import discretise
 from nas.strategies.sedona.expected_cost import log_probability
 from nas.strategies.sedona.meta_learning import MetaLearning
 from nas.strategies.sedona.relaxation import Architecture
 from nas.strategies.sedona.relaxed_training import RelaxedTraining
 from nas.strategies.sedona.settings import Settings
-from nas.tabular import Tabular
-from nas.truth import errors, rank_correlation, regrets
-from spaces.splits import even
+from spaces.rules import even
 
 COMMON = Settings(pretrain=400, inner_steps=5, memory=25, eviction="oldest", lr=0.1, meta_lr=0.05, outer_batch=512)
 VARIANTS: dict[str, tuple[Settings, int | None]] = {  # and the number of blocks that the search is conditioned on, if any

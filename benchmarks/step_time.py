@@ -31,16 +31,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from methods.settings import TrainingSettings
 from methods.table import METHODS
-from methods.training import Trainer
-from nas.profile import cost
-from nas.provenance import device_name, provenance
-from nas.results import Cell, ResultsLog
+from methods.training.loop import Trainer
+from methods.training.settings import TrainingSettings
+from nas.cost import cost
+from nas.records.provenance import device_name, provenance
+from nas.records.results_log import Cell, ResultsLog
 from run import read_device
 from spaces.decoupling import Decoupling
+from spaces.rules import even
 from spaces.space import SearchSpace
-from spaces.splits import even
 
 INPUT_SHAPE, NUM_CLASSES = (3, 32, 32), 10
 NUM_BLOCKS, HEADS = (2, 4, 8), ("linear", "mlp_sr")

@@ -1,4 +1,4 @@
-"""How many tokens a second one CPU thread puts into batches: nas.texts beside a DataLoader that pads.
+"""How many tokens a second one CPU thread puts into batches: nas.data.texts.texts beside a DataLoader that pads.
 
     python -m benchmarks.text_path --data-dir data --out results/benchmarks/text_path.csv
 
@@ -20,12 +20,12 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 
-from nas.provenance import device_name, provenance
-from nas.results import ResultsLog
+from nas.data.texts.samples import TextSplit
+from nas.data.texts.texts import Texts
+from nas.records.provenance import device_name, provenance
+from nas.records.results_log import ResultsLog
 from nas.tasks import TASKS
-from nas.text_split import TextSplit
-from nas.texts import Texts
-from spaces.tokens import PADDING
+from spaces.activation import PADDING
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 TASK_NAMES, BATCH_SIZE, REPEATS, WARM_UP = ("ag_news", "imdb"), 128, 7, 3

@@ -7,7 +7,7 @@ tokens, as buckets of length make them. The methods of one backbone and depth ta
 process's own on a CPU, which other programs disturb less, the wall clock's on a GPU.
 
 seconds_ratio      median over the turns of the step's seconds over those of backprop in the same turn
-memory_ratio       peak activation bytes, counted from shapes (nas/profile.py), over backprop's
+memory_ratio       peak activation bytes, counted from shapes (nas/cost.py), over backprop's
 tokens_per_second  of the batch's own tokens, padding left out
 speedup_bound      median seconds of all stages over those of the slowest: what stages side by side can gain at most
 speedup_of_macs    the same of multiply-accumulates
@@ -30,17 +30,17 @@ import torch
 
 from benchmarks.step_time import now
 from methods.method import Method
-from methods.settings import TrainingSettings
 from methods.table import METHODS, adapter, method_class
-from methods.training import Trainer
-from nas.profile import cost
-from nas.provenance import device_name, provenance
-from nas.results import Cell, ResultsLog
+from methods.training.loop import Trainer
+from methods.training.settings import TrainingSettings
+from nas.cost import cost
+from nas.records.provenance import device_name, provenance
+from nas.records.results_log import Cell, ResultsLog
 from run import read_device
+from spaces.activation import PADDING, TextShape
 from spaces.named import read_space
+from spaces.rules import read_decoupling
 from spaces.space import SearchSpace
-from spaces.splits import read_decoupling
-from spaces.tokens import PADDING, TextShape
 
 INPUT_SHAPE, NUM_CLASSES = TextShape(length=64, num_words=10_000), 4
 BATCH_SIZE, SHORTEST = 64, 48

@@ -9,13 +9,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from methods.bridge import ACTIVATIONS, RANGES, ActivationName, Pool, bridge, num_features
 from methods.method import Carry, Method
+from methods.parts.bridge import ACTIVATIONS, RANGES, ActivationName, Pool, bridge, num_features
+from spaces.activation import Activation
 from spaces.decoupling import Decoupling
-from spaces.errors import UserError
 from spaces.heads import NO_HEAD
 from spaces.network import DecoupledNet
-from spaces.tokens import Activation
+from spaces.notation.errors import UserError
 
 
 class AL(Method):
@@ -29,7 +29,7 @@ class AL(Method):
 
     label_dim         width of the codes t_k
     bridge_depth      1, or 2: with a hidden layer of 5 label_dim
-    pooling           what a bridge is given of s_k: mean, grid2, flatten, state (`methods.bridge.Pool`)
+    pooling           what a bridge is given of s_k: mean, grid2, flatten, state (`methods.parts.bridge.Pool`)
     activation        at the end of bridges and label encoders
     bounded_decoders  the decoders h_k after the first end in it too
     first_decoder     logits: h_1 is linear. bounded: it ends in the activation, as in most released codes, so that its

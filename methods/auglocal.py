@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from methods.dgl import DGL
-from spaces.component import Component
 from spaces.decoupling import Decoupling
 from spaces.heads import HEADS
 from spaces.network import DecoupledNet
+from spaces.notation.component import Component
 
 
 class AugLocal(DGL):

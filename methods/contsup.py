@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch import nn
 
-from methods.context import Context, ContextForm
 from methods.infopro import InfoPro
 from methods.method import Carry
+from methods.parts.context import Context, ContextForm
 from spaces.network import DecoupledNet
 
 

@@ -13,9 +13,9 @@ from methods.early_exit import EarlyExit
 from methods.losses import distillation
 from methods.method import Carry
 from spaces.decoupling import Decoupling
-from spaces.errors import UserError
 from spaces.heads import HEADS
 from spaces.network import DecoupledNet
+from spaces.notation.errors import UserError
 
 Pair = tuple[torch.Tensor, torch.Tensor]  # the logits of a student and of its teacher
 

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import torch
 
 from methods.method import Carry, Method
-from spaces.errors import UserError
 from spaces.network import DecoupledNet
+from spaces.notation.errors import UserError
 
 
 class EarlyExit(Method):

@@ -8,16 +8,16 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from methods.decoder import Decoder
-from methods.lambdas import DEFAULT, loss_weights
 from methods.losses import supervised_contrast
 from methods.method import Carry, Method
-from spaces.component import Component
+from methods.parts.decoder import Decoder
+from methods.parts.lambdas import DEFAULT, loss_weights
+from spaces.activation import Activation
 from spaces.decoupling import Decoupling
-from spaces.errors import UserError
 from spaces.heads import HEADS
 from spaces.network import DecoupledNet
-from spaces.tokens import Activation
+from spaces.notation.component import Component
+from spaces.notation.errors import UserError
 
 TEMPERATURE = 0.07
 
@@ -30,7 +30,7 @@ class InfoPro(Method):
     loss         softmax: cross-entropy · contrast: supervised contrastive loss, and heads that give embeddings
     decoder      without it L_k = loss(head_k(h_k), y)
     lambdas      the lambdas of the first and of the last block with a head, [5,0.5,0.5,1], or the name of a published
-                 set (`methods.lambdas`); a term whose lambda is 0 is not computed. Only with a decoder
+                 set (`methods.parts.lambdas`); a term whose lambda is 0 is not computed. Only with a decoder
     temperature  of the contrastive loss, 0.07 unless given
 
     As released, but for the decoder's target, which is the image whatever the task's normalisation is (the code has its

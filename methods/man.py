@@ -10,13 +10,13 @@ import torch
 from torch import nn
 
 from methods.method import Carry, Method
+from spaces.activation import Activation, combined
 from spaces.decoupling import Decoupling
-from spaces.errors import UserError
 from spaces.heads import NO_HEAD
-from spaces.in_place import is_kept_apart, keep_apart
-from spaces.layers import Draw
+from spaces.layers.layers import Draw
+from spaces.memory.in_place import is_kept_apart, keep_apart
 from spaces.network import DecoupledNet
-from spaces.tokens import Activation, combined
+from spaces.notation.errors import UserError
 
 Start = Literal["next", "random"]
 

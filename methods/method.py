@@ -12,11 +12,11 @@ from torch import nn
 from torch.utils._pytree import tree_map_only
 
 from methods.losses import smoothed_cross_entropy
+from spaces.activation import Activation
 from spaces.decoupling import Decoupling
-from spaces.errors import UserError
-from spaces.in_place import versions
+from spaces.memory.in_place import versions
 from spaces.network import DecoupledNet
-from spaces.tokens import Activation
+from spaces.notation.errors import UserError
 
 Carry = Any  # an activation, or a tuple of tensors: what a stage hands to the next
 Stage = Callable[[Carry, torch.Tensor], tuple[Carry, torch.Tensor]]  # `Method.stage` for one k

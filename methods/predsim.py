@@ -9,10 +9,10 @@ from torch.nn import functional as F
 
 from methods.losses import full_precision
 from methods.method import Carry, Method
+from spaces.activation import Activation, Tokens
 from spaces.decoupling import Decoupling
-from spaces.errors import UserError
 from spaces.network import DecoupledNet
-from spaces.tokens import Activation, Tokens
+from spaces.notation.errors import UserError
 
 
 class PredSim(Method):

@@ -16,11 +16,11 @@ from methods.infopro import InfoPro
 from methods.man import MAN
 from methods.method import Method
 from methods.predsim import PredSim
-from spaces.component import Table
 from spaces.decoupling import Decoupling
-from spaces.errors import UserError
 from spaces.heads import NO_HEAD
 from spaces.heads.conv_fc import gives_embedding
+from spaces.notation.component import Table
+from spaces.notation.errors import UserError
 
 METHODS: Table[Method] = Table("method", {
     "backprop": Backprop, "dgl": DGL, "predsim": PredSim, "infopro": InfoPro, "contsup": ContSup, "greedy": Greedy,

@@ -6,9 +6,9 @@ import os
 
 import torch
 
-from methods.settings import Precision
+from methods.training.settings import Precision
 from nas.cores import usable_cores
-from spaces.errors import UserError
+from spaces.notation.errors import UserError
 
 
 def read_device(text: str) -> torch.device:

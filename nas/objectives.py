@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from nas.problem import Score
-from spaces.errors import UserError, unknown
+from spaces.notation.errors import UserError, unknown
 
 OBJECTIVES: dict[str, Callable[[Score], float]] = {
     "error": lambda score: score.error,  # validation error, a share

@@ -11,13 +11,13 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from methods.method import Method
-from methods.settings import TrainingSettings
 from methods.sides import with_side
 from methods.table import METHODS, adapter, method_class
-from nas.extension import extended, trained_stages
-from nas.results import Cell
-from nas.task_data import TaskData
-from nas.trained_run import TrainedRun, run_name
+from methods.training.settings import TrainingSettings
+from nas.data.task_data import TaskData
+from nas.records.results_log import Cell
+from nas.runs.extension import extended, trained_stages
+from nas.runs.trained_run import TrainedRun, run_name
 from spaces.decoupling import Decoupling
 from spaces.space import SearchSpace
 

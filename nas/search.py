@@ -9,7 +9,7 @@ from nas.objectives import measured, pareto_front
 from nas.problem import Evaluate, Found, Problem, Report, Score, Strategy
 from nas.trials import Trials
 from spaces.decoupling import Decoupling
-from spaces.errors import UserError
+from spaces.notation.errors import UserError
 from spaces.space import SearchSpace
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 import time
 
-from nas.columns import TRIALS
-from nas.evaluators import SearchEvaluator
+from nas.evaluation.evaluators import SearchEvaluator
 from nas.problem import Problem, Score
-from nas.provenance import provenance
-from nas.results import Cell, ResultsLog
-from nas.trained_run import run_name
+from nas.records.columns import TRIALS
+from nas.records.provenance import provenance
+from nas.records.results_log import Cell, ResultsLog
+from nas.runs.trained_run import run_name
 from spaces.decoupling import Decoupling
 
 

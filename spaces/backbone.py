@@ -9,9 +9,9 @@ from functools import cached_property
 import torch
 from torch import nn
 
-from spaces.in_place import storages, traced_at
-from spaces.layers import Draw, kaiming
-from spaces.tokens import Activation, activation_shape, example_input
+from spaces.activation import Activation, activation_shape, example_input
+from spaces.layers.layers import Draw, kaiming
+from spaces.memory.in_place import storages, traced_at
 
 
 class Backbone(nn.Module):

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from itertools import pairwise
 
-from spaces.errors import UserError
+from spaces.notation.errors import UserError
 
 UNCUT = "uncut"
 

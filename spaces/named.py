@@ -8,13 +8,13 @@ from typing import Any
 import torch
 
 from spaces.backbones import BACKBONES
-from spaces.component import Component, Table
-from spaces.dotted_names import dotted_names
-from spaces.errors import UserError, unknown
-from spaces.plain_yaml import read_yaml
+from spaces.notation.component import Component, Table
+from spaces.notation.dotted_names import dotted_names
+from spaces.notation.errors import UserError, unknown
+from spaces.notation.plain_yaml import read_yaml
 from spaces.space import SearchSpace
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).with_name("builtin")
 OWN_SPACES: Table[SearchSpace] = Table("space", {}, makes=SearchSpace, takes=2)
 KEYS = ("backbone", "heads", "num_blocks", "gaps", "min_block")
 

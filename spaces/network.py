@@ -11,9 +11,9 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from spaces.layers import Draw, kaiming
-from spaces.lean_unit import is_lean, lean
-from spaces.tokens import Activation
+from spaces.activation import Activation
+from spaces.layers.layers import Draw, kaiming
+from spaces.layers.lean_unit import is_lean, lean
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class DecoupledNet(nn.Module):
 class Block(nn.Sequential):
     """The units between two cuts. With `checkpoint_units` only the units' inputs are kept for the backward pass.
 
-    Where a unit is conv-BN-ReLU, it runs in the form that needs least (`spaces.lean_unit`). Any other is checkpointed,
+    Where a unit is conv-BN-ReLU, it runs in the form that needs least (`spaces.layers.lean_unit`). Any other is checkpointed,
     but for the last: its backward pass comes first, while all that would be saved is still alive.
     """
 

@@ -13,15 +13,15 @@ from torch import nn
 
 from spaces.backbone import Backbone, Site
 from spaces.backbones import BACKBONES
-from spaces.component import Component
 from spaces.cut_sets import CutSets
 from spaces.decoupling import UNCUT, Decoupling
-from spaces.errors import UserError
 from spaces.heads import HEADS
-from spaces.in_place import keep_apart, traced_at
-from spaces.limits import check_memory
+from spaces.layers.word_embedding import WordEmbedding
+from spaces.memory.in_place import keep_apart, traced_at
 from spaces.network import Block, DecoupledNet, PixelScale
-from spaces.word_embedding import WordEmbedding
+from spaces.notation.component import Component
+from spaces.notation.errors import UserError
+from spaces.notation.limits import check_memory
 
 Choices = Sequence[int | str]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import run
-from spaces.errors import UserError, one_line
-from spaces.plain_yaml import MOST_BYTES, read_yaml
+from spaces.notation.errors import UserError, one_line
+from spaces.notation.plain_yaml import MOST_BYTES, read_yaml
 
 SEVERAL = "\n".join(f"{name}: &{name} [{','.join([f'*{below}'] * 9)}]" for below, name in zip("abcdefg", "bcdefgh", strict=True))
 SHORT = "9" * 5000

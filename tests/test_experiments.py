@@ -13,21 +13,21 @@ import pytest
 import torch
 
 import run
-from methods.lambdas import loss_weights
 from methods.method import Method
-from methods.optimization import SCHEDULES
-from methods.settings import TrainingSettings
+from methods.parts.lambdas import loss_weights
 from methods.table import METHODS, adapter, method_class
-from methods.training import Trainer
+from methods.training.loop import Trainer
+from methods.training.optimization import SCHEDULES
+from methods.training.settings import TrainingSettings
 from nas.tasks import TASKS
+from spaces.activation import TextShape
 from spaces.backbones.resnet import Residual
 from spaces.decoupling import Decoupling
-from spaces.in_place import BatchNormFromShapes
+from spaces.memory.in_place import BatchNormFromShapes
 from spaces.named import read_space
 from spaces.network import DecoupledNet, PixelScale
+from spaces.rules import read_decoupling
 from spaces.space import SearchSpace
-from spaces.splits import read_decoupling
-from spaces.tokens import TextShape
 
 FOLDER = Path(run.__file__).with_name("experiments")
 RECIPES = sorted(FOLDER.glob("*.yaml"))

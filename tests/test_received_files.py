@@ -14,25 +14,25 @@ import torch
 from PIL import Image
 
 import run
-from methods.class_limit import CLASS_LIMITS
-from methods.confidence import CONFIDENCES
-from methods.growth import GROWTHS
-from methods.optimization import OPTIMIZERS, SCHEDULES
 from methods.sides import SIDES
 from methods.table import METHODS
-from nas import plots
-from nas.evaluators import EVALUATORS
-from nas.spreadsheet import as_text
+from methods.training.class_limit import CLASS_LIMITS
+from methods.training.growth import GROWTHS
+from methods.training.optimization import OPTIMIZERS, SCHEDULES
+from nas.cli.terminal import plain_output
+from nas.evaluation.evaluators import EVALUATORS
+from nas.exits.confidence import CONFIDENCES
+from nas.records.spreadsheet import as_text
+from nas.report import plots
+from nas.runs.trained_run import TrainedRun
 from nas.strategies import STRATEGIES
 from nas.tasks import TASKS
-from nas.terminal import plain_output
-from nas.trained_run import TrainedRun
 from spaces.backbones import BACKBONES
-from spaces.errors import UserError
 from spaces.heads import HEADS
 from spaces.named import OWN_SPACES, read_space
-from spaces.own_modules import names_of_a_file, only_allowed
-from spaces.splits import SPLITS
+from spaces.notation.errors import UserError
+from spaces.notation.own_modules import names_of_a_file, only_allowed
+from spaces.rules import SPLITS
 
 TABLES = (METHODS, BACKBONES, HEADS, SPLITS, SIDES, STRATEGIES, EVALUATORS, TASKS, CONFIDENCES, OPTIMIZERS, SCHEDULES, GROWTHS,
           CLASS_LIMITS, OWN_SPACES)
@@ -190,7 +190,7 @@ def test_no_table_imports_a_name_of_a_file(table, name, own, capsys):
 @pytest.mark.parametrize("name", [
     "os.getcwd", "os.abort", "os.removedirs", "shutil.rmtree", "subprocess.Popen", "collections.OrderedDict", "builtins.print",
     "builtins.exec", "antigravity.fly", "torch.load", "torch.relu", "torch.nn.Linear", "torch.optim.SGD", "numpy.load",
-    "nas.evaluate.replace", "spaces.own_modules.only_allowed",
+    "nas.evaluation.evaluator.replace", "spaces.notation.own_modules.only_allowed",
 ])
 def test_functions_of_another_kind_are_refused_uncalled(table, name, own):
     with pytest.raises(UserError) as told:

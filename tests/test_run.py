@@ -21,10 +21,10 @@ import yaml
 from PIL import Image
 
 import run
-from methods.confidence import CONFIDENCES
 from methods.sides import SIDES
 from methods.table import METHODS
-from nas.evaluators import EVALUATORS
+from nas.evaluation.evaluators import EVALUATORS
+from nas.exits.confidence import CONFIDENCES
 from nas.problem import Found
 from nas.strategies import STRATEGIES
 from nas.tasks import TASKS
@@ -32,7 +32,7 @@ from spaces.backbones import BACKBONES
 from spaces.decoupling import Decoupling
 from spaces.heads import HEADS
 from spaces.named import named_spaces
-from spaces.splits import SPLITS
+from spaces.rules import SPLITS
 
 ROOT = Path(run.__file__).resolve().parent
 TINY = ("--space", "small(width=0.25)", "--iterations", "2", "--batch-size", "32")

@@ -14,8 +14,8 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 import run
-from nas.new_inputs import new_inputs
-from nas.trained_run import TrainedRun
+from nas.data.new.new_inputs import new_inputs
+from nas.runs.trained_run import TrainedRun
 
 DIGITS = ("evaluate", "--keep", "--space", "small(width=0.25)", "--decoupling", "even(3,head=linear)", "--seeds", "1",
           "--methods", "dgl", "--epochs", "2")

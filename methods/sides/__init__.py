@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 from methods.method import Method
-from methods.side import SideInput, SideInputs, SideSite
 from methods.sides.conv import ConvSide
 from methods.sides.features import FeaturesSide
+from methods.sides.side import SideInput, SideInputs, SideSite
 from methods.sides.text import TextSide
-from spaces.component import Component, Table
-from spaces.errors import UserError
+from spaces.notation.component import Component, Table
+from spaces.notation.errors import UserError
 
 SIDES: Table[SideInput] = Table("side input", {"text": TextSide, "conv": ConvSide, "features": FeaturesSide}, makes=SideInput)
 

@@ -7,10 +7,10 @@ from typing import cast
 import torch
 from torch import nn
 
-from methods.side import Input, SideInput, SideSite
-from spaces.errors import UserError
-from spaces.layers import image_shape, kaiming
-from spaces.tokens import Activation
+from methods.sides.side import Input, SideInput, SideSite
+from spaces.activation import Activation
+from spaces.layers.layers import image_shape, kaiming
+from spaces.notation.errors import UserError
 
 
 class ConvSide(SideInput):

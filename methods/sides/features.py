@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from methods.side import Input, SideInput, SideSite
-from spaces.errors import UserError
-from spaces.tokens import Activation, Tokens, WithFeatures
+from methods.sides.side import Input, SideInput, SideSite
+from spaces.activation import Activation, Tokens, WithFeatures
+from spaces.notation.errors import UserError
 
 
 class FeaturesSide(SideInput):

@@ -10,12 +10,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from methods.side import Input, SideInput, SideSite
-from spaces.errors import UserError
-from spaces.layers import kaiming, text_shape
+from methods.sides.side import Input, SideInput, SideSite
+from spaces.activation import PADDING, Activation, Tokens
+from spaces.layers.layers import kaiming, text_shape
+from spaces.layers.word_embedding import WordEmbedding
 from spaces.network import DecoupledNet
-from spaces.tokens import PADDING, Activation, Tokens
-from spaces.word_embedding import WordEmbedding
+from spaces.notation.errors import UserError
 
 
 class TextSide(SideInput):

@@ -13,7 +13,7 @@ from nas.objectives import measured
 from nas.problem import Evaluate, Found, Problem, Report, Score
 from nas.strategies.random_search import checked_trials, recommended
 from spaces.decoupling import Decoupling
-from spaces.errors import UserError
+from spaces.notation.errors import UserError
 from spaces.space import SearchSpace
 
 PATIENCE = 20  # replays in a row before a point that never came is asked for (nas_frameworks.md 12.3)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from nas.objectives import measured, pareto_front
 from nas.problem import Evaluate, Found, Problem, Report, Score
 from spaces.decoupling import Decoupling
-from spaces.errors import UserError
+from spaces.notation.errors import UserError
 
 
 class RandomSearch:

@@ -1,7 +1,8 @@
 """The tasks by name: data, its splits and its augmentation."""
 
-from nas.images import Images
-from nas.task_data import TaskData
+from nas.data.images.images import Images
+from nas.data.task_data import TaskData
+from nas.data.texts.texts import Texts
 from nas.tasks.arrays import arrays
 from nas.tasks.digits import digits
 from nas.tasks.imagenet import imagenet
@@ -9,8 +10,7 @@ from nas.tasks.text_files import texts
 from nas.tasks.text_sets import TEXT_SETS
 from nas.tasks.tiny_imagenet import tiny_imagenet
 from nas.tasks.torchvision_sets import cifar10, cifar100, fashion_mnist, stl10, svhn
-from nas.texts import Texts
-from spaces.component import Table
+from spaces.notation.component import Table
 
 TASKS: Table[TaskData] = Table("task", {
     "digits": digits,

@@ -11,13 +11,13 @@ from typing import Literal
 import numpy as np
 import torch
 
-from nas.augmentation import Augmentation, Padding
-from nas.images import Images
-from nas.npz import read_npz
-from nas.pixel_arrays import check_labels, check_pixels
-from nas.split import Split
+from nas.data.images.augmentation import Augmentation, Padding
+from nas.data.images.images import Images
+from nas.data.images.npz import read_npz
+from nas.data.images.pixel_arrays import check_labels, check_pixels
+from nas.data.images.samples import Split
 from nas.tasks.hold_out import Constants, checked, hold_out
-from spaces.errors import UserError
+from spaces.notation.errors import UserError
 
 
 def arrays(data_dir: Path, *, root: str, validation: float = 0.1, split_seed: int = 0, crop: int = 0,

@@ -7,8 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from unicodedata import normalize
 
-from nas.image_files import FoundImages, beside_folders, folders_in, image_endings, kinds, left_out_note, listed, shown
-from spaces.errors import UserError
+from nas.data.images.image_files import (
+    FoundImages,
+    beside_folders,
+    folders_in,
+    image_endings,
+    kinds,
+    left_out_note,
+    listed,
+    shown,
+)
+from spaces.notation.errors import UserError
 
 
 @dataclass(frozen=True)

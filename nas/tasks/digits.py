@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from nas.augmentation import Augmentation, Padding
-from nas.images import Images
-from nas.split import Split
+from nas.data.images.augmentation import Augmentation, Padding
+from nas.data.images.images import Images
+from nas.data.images.samples import Split
 from nas.tasks.hold_out import Constants, checked, hold_out
 
 

@@ -10,13 +10,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from nas.augmentation import Augmentation
-from nas.features import FeatureScale
-from nas.images import Images
-from nas.pixel_arrays import check_labels, check_pixels
-from nas.split import Split
-from nas.stratified import complete, lacking
-from spaces.errors import UserError
+from nas.data.features import FeatureScale
+from nas.data.images.augmentation import Augmentation
+from nas.data.images.images import Images
+from nas.data.images.pixel_arrays import check_labels, check_pixels
+from nas.data.images.samples import Split
+from nas.data.stratified import complete, lacking
+from spaces.notation.errors import UserError
 
 Constants = tuple[float, ...] | None  # of pixels in 0..1, one a channel; None for those of the training split
 

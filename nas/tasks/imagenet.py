@@ -7,13 +7,13 @@ from pathlib import Path
 
 import torch
 
-from nas.augmentation import Augmentation
-from nas.folder_split import FolderSplit
-from nas.image_files import shown
-from nas.images import Images
+from nas.data.images.augmentation import Augmentation
+from nas.data.images.folder_samples import FolderSplit
+from nas.data.images.image_files import shown
+from nas.data.images.images import Images
 from nas.tasks.class_folders import check_same_classes, class_folders, image_files
 from nas.tasks.hold_out import Constants, check_augmentation, parts, pixel_constants
-from spaces.errors import UserError
+from spaces.notation.errors import UserError
 
 # Of the training pixels, one a channel, as every ImageNet recipe has them.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -25,12 +25,12 @@ def imagenet(data_dir: Path, *, validation: float = 0.02, split_seed: int = 0, s
 
     Reads the images in `data_dir`/imagenet/train/CLASS, also in folders inside it, and, as the test split, in
     imagenet/val/CLASS; the classes are those that have a folder, so parts of ImageNet will do, and your own images. What
-    `nas.image_files` leaves out is counted and said. Training cuts out a random window, scaled to `size` pixels a side, and
-    flips; evaluation scales the shorter side to 256/224 of `size` and takes the middle. Worker processes, one a core, read
-    the images a few batches ahead; a batch depends on seed and iteration alone. Pixels are normalised by the usual constants,
-    or by `mean` and `std` as in cifar10. Images are read as a viewer shows them (`nas.image_reader`), where torchvision's
-    `ImageFolder` leaves photographs as stored, unturned and in the colours of their profile. Missing folders and, when its
-    turn comes, a damaged image are UserErrors.
+    `nas.data.images.image_files` leaves out is counted and said. Training cuts out a random window, scaled to `size` pixels
+    a side, and flips; evaluation scales the shorter side to 256/224 of `size` and takes the middle. Worker processes, one a
+    core, read the images a few batches ahead; a batch depends on seed and iteration alone. Pixels are normalised by the usual
+    constants, or by `mean` and `std` as in cifar10. Images are read as a viewer shows them (`nas.data.images.image_reader`),
+    where torchvision's `ImageFolder` leaves photographs as stored, unturned and in the colours of their profile. Missing folders
+    and, when its turn comes, a damaged image are UserErrors.
     """
     if size < 1:
         raise UserError(f"size is the side of a training image in pixels, from 1 on, but {size} came; ImageNet's is 224")

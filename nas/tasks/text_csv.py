@@ -17,10 +17,10 @@ from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
-from nas.normal_form import normalised
-from nas.opened import opened
-from nas.vocabulary import tokenised
-from spaces.errors import UserError
+from nas.data.opened import opened
+from nas.data.texts.normal_form import normalised
+from nas.data.texts.vocabulary import tokenised
+from spaces.notation.errors import UserError
 
 _SEPARATORS = ",;\t|"  # spreadsheets write semicolons where commas are in numbers, and tabs in their Unicode text
 _UNPARTED = "\x1f"  # where the header has one cell: what parts cells elsewhere is a sign of the text

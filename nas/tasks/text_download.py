@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-from spaces.errors import UserError
+from spaces.notation.errors import UserError
 
 _CONVERTED = "refs/convert/parquet"  # the hub's own conversion of sets that are defined by a script, which nobody should run
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from nas.data.texts.texts import Texts
 from nas.tasks.text_download import download
 from nas.tasks.text_files import NUM_WORDS, SPLIT_SEED, VALIDATION, text_files
-from nas.texts import Texts
 
 
 def _text_set(name: str, what: str, num_classes: int, usual_length: int) -> Callable[..., Texts]:

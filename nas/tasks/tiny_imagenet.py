@@ -9,14 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from nas.augmentation import Augmentation, Padding
-from nas.folder_split import gathered, in_parallel, read_plain
-from nas.image_files import shown
-from nas.images import Images
-from nas.split import Split
+from nas.data.images.augmentation import Augmentation, Padding
+from nas.data.images.folder_samples import gathered, in_parallel, read_plain
+from nas.data.images.image_files import shown
+from nas.data.images.images import Images
+from nas.data.images.samples import Split
 from nas.tasks.class_folders import class_folders, image_files
 from nas.tasks.hold_out import Constants, checked, hold_out
-from spaces.errors import UserError
+from spaces.notation.errors import UserError
 
 NUM_CLASSES, SIDE = 200, 64
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from nas.augmentation import Augmentation, Padding
-from nas.images import Images
-from nas.split import Split
+from nas.data.images.augmentation import Augmentation, Padding
+from nas.data.images.images import Images
+from nas.data.images.samples import Split
+from nas.data.images.torchvision_import import torchvision
 from nas.tasks.hold_out import Constants, checked, hold_out
-from nas.torchvision_import import torchvision
-from spaces.errors import UserError
+from spaces.notation.errors import UserError
 
 # What torchvision's readers raise on damaged files and without a network: they check with whatever fails first.
 _READ_ERRORS = (OSError, HTTPException, RuntimeError, ValueError, TypeError, KeyError, AssertionError, EOFError)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from spaces.backbone import Backbone
 from spaces.backbones.resnet import Residual, residual_units
-from spaces.layers import conv_bn, conv_bn_relu, image_shape, kaiming, pooled_linear, scaled
+from spaces.layers.layers import conv_bn, conv_bn_relu, image_shape, kaiming, pooled_linear, scaled
 
 CNN = ((32, 1), (32, 1), (32, 1), (32, 2), (64, 1), (64, 1), (64, 1), (64, 2))  # channels and stride of each convolution
 VGG = ((128, False), (256, True), (256, False), (512, True), (512, True), (512, True))  # channels, and whether a pool follows

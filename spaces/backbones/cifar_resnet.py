@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from spaces.backbone import Backbone
 from spaces.backbones.resnet import basic, residual_units
-from spaces.layers import Init, conv_bn_relu, draw_of, image_shape, pooled_linear, scaled
+from spaces.layers.layers import Init, conv_bn_relu, draw_of, image_shape, pooled_linear, scaled
 
 CHANNELS = (16, 32, 64)
 

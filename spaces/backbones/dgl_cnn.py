@@ -8,7 +8,7 @@ from torch import nn
 
 from spaces.backbone import Backbone
 from spaces.backbones.vgg import conv_units
-from spaces.layers import image_shape, kaiming, scaled
+from spaces.layers.layers import image_shape, kaiming, scaled
 
 STAGES = ((128, 1), (256, 2), (512, 3))  # channels, and how many convolutions have them
 FULL = 4  # times the width of SEDONA's networks, by which heads are measured

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from spaces.backbone import Backbone, Site
-from spaces.errors import UserError
 from spaces.heads import HEADS
+from spaces.notation.errors import UserError
 
 
 def prefix(input_shape: tuple[int, ...], num_classes: int, *, of: str = "small", units: int = 3,

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from spaces.backbone import Backbone
-from spaces.layers import Init, conv_bn, conv_bn_relu, draw_of, image_shape, pooled_linear, scaled
+from spaces.layers.layers import Init, conv_bn, conv_bn_relu, draw_of, image_shape, pooled_linear, scaled
 
 CHANNELS = (16, 32, 64, 128)
 

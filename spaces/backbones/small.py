@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from spaces.backbone import Backbone
 from spaces.backbones.vgg import conv_units
-from spaces.layers import image_shape, kaiming, pooled_linear, scaled
+from spaces.layers.layers import image_shape, kaiming, pooled_linear, scaled
 
 CHANNELS = (16, 32, 64)
 

@@ -6,10 +6,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from spaces.activation import Activation, pooled
 from spaces.backbone import Backbone
-from spaces.layers import check_sizes, kaiming, pooled_linear, text_shape
-from spaces.tokens import Activation, pooled
-from spaces.word_embedding import WordEmbedding
+from spaces.layers.layers import check_sizes, kaiming, pooled_linear, text_shape
+from spaces.layers.word_embedding import WordEmbedding
 
 
 def text_linear(input_shape: tuple[int, ...], num_classes: int, *, depth: int = 4, embedding: int = 300, hidden: int = 300,

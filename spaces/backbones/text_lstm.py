@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import nn
 
+from spaces.activation import Tokens
 from spaces.backbone import Backbone
-from spaces.layers import check_sizes, kaiming, pooled_linear, text_shape
-from spaces.padded_lstm import padded_lstm
-from spaces.tokens import Tokens
-from spaces.word_embedding import WordEmbedding
+from spaces.layers.layers import check_sizes, kaiming, pooled_linear, text_shape
+from spaces.layers.padded_lstm import padded_lstm
+from spaces.layers.word_embedding import WordEmbedding
 
 
 def text_lstm(input_shape: tuple[int, ...], num_classes: int, *, depth: int = 4, embedding: int = 300, hidden: int = 300,

@@ -7,11 +7,11 @@ import math
 import torch
 from torch import nn
 
-from spaces.attention import SelfAttention
+from spaces.activation import Tokens
 from spaces.backbone import Backbone
-from spaces.layers import check_sizes, pooled_linear, text_shape, xavier
-from spaces.tokens import Tokens
-from spaces.word_embedding import WordEmbedding
+from spaces.layers.attention import SelfAttention
+from spaces.layers.layers import check_sizes, pooled_linear, text_shape, xavier
+from spaces.layers.word_embedding import WordEmbedding
 
 
 def text_transformer(input_shape: tuple[int, ...], num_classes: int, *, depth: int = 4, embedding: int = 300,

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from spaces.backbone import Backbone
-from spaces.layers import check_sizes, conv_bn_relu, image_shape, kaiming, scaled
+from spaces.layers.layers import check_sizes, conv_bn_relu, image_shape, kaiming, scaled
 
 CHANNELS = (16, 32, 64, 128, 128)
 HIDDEN = 1024

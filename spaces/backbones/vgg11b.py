@@ -7,7 +7,7 @@ import math
 from torch import nn
 
 from spaces.backbone import Backbone
-from spaces.layers import check_sizes, conv_bn, image_shape, kaiming, scaled
+from spaces.layers.layers import check_sizes, conv_bn, image_shape, kaiming, scaled
 
 CHANNELS = (128, 128, 128, 256, 256, 512, 512, 512, 512)
 POOLED = (4, 6, 8, 9)  # after so many convolutions

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from torch import nn
 
-from spaces.component import Table
 from spaces.heads.auglocal import auglocal
 from spaces.heads.conv import conv
 from spaces.heads.conv_fc import linear_or_embedding, one_conv, two_convs
@@ -13,6 +12,7 @@ from spaces.heads.mlp import mlp
 from spaces.heads.mlp_sr import mlp_sr
 from spaces.heads.none import NO_HEAD, none
 from spaces.heads.predsim import PredSimHead
+from spaces.notation.component import Table
 
 HEADS: Table[nn.Module] = Table("head", {
     "conv": conv, "mlp_sr": mlp_sr, "predsim": PredSimHead, "linear": linear, "mlp": mlp, "auglocal": auglocal,

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from spaces.activation import num_features
 from spaces.backbone import Site
-from spaces.errors import UserError
-from spaces.layers import pooled_linear
-from spaces.tokens import num_features
+from spaces.layers.layers import pooled_linear
+from spaces.notation.errors import UserError
 
 
 def auglocal(site: Site, *, depth: int = 6, pyramid: float = 0.5) -> nn.Module:

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from spaces.backbone import Site
-from spaces.errors import UserError
-from spaces.layers import conv_bn, conv_bn_relu, image_shape, pooled_linear, scaled
+from spaces.layers.layers import conv_bn, conv_bn_relu, image_shape, pooled_linear, scaled
+from spaces.notation.errors import UserError
 
 FEATURES = 512
 MAX_DEPTH = 4

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from torch import nn
 
+from spaces.activation import num_features
 from spaces.backbone import Site
-from spaces.component import Component
-from spaces.errors import UserError
-from spaces.layers import GlobalAveragePool, conv_bn_relu, image_shape, pooled_linear, scaled
-from spaces.tokens import num_features
+from spaces.layers.layers import GlobalAveragePool, conv_bn_relu, image_shape, pooled_linear, scaled
+from spaces.notation.component import Component
+from spaces.notation.errors import UserError
 
 
 def linear_or_embedding(site: Site, *, feature_dim: int = 128, embedding: bool = False) -> nn.Module:

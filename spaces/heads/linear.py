@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
+from spaces.activation import num_features
 from spaces.backbone import Site
-from spaces.layers import pooled_linear
-from spaces.tokens import num_features
+from spaces.layers.layers import pooled_linear
 
 
 def linear(site: Site) -> nn.Module:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import nn
 
+from spaces.activation import num_features
 from spaces.backbone import Site
-from spaces.errors import UserError
-from spaces.layers import GlobalAveragePool
-from spaces.tokens import num_features
+from spaces.layers.layers import GlobalAveragePool
+from spaces.notation.errors import UserError
 
 
 def mlp(site: Site, *, depth: int = 1, width: int = 256) -> nn.Module:

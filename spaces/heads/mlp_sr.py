@@ -7,10 +7,10 @@ import math
 import torch
 from torch import nn
 
+from spaces.activation import Activation, num_features, pooled
 from spaces.backbone import Site
-from spaces.errors import UserError
-from spaces.layers import conv_bn_relu, image_shape
-from spaces.tokens import Activation, num_features, pooled
+from spaces.layers.layers import conv_bn_relu, image_shape
+from spaces.notation.errors import UserError
 
 
 def mlp_sr(site: Site, *, pool: int | None = None) -> nn.Module:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from spaces.activation import Activation, Tokens, num_features
 from spaces.backbone import Site
-from spaces.layers import pooled_linear, scaled
-from spaces.tokens import Activation, Tokens, num_features
+from spaces.layers.layers import pooled_linear, scaled
 
 FEATURES = 512
 

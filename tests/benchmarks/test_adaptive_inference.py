@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from benchmarks.adaptive_inference import REFERENCE, chosen, measured, network, trained
-from methods.confidence import CONFIDENCES
-from nas.curves import leaving
-from nas.exits import exit_answers
+from nas.exits.answers import exit_answers
+from nas.exits.confidence import CONFIDENCES
+from nas.exits.curves import leaving
 from nas.tasks import TASKS
 
 

@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from benchmarks import regret
-from nas.columns import COUNTS
+from nas.evaluation.tabular import Tabular
 from nas.problem import silent
-from nas.results import ResultsLog
+from nas.records.columns import COUNTS
+from nas.records.results_log import ResultsLog
 from nas.strategies import STRATEGIES
-from nas.tabular import Tabular
 from run import parse, read_problem
 
 SPACE = "small(width=0.25,num_blocks=[1,3],heads=[linear])"

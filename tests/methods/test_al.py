@@ -12,14 +12,14 @@ from torch import nn
 from torch.nn import functional as F
 
 from methods.al import AL
-from methods.settings import TrainingSettings
 from methods.table import METHODS
-from methods.training import Trainer
-from nas.profile import cost
+from methods.training.loop import Trainer
+from methods.training.settings import TrainingSettings
+from nas.cost import cost
 from spaces.decoupling import Decoupling
-from spaces.errors import UserError
 from spaces.named import read_space
-from spaces.splits import read_decoupling
+from spaces.notation.errors import UserError
+from spaces.rules import read_decoupling
 
 CPU = torch.device("cpu")
 SPACE = read_space("small(width=0.25)", (3, 8, 8), 4)

@@ -15,19 +15,19 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from methods.al import AL
 from methods.method import Carry, Method
-from methods.settings import Precision, TrainingSettings
-from methods.side import SideInputs
 from methods.sides import with_side
+from methods.sides.side import SideInputs
 from methods.table import METHODS, adapter, learns_jointly, method_class
-from methods.training import Trainer, error_and_loss
-from spaces.activations import PeakMemory
+from methods.training.loop import Trainer, error_and_loss
+from methods.training.settings import Precision, TrainingSettings
+from spaces.activation import PADDING, TextShape
 from spaces.decoupling import Decoupling
-from spaces.errors import UserError
 from spaces.heads import NO_HEAD
+from spaces.memory.peak_memory import PeakMemory
 from spaces.named import read_space
+from spaces.notation.errors import UserError
+from spaces.rules import read_decoupling
 from spaces.space import SearchSpace
-from spaces.splits import read_decoupling
-from spaces.tokens import PADDING, TextShape
 
 CPU = torch.device("cpu")
 NUM_CLASSES = 4

@@ -6,13 +6,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from methods.contsup import ContSup
-from methods.parallel import train_parallel
-from methods.settings import TrainingSettings
 from methods.table import METHODS
-from methods.training import Batch, Trainer
+from methods.training.loop import Batch, Trainer
+from methods.training.parallel import train_parallel
+from methods.training.settings import TrainingSettings
 from spaces.decoupling import Decoupling
-from spaces.errors import UserError
 from spaces.named import read_space
+from spaces.notation.errors import UserError
 
 SPACE = read_space("small(width=0.5)", (3, 8, 8), 5)
 CUTS = (1, 2, 4)  # so blocks are given 3, 8, 8 and 16 channels, on 8 x 8 and the last on 4 x 4

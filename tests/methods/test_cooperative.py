@@ -9,15 +9,15 @@ import torch
 from methods.cooperative import Cooperative
 from methods.dgl import Backprop
 from methods.losses import distillation
-from methods.settings import TrainingSettings
 from methods.table import METHODS, adapter
-from methods.training import Trainer
-from nas.profile import cost
+from methods.training.loop import Trainer
+from methods.training.settings import TrainingSettings
+from nas.cost import cost
+from spaces.activation import TextShape
 from spaces.decoupling import Decoupling
-from spaces.errors import UserError
 from spaces.named import read_space
+from spaces.notation.errors import UserError
 from spaces.space import SearchSpace
-from spaces.tokens import TextShape
 
 SPACE = read_space("small(width=0.5)", (3, 8, 8), 4)
 POINT = Decoupling((2, 4), ("linear", "linear"))

@@ -7,8 +7,8 @@ from torch.nn import functional as F
 from methods.early_exit import EarlyExit
 from methods.table import METHODS
 from spaces.decoupling import Decoupling
-from spaces.errors import UserError
 from spaces.named import read_space
+from spaces.notation.errors import UserError
 
 SPACE = read_space("small(width=0.5)", (3, 8, 8), 4)
 

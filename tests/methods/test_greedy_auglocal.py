@@ -5,9 +5,9 @@ import torch
 
 from methods.table import METHODS, adapter
 from spaces.decoupling import Decoupling
-from spaces.errors import UserError
 from spaces.named import read_space
-from spaces.splits import read_decoupling
+from spaces.notation.errors import UserError
+from spaces.rules import read_decoupling
 
 SPACE = read_space("small(width=0.5)", (3, 8, 8), 4)
 ASKED = Decoupling((2, 4), ("mlp_sr", "conv(depth=2)"))

@@ -4,15 +4,15 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from methods.decoder import Decoder
 from methods.infopro import InfoPro
-from methods.lambdas import DEFAULT, PUBLISHED, loss_weights
 from methods.losses import supervised_contrast
+from methods.parts.decoder import Decoder
+from methods.parts.lambdas import DEFAULT, PUBLISHED, loss_weights
 from methods.table import METHODS, adapter
 from spaces.decoupling import Decoupling
-from spaces.errors import UserError
 from spaces.named import read_space
 from spaces.network import PixelScale
+from spaces.notation.errors import UserError
 
 SPACE = read_space("small(width=0.5)", (3, 8, 8), 5)
 CUTS = Decoupling((1, 3, 4), ("1c2f", "linear", "0c1f(feature_dim=32)"))

@@ -7,14 +7,14 @@ import torch
 from torch.nn import functional as F
 
 from methods.man import MAN, Lookahead
-from methods.parallel import train_parallel
 from methods.predsim import similarity_matrix
-from methods.settings import TrainingSettings
 from methods.table import METHODS, adapter, method_class
-from methods.training import Trainer
+from methods.training.loop import Trainer
+from methods.training.parallel import train_parallel
+from methods.training.settings import TrainingSettings
 from spaces.decoupling import Decoupling
-from spaces.errors import UserError
 from spaces.named import read_space
+from spaces.notation.errors import UserError
 
 SPACE = read_space("small(width=0.5)", (3, 8, 8), 4)
 CUTS = Decoupling((2, 3), ("linear", "mlp_sr"))  # after unit 2 the map halves and widens

@@ -6,10 +6,10 @@ from torch.nn import functional as F
 
 from methods.predsim import PredSim, similarity_matrix
 from methods.table import METHODS
+from spaces.activation import Tokens
 from spaces.decoupling import Decoupling
-from spaces.errors import UserError
 from spaces.named import read_space
-from spaces.tokens import Tokens
+from spaces.notation.errors import UserError
 
 SPACE = read_space("small(width=0.5)", (3, 8, 8), 5)
 CUT = PredSim.adapt(Decoupling((2, 4), ("linear", "conv(depth=2)")))

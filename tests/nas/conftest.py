@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from methods.settings import TrainingSettings
+from methods.training.settings import TrainingSettings
 from nas.problem import Problem
 from nas.tasks import TASKS
 from spaces.space import SearchSpace

@@ -6,7 +6,7 @@ import pytest
 from torch import nn
 
 from methods.table import METHODS
-from nas.profile import Cost, cost
+from nas.cost import Cost, cost
 from spaces.decoupling import Decoupling
 from spaces.named import read_space
 from spaces.space import SearchSpace

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 import run
-from methods.settings import Precision, TrainingSettings
+from methods.training.settings import Precision, TrainingSettings
 from nas.device import check_switches, set_switches
-from spaces.errors import UserError
-from spaces.lean_unit import _parts
+from spaces.layers.lean_unit import _parts
+from spaces.notation.errors import UserError
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

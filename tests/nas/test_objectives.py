@@ -7,7 +7,7 @@ import pytest
 
 from nas.objectives import OBJECTIVES, checked_objectives, measured, pareto_front
 from nas.problem import Score
-from spaces.errors import UserError
+from spaces.notation.errors import UserError
 
 
 def brute_force(points):

@@ -7,8 +7,8 @@ import pytest
 from nas.problem import Found, Score, silent
 from nas.search import Evaluated, common_front, search
 from spaces.decoupling import Decoupling
-from spaces.errors import UserError
 from spaces.named import read_space
+from spaces.notation.errors import UserError
 
 SPACE = read_space("small(width=0.25,heads=[linear],num_blocks=[1,6])", (1, 4, 4), 3)
 A, B, C = (Decoupling((cut,), ("linear",)) for cut in (1, 3, 5))

@@ -11,20 +11,20 @@ import torch
 from methods.al import AL
 from methods.dgl import DGL
 from methods.method import Method
-from methods.settings import TrainingSettings
 from methods.table import METHODS
-from methods.training import Trainer
-from nas.profile import cost
+from methods.training.loop import Trainer
+from methods.training.settings import TrainingSettings
+from nas.cost import cost
 from nas.strategies.sedona.block_cost import block_seconds
 from nas.strategies.sedona.second_order import twice_differentiable
-from spaces.activations import PeakMemory
-from spaces.attention import FUSED_ON_CPU
+from spaces.activation import PADDING, TextShape
 from spaces.decoupling import Decoupling
+from spaces.layers.attention import FUSED_ON_CPU
+from spaces.memory.peak_memory import PeakMemory
 from spaces.named import read_space
 from spaces.network import DecoupledNet
+from spaces.rules import block_bytes, read_decoupling
 from spaces.space import SearchSpace
-from spaces.splits import block_bytes, read_decoupling
-from spaces.tokens import PADDING, TextShape
 
 CPU = torch.device("cpu")
 SHAPE, CLASSES = TextShape(24, 50), 4

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 import torch
 
-from methods.settings import TrainingSettings
-from nas.evaluate import Evaluator
-from nas.images import Images
+from methods.training.settings import TrainingSettings
+from nas.data.images.images import Images
+from nas.data.images.samples import Split
+from nas.evaluation.evaluator import Evaluator
 from nas.problem import Problem, Score, silent
-from nas.results import ResultsLog
+from nas.records.results_log import ResultsLog
+from nas.runs.trained_run import run_name
 from nas.search import Searched, search
-from nas.split import Split
 from nas.strategies import STRATEGIES
-from nas.trained_run import run_name
 from nas.trials import Trials, search_key
 from spaces.decoupling import Decoupling
 from spaces.named import read_space

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import nn
 
+from spaces.activation import TextShape, example_input
 from spaces.backbone import Backbone, Site
 from spaces.backbones import BACKBONES
 from spaces.backbones.resnet import Residual
-from spaces.errors import UserError
 from spaces.heads import HEADS
 from spaces.heads.auglocal import sampled_units
-from spaces.in_place import BatchNormFromShapes
-from spaces.tokens import TextShape, example_input
+from spaces.memory.in_place import BatchNormFromShapes
+from spaces.notation.errors import UserError
 
 
 @cache

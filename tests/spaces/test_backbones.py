@@ -11,8 +11,8 @@ from torch import nn
 from spaces.backbone import Backbone, Site
 from spaces.backbones import BACKBONES
 from spaces.backbones.resnet import Residual
-from spaces.errors import UserError
 from spaces.heads import HEADS
+from spaces.notation.errors import UserError
 
 CIFAR, TINY, IMAGENET = (3, 32, 32), (3, 64, 64), (3, 224, 224)
 

@@ -8,7 +8,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from spaces.decoupling import Decoupling
-from spaces.errors import UserError
+from spaces.notation.errors import UserError
 
 HEADS = ["linear", "conv(depth=1,reduction=4)", "conv(depth=2, reduction=1)", "my.module.head(name='a b',size=[1,2])", "pkg:head",
          "head(name='u) (v')", "head(inner='conv(depth=1)')", "head(x=1, inner=conv(depth=1))", "head(a=b(c=d(e=1)), f=(1, 2))"]

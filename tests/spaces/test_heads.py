@@ -10,10 +10,10 @@ from torch import nn
 
 from spaces.backbone import Backbone, Site
 from spaces.backbones import BACKBONES
-from spaces.component import Component
-from spaces.errors import UserError
 from spaces.heads import HEADS, NO_HEAD
 from spaces.heads.conv import InvertedResidual
+from spaces.notation.component import Component
+from spaces.notation.errors import UserError
 
 # gaps of VGG-19 and ResNet-50 at width 1 on CIFAR: (C, side), conv at depth 1..4, mlp_sr, predsim
 CIFAR_COUNTS = [

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from methods.dgl import DGL
-from nas.exits import exit_costs
-from nas.profile import cost
+from nas.cost import cost
+from nas.exits.answers import exit_costs
 from spaces.decoupling import Decoupling
-from spaces.errors import UserError
+from spaces.notation.errors import UserError
 from spaces.space import SearchSpace
 
 OWN = """

@@ -11,8 +11,8 @@ import yaml
 
 from spaces.backbones import BACKBONES
 from spaces.decoupling import Decoupling
-from spaces.errors import UserError
 from spaces.named import FOLDER, KEYS, named_spaces, read_space
+from spaces.notation.errors import UserError
 from spaces.space import SearchSpace
 
 SHAPE = (3, 8, 8)

@@ -9,13 +9,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from spaces.activations import PeakMemory
+from spaces.activation import TextShape, numbers
 from spaces.backbones import BACKBONES
 from spaces.decoupling import Decoupling
+from spaces.memory.peak_memory import PeakMemory
 from spaces.named import read_space
 from spaces.network import Block, DecoupledNet
 from spaces.space import SearchSpace
-from spaces.tokens import TextShape, numbers
 
 SHAPE = (3, 32, 32)
 

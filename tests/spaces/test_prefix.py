@@ -3,12 +3,12 @@
 import pytest
 import torch
 
+from spaces.activation import TextShape
 from spaces.backbones import BACKBONES
 from spaces.decoupling import Decoupling
-from spaces.errors import UserError
 from spaces.heads import HEADS
 from spaces.named import read_space
-from spaces.tokens import TextShape
+from spaces.notation.errors import UserError
 
 IMAGES, TEXTS = (3, 32, 32), TextShape(9, 50)
 

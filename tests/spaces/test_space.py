@@ -11,13 +11,13 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
+from spaces.activation import TextShape, activation_shape, example_input
 from spaces.decoupling import Decoupling
-from spaces.errors import UserError
 from spaces.heads import HEADS
 from spaces.named import named_spaces, read_space
+from spaces.notation.errors import UserError
+from spaces.rules import read_decoupling
 from spaces.space import SearchSpace
-from spaces.splits import read_decoupling
-from spaces.tokens import TextShape, activation_shape, example_input
 
 CIFAR, TEXTS = (3, 32, 32), TextShape(9, 50)
 CONSTRAINTS = [

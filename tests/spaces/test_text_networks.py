@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import nn
 
-from spaces.attention import FUSED_ON_CPU
+from spaces.activation import PADDING, Activation, TextShape, Tokens, combined, numbers, pooled
 from spaces.backbones import BACKBONES
 from spaces.backbones.text_transformer import sinusoids
-from spaces.component import Component
-from spaces.errors import UserError
 from spaces.heads import HEADS
+from spaces.layers.attention import FUSED_ON_CPU
 from spaces.named import read_space
+from spaces.notation.component import Component
+from spaces.notation.errors import UserError
 from spaces.space import SearchSpace
-from spaces.tokens import PADDING, Activation, TextShape, Tokens, combined, numbers, pooled
 
 SHAPE = TextShape(12, 40)
 SMALL = {

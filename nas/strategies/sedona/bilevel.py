@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 
 from nas.strategies.sedona.relaxation import Architecture, Gradients, Relaxation, Weights, outer_mode, released_scales
-from spaces.errors import UserError
+from spaces.notation.errors import UserError
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 Objective = Literal["validation", "train"]

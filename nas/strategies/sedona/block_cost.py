@@ -9,11 +9,11 @@ from statistics import median
 import torch
 from torch import nn
 
-from nas.profile import wait_for
+from nas.cost import wait_for
 from nas.strategies.sedona.expected_cost import Cost
+from spaces.activation import Activation, combined, example_input, numbers
+from spaces.rules import block_bytes
 from spaces.space import SearchSpace
-from spaces.splits import block_bytes
-from spaces.tokens import Activation, combined, example_input, numbers
 
 REPEATS = 5
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from nas.strategies.sedona.relaxation import Architecture
 from spaces.decoupling import Decoupling
-from spaces.errors import UserError
+from spaces.notation.errors import UserError
 from spaces.space import SearchSpace
 
 TIE, NEAR_TIE = 1e-6, 0.01  # of a share: equal but for rounding, and too close to mean much

@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 
-from methods.checkpoint import Checkpoint
-from methods.interruption import Interruptions
-from methods.saved_fields import whole
-from methods.training import Diverged
-from nas.columns import ALPHA_BETA
+from methods.training.checkpoint import Checkpoint
+from methods.training.interruption import Interruptions
+from methods.training.loop import Diverged
+from methods.training.saved_fields import whole
 from nas.problem import Problem, Report
-from nas.results import ResultsLog
-from nas.reuse import notice_undigested_folder
+from nas.records.columns import ALPHA_BETA
+from nas.records.results_log import ResultsLog
+from nas.records.reuse import notice_undigested_folder
 from nas.strategies.sedona.bilevel import Bilevel
 from nas.strategies.sedona.conditioned import ConditionedArchitecture
 from nas.strategies.sedona.cost_penalty import CostPenalty
@@ -26,7 +26,7 @@ from nas.strategies.sedona.relaxation import Architecture
 from nas.strategies.sedona.relaxed_training import RelaxedTraining, outer_batches, step_seed
 from nas.strategies.sedona.settings import Settings
 from nas.strategies.sedona.weight_memory import WeightMemory, bytes_needed
-from spaces.errors import UserError
+from spaces.notation.errors import UserError
 
 
 class MetaLearning:

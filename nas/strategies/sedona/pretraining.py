@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
-from methods.checkpoint import Checkpoint
-from methods.interruption import Interruptions
-from methods.saved_fields import whole
-from nas.claim import Claim
+from methods.training.checkpoint import Checkpoint
+from methods.training.interruption import Interruptions
+from methods.training.saved_fields import whole
 from nas.problem import Problem, Report
-from nas.reuse import notice_undigested_folder
+from nas.records.reuse import notice_undigested_folder
+from nas.records.run_lock import Claim
 from nas.strategies.sedona.relaxation import Architecture, Relaxation
 from nas.strategies.sedona.relaxed_training import RelaxedTraining, outer_batches, step_seed
 from nas.strategies.sedona.settings import Settings

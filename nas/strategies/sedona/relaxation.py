@@ -14,14 +14,14 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _NormBase
 
 from methods.losses import smoothed_cross_entropy
+from spaces.activation import Activation, combined
 from spaces.backbone import Backbone
-from spaces.in_place import keep_apart, traced_at
-from spaces.tokens import Activation, combined
+from spaces.memory.in_place import keep_apart, traced_at
 
 SCALE_EPS = 1e-5  # keeps the released output scale finite where a gap is hardly cut
 
 Gate = Callable[[int, Activation], Activation]  # (j, activation at gap j) -> what the units above are given
-Gradients = MutableMapping[tuple[int, int], torch.Tensor]  # by gap j and place in `spaces.tokens.numbers` of its activation
+Gradients = MutableMapping[tuple[int, int], torch.Tensor]  # by gap j and place in `spaces.activation.numbers` of its activation
 
 
 @dataclass(frozen=True)

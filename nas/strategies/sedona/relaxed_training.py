@@ -6,15 +6,15 @@ import math
 
 import torch
 
-from methods.optimization import cosine, sgd
-from methods.settings import Precision
-from methods.training import Diverged, autocast, stage_seed
+from methods.training.loop import Diverged, autocast, stage_seed
+from methods.training.optimization import cosine, sgd
+from methods.training.settings import Precision
+from nas.data.task_data import Batches
 from nas.problem import Problem
 from nas.strategies.sedona.bilevel import Batch, Objective
 from nas.strategies.sedona.relaxation import Architecture, Relaxation
-from nas.task_data import Batches
-from spaces.errors import UserError
 from spaces.heads import HEADS
+from spaces.notation.errors import UserError
 
 MOMENTUM = 0.9
 CUDA_READ_INTERVAL = 50  # steps between two looks at the loss, as each look waits for the GPU; nan stays nan meanwhile

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from nas.strategies.sedona.bilevel import Objective
-from spaces.errors import UserError
+from spaces.notation.errors import UserError
 
 COUNTS = {"pretrain": 1, "meta_steps": 1, "inner_steps": 1, "inner_batch": 2, "outer_batch": 2, "memory": 1}  # the fewest
 RATES = ("lr", "meta_lr", "disk_gb")

@@ -5,18 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 from methods.table import learns_jointly
-from nas.claim import Claim
-from nas.columns import DECISIONS
 from nas.problem import Evaluate, Found, Problem, Report
-from nas.results import ResultsLog
+from nas.records.columns import DECISIONS
+from nas.records.results_log import ResultsLog
+from nas.records.run_lock import Claim
 from nas.strategies.random_search import best
 from nas.strategies.sedona.decisions import Decision, decisions, discretise
 from nas.strategies.sedona.meta_learning import MetaLearning
 from nas.strategies.sedona.settings import Settings
 from spaces.decoupling import Decoupling
-from spaces.errors import UserError
 from spaces.heads import NO_HEAD
 from spaces.heads.conv_fc import gives_embedding
+from spaces.notation.errors import UserError
 
 
 class Sedona(Settings):

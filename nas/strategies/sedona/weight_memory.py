@@ -12,10 +12,10 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from methods.checkpoint import damage_told, save_whole
-from methods.saved_fields import COUNT, TEXT, Field, check_fields, number
-from methods.saved_file import load_saved
-from spaces.errors import UserError
+from methods.training.checkpoint import damage_told, save_whole
+from methods.training.saved_fields import COUNT, TEXT, Field, check_fields, number
+from methods.training.saved_file import load_saved
+from spaces.notation.errors import UserError
 
 INDEX = {"num_added": COUNT, "snapshots": Field("a list", lambda held: isinstance(held, list))}
 SNAPSHOT = {"file": TEXT, "step": COUNT, "error": number("a number", lambda held: True)}

@@ -12,7 +12,7 @@ from nas.strategies.sedona.bilevel import Bilevel, HyperGradient, Tensors
 from nas.strategies.sedona.inner_training import InnerTraining, Moment
 from nas.strategies.sedona.relaxation import Relaxation
 from nas.strategies.sedona.second_order import SecondOrder, twice_differentiable
-from spaces.tokens import Activation, combined
+from spaces.activation import Activation, combined
 
 
 def identity(problem: Bilevel) -> HyperGradient:

@@ -6,7 +6,7 @@ import higher
 
 from nas.strategies.sedona.bilevel import Bilevel, HyperGradient
 from nas.strategies.sedona.second_order import twice_differentiable
-from spaces.in_place import is_kept_apart, keep_apart
+from spaces.memory.in_place import is_kept_apart, keep_apart
 
 
 def unroll(problem: Bilevel) -> HyperGradient:

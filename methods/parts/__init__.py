@@ -1,0 +1,1 @@
+"""Networks that belong to one paper's method."""

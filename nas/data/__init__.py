@@ -1,0 +1,1 @@
+"""What samples and batches are, and how they are read."""

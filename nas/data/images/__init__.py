@@ -1,0 +1,1 @@
+"""Images: in memory and in files, augmented and in batches."""

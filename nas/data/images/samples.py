@@ -1,0 +1,134 @@
+"""The samples of one part of a task, and how their pixels are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol, Self, TypeVar
+
+import numpy as np
+import torch
+
+from nas.data.digest import digest
+from nas.data.stratified import complete, lacking
+from spaces.notation.errors import UserError
+
+Draw = tuple[int, ...]  # what the random numbers of a batch are seeded by
+Batch = tuple[torch.Tensor, torch.Tensor]  # x float32 (N, C, H, W), channels_last; y int64 (N,)
+
+
+class Samples(Protocol):
+    """One part of a task's samples, wherever their pixels are: in memory (`Split`) or in files (`FolderSplit`)."""
+
+    @property
+    def labels(self) -> torch.Tensor:
+        """int64 (N,), on the device on which samples are drawn."""
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of one sample."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where batches come to lie."""
+
+    @property
+    def features(self) -> torch.Tensor | None:
+        """float32 (N, F), standardised: the numbers beside each sample; None without any."""
+
+    @property
+    def ahead(self) -> int:
+        """How many batches should be requested before they are needed."""
+
+    @property
+    def digest(self) -> str:
+        """A name for exactly these samples, wherever they lie."""
+
+    def __len__(self) -> int: ...
+
+    def to(self, device: torch.device) -> Samples: ...
+
+    def at(self, index: torch.Tensor) -> Samples:
+        """The part at these places, in this order."""
+
+    def request(self, index: torch.Tensor, draw: Draw | None) -> Callable[[], Batch]:
+        """Begin to read the samples at `index`; the result waits for their uint8 (N, H, W, C) and int64 (N,).
+
+        `draw` seeds what is random in reading files; None reads them as evaluation does.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Samples in memory: `images` uint8 (N, H, W, C), `labels` int64 (N,) and `features` float32 (N, F), or None."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    features: torch.Tensor | None = None
+    ahead = 0
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        _, height, width, channels = self.images.shape
+        return height, width, channels
+
+    @property
+    def device(self) -> torch.device:
+        return self.images.device
+
+    @cached_property
+    def digest(self) -> str:
+        """Of pixels, labels and features."""
+        return digest(self.images, self.labels, self.features)
+
+    def to(self, device: torch.device) -> Split:
+        return Split(self.images.to(device), self.labels.to(device), None if self.features is None else self.features.to(device))
+
+    def at(self, index: torch.Tensor) -> Split:
+        return Split(self.images[index], self.labels[index], None if self.features is None else self.features[index])
+
+    def request(self, index: torch.Tensor, draw: Draw | None) -> Callable[[], Batch]:
+        return lambda: (self.images.index_select(0, index), self.labels.index_select(0, index))
+
+
+class Divisible(Protocol):
+    """Samples of any kind, as far as parts are taken of them."""
+
+    @property
+    def labels(self) -> torch.Tensor: ...
+
+    def __len__(self) -> int: ...
+
+    def at(self, index: torch.Tensor) -> Self: ...
+
+
+P = TypeVar("P", bound=Divisible)
+
+
+def random_share(samples: P, share: float) -> P:
+    """A random `share` of the samples, rounded but at least one, in their order; the same at every call.
+
+    It is stratified where a class would else be left out.
+    """
+    order, count = np.random.default_rng((0, 2)).permutation(len(samples)), max(1, round(share * len(samples)))
+    chosen = complete(order, samples.labels.cpu().numpy(), count)[:count]
+    return samples.at(torch.from_numpy(np.sort(chosen)))
+
+
+def trial_parts(train: P, validation: P, share: float, names: Sequence[str] | None) -> tuple[P, P, tuple[str, ...]]:
+    """A random `share` of both, and a line on the classes that each then lacks."""
+    parts = random_share(train, share), random_share(validation, share)
+    return (*parts, (*lacking("training in this trial", parts[0].labels, train.labels, names),
+                     *lacking("validation in this trial", parts[1].labels, validation.labels, names)))
+
+
+def num_batches(num_samples: int, batch_size: int) -> int:
+    """How many whole batches the samples make; a batch size outside 1..num_samples is a UserError."""
+    if not 1 <= batch_size <= num_samples:
+        raise UserError(f"a batch holds 1..{num_samples} samples, as many as its split, but batch size {batch_size} came; "
+                        "choose one in that range")
+    return num_samples // batch_size

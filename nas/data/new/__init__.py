@@ -1,0 +1,1 @@
+"""Inputs that no task holds, for a trained run to answer."""

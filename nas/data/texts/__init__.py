@@ -1,0 +1,1 @@
+"""Texts: tokens, vocabulary, word vectors and batches."""

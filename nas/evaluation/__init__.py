@@ -1,0 +1,1 @@
+"""Training and scoring what is asked for, and comparing it."""

@@ -1,0 +1,44 @@
+"""The evaluators by name: where a search gets the score of a decoupling from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from nas.evaluation.evaluator import Evaluator
+from nas.evaluation.tabular import Seeds, Tabular
+from nas.problem import Score
+from nas.records.results_log import ResultsLog
+from spaces.decoupling import Decoupling
+from spaces.notation.component import Table
+
+
+@runtime_checkable
+class SearchEvaluator(Protocol):
+    """Scores decouplings, and shows the row of `log` behind each score."""
+
+    log: ResultsLog
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of the rows before the search, a line each."""
+
+    def __call__(self, decoupling: Decoupling) -> Score: ...
+
+    def recorded(self, decoupling: Decoupling) -> dict[str, str] | None: ...
+
+
+def train(training: Evaluator) -> Evaluator:
+    """Trains each decoupling and appends its row, or reads the row that is there."""
+    return training
+
+
+def tabular(training: Evaluator, *, path: str, seeds: Seeds = "one") -> Tabular:
+    """Looks each decoupling up in a CSV of trained ones, with its score of one seed or the mean over its seeds."""
+    return Tabular(training.problem, Path(path), seeds=seeds)
+
+
+EVALUATORS: Table[SearchEvaluator] = Table("evaluator", {
+    "train": train,
+    "tabular": tabular,
+}, makes=SearchEvaluator)

@@ -1,0 +1,1 @@
+"""Adaptive inference: what exits answer, cost and are worth."""

@@ -1,0 +1,1 @@
+"""What is written: rows, where they come from, and who holds a run."""

@@ -1,0 +1,372 @@
+"""The results log: an append-only CSV file, one row an evaluation, that many processes may share."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import fcntl
+import io
+import os
+import re
+import stat
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryFile
+
+from nas.notice import notice
+from nas.records.columns import RowKind, written
+from spaces.notation.errors import UserError
+
+Cell = str | int | float | bool | None
+
+# Errors of a path that a person chose; any other OSError (a full disk, a failing one) keeps its own type.
+_PATH_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG}
+
+
+@contextmanager
+def told_of_path(what: str, way_out: str) -> Iterator[None]:
+    """Of a path that cannot be used a UserError."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _PATH_ERRORS:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        raise UserError(f"{what} must be readable and writable, but {place}{error.strerror}; {way_out}") from None
+
+
+def check_folder(folder: Path) -> None:
+    """Raise OSError unless files can be written there, or where the folder would be made; nothing is left."""
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    try:
+        TemporaryFile(dir=there).close()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(there)) from None
+
+
+def open_lock(path: Path) -> int:
+    """The lock file, made where it is missing. What is no ordinary file is a UserError: nobody is to write through a link."""
+    with suppress(FileNotFoundError):  # one look: whoever held it may remove it at any time
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise UserError(f"a lock file is an ordinary file, but {path} is none; remove it")
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+
+
+class ResultsLog:
+    """Rows of text cells under one header; the header holds the columns in the order in which they first came.
+
+    Cells are written raw: `repr` of a float, nothing for None; a line break inside a cell becomes a space, so that one
+    line is one record. Before an append, `.NAME.lock` beside the file is told what will be written and where (`_announce`).
+    So a last line without a line break is known for what it is: the beginning of an append that was cut short, which
+    readers ignore and the next append cuts off, or a whole record that an editor left so. Empty lines at the end, as
+    spreadsheets leave them, are none.
+
+    With a `kind` every row that is read is checked to be of it, and numbers and flags that a spreadsheet has rewritten are
+    again what was written.
+
+    Every method raises UserError when the path cannot be used or the file is not such a CSV. Writers take turns on the
+    lock file, which outlives the file's replacement; readers wait for them only where the last line is not complete. POSIX
+    only.
+    """
+
+    def __init__(self, path: Path, kind: RowKind | None = None) -> None:
+        self.path = path.resolve()  # replacing a symbolic link would cut it off from its file
+        self.kind = kind
+        self._forget()
+
+    def append(self, row: Mapping[str, Cell]) -> None:
+        """Add one row durably. Columns that the header lacks go to its end; columns that the row lacks stay empty.
+
+        A failed write (OSError, as on a full disk) leaves the complete records as they were.
+        """
+        self.append_all([row])
+
+    def append_all(self, rows: Sequence[Mapping[str, Cell]]) -> None:
+        """`append` for several rows that come together: in one write, all of them or none."""
+        self._append(rows, None)
+
+    def append_once(self, row: Mapping[str, Cell], key: Mapping[str, object]) -> None:
+        """`append`, unless `find(key)` would find a row, whoever wrote it."""
+        self._append([row], key)
+
+    def _append(self, rows: Sequence[Mapping[str, Cell]], unless: Mapping[str, object] | None) -> None:
+        cells = [{_written(column): _written(value) for column, value in row.items()} for row in rows]
+        with self._usable(), self._locked() as lock:
+            self._refresh(lock)
+            if unless is not None and self._found(unless) is not None:
+                return
+            if self._rest.strip(b",\r\n"):
+                notice(f"{self.path}: the last {len(self._rest)} bytes, of an append that was cut short, are cut off")
+            old = self._lines[0] if self._lines else []
+            header = list(dict.fromkeys([*old, *(column for row in cells for column in row)]))
+            self._check_header(header)
+            records = [[row.get(column, "") for column in header] for row in cells]
+            if header == old:
+                self._extend(records, lock)
+            else:
+                lines = [line + [""] * (len(header) - len(old)) for line in self._lines[1:]]
+                self._replace([header, *lines, *records])
+
+    def rows(self) -> list[dict[str, str]]:
+        """All complete rows, oldest first; none if the file is missing."""
+        with self._usable():
+            self._refresh()
+        return [self._row(number) for number in range(1, len(self._lines))]
+
+    def check_ready(self) -> None:
+        """Raise UserError unless what is there can be read and rows can be appended."""
+        with self._usable():
+            self._refresh()
+            check_folder(self.path.parent)
+            if self.path.exists():
+                os.close(os.open(self.path, os.O_WRONLY | os.O_APPEND))
+            if os.path.lexists(self._sibling("lock")):
+                os.close(open_lock(self._sibling("lock")))
+
+    def find(self, key: Mapping[str, object]) -> dict[str, str] | None:
+        """The first row whose cells equal the written form of every item in `key`; an absent column counts as empty.
+
+        The first call with a set of columns indexes them; a later one costs a look-up and what was appended since.
+        """
+        with self._usable():
+            self._refresh()
+        return self._found(key)
+
+    def _found(self, key: Mapping[str, object]) -> dict[str, str] | None:
+        columns = tuple(_written(column) for column in key)
+        first, indexed = self._indexes.get(columns, ({}, 1))
+        for number in range(indexed, len(self._lines)):
+            row = self._row(number)
+            first.setdefault(tuple(row.get(column, "") for column in columns), number)
+        self._indexes[columns] = first, max(indexed, len(self._lines))
+        found = first.get(tuple(self._wanted(key).values()))
+        return None if found is None else self._row(found)
+
+    def find_all(self, key: Mapping[str, object]) -> list[dict[str, str]]:
+        """All rows that `find` would take, oldest first; a look at every row."""
+        wanted = self._wanted(key)
+        return [row for row in self.rows() if all(row.get(column, "") == cell for column, cell in wanted.items())]
+
+    def _wanted(self, key: Mapping[str, object]) -> dict[str, str]:
+        """The cells of the key as those of rows are read."""
+        cells = {_written(column): _written(value) for column, value in key.items()}
+        return {column: written(column, cell) for column, cell in cells.items()} if self.kind else cells
+
+    def _row(self, number: int) -> dict[str, str]:
+        return dict(zip(self._lines[0], self._lines[number], strict=True))
+
+    def _forget(self) -> None:
+        self._stamp: tuple[int, int, int] | None = None
+        self._data = b""  # the complete lines that were parsed,
+        self._rest = b""  # what came behind them,
+        self._lines: list[list[str]] = []  # the cells of the lines, the header first,
+        self._indexes: dict[tuple[str, ...], tuple[dict[tuple[str, ...], int], int]] = {}  # and what find() looked up
+
+    def _refresh(self, lock: int | None = None) -> None:
+        """Parse what is new in the file; all of it if it does not go on from what was read before."""
+        try:
+            with open(self.path, "rb") as file:
+                status = os.fstat(file.fileno())
+                stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
+                if stamp == self._stamp:
+                    return
+                data = file.read()
+        except FileNotFoundError:
+            return self._forget()
+        if data and not data.endswith(b"\n") and lock is None:  # unless someone is just writing, what is it?
+            with self._undisturbed() as lock:
+                return self._refresh(lock)
+        whole = self._whole(data, lock)
+        if not whole.startswith(self._data):
+            self._forget()
+        self._lines += self._parse(whole[len(self._data) :])
+        self._data, self._rest = whole, data[len(whole) :]
+        self._stamp = stamp if len(whole) == len(data) else None  # a torn line may yet become one of equal size
+
+    def _whole(self, data: bytes, lock: int | None) -> bytes:
+        """The complete lines of `data`, each with a line break."""
+        start, announced = _announced(lock)
+        written = data[start:]
+        if not data.endswith(b"\n") and len(written) < len(announced) - 1 and announced.startswith(written):
+            data = data[:start]  # what is appended together is there together
+        end = data.rfind(b"\n") + 1
+        if data and not end:  # the header is never torn, since _replace writes it
+            raise self._damaged(1, "the header does not end with a line break")
+        if _is_record(data[end:], data[: data.find(b"\n")]):
+            return data + b"\n"
+        content = len(data[:end].rstrip(b",\r\n"))
+        return data[: data.index(b"\n", content) + 1] if content else data[:end]
+
+    def _parse(self, text: bytes) -> list[list[str]]:
+        """The cells of the lines that follow `self._lines`, each line checked against the header."""
+        lines: list[list[str]] = []
+        for number, line in enumerate(text.split(b"\n")[:-1], start=len(self._lines) + 1):
+            try:
+                cells = _cells(line, first=number == 1)
+            except (UnicodeDecodeError, csv.Error) as error:
+                raise self._damaged(number, str(error)) from None
+            header = (self._lines or lines or [cells])[0]
+            if number == 1:
+                self._check_header(header)
+            elif len(cells) != len(header):
+                raise self._damaged(number, f"the header has {len(header)} cells, but {len(cells)} came")
+            elif self.kind:
+                if lacks := self.kind.lacks(header):
+                    raise self._damaged(1, f"every {self.kind.name} has {', '.join(lacks[:4])}, but no such column came")
+                try:
+                    cells = list(self.kind.read(dict(zip(header, cells, strict=True))).values())
+                except ValueError as error:
+                    raise self._damaged(number, str(error), "mend the file there, delete the line") from None
+            lines.append(cells)
+        return lines
+
+    def _check_header(self, header: Sequence[str]) -> None:
+        if len(header) == 1 and re.search(r"\w[;\t]\w", header[0]):
+            raise self._damaged(1, "cells stand between commas, but semicolons or tabs came, as spreadsheets in some languages "
+                                   "write them; save the file as CSV with commas")
+        if not header:
+            raise self._damaged(1, "a header names at least one column, but none came")
+        for column in header:
+            if not re.match(r"[^\W\d]", column) or header.count(column) > 1:
+                raise self._damaged(1, f"a column's name starts with a letter and comes once, but {column!r} came")
+
+    def _damaged(self, number: int, reason: str, way_out: str = "mend that line, delete it") -> UserError:
+        return UserError(f"{self.path}, line {number}: {reason}; {way_out}, or name another file")
+
+    @contextmanager
+    def _usable(self) -> Iterator[None]:
+        with told_of_path(f"the results file {self.path} and its folder", "change the permissions or name another file"):
+            if self.path.exists() and not self.path.is_file():
+                raise UserError(f"results go to a regular file, which {self.path} is not; name a file")
+            yield
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        """The lock file, held."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with _holding(open_lock(self._sibling("lock")), fcntl.LOCK_EX) as lock:
+            self._sibling("tmp").unlink(missing_ok=True)  # of a killed replacement
+            yield lock
+
+    @contextmanager
+    def _undisturbed(self) -> Iterator[int | None]:
+        """The lock file while no one writes; None where there is none that may be read, and so no one who writes."""
+        try:
+            file = os.open(self._sibling("lock"), os.O_RDONLY)
+        except (FileNotFoundError, PermissionError):
+            file = os.open(os.devnull, os.O_RDONLY)
+        with _holding(file, fcntl.LOCK_SH) as lock:
+            yield lock
+
+    def _sibling(self, suffix: str) -> Path:
+        return self.path.with_name(f".{self.path.name}.{suffix}")
+
+    def _extend(self, records: Sequence[Sequence[str]], lock: int) -> None:
+        file = os.open(self.path, os.O_WRONLY | os.O_APPEND)
+        try:
+            end = min(os.fstat(file).st_size, len(self._data))
+            text = b"\n" * (len(self._data) - end) + _text(records)
+            os.ftruncate(file, end)
+            _announce(lock, end, text)
+            try:
+                _write(file, text)
+            except BaseException:
+                os.ftruncate(file, end)
+                raise
+        finally:
+            os.close(file)
+
+    def _replace(self, lines: Sequence[Sequence[str]]) -> None:
+        """Write the whole file anew, so that a reader sees the old one or the new one and nothing between."""
+        temporary = self._sibling("tmp")
+        file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        try:
+            _write(file, _text(lines))
+            if self.path.exists():
+                os.fchmod(file, self.path.stat().st_mode & 0o777)
+            os.replace(temporary, self.path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(file)
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def each_once(rows: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
+    """Without equal rows, which a file has that was joined with a copy of itself."""
+    return [dict(cells) for cells in dict.fromkeys(tuple(row.items()) for row in rows)]
+
+
+def _written(value: object) -> str:
+    """The cell that holds `value`. `float.__repr__` also strips NumPy's type name from its float64."""
+    if value is None:
+        return ""
+    text = float.__repr__(value) if isinstance(value, float) else str(value)
+    cell = re.sub(r"[\r\n]+", " ", text).encode("utf-8", "backslashreplace").decode("utf-8")
+    if len(cell) > csv.field_size_limit():
+        raise ValueError(f"a cell holds {csv.field_size_limit()} characters, or csv cannot read it; {len(cell)} came")
+    return cell
+
+
+def _cells(line: bytes, *, first: bool = False) -> list[str]:
+    """Of one line; the first may begin with a byte order mark."""
+    (cells,) = csv.reader([line.decode("utf-8-sig" if first else "utf-8")], strict=True)
+    return cells
+
+
+def _is_record(line: bytes, header: bytes) -> bool:
+    """Whether the line has a cell for each of the header's, all of them whole; of a single cell nobody can tell."""
+    try:
+        cells = _cells(line)
+        return len(cells) > 1 and any(cells) and len(cells) == len(_cells(header, first=True))
+    except (UnicodeDecodeError, csv.Error, ValueError):
+        return False
+
+
+def _text(lines: Sequence[Sequence[str]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue().encode("utf-8")
+
+
+def _write(file: int, text: bytes) -> None:
+    """Write in one piece and wait for the disk; the rest of a short write follows, or raises why not."""
+    while text:
+        text = text[os.write(file, text) :]
+    os.fsync(file)
+
+
+@contextmanager
+def _holding(lock: int, how: int) -> Iterator[int]:
+    """With flock's lock on the open file, which is closed at the end."""
+    try:
+        fcntl.flock(lock, how)
+        yield lock
+    finally:
+        fcntl.flock(lock, fcntl.LOCK_UN)  # closing is not enough if a child process inherited the descriptor
+        os.close(lock)
+
+
+def _announce(lock: int, start: int, text: bytes) -> None:
+    """Note in the lock file that `text` will be appended at byte `start`. This need not wait for the disk: it outlives the
+    process, and that is what may be killed in the middle of a write."""
+    os.ftruncate(lock, 0)
+    left, place = b"%d\n" % start + text, 0
+    while left:
+        written = os.pwrite(lock, left, place)
+        left, place = left[written:], place + written
+
+
+def _announced(lock: int | None) -> tuple[int, bytes]:
+    """What `_announce` noted last; nothing at byte 0 where it never did."""
+    if lock is None:
+        return 0, b""
+    content = os.pread(lock, os.fstat(lock).st_size, 0)
+    start, line_break, text = content.partition(b"\n")
+    return (int(start), text) if line_break and re.fullmatch(rb"[0-9]{1,18}", start) else (0, b"")

@@ -1,0 +1,118 @@
+"""Rows that may stand side by side in one table: read from results files, narrowed, and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import pandas as pd
+
+from methods.table import METHODS, learns_jointly
+from methods.training.settings import TrainingSettings
+from nas.records.columns import COMPARED, COUNTS, OK
+from nas.records.results_log import ResultsLog
+from spaces.decoupling import Decoupling
+from spaces.notation.errors import UserError, unknown
+
+ADAPTED = ("grow", "side", "extends")  # how a network grows and what else it reads
+LINE = ("method", "checkpoint_units", *ADAPTED, "decoupling")  # what a line of the table is; its rows differ in their seeds
+DATA = ("data_digest", "test_digest")  # of what was trained on and tested on; empty in rows of older versions
+RECIPE = ("lr", "weight_decay", "optimizer", "schedule")  # a line's own: it may be tuned for each method
+TIMED_BY = ("device", "threads", "compile", "deterministic")  # seconds are comparable where these agree
+SHARED = ("backbone", "task", *DATA, "scale", "epochs",
+          *(field.name for field in fields(TrainingSettings) if field.name not in (*LINE, *RECIPE, *TIMED_BY)))
+ASKED = ("ensemble", "exits", "calibrated")  # of a run beside its training; each makes a row of its own
+PASTED = 60  # characters of a cell that a message may hold to be pasted: whole, or its quotes would not close
+FIGURES = (*COUNTS, "test_error", "step_seconds", "pipeline_speedup_bound")
+
+
+def read_rows(paths: Iterable[Path], conditions: Sequence[str] = ()) -> pd.DataFrame:
+    """The rows of results files, each once, where every `column=value` holds; cells are text, those of `FIGURES` numbers.
+
+    Several values of one column are alternatives. A component such as `dgl(label_smoothing=0.1)` answers to its name too.
+    A file without rows or without the columns of an evaluate.csv, an unknown column and conditions that no row meets
+    are UserErrors.
+    """
+    frames = []
+    for path in paths:
+        rows = ResultsLog(path, COMPARED).rows()
+        if not rows:
+            raise UserError(f"compare reads the rows that `run.py evaluate` wrote, but {path} has none or is not there")
+        ended_well = [(line, row) for line, row in enumerate(rows, start=2) if row["status"] == OK]
+        missing = [column for column in FIGURES if column not in rows[0]]  # runs that diverged have not all of them
+        if missing and ended_well:
+            raise UserError(f"compare reads files of `run.py evaluate`, but {path} has no column {', '.join(missing)}")
+        if untested := [line for line, row in ended_well if not row["test_error"]]:
+            raise UserError(f"compare is about the test split, which {len(untested)} rows never saw, the first in {path}, line "
+                            f"{untested[0]}: its test_error is empty, its status ok; give the evaluate.csv, or mend that line")
+        frames.append(pd.DataFrame(rows))
+    frame = pd.concat(frames).fillna("").drop_duplicates()
+    columns = [*frame, *LINE, *SHARED, *RECIPE, "extends_digest", *TIMED_BY, *FIGURES]
+    frame = frame.reindex(columns=list(dict.fromkeys(columns)), fill_value="")
+    wanted: dict[str, list[str]] = {}
+    for condition in conditions:
+        column, equals, value = condition.partition("=")
+        if not equals:
+            raise UserError(f"--where is written column=value, but {condition!r} came")
+        if column not in frame:
+            raise unknown("column", column, map(str, frame))
+        wanted.setdefault(column, []).append(value)
+    for column, values in wanted.items():
+        kept = frame[column].isin(values) | frame[column].str.partition("(")[0].isin(values)
+        if not kept.any():
+            raise UserError(f"no row is left where {column}={' or '.join(values)}; there, {column} is {listed(frame[column])}")
+        frame = frame[kept]
+    try:
+        return frame.assign(**{column: pd.to_numeric(frame[column]) for column in FIGURES}).reset_index(drop=True)
+    except ValueError as error:
+        raise UserError(f"{', '.join(FIGURES)} hold numbers or nothing, but {error}; mend the file") from None
+
+
+def check_comparable(rows: pd.DataFrame) -> None:
+    """Refuse, with a UserError that names columns and values, rows that no common table can hold.
+
+    All rows share the columns `SHARED` and what K means; the rows of a line share the recipe, and each has a seed of its own.
+    """
+    if differing := [column for column in SHARED if disagree(rows[column])]:
+        raise UserError(f"rows of one table agree in {', '.join(differing)}, but " + "; ".join(
+            f"{column} is {listed(rows[column])}" for column in differing) + narrowed(rows, differing[0]))
+    for method, point, num_blocks in rows[["method", "decoupling", "num_blocks"]].drop_duplicates().itertuples(index=False):
+        if Decoupling.parse(point).num_blocks != num_blocks and not (num_blocks == 1 and _may_be_joint(method)):
+            raise UserError(f"K counts the blocks that no gradient joins, one more than the cuts, but num_blocks is {num_blocks} "
+                            f"where {method} has '{point}'; leave these rows out with --where num_blocks=K")
+    for (method, *_, point), line in rows.groupby(list(LINE), sort=False):
+        if differing := [column for column in (*RECIPE, "extends_digest") if disagree(line[column])]:
+            raise UserError(f"the seeds of {method} on '{point}' are averaged, but {differing[0]} is "
+                            f"{listed(line[differing[0]])}" + narrowed(line, differing[0]))
+        twice = line[line["seed"].duplicated(keep=False)]
+        if len(twice):
+            twice = twice[twice["seed"] == twice["seed"].iloc[0]]
+            column = next(name for name in (*DATA, *TIMED_BY, *ASKED, *twice) if name in twice and twice[name].nunique() > 1)
+            raise UserError(f"a seed counts once, but seed {twice['seed'].iloc[0]} of {method} on '{point}' came "
+                            f"{len(twice)} times; {column} is {listed(twice[column])}" + narrowed(twice, column))
+
+
+def _may_be_joint(method: str) -> bool:
+    """Whether all blocks may learn as one. Of a method of one's own nothing is known here: a row imports nothing."""
+    return not METHODS.registers(method) or learns_jointly(method)
+
+
+def disagree(cells: pd.Series) -> bool:
+    """Whether the column has several values. A run that diverged has no `epochs` and no test split, and an older row no
+    digests of its data, which are then those of the others."""
+    return (cells[cells != ""] if cells.name in ("epochs", *DATA) else cells).nunique() > 1
+
+
+def listed(cells: pd.Series) -> str:
+    """The values of a column, most frequent first, as text."""
+    values = [str(value) or "empty" for value in cells.value_counts().index]
+    return ", ".join(values[:4]) + (f" and {len(values) - 4} more" if len(values) > 4 else "")
+
+
+def narrowed(rows: pd.DataFrame, column: str) -> str:
+    """How to ask for one value of the column."""
+    condition = f"{column}={rows[column].value_counts().index[0]}"
+    shown = condition if len(condition) <= PASTED and condition.isprintable() else f"{column}=..."
+    quoted = shown.replace("'", "'\"'\"'")  # for a shell, whatever the cell holds
+    return f"; narrow with --where '{quoted}'"

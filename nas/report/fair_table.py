@@ -1,0 +1,173 @@
+"""The fair table: methods against K for one backbone and task, of rows that may be compared and of no others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from textwrap import wrap
+
+import pandas as pd
+
+from nas.records.columns import COUNTS, DIVERGED, OUT_OF_MEMORY
+from nas.records.spreadsheet import as_text
+from nas.report.comparable import ADAPTED, LINE, RECIPE, SHARED, TIMED_BY, check_comparable, disagree, listed
+from nas.report.report import count_of, failed_note, failures, half_interval, table
+from nas.report.short_names import brief, brief_cuts, brief_heads, short_names
+from spaces.decoupling import UNCUT, Decoupling
+from spaces.notation.component import Component
+
+SIDE_BY_SIDE = 3  # decouplings of one method and K in a cell
+
+
+@dataclass(frozen=True)
+class Line:
+    """One method on one decoupling over n seeds.
+
+    Errors are in percent, and a run that failed counts as 100 % wrong. `interval` is half the width of the 95 %
+    interval (Student's t), None for one seed. `grow`, `side` and `extends` are empty where there are none. Parameters, and
+    MACs of one sample, are those of inference, and those of training with its heads. Step seconds and the bound on pipeline
+    speed-up are medians over the seeds, None where nothing was measured or where rows were measured in ways that do not compare.
+    """
+
+    method: str
+    checkpoint_units: bool
+    grow: str
+    side: str
+    extends: str
+    num_blocks: int
+    decoupling: str
+    test_error: float
+    interval: float | None
+    n: int
+    diverged: int
+    out_of_memory: int
+    params: int
+    train_params: int
+    macs: int
+    train_macs: int
+    peak_activation_bytes: int
+    step_seconds: float | None
+    pipeline_speedup_bound: float | None
+
+
+@dataclass(frozen=True)
+class FairTable:
+    """Its lines by K and then by error, the settings that all share, and what else there is to know, a sentence each."""
+
+    shared: dict[str, str]
+    lines: tuple[Line, ...]
+    notes: tuple[str, ...]
+
+
+def fair_table(rows: pd.DataFrame) -> FairTable:
+    """The table of rows that `nas.report.comparable.read_rows` gave; those that cannot be compared are a UserError."""
+    check_comparable(rows)
+    apart = [column for column in TIMED_BY if disagree(rows[column])]
+    names = short_names(rows["method"].unique())
+    lines = [_line(line.assign(method=line["method"].map(names)), timed=not apart)
+             for _, line in rows.groupby(list(LINE), sort=False)]
+    notes = [f"seconds and pipeline bounds are left out: {column} is {listed(rows[column])}" for column in apart]
+    recipe = rows.assign(label_smoothing=rows["method"].map(_label_smoothing))
+    notes += [f"{column} is each line's own: {listed(recipe[column])}" for column in (*RECIPE, "label_smoothing")
+              if disagree(recipe[column])]
+    undigested = int((rows["data_digest"] == "").sum())
+    if 0 < undigested < len(rows):
+        notes.append(f"{undigested} of {len(rows)} rows are of an older version without a digest of their data: only their task "
+                     "says that the data is the others'")
+    alike = [column for column in ADAPTED if not disagree(rows[column])]
+    shared = {column: max(rows[column]) for column in (*SHARED, *alike)}  # some rows have empty epochs
+    lines.sort(key=lambda line: (line.num_blocks, line.test_error))
+    if note := failed_note(lines, [f"{_name(line, shared)} {brief(line.decoupling)}" for line in lines]):
+        notes.append(note)
+    return FairTable(shared, tuple(lines), tuple(notes))
+
+
+def _label_smoothing(method: str) -> str:
+    """That of the method or of the one inside it, as text; empty for a method of another kind."""
+    settings = dict(Component.parse(method).settings)
+    return _label_smoothing(settings["base"]) if "base" in settings else str(settings.get("label_smoothing", ""))
+
+
+def _line(rows: pd.DataFrame, *, timed: bool) -> Line:
+    first, errors = rows.iloc[0], 100 * rows["test_error"].fillna(1.0)
+    counts = {column: int(first[column]) for column in COUNTS}
+    seconds, bound = (float(rows[column].median()) if timed and rows[column].notna().any() else None
+                      for column in ("step_seconds", "pipeline_speedup_bound"))
+    return Line(
+        method=first["method"], checkpoint_units=first["checkpoint_units"] == "True",
+        **{column: first[column] for column in ADAPTED}, num_blocks=counts["num_blocks"],
+        decoupling=first["decoupling"], test_error=float(errors.mean()), interval=half_interval(errors), n=len(rows),
+        diverged=count_of(DIVERGED, rows["status"]), out_of_memory=count_of(OUT_OF_MEMORY, rows["status"]),
+        params=counts["params"], train_params=counts["params"] + counts["head_params"], macs=counts["macs"],
+        train_macs=counts["macs"] + counts["head_macs"], peak_activation_bytes=counts["peak_activation_bytes"],
+        step_seconds=seconds, pipeline_speedup_bound=bound,
+    )
+
+
+def written(fair: FairTable) -> str:
+    """The table as text: errors of methods against K, then the costs of every line, those of the same cuts together."""
+    header = ["method", "test error %", "n", "params k", "training", "MACs M", "training", "peak MiB", "s/step", "bound", "heads"]
+    points = [Decoupling.parse(line.decoupling) for line in fair.lines]
+    headings = [_heading(line.num_blocks, point) for line, point in zip(fair.lines, points, strict=True)]
+    best = {headings[i]: i for i in reversed(range(len(points)))}
+    order = sorted(range(len(points)), key=lambda i: (best[headings[i]], i))  # lines stand by K and error
+    cells = [_cells(line, point, fair.shared) for line, point in zip(fair.lines, points, strict=True)]
+    top, rule, *rows = table(header, [cells[i] for i in order]).splitlines()
+    costs = [top, rule]
+    for place, row in zip(order, rows, strict=True):
+        costs += [row] if headings[place] in costs else [headings[place], row]
+    kept = "\u00a0"  # a space at which `wrap` breaks no line
+    shared = ", ".join(f"{name}{kept}{value}" for name, value in fair.shared.items() if value)
+    return "\n".join([*(line.replace(kept, " ") for line in wrap(shared, WIDTH, break_on_hyphens=False)), "",
+                      _against_num_blocks(fair), "", *costs, "", *wrap(LEGEND, WIDTH), *(
+                          line for note in fair.notes for line in wrap(f"note: {note}", WIDTH, subsequent_indent="      "))])
+
+
+WIDTH = 110
+LEGEND = ("test error: mean, and half its 95 % interval, over n seeds. Parameters (thousands) and MACs (millions, of one "
+          "sample): of inference, then of training with the heads. bound: what a pipeline of the blocks can gain at most.")
+
+
+def _heading(num_blocks: int, point: Decoupling) -> str:
+    """K and the cuts; where gradients cross them, as when all blocks learn together, they are exits."""
+    return f"K={num_blocks}, " + (f"{'cut' if num_blocks > 1 else 'exits'} after {brief_cuts(point)}" if point.cuts else UNCUT)
+
+
+def _cells(line: Line, point: Decoupling, shared: Mapping[str, str]) -> list[str]:
+    return [
+        _name(line, shared), _error(line), str(line.n), f"{line.params / 1e3:,.1f}", f"{line.train_params / 1e3:,.1f}",
+        f"{line.macs / 1e6:,.2f}", f"{line.train_macs / 1e6:,.2f}", f"{line.peak_activation_bytes / 2**20:.1f}",
+        "" if line.step_seconds is None else f"{line.step_seconds:.4f}",
+        "" if line.pipeline_speedup_bound is None else f"{line.pipeline_speedup_bound:.2f}",
+        (brief_heads(point) if point.heads else "") + (f"  ({failures(line)})" if failures(line) else "")]
+
+
+def as_csv(fair: FairTable) -> str:
+    """The lines as CSV, the shared settings in each; no cell is a formula."""
+    lines = pd.DataFrame([{**asdict(line), **fair.shared} for line in fair.lines])
+    return lines.map(as_text).to_csv(index=False, lineterminator="\n")
+
+
+def _against_num_blocks(fair: FairTable) -> str:
+    """Test errors in percent with half their 95 % interval, a row a method and a column a K; `/` between decouplings of one
+    K, in the table's order, and of many the best and the worst."""
+    errors: dict[str, dict[int, list[str]]] = {}
+    for line in fair.lines:
+        errors.setdefault(_name(line, fair.shared), {}).setdefault(line.num_blocks, []).append(_error(line))
+    counts = sorted({count for row in errors.values() for count in row})
+    return table(["test error %, ±95 %", *(f"K={count}" for count in counts), ""],
+                 [[name, *(_cell(row.get(count, [])) for count in counts), ""] for name, row in errors.items()])
+
+
+def _cell(errors: Sequence[str]) -> str:
+    return " / ".join(errors) if len(errors) <= SIDE_BY_SIDE else f"{errors[0]} .. {errors[-1]} ({len(errors)} decouplings)"
+
+
+def _name(line: Line, shared: Mapping[str, str]) -> str:
+    """The method, and what tells the line from others of it; what all lines share stands above the table."""
+    own = [f"{name}={value}" for name in ADAPTED if name not in shared and (value := getattr(line, name))]
+    return ", ".join([line.method, *(["checkpointed"] if line.checkpoint_units else []), *own])
+
+
+def _error(line: Line) -> str:
+    return f"{line.test_error:.2f}" + ("" if line.interval is None else f"±{line.interval:.2f}")

@@ -1,0 +1,67 @@
+"""Specs as short as they can be told apart, for tables that people read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from methods.table import METHODS
+from spaces.decoupling import Decoupling
+from spaces.heads import HEADS
+from spaces.notation.component import Component, Literal
+
+
+def short_names(methods: Iterable[str]) -> dict[str, str]:
+    """Each method's name, with the settings in which it differs from another of the same name, or from what the table of
+    methods has by default; a method among these alike."""
+    parsed = {method: Component.parse(method) for method in methods}
+    groups: dict[str, list[Component]] = {}
+    for component in parsed.values():
+        known = [METHODS.resolve(component.name)] if component.name in METHODS else []
+        groups.setdefault(component.name, known).append(component)
+    return {method: _told_apart(own, groups[own.name]) for method, own in parsed.items()}
+
+
+def _told_apart(own: Component, group: Sequence[Component]) -> str:
+    differing = [(name, value) for name, value in own.settings if any((name, value) not in one.settings for one in group)]
+    return str(Component(own.name, tuple((name, _brief(value, name, group)) for name, value in differing)))
+
+
+def _brief(value: Literal, name: str, group: Sequence[Component]) -> Literal:
+    """A component among the settings, such as the base of `man`, in its short name among those of the group."""
+    if not isinstance(value, str) or "(" not in value:
+        return value
+    others = [dict(one.settings).get(name) for one in group]
+    return short_names(other for other in others if isinstance(other, str))[value]
+
+
+def brief_head(head: str) -> str:
+    """The head without the settings that have their defaults; read back, it is the same."""
+    own = Component.parse(head)
+    if own.name not in HEADS:
+        return head
+    defaults = {name: parameter.default for name, parameter in HEADS.parameters(own.name).items()}
+    return str(Component(own.name, tuple((name, value) for name, value in own.settings if value != defaults.get(name))))
+
+
+def brief_heads(point: Decoupling) -> str:
+    """The heads of all cuts, or the one that all have."""
+    heads = list(map(brief_head, point.heads))
+    return heads[0] if len(set(heads)) == 1 else " ".join(heads)
+
+
+def brief_cuts(point: Decoupling) -> str:
+    """The cuts, neighbours as `2-15`."""
+    runs: list[list[int]] = []
+    for cut in point.cuts:
+        if not runs or runs[-1][-1] != cut - 1:
+            runs.append([])
+        runs[-1].append(cut)
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ",".join(map(str, run)) for run in runs)
+
+
+def brief(decoupling: str) -> str:
+    """A decoupling with brief heads; with `1-3,7:linear` where all cuts have the same."""
+    point = Decoupling.parse(decoupling)
+    if point.cuts and len(set(point.heads)) == 1:
+        return f"{brief_cuts(point)}:{brief_heads(point)}"
+    return str(Decoupling(point.cuts, tuple(map(brief_head, point.heads))))

@@ -1,0 +1,1 @@
+"""Trained runs: their weights, and networks that go on from them."""

@@ -1,0 +1,194 @@
+"""A trained run that is kept: its weights, and all that is needed to use them without the command that made them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+
+from methods.method import Method
+from methods.sides import with_side
+from methods.table import METHODS, method_class
+from methods.training.checkpoint import damage_told, save_whole
+from methods.training.saved_fields import (
+    COUNT,
+    FINITE,
+    MAPPING,
+    POSITIVE,
+    SHARE,
+    TENSORS,
+    TEXT,
+    Field,
+    check_fields,
+    number,
+    whole,
+)
+from methods.training.saved_file import load_saved
+from methods.training.settings import Precision
+from nas.data.digest import weights_digest
+from nas.records.results_log import Cell
+from spaces.activation import TextShape
+from spaces.decoupling import Decoupling
+from spaces.network import PixelScale
+from spaces.notation.errors import UserError
+from spaces.notation.own_modules import names_of_a_file
+from spaces.space import SearchSpace
+
+FILE, FORMAT = "trained.pt", 1
+WAY_OUT = "train it again with evaluate --keep"
+
+
+def run_name(key: Mapping[str, Cell]) -> str:
+    """What the run with this key is called: a digest of the cells that are not None."""
+    text = json.dumps({name: cell for name, cell in key.items() if cell is not None}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class KeptExit:
+    """What stopping at an exit costs and is worth: the depth from 1 on, multiply-accumulates of one input that runs this
+    answer alone, the same with the answers of all exits before it, the share of wrong answers on the validation split, and
+    the temperature of its logits (1 where none was fitted)."""
+
+    depth: int
+    macs: int
+    path_macs: int
+    validation_error: float
+    temperature: float = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedRun:
+    """The weights of a run, with the key of its row, how inputs are made of files (`TaskData.inputs`), and its exits."""
+
+    path: Path
+    key: dict[str, Cell]
+    inputs: dict[str, Any]
+    exits: tuple[KeptExit, ...]
+    weights: dict[str, torch.Tensor]
+
+    @property
+    def name(self) -> str:
+        """What its row's column `run` says, wherever the folder was moved to."""
+        return run_name(self.key)
+
+    @cached_property
+    def digest(self) -> str:
+        """Of the weights: its row's `weights_digest`."""
+        return weights_digest(self.weights)
+
+    @property
+    def decoupling(self) -> Decoupling:
+        """Cuts and heads."""
+        return Decoupling.parse(str(self.key["decoupling"]))
+
+    def save(self) -> None:
+        """Write the file, whole or not at all."""
+        exits = [asdict(kept) for kept in self.exits]
+        save_whole({"format": FORMAT, "key": self.key, "inputs": self.inputs, "exits": exits, "weights": self.weights,
+                    "weights_digest": self.digest}, self.path)
+
+    @classmethod
+    def load(cls, path: Path) -> TrainedRun:
+        """Of a run's folder, or of the file in it; one that is missing, damaged, of another kind or with weights that are not
+        those it was saved with is a UserError. Files of older versions hold no digest of their weights."""
+        file = path / FILE if path.is_dir() else path
+        if not file.is_file():
+            raise UserError(f"there is no trained run at {path}; give the folder that `evaluate --keep` names in the column run")
+        with damage_told(f"the trained run {file}", WAY_OUT):
+            saved = load_saved(file, "cpu")
+            if saved["format"] != FORMAT:
+                raise UserError(f"the trained run {file} has format {saved['format']}, but this program reads format {FORMAT}")
+            _check(f"the trained run {file}", saved)
+            exits = tuple(KeptExit(**kept) for kept in saved["exits"])
+            run = cls(file.resolve(), saved["key"], saved["inputs"], exits, saved["weights"])
+            written, came = saved.get("weights_digest"), run.digest
+        if written not in (None, came):
+            raise UserError(f"the weights in {file} are not those that were kept there: their digest is {came}, but {written} "
+                            "stands beside them; train the run again with evaluate --keep")
+        return run
+
+    def build(self) -> Method:
+        """The method with the run's weights, in evaluation mode, on the CPU.
+
+        What the file names is looked up in the tables; what is only importable has to be allowed (`spaces.notation.own_modules`).
+        A network that takes more memory than its weights have is not built.
+        """
+        with names_of_a_file():
+            with torch.device("meta"):
+                self._check_weights(self._built())
+            method = self._built()
+        method.load_state_dict(self.weights)
+        return method.eval()
+
+    def _check_weights(self, method: Method) -> None:
+        """The file has the weights of the network that it describes."""
+        wanted = {name: tensor.shape for name, tensor in method.state_dict().items()}
+        if wanted != {name: tensor.shape for name, tensor in self.weights.items()}:
+            raise UserError(f"the trained run {self.path} has not the weights of the network that it names; train it again with "
+                            "evaluate --keep")
+
+    def _built(self) -> Method:
+        """The method without the weights."""
+        inputs, spec = self.inputs, str(self.key["method"])
+        texts = inputs["kind"] == "texts"
+        input_shape = TextShape(inputs["length"], len(inputs["words"]) + 2) if texts else tuple(inputs["shape"])
+        space = SearchSpace(str(self.key["backbone"]), (), input_shape=input_shape, num_classes=len(inputs["classes"]),
+                            num_blocks=1)
+        pixels = None if texts else PixelScale(tuple(inputs["mean"]), tuple(inputs["std"]))
+        net = space.build(self.decoupling, head_lookahead=method_class(spec).head_lookahead, pixels=pixels)
+        side = self.key.get("side")
+        num_features = len(inputs["features"]["mean"]) if inputs.get("features") else 0
+        return with_side(METHODS.build(spec, net), str(side) if side else None, num_features)
+
+
+FIELDS = {
+    "key": MAPPING, "inputs": MAPPING, "weights": TENSORS,
+    "exits": Field("what each exit costs, the deepest last", lambda held: isinstance(held, list) and len(held) > 0),
+}
+KEY = {
+    "method": TEXT, "backbone": TEXT, "decoupling": TEXT,
+    "precision": Field(", ".join(get_args(Precision)), lambda held: held in get_args(Precision)),
+}
+EXIT = {"depth": COUNT, "macs": COUNT, "path_macs": COUNT, "validation_error": SHARE}
+SCALES = FINITE.listed("a finite number each"), POSITIVE.listed("a number above 0 each")
+CLASSES = TEXT.listed("names of classes")
+IMAGES = {
+    "classes": CLASSES, "mean": SCALES[0], "std": SCALES[1], "zoom": number("a number in 1..4", lambda held: 1 <= held <= 4),
+    "shape": Field("channels, height and width, each in 1..10000",
+                   lambda held: whole(1, 10_000).listed("").holds(held) and len(held) == 3),
+}
+TEXTS = {"classes": CLASSES, "length": whole(1, 100_000), "words": TEXT.listed("words")}
+FEATURES = {
+    "columns": Field("names of columns", lambda held: isinstance(held, list) and all(map(TEXT.holds, held))),
+    "mean": SCALES[0], "std": SCALES[1],
+}
+
+
+def _check(file: str, saved: dict[str, Any]) -> None:
+    """All that is not only looked up by name is there and of its kind."""
+    check = partial(check_fields, file, WAY_OUT)
+    check(saved, FIELDS)
+    key, inputs, exits = saved["key"], saved["inputs"], saved["exits"]
+    plain = Field("a number, a text or nothing", lambda held: held is None or isinstance(held, bool | int | float | str))
+    check(key, dict.fromkeys(key, plain) | KEY, within="key")
+    check(inputs, {"kind": Field("images or texts", lambda held: held in ("images", "texts"))}, within="inputs")
+    check(inputs, TEXTS if inputs["kind"] == "texts" else IMAGES, within="inputs")
+    num_blocks = Decoupling.parse(key["decoupling"]).num_blocks
+    for place, kept in enumerate(exits):
+        check(kept, EXIT | {"depth": whole(1, num_blocks)} | ({"temperature": POSITIVE} if "temperature" in kept else {}),
+              within=f"exits[{place}]")
+    if inputs["kind"] == "images":
+        per_channel = Field(f"{inputs['shape'][0]} numbers, as many as channels", lambda held: len(held) == inputs["shape"][0])
+        check(inputs, {"mean": per_channel, "std": per_channel}, within="inputs")
+    if features := inputs.get("features"):
+        check(features, FEATURES, within="inputs.features")
+        count = len(features["mean"])
+        each = Field(f"{count} entries, as many as mean", lambda held: len(held) == count)
+        check(features, {"std": each} | ({"columns": each} if features["columns"] else {}), within="inputs.features")

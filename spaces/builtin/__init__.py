@@ -1,0 +1,1 @@
+"""The spaces that come along, by name: a YAML file each."""

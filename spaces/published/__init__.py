@@ -1,0 +1,1 @@
+"""Decouplings that papers published."""

@@ -1,0 +1,109 @@
+"""Processes that train a stage each find the weights that one process finds."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+from torch.multiprocessing import ProcessRaisedException
+
+from methods.dgl import DGL
+from methods.early_exit import EarlyExit
+from methods.method import Carry, Method
+from methods.training.loop import Batch, Trainer
+from methods.training.parallel import train_parallel
+from methods.training.settings import TrainingSettings
+from spaces.activation import PADDING, TextShape
+from spaces.decoupling import Decoupling
+from spaces.named import read_space
+
+SPACE = read_space("small(width=0.5)", (3, 8, 8), 4)
+
+
+class Noise:
+    """Batches that are functions of (seed, iteration)."""
+
+    num_batches = 5
+
+    def batch(self, seed: int, iteration: int) -> Batch:
+        generator = torch.Generator().manual_seed(100 * seed + iteration)
+        return torch.randn(16, 3, 8, 8, generator=generator), torch.randint(4, (16,), generator=generator)
+
+
+class Running(DGL):
+    """Its carry is a pair: the activation, and the sum of each sample's activations so far."""
+
+    def start(self, x: torch.Tensor, y: torch.Tensor) -> Carry:
+        return x, x.sum((1, 2, 3)).double()
+
+    def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
+        h, total = carry
+        h, loss = super().stage(k, h, y)
+        return (h, total + h.sum((1, 2, 3))), loss + 1e-3 * (total + h.sum((1, 2, 3))).square().mean().float()
+
+
+def build(cuts: tuple[int, ...] = (2, 4)) -> Method:
+    """With dropout, so that the seeds of the stages matter."""
+    torch.manual_seed(0)
+    net = SPACE.build(Decoupling(cuts, ("mlp_sr",) * len(cuts)))
+    net.heads = nn.ModuleList(nn.Sequential(nn.Dropout(0.3), head) for head in net.heads)
+    return Running(net)
+
+
+def test_a_process_a_stage_finds_what_one_process_finds_to_the_bit() -> None:
+    settings = TrainingSettings(iterations=6, batch_size=16, lr=0.05, optimizer="adam", schedule="multistep")
+    trainer = Trainer(build(), settings, seed=3, device=torch.device("cpu"))
+    for iteration in range(6):
+        trainer.step(*Noise().batch(3, iteration), iteration)
+    expected, found = trainer.method.state_dict(), train_parallel(build, Noise(), settings, seed=3).state_dict()
+    start = build().state_dict()
+    assert list(found) == list(expected)
+    for name, tensor in found.items():
+        assert torch.equal(tensor, expected[name]) and not torch.equal(tensor, start[name]), name
+
+
+def build_joint() -> Method:
+    torch.manual_seed(0)
+    return EarlyExit(SPACE.build(Decoupling((2, 4), ("linear",) * 2)))
+
+
+def test_what_learns_jointly_is_one_process() -> None:
+    settings = TrainingSettings(iterations=3, batch_size=16, lr=0.05)
+    trainer = Trainer(build_joint(), settings, seed=3, device=torch.device("cpu"))
+    for iteration in range(3):
+        trainer.step(*Noise().batch(3, iteration), iteration)
+    found = train_parallel(build_joint, Noise(), settings, seed=3).state_dict()
+    assert all(torch.equal(tensor, found[name]) for name, tensor in trainer.method.state_dict().items())
+
+
+class Texts:
+    """Padded texts, as long as the longest of the batch."""
+
+    num_batches = 5
+
+    def batch(self, seed: int, iteration: int) -> Batch:
+        generator = torch.Generator().manual_seed(100 * seed + iteration)
+        lengths = torch.randint(1, 4 + iteration % 3, (8, 1), generator=generator)
+        ids = torch.randint(1, 20, (8, int(lengths.max())), generator=generator)
+        return ids.masked_fill(torch.arange(ids.shape[1]) >= lengths, PADDING), torch.randint(4, (8,), generator=generator)
+
+
+def build_lstm() -> Method:
+    torch.manual_seed(0)
+    space = read_space("lstm(depth=2,embedding=5,hidden=3,dropout=0.2)", TextShape(6, 20), 4)
+    return DGL(space.build(Decoupling((1, 2), ("linear", "mlp"))))
+
+
+def test_tokens_of_any_length_and_states_pass_between_processes() -> None:
+    settings = TrainingSettings(iterations=5, batch_size=8, lr=0.1)
+    trainer = Trainer(build_lstm(), settings, seed=3, device=torch.device("cpu"))
+    for iteration in range(5):
+        trainer.step(*Texts().batch(3, iteration), iteration)
+    found = train_parallel(build_lstm, Texts(), settings, seed=3).state_dict()
+    assert all(torch.equal(tensor, found[name]) for name, tensor in trainer.method.state_dict().items())
+
+
+def test_a_stage_that_fails_ends_all() -> None:
+    settings = TrainingSettings(iterations=1000, batch_size=16, lr=1e30, schedule="multistep")
+    with pytest.raises(ProcessRaisedException, match=r"Diverged: the loss of stage \d is .* at iteration \d"):
+        train_parallel(partial(build, cuts=(3,)), Noise(), settings, seed=0)
