@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from spaces.notation.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import nn
 
 # By the name of the option or of the setting, for numbers and for each number of a list; generous, far beyond what was ever run.
 LARGEST = {

@@ -11,18 +11,15 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from spaces.notation.errors import UserError
 from spaces.notation.factory import in_python
-from spaces.torchvision_import import torchvision
 
 # What code that does not fit raises, and code that nobody has tried.
 OWN_ERRORS = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError, ArithmeticError, NameError)
-_NOT_OWN = ("<", str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))  # where lines are not the user's
 
 
 @dataclass(frozen=True)
@@ -86,6 +83,8 @@ def import_factory(kind: str, path: str) -> Callable[..., Any]:
         raise UserError(f"{kind} {path!r} must be a function or a class that makes one, which Python's own library has not")
     try:
         if module not in sys.modules:
+            from spaces.torchvision_import import torchvision  # with torch, which reading a file's components does without
+
             with suppress(ImportError, RuntimeError, OSError):  # one that is not there, or broken otherwise, may not be needed
                 torchvision()
         factory = getattr(importlib.import_module(module), name)
@@ -115,5 +114,12 @@ def _place(error: BaseException) -> str:
     if isinstance(error, SyntaxError):
         return f", {error.filename}, line {error.lineno}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__)
-              if not frame.filename.startswith(_NOT_OWN) and "importlib" not in frame.filename]
+              if not frame.filename.startswith(_not_own()) and "importlib" not in frame.filename]
     return f" in {frames[-1].filename}, line {frames[-1].lineno}" if frames else ""
+
+
+def _not_own() -> tuple[str, ...]:
+    """How the names of files begin whose lines are not the user's: compiled code, PyTorch and this program."""
+    torch = find_spec("torch")
+    folders = [Path(str(torch.origin)).parent] if torch else []
+    return ("<", *map(str, (*folders, Path(__file__).parents[1])))
