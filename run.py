@@ -49,26 +49,19 @@ from nas.exits.predict import Prediction, predict, predictions_csv
 from nas.notice import notice, shown_notices
 from nas.objectives import OBJECTIVES, checked_objectives
 from nas.problem import Problem, Report
-from nas.records.columns import RUNS, TRIALS
 from nas.records.results_log import Cell, ResultsLog, check_folder
 from nas.records.reuse import notice_other_commits
+from nas.records.row_kinds import RUNS, TRIALS
 from nas.report.comparable import read_rows
 from nas.report.exit_lines import exit_lines
 from nas.report.exit_tables import curves_table, exits_table, summarise_curves, summarise_exits
 from nas.report.fair_table import as_csv, fair_table, written
+from nas.report.network import cost_table, picture
 from nas.report.plots import exit_plot, pareto_plot
-from nas.report.report import (
-    agreement,
-    cost_table,
-    failed_note,
-    pareto_table,
-    picture,
-    searches_table,
-    summarise,
-    summary_table,
-    table,
-)
-from nas.report.short_names import brief
+from nas.report.searches import agreement, pareto_table, searches_table
+from nas.report.short_names import short_decoupling
+from nas.report.summary import failed_note, summarise, summary_table
+from nas.report.table import table
 from nas.runs.trained_run import TrainedRun, run_name
 from nas.search import Evaluated, Searched, common_front, search
 from nas.strategies import STRATEGIES
@@ -477,7 +470,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
         print(json.dumps(facts, default=asdict))
         return
     print(summary_table(summaries))
-    if note := failed_note(summaries, [f"{s.method} {brief(s.decoupling)}" for s in summaries]):
+    if note := failed_note(summaries, [f"{s.method} {short_decoupling(s.decoupling)}" for s in summaries]):
         print(f"\n{note}")
     if ensembles:
         print(f"\nsum of the last {options.ensemble} heads (test error; val error is the classifier's):")

@@ -21,8 +21,8 @@ import torch
 from methods.training.settings import TrainingSettings
 from nas.evaluation.comparison import Comparison
 from nas.problem import Problem, silent
-from nas.records.columns import RUNS
 from nas.records.results_log import ResultsLog
+from nas.records.row_kinds import RUNS
 from nas.tasks import TASKS
 from run import read_device
 from spaces.named import read_space

@@ -7,9 +7,9 @@ import time
 
 from nas.evaluation.evaluators import SearchEvaluator
 from nas.problem import Problem, Score
-from nas.records.columns import TRIALS
 from nas.records.provenance import provenance
 from nas.records.results_log import Cell, ResultsLog
+from nas.records.row_kinds import TRIALS
 from nas.runs.trained_run import run_name
 from spaces.decoupling import Decoupling
 

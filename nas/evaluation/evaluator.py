@@ -23,11 +23,11 @@ from nas.evaluation.keeping import kept_run
 from nas.exits.logs import ExitLogs
 from nas.notice import notice
 from nas.problem import Problem, Report, Score
-from nas.records.columns import DIVERGED, OK, OUT_OF_MEMORY
 from nas.records.provenance import device_name, provenance
 from nas.records.results_log import Cell, ResultsLog, check_folder, each_once, told_of_path
 from nas.records.reuse import told_undigested, undigested
 from nas.records.run_lock import Claim
+from nas.records.status import DIVERGED, OK, OUT_OF_MEMORY
 from nas.runs import trained_run
 from nas.runs.trained_run import TrainedRun, run_name
 from spaces.decoupling import Decoupling

@@ -11,8 +11,8 @@ from typing import Literal
 from methods.table import adapter
 from nas.evaluation.evaluator import read_score
 from nas.problem import Problem, Score
-from nas.records.columns import RUNS
 from nas.records.results_log import ResultsLog
+from nas.records.row_kinds import RUNS
 from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError
 

@@ -13,8 +13,9 @@ from nas.exits.calibration import expected_calibration_error
 from nas.exits.curves import curves
 from nas.exits.timing import exit_seconds
 from nas.problem import Problem
-from nas.records.columns import CURVES, EXIT_SCORES, EXITS, PROVENANCE
+from nas.records.columns import tells_runs_apart
 from nas.records.results_log import Cell, ResultsLog
+from nas.records.row_kinds import CURVES, EXITS
 from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError
 
@@ -76,7 +77,7 @@ def _check_depths(exits: ResultsLog) -> None:
         if tuple(row.values()) in known:  # a file that was joined with a copy of itself
             continue
         known.add(tuple(row.values()))
-        own = tuple(item for item in row.items() if item[0] == "depth" or item[0] not in (*EXIT_SCORES, *PROVENANCE))
+        own = tuple(item for item in row.items() if item[0] == "depth" or tells_runs_apart(item[0]))
         if first.setdefault(own, line) != line:
             raise UserError(f"{exits.path}, line {line}: a run has one exit at each depth, but line {first[own]} is of the same "
                             f"run and depth {depth}; delete the wrong one")

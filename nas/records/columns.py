@@ -1,162 +1,237 @@
-"""The columns of results files: what their cells hold, and which of them no row of a kind leaves empty."""
+"""Every column of the results files, once. What else there is to know of one is here and nowhere else: its type drives the
+checks on reading and the numbers of tables, its role what is one run, `compared` what may stand side by side, and all of it
+results/README.md. A column of another name is a text that tells runs apart, as an unknown setting would.
+
+A new figure is an entry here and a file of its name in nas/evaluation/figures/, which measures it.
+"""
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Callable
+from typing import get_args
 
-from spaces.decoupling import Decoupling
-from spaces.notation.component import Component
+from nas.records.cell_types import (
+    AMOUNT,
+    COMPONENT,
+    COUNT,
+    DECOUPLING,
+    DIGEST,
+    FINITE,
+    FLAG,
+    FLOAT,
+    FOLDER,
+    SHARE,
+    SHARES,
+    STATUS,
+)
+from nas.records.column import MEBIBYTES, MILLIONS, PERCENT, THOUSANDS, Column, Compared, File, Role, Shown
 
-OK, DIVERGED, OUT_OF_MEMORY = "ok", "diverged", "out of memory"  # a status, or how it begins
-SHOWN = 60  # characters of a cell in a message
+_RUNS: tuple[File, ...] = ("evaluate", "search")
+_EXITS: tuple[File, ...] = ("exits", "curves")
+_OF_A_RUN: tuple[File, ...] = (*_RUNS, *_EXITS, "trials")  # what the settings of a run stand in
+_ALL: tuple[File, ...] = get_args(File)
+
+IDENTITY, SETTING, RECIPE, MEASUREMENT, PLACE, FIGURE, PROVENANCE = Role
+LINE, ADAPTED, SHARED, ONE_A_LINE, TIMED_BY = Compared
+
+_COLUMNS = (
+    # ---- what was trained, and on what
+    Column("strategy", IDENTITY, ("search", "trials"), "The strategy of the search that asked, or `tune` for a learning-rate "
+           "trial of `evaluate`.", COMPONENT, always=("trials",)),
+    Column("objectives", IDENTITY, ("trials",), "What the search minimises, in order."),
+    Column("evaluator", IDENTITY, ("trials",), "Where the search has its scores from: training, or a table."),
+    Column("method", IDENTITY, _OF_A_RUN, "The method that trains, with all its settings.", COMPONENT,
+           always=(*_RUNS, *_EXITS), compared=LINE),
+    Column("backbone", IDENTITY, _OF_A_RUN, "The network that is cut, with all its settings.", COMPONENT,
+           always=(*_RUNS, *_EXITS), compared=SHARED),
+    Column("decoupling", IDENTITY, _OF_A_RUN, "Where the backbone is cut, as units before the cut, and the head at each.",
+           DECOUPLING, always=_OF_A_RUN, compared=LINE),
+    Column("task", IDENTITY, _OF_A_RUN, "The data, with all settings.", COMPONENT, always=(*_RUNS, *_EXITS), compared=SHARED),
+    Column("space", IDENTITY, (*_RUNS, "trials"), "The space of decouplings that the command named."),
+    Column("seed", IDENTITY, _ALL, "Of the weights, the order of the data, augmentation and dropout.", COUNT, always=_ALL),
+    Column("data_digest", IDENTITY, _OF_A_RUN, "Of all that training and validation are made of, a trial's whole data too: "
+           "pixels (of images that stay in files: names, sizes and times of last change), texts, labels, class names and "
+           "features. Rows of other data are not reused. Empty in rows of older versions, which are not reused either.",
+           DIGEST, compared=SHARED, optional=True),
+    Column("test_digest", IDENTITY, ("evaluate", *_EXITS), "Of the test split, as `data_digest`.", DIGEST, compared=SHARED,
+           optional=True),
+    Column("vocabulary", IDENTITY, _OF_A_RUN, "Of a text task: the file of the words beside the results, one a line, the most "
+           "frequent first."),
+    Column("vectors", IDENTITY, _OF_A_RUN, "Digest of the word vectors that the embedding began with."),
+    Column("extends", SETTING, _OF_A_RUN, "The trained run that was begun with, by its `run`: its blocks stayed as they were, "
+           "up to the first that `side` gives what it had not; the others were trained. Empty where all were.",
+           compared=ADAPTED),
+    Column("extends_digest", IDENTITY, _OF_A_RUN, "The `weights_digest` of that run.", DIGEST, compared=ONE_A_LINE),
+    Column("weights_digest", IDENTITY, (*_RUNS, *_EXITS), "Of the weights that came out; the run's `trained.pt` holds the "
+           "same.", DIGEST),
+    Column("run", IDENTITY, (*_RUNS, "trials", "decisions", "alpha_beta"), "The run's folder below `runs/`, with its weights "
+           "where they were saved; in trials.csv the row that answered, in decisions.csv and alpha_beta.csv the search. Where "
+           "a second training for the same settings, as with other `--threads`, came out otherwise, it has a row and a run of "
+           "its own.", FOLDER, always=("decisions", "alpha_beta")),
+    Column("search", IDENTITY, ("search", "trials"), "The search that had the row trained: a name for strategy, objectives, "
+           "evaluator, space and all settings.", always=("trials",)),
+    # ---- how it was trained
+    Column("side", SETTING, _OF_A_RUN, "What blocks are given beside the activation; empty for nothing.", compared=ADAPTED),
+    Column("scale", SETTING, _OF_A_RUN, "The share of epochs (or iterations), training and validation samples that a trial "
+           "took; empty for a whole run.", SHARE, "share", compared=SHARED),
+    Column("epochs", SETTING, _RUNS, "Iterations over the iterations of one epoch; empty where the run failed.", AMOUNT,
+           "epochs", compared=SHARED, optional=True),
+    Column("iterations", SETTING, _OF_A_RUN, "Optimizer steps of each stage, or with `grow` of all together.", COUNT, "steps",
+           compared=SHARED),
+    Column("batch_size", SETTING, _OF_A_RUN, "Samples of a step; an incomplete last batch of an epoch is dropped.", COUNT,
+           "samples", compared=SHARED),
+    Column("lr", RECIPE, _OF_A_RUN, "Learning rate before the schedule's factor.", AMOUNT, compared=ONE_A_LINE),
+    Column("weight_decay", RECIPE, _OF_A_RUN, "L2 weight decay.", AMOUNT, compared=ONE_A_LINE),
+    Column("optimizer", RECIPE, _OF_A_RUN, "The optimizer, one instance a stage.", COMPONENT, compared=ONE_A_LINE),
+    Column("schedule", RECIPE, _OF_A_RUN, "Of the learning rate; follows iterations.", COMPONENT, compared=ONE_A_LINE),
+    Column("precision", SETTING, _OF_A_RUN, "`fp32`, or autocast to `bf16`, or to `fp16` with loss scaling; `tf32` is fp32 "
+           "with a GPU's TensorFloat32.", compared=SHARED),
+    Column("checkpoint_units", SETTING, _OF_A_RUN, "Whether only the units' inputs were kept for the backward pass and the "
+           "rest computed again.", FLAG, compared=LINE),
+    Column("compile", SETTING, _OF_A_RUN, "How torch's compiler made a graph of each stage's step; `no` where it did not.",
+           compared=TIMED_BY),
+    Column("class_batches", SETTING, _OF_A_RUN, "How many classes the first batches hold; empty, or not there, where batches "
+           "hold any.", compared=SHARED),
+    Column("grow", SETTING, _OF_A_RUN, "Progressive training: how stages begin one after the other; empty where all begin at "
+           "once.", compared=ADAPTED),
+    Column("deterministic", SETTING, _OF_A_RUN, "Whether equal seeds were to give equal bits on a GPU; empty where not asked "
+           "for, as always on a CPU.", FLAG, compared=TIMED_BY),
+    # ---- what was measured beside the error
+    Column("ensemble", MEASUREMENT, ("evaluate", *_EXITS), "How many of the last heads `ensemble_test_error` sums; empty in a "
+           "row that never saw the test split.", COUNT, "heads"),
+    Column("exits", MEASUREMENT, ("evaluate", *_EXITS), "`True` for a run with `--exits`, whose exits are in exits.csv; else "
+           "empty.", FLAG),
+    Column("calibrated", MEASUREMENT, ("evaluate", *_EXITS), "`True` for a run with `--calibrate`; else empty.", FLAG),
+    # ---- where in a run or a search the row is
+    Column("number", PLACE, ("trials",), "The order of asking, from 1 on.", COUNT, always=("trials",)),
+    Column("depth", PLACE, ("exits",), "The exit, 1 to `num_blocks`.", COUNT, always=("exits",)),
+    Column("rule", PLACE, ("curves",), "The rule of confidence by which samples leave.", always=("curves",)),
+    Column("threshold", PLACE, ("curves",), "The confidence from which on a sample leaves, one of those on the validation "
+           "split; infinite where all stay.", FLOAT, always=("curves",)),
+    Column("meta_step", PLACE, ("alpha_beta",), "The meta step of SEDONA after which this was so.", COUNT,
+           always=("alpha_beta",)),
+    Column("gap", PLACE, ("decisions", "alpha_beta"), "The place of a cut, as units before it.", COUNT,
+           always=("decisions", "alpha_beta")),
+    Column("head", PLACE, ("decisions",), "The head that was decided on.", always=("decisions",)),
+    # ---- what it costs, from shapes
+    Column("num_blocks", FIGURE, (*_RUNS, *_EXITS, "decisions"), "K, the blocks that are truly gradient-isolated; in "
+           "exits.csv and curves.csv the number of exits.", COUNT, "blocks", always=(*_RUNS, *_EXITS, "decisions"),
+           tabled=True, short="K"),
+    Column("params", FIGURE, (*_RUNS, "exits"), "Parameters at inference; in exits.csv of the network that ends there.", COUNT,
+           "parameters", always=(*_RUNS, "exits"), tabled=True, better="lower", shown=THOUSANDS),
+    Column("head_params", FIGURE, _RUNS, "Parameters of auxiliary heads and all else that only training needs.", COUNT,
+           "parameters", always=_RUNS, tabled=True, better="lower", shown=THOUSANDS),
+    Column("macs", FIGURE, (*_RUNS, "exits"), "Multiply-accumulates of one sample at inference, a text of full length; in "
+           "exits.csv of the network that ends there.", COUNT, "MACs", always=(*_RUNS, "exits"), tabled=True, better="lower",
+           shown=MILLIONS, label="multiply-accumulates a sample", short="MACs"),
+    Column("head_macs", FIGURE, _RUNS, "Multiply-accumulates of one sample in what only training needs.", COUNT, "MACs",
+           always=_RUNS, tabled=True, better="lower", shown=MILLIONS, short="head MACs"),
+    Column("peak_activation_bytes", FIGURE, (*_RUNS, "trials"), "Largest sum of live activations in one training step at this "
+           "batch size, a stage at a time, counted in float32 from shapes (`spaces/memory/peak_memory.py`); weights, their "
+           "gradients and optimizer state do not count.", COUNT, "bytes", always=_RUNS, tabled=True, better="lower",
+           shown=MEBIBYTES, label="peak activations of a step", short="peak"),
+    # ---- what training gave
+    Column("parameters_trained", FIGURE, _RUNS, "Parameters that the optimizers of the run update, each once: without those "
+           "of a run that is extended, whose blocks stay, and without frozen ones; with progressive training those of all "
+           "stages. Empty where the run failed, and in rows of older versions.", COUNT, "parameters", better="lower",
+           shown=THOUSANDS, short="trained"),
+    Column("energy_joules", FIGURE, _RUNS, "Energy that training took, validation included, of the processor's packages "
+           "(RAPL) or of the GPU (NVML), all that ran there meanwhile included. Empty unless asked for with `--measure "
+           "energy_joules`, where nothing measures it, and where training went on from a checkpoint.", AMOUNT, "J",
+           better="lower", shown=Shown("J", digits=",.1f"), short="energy"),
+    Column("pipeline_speedup_bound", FIGURE, (*_RUNS, "trials"), "Seconds of all stages over seconds of the largest, from "
+           "five timed steps: noisy on a shared machine.", AMOUNT, "ratio", tabled=True, better="higher",
+           shown=Shown(digits=".2f"), short="bound"),
+    Column("status", FIGURE, (*_RUNS, "trials"), "`ok`, or at which stage and iteration a loss was not finite (`diverged: "
+           "...`), or `out of memory: ...`, of the machine or the GPU; such runs count as 100 % wrong and are not repeated: "
+           "delete the line to try again.", STATUS, always=(*_RUNS, "trials")),
+    Column("validation_error", FIGURE, _OF_A_RUN, "Share of wrong answers on the validation split, of the epoch with the "
+           "fewest, whose weights were tested.", SHARE, "share", always=_OF_A_RUN, better="lower", shown=PERCENT,
+           short="val error"),
+    Column("validation_loss", FIGURE, (*_RUNS, "exits", "trials"), "Mean cross-entropy there.", FINITE, "nats",
+           better="lower"),
+    Column("validation_ece", FIGURE, ("exits",), "Expected calibration error there over 15 bins, after the division by "
+           "`temperature`.", SHARE, "share", better="lower", shown=PERCENT, short="val ECE"),
+    Column("train_loss", FIGURE, _RUNS, "Mean of the stages' losses in the last iteration.", FINITE, "nats"),
+    Column("best_iteration", FIGURE, _RUNS, "The iteration after which the validation error was lowest.", COUNT, "steps"),
+    Column("step_seconds", FIGURE, _RUNS, "Median time of an iteration, the data path included.", AMOUNT, "s", tabled=True,
+           better="lower", shown=Shown(digits=".4f"), short="s/step", label="time of a step (s)"),
+    Column("test_error", FIGURE, ("evaluate", *_EXITS), "Share of wrong answers on the test split, which is read once, after "
+           "training.", SHARE, "share", always=_EXITS, tabled=True, better="lower", shown=PERCENT),
+    Column("test_loss", FIGURE, ("evaluate", "exits"), "Mean cross-entropy there; before the division by `temperature`.",
+           FLOAT, "nats", better="lower"),
+    Column("test_ece", FIGURE, ("exits",), "Expected calibration error there over 15 bins, after the division by "
+           "`temperature`.", SHARE, "share", better="lower", shown=PERCENT, short="ECE"),
+    Column("ensemble_test_error", FIGURE, ("evaluate",), "Share of wrong answers on the test split of the sum of the last "
+           "heads' log-probabilities.", SHARE, "share", better="lower", shown=PERCENT, short="ensemble error"),
+    Column("num_words", FIGURE, _RUNS, "Of a text task: how many ids there are, padding and the unknown word among them.",
+           COUNT, "words"),
+    Column("words_covered", FIGURE, _RUNS, "With `embeddings`: share of the vocabulary's words that the file has a vector "
+           "for.", SHARE, "share"),
+    Column("tokens_covered", FIGURE, _RUNS, "With `embeddings`: share of the training split's tokens that the file has a "
+           "vector for.", SHARE, "share"),
+    # ---- exits and adaptive inference
+    Column("units", FIGURE, ("exits",), "Units of the backbone up to the exit.", COUNT, "units"),
+    Column("path_macs", FIGURE, ("exits",), "As `macs`, with the heads of all exits before, as adaptive inference runs them.",
+           COUNT, "MACs", better="lower", shown=MILLIONS, short="path MACs"),
+    Column("temperature", FIGURE, ("exits",), "What `--calibrate` divides the exit's logits by; empty without.", AMOUNT,
+           shown=Shown(digits=".2f"), short="T"),
+    Column("seconds", FIGURE, ("exits", "trials"), "exits.csv: time of one sample that stops there, the process's own on one "
+           "CPU thread and the wall clock's otherwise. trials.csv: time since the search began; one that goes on goes on from "
+           "its last trial.", AMOUNT, "s", always=("trials",), better="lower", shown=Shown(digits=".3g"),
+           label="time a sample"),
+    Column("timed_samples", FIGURE, _EXITS, "How many random test samples were timed, in batches.", COUNT, "samples"),
+    Column("validation_macs", FIGURE, ("curves",), "Mean `path_macs` of the validation samples.", AMOUNT, "MACs",
+           better="lower", shown=MILLIONS),
+    Column("test_macs", FIGURE, ("curves",), "Mean `path_macs` of the test samples.", AMOUNT, "MACs", always=("curves",),
+           better="lower", shown=MILLIONS),
+    Column("test_seconds", FIGURE, ("curves",), "Time of one test sample, measured as `seconds` is, on the same samples.",
+           AMOUNT, "s", better="lower"),
+    Column("test_shares", FIGURE, ("curves",), "The share of the test samples that leave at each depth.", SHARES, "shares",
+           always=("curves",)),
+    Column("chosen", FIGURE, ("curves",), "Whether it is, for its rule, the cheapest threshold whose validation error is no "
+           "larger than that of any single exit.", FLAG, always=("curves",)),
+    # ---- searches
+    Column("known", FIGURE, ("trials",), "Whether the row was there before: of another search, or of a table.", FLAG),
+    Column("cut_share", FIGURE, ("decisions", "alpha_beta"), "a_j0, how much the gap is cut: softmax(alpha), given the "
+           "space's constraints.", SHARE, "share", always=("decisions",)),
+    Column("cut_margin", FIGURE, ("decisions",), "How much smaller the largest allowed sum of cut shares is without this cut "
+           "(where all sets of cuts are allowed: the distance to the best gap that was left out); empty where no allowed set "
+           "is without it.", FINITE, "share"),
+    Column("head_share", FIGURE, ("decisions",), "The head's share of softmax(beta).", SHARE, "share"),
+    Column("head_margin", FIGURE, ("decisions",), "The distance of `head_share` to the second head; empty for a single "
+           "candidate.", FINITE, "share"),
+    Column("certainty", FIGURE, ("decisions",), "Of the smaller margin: `tie` below 1e-6, `near-tie` below 0.01, else "
+           "`decided`."),
+    Column("outer_loss", FIGURE, ("alpha_beta",), "Validation loss before the meta step.", FINITE, "nats",
+           always=("alpha_beta",)),
+    Column("penalty", FIGURE, ("alpha_beta",), "What `memory_weight` and `time_weight` added to it; 0 without them.", FINITE,
+           "nats"),
+    Column("alpha_cut", FIGURE, ("alpha_beta",), "Raw alpha of cutting the gap.", FINITE),
+    Column("alpha_uncut", FIGURE, ("alpha_beta",), "Raw alpha of leaving it uncut.", FINITE),
+    Column("share_HEAD", FIGURE, ("alpha_beta",), "For each candidate head: its share of softmax(beta) there.", unit="share"),
+    Column("beta_HEAD", FIGURE, ("alpha_beta",), "For each candidate head: its raw beta there."),
+    # ---- where the row comes from
+    *(Column(name, PROVENANCE, _OF_A_RUN, meaning) for name, meaning in {
+        "commit": "Short hash of the code that ran.",
+        "python": "Version of Python.", "torch": "Version of PyTorch.", "torchvision": "Version of torchvision.",
+        "optuna": "Version of Optuna.", "platform": "Operating system and processor's architecture.",
+        "time": "When the row was written, UTC.", "command": "The command that made the row."}.items()),
+    Column("dirty", PROVENANCE, _OF_A_RUN, "Whether the source differed from the commit.", FLAG),
+    Column("device", PROVENANCE, _OF_A_RUN, "Model of the processor or GPU.", compared=TIMED_BY),
+    Column("threads", PROVENANCE, _OF_A_RUN, "CPU threads of torch.", COUNT, "threads", compared=TIMED_BY),
+)
+COLUMNS = {column.name: column for column in _COLUMNS}
 
 
-@dataclass(frozen=True)
-class Kind:
-    """What a cell holds: the rule in words, and `read`, which gives the cell as `ResultsLog` writes it, however a spreadsheet
-    did (`TRUE`, `1E-04`, `3.0`), and raises ValueError where the rule does not hold."""
-
-    rule: str
-    read: Callable[[str], str]
+def names(holds: Callable[[Column], object]) -> tuple[str, ...]:
+    """The names of the columns of which it holds, in order."""
+    return tuple(name for name, column in COLUMNS.items() if holds(column))
 
 
-def _number(rule: str, holds: Callable[[float], bool]) -> Kind:
-    def read(cell: str) -> str:
-        if not cell.isascii() or "_" in cell or not holds(value := float(cell)):  # Python reads more than we write
-            raise ValueError
-        return repr(value)
-
-    return Kind(rule, read)
+def tells_runs_apart(name: str) -> bool:
+    """Whether runs that differ in this column are two, whatever came out of them; a column that nobody knows is a setting."""
+    return name not in COLUMNS or COLUMNS[name].role not in (Role.PLACE, Role.FIGURE, Role.PROVENANCE)
 
 
-def _whole(cell: str) -> str:
-    if not re.fullmatch(r"(?a:\d+(\.0*)?|\d+(\.\d+)?[eE]\+?\d{1,2})", cell) or not float(cell).is_integer():
-        raise ValueError
-    return str(int(cell) if cell.isdigit() else int(float(cell)))
-
-
-def _flag(cell: str) -> str:
-    if cell.title() not in ("True", "False"):
-        raise ValueError
-    return cell.title()
-
-
-def _parsed(parse: Callable[[str], object]) -> Callable[[str], str]:
-    def read(cell: str) -> str:
-        parse(cell)
-        return cell
-
-    return read
-
-
-def _parse_status(cell: str) -> None:
-    if cell != OK and not cell.startswith((DIVERGED, OUT_OF_MEMORY)):
-        raise ValueError
-
-
-def _parse_shares(cell: str) -> None:
-    if not cell.strip() or not all(0 <= float(share) <= 1 for share in cell.split()):
-        raise ValueError
-
-
-def _parse_digest(cell: str) -> None:
-    if not re.fullmatch("[0-9a-f]{16}", cell):
-        raise ValueError
-
-
-def _parse_folder(cell: str) -> None:
-    if "/" in cell or "\0" in cell or cell in (".", ".."):  # what a run's row names is written and removed
-        raise ValueError
-
-
-SHARE = _number("a share in 0..1", lambda value: 0 <= value <= 1)
-AMOUNT = _number("a number from 0 on", lambda value: 0 <= value < math.inf)
-FINITE = _number("a number", math.isfinite)
-FLOAT = _number("a number", lambda value: True)  # a loss on a split that decides nothing, or a threshold that nothing reaches
-COUNT = Kind("a whole number from 0 on", _whole)
-FLAG = Kind("True or False", _flag)
-COMPONENT = Kind("name or name(setting=value, ...)", _parsed(Component.parse))
-KINDS = {
-    COMPONENT: "method backbone task optimizer schedule strategy",
-    Kind("a decoupling, such as 3:linear or uncut", _parsed(Decoupling.parse)): "decoupling",
-    Kind("ok, or begins with diverged or out of memory", _parsed(_parse_status)): "status",
-    Kind("shares in 0..1 with blanks between them", _parsed(_parse_shares)): "test_shares",
-    Kind("16 hexadecimal digits", _parsed(_parse_digest)): "data_digest test_digest weights_digest extends_digest",
-    Kind("the name of a folder, without a path", _parsed(_parse_folder)): "run",
-    SHARE: "validation_error test_error ensemble_test_error validation_ece test_ece scale words_covered tokens_covered cut_share "
-           "head_share",
-    AMOUNT: "lr weight_decay epochs step_seconds seconds test_seconds temperature pipeline_speedup_bound validation_macs "
-            "test_macs",
-    FINITE: "validation_loss train_loss outer_loss penalty cut_margin head_margin",
-    FLOAT: "test_loss threshold",
-    COUNT: "seed iterations batch_size ensemble num_blocks params head_params macs head_macs path_macs peak_activation_bytes "
-           "best_iteration threads depth units timed_samples num_words gap meta_step "
-           "number",
-    FLAG: "checkpoint_units deterministic exits calibrated chosen dirty known",
-}
-COLUMNS = {name: kind for kind, names in KINDS.items() for name in names.split()}  # all others are text
-
-COUNTS = ("num_blocks", "params", "head_params", "macs", "head_macs", "peak_activation_bytes")
-PROVENANCE = ("commit", "dirty", "python", "torch", "torchvision", "optuna", "platform", "time", "device", "threads", "command")
-# What is found out of an exit or a point of a curve, and where on it: all other columns say of which run it is.
-EXIT_SCORES = ("depth", "num_blocks", "units", "params", "macs", "path_macs", "seconds", "timed_samples", "temperature",
-               *(f"{part}_{what}" for part in ("validation", "test") for what in ("error", "loss", "ece")),
-               "rule", "threshold", "validation_macs", "test_macs", "test_seconds", "test_shares", "chosen")
-POINT = ("method", "backbone", "decoupling", "task", "seed")  # what every run is of
-
-
-@dataclass(frozen=True)
-class RowKind:
-    """The rows of one kind of file: the columns that it has, with a cell in every row, and those that `also` asks of a row."""
-
-    name: str
-    needed: tuple[str, ...]
-    also: Callable[[Mapping[str, str]], tuple[str, ...]] = lambda row: ()
-
-    def lacks(self, header: list[str]) -> list[str]:
-        """The columns that the header has not."""
-        return [column for column in self.needed if column not in header]
-
-    def read(self, row: Mapping[str, str]) -> dict[str, str]:
-        """The row as it was written; ValueError, with column and rule, where a cell does not hold."""
-        for columns, which in ((self.needed, ""), (self.also(row), " with status ok")):
-            if empty := [column for column in columns if not row.get(column)]:
-                raise ValueError(f"column {empty[0]} is empty, but every {self.name}{which} has it")
-        return {column: written(column, cell) for column, cell in row.items()}
-
-
-@lru_cache(maxsize=2**16)
-def written(column: str, cell: str) -> str:
-    """The cell as `ResultsLog` writes it; ValueError, with column and rule, where it is none of that column."""
-    if not cell or column not in COLUMNS:
-        return cell
-    try:
-        return COLUMNS[column].read(cell)
-    except (ValueError, OverflowError):
-        shown = cell if len(cell) <= SHOWN else cell[:SHOWN] + "..."
-        raise ValueError(f"column {column} holds {COLUMNS[column].rule}, but {shown!r} came") from None
-
-
-def _of_status(row: Mapping[str, str]) -> tuple[str, ...]:
-    """What a run that ended well has; an error on the test split only where that was read, which no search does, and names of
-    what came out unless an older version wrote it."""
-    if row["status"] != OK:
-        return ()
-    tested = row.get("ensemble")
-    voted = tested and tested != "1"
-    return ("validation_loss", "pipeline_speedup_bound", *(("test_error",) if tested else ()),
-            *(("ensemble_test_error",) if voted else ()), *(("run", "weights_digest") if row.get("data_digest") else ()))
-
-
-COMPARED = RowKind("run", (*POINT, "status", *COUNTS))
-RUNS = RowKind("run", (*COMPARED.needed, "validation_error"), _of_status)
-EXITS = RowKind("exit", (*POINT, "num_blocks", "depth", "params", "macs", "validation_error", "test_error"))
-CURVES = RowKind("point of a curve", (*POINT, "num_blocks", "rule", "threshold", "validation_error", "test_error", "test_macs",
-                                      "test_shares", "chosen"))
-TRIALS = RowKind("trial", ("strategy", "search", "seed", "number", "decoupling", "status", "validation_error", "seconds"))
-DECISIONS = RowKind("decision", ("run", "seed", "num_blocks", "gap", "head", "cut_share"))
-ALPHA_BETA = RowKind("gap at a meta step", ("run", "seed", "meta_step", "gap", "outer_loss"))
+COUNTS = names(lambda column: column.tabled and column.type is COUNT)  # in every row of a run, counted from shapes

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from nas.notice import notice
-from nas.records.columns import RowKind, written
+from nas.records.row_kinds import RowKind, written
 from spaces.notation.errors import UserError
 
 Cell = str | int | float | bool | None
@@ -49,7 +49,7 @@ def open_lock(path: Path) -> int:
     """The lock file, made where it is missing. What is no ordinary file is a UserError: nobody is to write through a link."""
     with suppress(FileNotFoundError):  # one look: whoever held it may remove it at any time
         if not stat.S_ISREG(path.lstat().st_mode):
-            raise UserError(f"a lock file is an ordinary file, but {path} is none; remove it")
+            raise UserError(f"a lock file is an ordinary file, got {path}, which is none; remove it")
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
 
 
@@ -210,10 +210,10 @@ class ResultsLog:
             if number == 1:
                 self._check_header(header)
             elif len(cells) != len(header):
-                raise self._damaged(number, f"the header has {len(header)} cells, but {len(cells)} came")
+                raise self._damaged(number, f"the header has {len(header)} cells, got {len(cells)}")
             elif self.kind:
                 if lacks := self.kind.lacks(header):
-                    raise self._damaged(1, f"every {self.kind.name} has {', '.join(lacks[:4])}, but no such column came")
+                    raise self._damaged(1, f"every {self.kind.name} has {', '.join(lacks[:4])}, got no such column")
                 try:
                     cells = list(self.kind.read(dict(zip(header, cells, strict=True))).values())
                 except ValueError as error:
@@ -223,13 +223,13 @@ class ResultsLog:
 
     def _check_header(self, header: Sequence[str]) -> None:
         if len(header) == 1 and re.search(r"\w[;\t]\w", header[0]):
-            raise self._damaged(1, "cells stand between commas, but semicolons or tabs came, as spreadsheets in some languages "
+            raise self._damaged(1, "cells stand between commas, got semicolons or tabs, as spreadsheets in some languages "
                                    "write them; save the file as CSV with commas")
         if not header:
-            raise self._damaged(1, "a header names at least one column, but none came")
+            raise self._damaged(1, "a header names at least one column, got none")
         for column in header:
             if not re.match(r"[^\W\d]", column) or header.count(column) > 1:
-                raise self._damaged(1, f"a column's name starts with a letter and comes once, but {column!r} came")
+                raise self._damaged(1, f"a column's name starts with a letter and is there once, got {column!r}")
 
     def _damaged(self, number: int, reason: str, way_out: str = "mend that line, delete it") -> UserError:
         return UserError(f"{self.path}, line {number}: {reason}; {way_out}, or name another file")
@@ -310,7 +310,7 @@ def _written(value: object) -> str:
     text = float.__repr__(value) if isinstance(value, float) else str(value)
     cell = re.sub(r"[\r\n]+", " ", text).encode("utf-8", "backslashreplace").decode("utf-8")
     if len(cell) > csv.field_size_limit():
-        raise ValueError(f"a cell holds {csv.field_size_limit()} characters, or csv cannot read it; {len(cell)} came")
+        raise ValueError(f"a cell holds {csv.field_size_limit()} characters, or csv cannot read it; got {len(cell)}")
     return cell
 
 

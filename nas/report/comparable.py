@@ -1,39 +1,44 @@
-"""Rows that may stand side by side in one table: read from results files, narrowed, and checked."""
+"""Rows that may stand side by side in one table: read from results files, narrowed and checked."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
 from pathlib import Path
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from methods.table import METHODS, learns_jointly
-from methods.training.settings import TrainingSettings
-from nas.records.columns import COMPARED, COUNTS, OK
+from nas.records.cell_types import DIGEST
+from nas.records.column import Compared, Role
+from nas.records.columns import COLUMNS, names
 from nas.records.results_log import ResultsLog
+from nas.records.row_kinds import COMPARED
+from nas.records.status import OK
 from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError, unknown
 
-ADAPTED = ("grow", "side", "extends")  # how a network grows and what else it reads
-LINE = ("method", "checkpoint_units", *ADAPTED, "decoupling")  # what a line of the table is; its rows differ in their seeds
-DATA = ("data_digest", "test_digest")  # of what was trained on and tested on; empty in rows of older versions
-RECIPE = ("lr", "weight_decay", "optimizer", "schedule")  # a line's own: it may be tuned for each method
-TIMED_BY = ("device", "threads", "compile", "deterministic")  # seconds are comparable where these agree
-SHARED = ("backbone", "task", *DATA, "scale", "epochs",
-          *(field.name for field in fields(TrainingSettings) if field.name not in (*LINE, *RECIPE, *TIMED_BY)))
-ASKED = ("ensemble", "exits", "calibrated")  # of a run beside its training; each makes a row of its own
+if TYPE_CHECKING:
+    import pandas as pd
+
+ADAPTED = names(lambda column: column.compared is Compared.ADAPTED)  # how a network grows and what else it reads
+LINE = names(lambda column: column.compared in (Compared.LINE, Compared.ADAPTED))  # a line's rows differ in their seeds
+SHARED = names(lambda column: column.compared is Compared.SHARED)
+ONE_A_LINE = names(lambda column: column.compared is Compared.ONE_A_LINE)
+TIMED_BY = names(lambda column: column.compared is Compared.TIMED_BY)
+DATA = names(lambda column: column.compared is Compared.SHARED and column.type is DIGEST)  # empty in rows of older versions
+ASKED = names(lambda column: column.role is Role.MEASUREMENT)  # of a run beside its training; each made a row of its own
+FIGURES = names(lambda column: column.tabled)
 PASTED = 60  # characters of a cell that a message may hold to be pasted: whole, or its quotes would not close
-FIGURES = (*COUNTS, "test_error", "step_seconds", "pipeline_speedup_bound")
 
 
 def read_rows(paths: Iterable[Path], conditions: Sequence[str] = ()) -> pd.DataFrame:
-    """The rows of results files, each once, where every `column=value` holds; cells are text, those of `FIGURES` numbers.
+    """The rows of results files, each once, where every `column=value` holds; cells are text, those of figures numbers.
 
     Several values of one column are alternatives. A component such as `dgl(label_smoothing=0.1)` answers to its name too.
     A file without rows or without the columns of an evaluate.csv, an unknown column and conditions that no row meets
     are UserErrors.
     """
+    import pandas as pd
+
     frames = []
     for path in paths:
         rows = ResultsLog(path, COMPARED).rows()
@@ -48,13 +53,13 @@ def read_rows(paths: Iterable[Path], conditions: Sequence[str] = ()) -> pd.DataF
                             f"{untested[0]}: its test_error is empty, its status ok; give the evaluate.csv, or mend that line")
         frames.append(pd.DataFrame(rows))
     frame = pd.concat(frames).fillna("").drop_duplicates()
-    columns = [*frame, *LINE, *SHARED, *RECIPE, "extends_digest", *TIMED_BY, *FIGURES]
+    columns = [*frame, *LINE, *SHARED, *ONE_A_LINE, *TIMED_BY, *FIGURES]
     frame = frame.reindex(columns=list(dict.fromkeys(columns)), fill_value="")
     wanted: dict[str, list[str]] = {}
     for condition in conditions:
         column, equals, value = condition.partition("=")
         if not equals:
-            raise UserError(f"--where is written column=value, but {condition!r} came")
+            raise UserError(f"--where is written column=value, got {condition!r}")
         if column not in frame:
             raise unknown("column", column, map(str, frame))
         wanted.setdefault(column, []).append(value)
@@ -63,10 +68,8 @@ def read_rows(paths: Iterable[Path], conditions: Sequence[str] = ()) -> pd.DataF
         if not kept.any():
             raise UserError(f"no row is left where {column}={' or '.join(values)}; there, {column} is {listed(frame[column])}")
         frame = frame[kept]
-    try:
-        return frame.assign(**{column: pd.to_numeric(frame[column]) for column in FIGURES}).reset_index(drop=True)
-    except ValueError as error:
-        raise UserError(f"{', '.join(FIGURES)} hold numbers or nothing, but {error}; mend the file") from None
+    figures = [name for name in frame if name in COLUMNS and COLUMNS[name].role is Role.FIGURE and COLUMNS[name].type.is_number]
+    return frame.assign(**{name: pd.to_numeric(frame[name]) for name in figures}).reset_index(drop=True)
 
 
 def check_comparable(rows: pd.DataFrame) -> None:
@@ -81,8 +84,9 @@ def check_comparable(rows: pd.DataFrame) -> None:
         if Decoupling.parse(point).num_blocks != num_blocks and not (num_blocks == 1 and _may_be_joint(method)):
             raise UserError(f"K counts the blocks that no gradient joins, one more than the cuts, but num_blocks is {num_blocks} "
                             f"where {method} has '{point}'; leave these rows out with --where num_blocks=K")
-    for (method, *_, point), line in rows.groupby(list(LINE), sort=False):
-        if differing := [column for column in (*RECIPE, "extends_digest") if disagree(line[column])]:
+    for _, line in rows.groupby(list(LINE), sort=False):
+        method, point = line["method"].iloc[0], line["decoupling"].iloc[0]
+        if differing := [column for column in ONE_A_LINE if disagree(line[column])]:
             raise UserError(f"the seeds of {method} on '{point}' are averaged, but {differing[0]} is "
                             f"{listed(line[differing[0]])}" + narrowed(line, differing[0]))
         twice = line[line["seed"].duplicated(keep=False)]
@@ -99,9 +103,10 @@ def _may_be_joint(method: str) -> bool:
 
 
 def disagree(cells: pd.Series) -> bool:
-    """Whether the column has several values. A run that diverged has no `epochs` and no test split, and an older row no
-    digests of its data, which are then those of the others."""
-    return (cells[cells != ""] if cells.name in ("epochs", *DATA) else cells).nunique() > 1
+    """Whether the column has several values. Where it is optional an empty cell agrees with any: a run that diverged has no
+    `epochs` and no test split, and an older row no digests of its data."""
+    column = COLUMNS.get(str(cells.name))
+    return (cells[cells != ""] if column and column.optional else cells).nunique() > 1
 
 
 def listed(cells: pd.Series) -> str:

@@ -8,18 +8,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nas.records.columns import EXIT_SCORES, PROVENANCE
+from nas.records.columns import tells_runs_apart
+from nas.records.frames import numbers
 from nas.records.results_log import each_once
-from nas.report.exit_tables import numbers
-from nas.report.report import half_interval
-from nas.report.short_names import brief, short_names
+from nas.report.interval import half_interval
+from nas.report.short_names import short_decoupling, short_names
 from spaces.notation.component import Component
 
 RULE = "max_softmax"  # whose curve is drawn: the usual one, and one for all methods
 CHOSEN = {"lr", "schedule"}  # on validation, for each network that is trained alone
 Identity = tuple[tuple[str, str], ...]  # settings, by name
 WEIGHTS = "weights_digest"  # what came out, which no two runs share
-NOT_SETTINGS = {"seed", WEIGHTS, *EXIT_SCORES, *PROVENANCE}  # the other columns tell lines apart, whatever settings there will be
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def _once(rows: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
     first: dict[Identity, str] = {}
     kept: list[Mapping[str, str]] = []
     for row in each_once(rows):
-        own = tuple(sorted((name, cell) for name, cell in row.items() if cell and name not in NOT_SETTINGS - {"seed"}))
+        own = tuple(sorted((name, cell) for name, cell in row.items() if cell and name != WEIGHTS and tells_runs_apart(name)))
         weights = row.get(WEIGHTS, "")
         if first.setdefault(own, weights) == weights:
             kept.append(row)
@@ -77,7 +76,7 @@ def _once(rows: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
 
 def _identity(row: Mapping[str, str]) -> Identity:
     """The settings that all rows of a line share."""
-    own = {name: cell for name, cell in row.items() if name not in NOT_SETTINGS and cell}
+    own = {name: cell for name, cell in row.items() if cell and name not in ("seed", WEIGHTS) and tells_runs_apart(name)}
     if int(row["num_blocks"]) == 1:
         own = {name: cell for name, cell in own.items() if name not in CHOSEN} | _family(row["backbone"])
     return tuple(sorted(own.items()))
@@ -105,18 +104,18 @@ def _join_whole(lines: dict[Identity, list[Mapping[str, str]]]) -> None:
 def _labels(keys: Sequence[Mapping[str, str]], backbones: Sequence[int]) -> list[str]:
     """Method and decoupling, and as much of the other settings as tells lines of the same name apart."""
     names = short_names({key["method"] for key in keys})
-    labels = [names[key["method"]] + (", one network a depth" if count > 1 else f" {brief(key['decoupling'])}")
+    labels = [names[key["method"]] + (", one network a depth" if count > 1 else f" {short_decoupling(key['decoupling'])}")
               for key, count in zip(keys, backbones, strict=True)]
     shown = []
     for label, key in zip(labels, keys, strict=True):
         same = [other for own, other in zip(labels, keys, strict=True) if own == label]
         cells = {name: {other.get(name, "") for other in same} for name in sorted({*key}.union(*same))}
-        told = [f"{name}={_brief(key.get(name, ''), own)}" for name, own in cells.items() if len(own) > 1]
+        told = [f"{name}={_short_cell(key.get(name, ''), own)}" for name, own in cells.items() if len(own) > 1]
         shown.append(", ".join([label, *told]))
     return shown
 
 
-def _brief(cell: str, cells: Iterable[str]) -> str:
+def _short_cell(cell: str, cells: Iterable[str]) -> str:
     """A component without its settings where its name tells it from the others."""
     name = cell.partition("(")[0]
     return cell if any(other != cell and other.partition("(")[0] == name for other in cells) else name
@@ -132,7 +131,7 @@ def _tuned(rows: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
 
 
 def _static(rows: Sequence[Mapping[str, str]]) -> Points:
-    """The mean over the seeds of each exit."""
+    """The mean over the seeds of each exit, and half the 95 % interval of the mean (`half_interval`)."""
     frame = numbers(rows, "macs", "seconds", "test_error")
     groups = [group for _, group in frame.groupby(["backbone", "depth"], sort=False)]
     groups.sort(key=lambda group: group["macs"].iloc[0])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import pandas as pd
+from nas.records.columns import COLUMNS
+from nas.records.frames import numbers
+from nas.report.short_names import short_decoupling, short_names
+from nas.report.table import optional, table
 
-from nas.report.report import optional, table
-from nas.report.short_names import brief, short_names
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class ExitSummary:
 
 
 def summarise_exits(rows: Iterable[Mapping[str, str]]) -> list[ExitSummary]:
-    """The rows of each exit as one line, method by method."""
+    """The rows of each exit as one line, method by method: means over the n seeds, standard deviations with n - 1 below."""
     frame = numbers(rows, "test_error", "depth", "params", "macs", "seconds", "temperature", "test_ece")
     if frame.empty:
         return []
@@ -86,34 +89,30 @@ def summarise_curves(rows: Iterable[Mapping[str, str]], exit_rows: Iterable[Mapp
 
 def exits_table(exits: Sequence[ExitSummary]) -> str:
     """The exits as a table; ECE, the expected calibration error, in percent."""
-    header = ["method", "depth", "test error %", "std", "n", "params", "MACs", "us/sample", "T", "ECE %", "decoupling"]
+    error, temperature, ece = (COLUMNS[name] for name in ("test_error", "temperature", "test_ece"))
+    header = ["method", "depth", error.heading, "std", "n", "params", "MACs", "us/sample", temperature.heading, ece.heading,
+              "decoupling"]
     lines = [[s.method, str(s.depth), f"{s.mean:.2f}", optional(s.std), str(s.n), f"{s.params:,}", f"{s.macs:,}",
-              optional(s.seconds and 1e6 * s.seconds, 0), optional(s.temperature), optional(s.test_ece and 100 * s.test_ece),
-              brief(s.decoupling)] for s in exits]
+              optional(s.seconds and 1e6 * s.seconds, 0), temperature.show(s.temperature), ece.show(s.test_ece),
+              short_decoupling(s.decoupling)] for s in exits]
     return table(header, lines)
 
 
 def curves_table(curves: Sequence[CurveSummary]) -> str:
     """Adaptive inference as a table; `left` is the percentage of samples that leave at each depth."""
-    header = ["method", "rule", "test error %", "std", "n", "MACs", "% of full", "times faster", "left", "decoupling"]
+    header = ["method", "rule", COLUMNS["test_error"].heading, "std", "n", "MACs", "% of full", "times faster", "left",
+              "decoupling"]
     lines = [[s.method, s.rule, f"{s.mean:.2f}", optional(s.std), str(s.n), f"{s.macs:,.0f}", f"{100 * s.macs_share:.0f}",
-              optional(s.speed), " ".join(f"{100 * share:.0f}" for share in s.shares), brief(s.decoupling)] for s in curves]
+              optional(s.speed), " ".join(f"{100 * share:.0f}" for share in s.shares),
+              short_decoupling(s.decoupling)] for s in curves]
     return table(header, lines)
 
 
-def numbers(rows: Iterable[Mapping[str, str]], *columns: str) -> pd.DataFrame:
-    """The rows with these columns as numbers, missing where they have none."""
-    frame = pd.DataFrame(list(rows))
-    for name in columns:
-        frame[name] = pd.to_numeric(frame[name]) if name in frame else math.nan
-    return frame
-
-
 def _std(group: pd.DataFrame) -> float | None:
-    """Of the test errors, in percent; None of a single one."""
+    """The standard deviation of the test errors (n - 1 below), in percent; None for a single seed."""
     return 100 * float(group["test_error"].std()) if len(group) > 1 else None
 
 
 def _mean(column: pd.Series) -> float | None:
-    """Of what is there."""
+    """The mean of the cells that are there; None where none is."""
     return float(column.mean()) if column.notna().any() else None

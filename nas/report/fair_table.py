@@ -5,17 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from textwrap import wrap
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from nas.records.columns import COUNTS, DIVERGED, OUT_OF_MEMORY
+from nas.records.column import Role
+from nas.records.columns import COLUMNS, COUNTS, names
 from nas.records.spreadsheet import as_text
-from nas.report.comparable import ADAPTED, LINE, RECIPE, SHARED, TIMED_BY, check_comparable, disagree, listed
-from nas.report.report import count_of, failed_note, failures, half_interval, table
-from nas.report.short_names import brief, brief_cuts, brief_heads, short_names
+from nas.records.status import DIVERGED, OUT_OF_MEMORY, count_of
+from nas.report.comparable import ADAPTED, FIGURES, LINE, SHARED, TIMED_BY, check_comparable, disagree, listed
+from nas.report.interval import half_interval
+from nas.report.short_names import short_cuts, short_decoupling, short_heads, short_names
+from nas.report.summary import failed_note, failures
+from nas.report.table import table
 from spaces.decoupling import UNCUT, Decoupling
 from spaces.notation.component import Component
+from spaces.notation.errors import UserError, unknown
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+RECIPE = names(lambda column: column.role is Role.RECIPE)
+MORE = names(lambda column: column.role is Role.FIGURE and column.type.is_number and not column.tabled
+             and "evaluate" in column.files)  # figures that a table has where they are asked for
+COSTS = ("test_error", "params", "macs", "peak_activation_bytes", "step_seconds", "pipeline_speedup_bound")
 SIDE_BY_SIDE = 3  # decouplings of one method and K in a cell
 
 
@@ -23,10 +34,11 @@ SIDE_BY_SIDE = 3  # decouplings of one method and K in a cell
 class Line:
     """One method on one decoupling over n seeds.
 
-    Errors are in percent, and a run that failed counts as 100 % wrong. `interval` is half the width of the 95 %
-    interval (Student's t), None for one seed. `grow`, `side` and `extends` are empty where there are none. Parameters, and
+    Errors are means in percent, and a run that failed counts as 100 % wrong. `interval` is half the width of the 95 % interval of
+    the mean (`half_interval`), None for one seed. `grow`, `side` and `extends` are empty where there are none. Parameters, and
     MACs of one sample, are those of inference, and those of training with its heads. Step seconds and the bound on pipeline
     speed-up are medians over the seeds, None where nothing was measured or where rows were measured in ways that do not compare.
+    `more` are the figures that were asked for, by column, the mean over the seeds that have them, None where none has.
     """
 
     method: str
@@ -48,6 +60,7 @@ class Line:
     peak_activation_bytes: int
     step_seconds: float | None
     pipeline_speedup_bound: float | None
+    more: dict[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -59,12 +72,20 @@ class FairTable:
     notes: tuple[str, ...]
 
 
-def fair_table(rows: pd.DataFrame) -> FairTable:
-    """The table of rows that `nas.report.comparable.read_rows` gave; those that cannot be compared are a UserError."""
+def fair_table(rows: pd.DataFrame, figures: Sequence[str] = ()) -> FairTable:
+    """The table of rows that `nas.report.comparable.read_rows` gave; those that cannot be compared are a UserError.
+
+    `figures` are columns of `MORE` that it is to have beside the usual ones; one that no row has is a UserError.
+    """
+    for name in figures:
+        if name not in MORE:
+            raise UserError(f"the table has {name} unasked; leave it out") if name in FIGURES else unknown("figure", name, MORE)
+        if name not in rows or rows[name].isna().all():
+            raise UserError(f"a figure of a table is in some row, got {name}, which all rows leave empty; leave it out")
     check_comparable(rows)
     apart = [column for column in TIMED_BY if disagree(rows[column])]
-    names = short_names(rows["method"].unique())
-    lines = [_line(line.assign(method=line["method"].map(names)), timed=not apart)
+    methods = short_names(rows["method"].unique())
+    lines = [_line(line.assign(method=line["method"].map(methods)), figures, timed=not apart)
              for _, line in rows.groupby(list(LINE), sort=False)]
     notes = [f"seconds and pipeline bounds are left out: {column} is {listed(rows[column])}" for column in apart]
     recipe = rows.assign(label_smoothing=rows["method"].map(_label_smoothing))
@@ -77,7 +98,7 @@ def fair_table(rows: pd.DataFrame) -> FairTable:
     alike = [column for column in ADAPTED if not disagree(rows[column])]
     shared = {column: max(rows[column]) for column in (*SHARED, *alike)}  # some rows have empty epochs
     lines.sort(key=lambda line: (line.num_blocks, line.test_error))
-    if note := failed_note(lines, [f"{_name(line, shared)} {brief(line.decoupling)}" for line in lines]):
+    if note := failed_note(lines, [f"{_name(line, shared)} {short_decoupling(line.decoupling)}" for line in lines]):
         notes.append(note)
     return FairTable(shared, tuple(lines), tuple(notes))
 
@@ -88,7 +109,7 @@ def _label_smoothing(method: str) -> str:
     return _label_smoothing(settings["base"]) if "base" in settings else str(settings.get("label_smoothing", ""))
 
 
-def _line(rows: pd.DataFrame, *, timed: bool) -> Line:
+def _line(rows: pd.DataFrame, figures: Sequence[str], *, timed: bool) -> Line:
     first, errors = rows.iloc[0], 100 * rows["test_error"].fillna(1.0)
     counts = {column: int(first[column]) for column in COUNTS}
     seconds, bound = (float(rows[column].median()) if timed and rows[column].notna().any() else None
@@ -101,12 +122,15 @@ def _line(rows: pd.DataFrame, *, timed: bool) -> Line:
         params=counts["params"], train_params=counts["params"] + counts["head_params"], macs=counts["macs"],
         train_macs=counts["macs"] + counts["head_macs"], peak_activation_bytes=counts["peak_activation_bytes"],
         step_seconds=seconds, pipeline_speedup_bound=bound,
+        more={name: float(rows[name].mean()) if rows[name].notna().any() else None for name in figures},
     )
 
 
 def written(fair: FairTable) -> str:
     """The table as text: errors of methods against K, then the costs of every line, those of the same cuts together."""
-    header = ["method", "test error %", "n", "params k", "training", "MACs M", "training", "peak MiB", "s/step", "bound", "heads"]
+    error, params, macs, peak, step, bound = (COLUMNS[name].heading for name in COSTS)
+    more = [COLUMNS[name].heading for name in (fair.lines[0].more if fair.lines else ())]
+    header = ["method", error, "n", params, "training", macs, "training", peak, step, bound, *more, "heads"]
     points = [Decoupling.parse(line.decoupling) for line in fair.lines]
     headings = [_heading(line.num_blocks, point) for line, point in zip(fair.lines, points, strict=True)]
     best = {headings[i]: i for i in reversed(range(len(points)))}
@@ -130,21 +154,25 @@ LEGEND = ("test error: mean, and half its 95 % interval, over n seeds. Parameter
 
 def _heading(num_blocks: int, point: Decoupling) -> str:
     """K and the cuts; where gradients cross them, as when all blocks learn together, they are exits."""
-    return f"K={num_blocks}, " + (f"{'cut' if num_blocks > 1 else 'exits'} after {brief_cuts(point)}" if point.cuts else UNCUT)
+    return f"K={num_blocks}, " + (f"{'cut' if num_blocks > 1 else 'exits'} after {short_cuts(point)}" if point.cuts else UNCUT)
 
 
 def _cells(line: Line, point: Decoupling, shared: Mapping[str, str]) -> list[str]:
+    _, params, macs, peak, step, bound = (COLUMNS[name] for name in COSTS)
     return [
-        _name(line, shared), _error(line), str(line.n), f"{line.params / 1e3:,.1f}", f"{line.train_params / 1e3:,.1f}",
-        f"{line.macs / 1e6:,.2f}", f"{line.train_macs / 1e6:,.2f}", f"{line.peak_activation_bytes / 2**20:.1f}",
-        "" if line.step_seconds is None else f"{line.step_seconds:.4f}",
-        "" if line.pipeline_speedup_bound is None else f"{line.pipeline_speedup_bound:.2f}",
-        (brief_heads(point) if point.heads else "") + (f"  ({failures(line)})" if failures(line) else "")]
+        _name(line, shared), _error(line), str(line.n), params.show(line.params), params.show(line.train_params),
+        macs.show(line.macs), macs.show(line.train_macs), peak.show(line.peak_activation_bytes), step.show(line.step_seconds),
+        bound.show(line.pipeline_speedup_bound), *(COLUMNS[name].show(value) for name, value in line.more.items()),
+        (short_heads(point) if point.heads else "") + (f"  ({failures(line)})" if failures(line) else "")]
 
 
 def as_csv(fair: FairTable) -> str:
     """The lines as CSV, the shared settings in each; no cell is a formula."""
-    lines = pd.DataFrame([{**asdict(line), **fair.shared} for line in fair.lines])
+    import pandas as pd
+
+    cells = [asdict(line) for line in fair.lines]
+    more = [line.pop("more") for line in cells]
+    lines = pd.DataFrame([{**line, **own, **fair.shared} for line, own in zip(cells, more, strict=True)])
     return lines.map(as_text).to_csv(index=False, lineterminator="\n")
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.objectives import OBJECTIVES, pareto_front
+from nas.records.columns import COLUMNS
 from nas.report.exit_lines import RULE, ExitLine, Points
 from nas.search import Evaluated
 
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TALLEST = 200.0  # inches of a plot; what has more lines is cut off
+ERROR, MEMORY = COLUMNS["validation_error"], COLUMNS["peak_activation_bytes"]
 AXES = {  # each objective's label, and what its value is multiplied by
-    "error": ("validation error (%)", 100.0),
-    "peak_memory": ("peak activations of a step (MiB)", 2.0**-20),
+    "error": (ERROR.axis, ERROR.shown.times),
+    "peak_memory": (MEMORY.axis, 1 / MEMORY.shown.over),
     "pipeline": ("largest stage's share of a step (%)", 100.0),
 }
 
@@ -70,7 +72,7 @@ def _draw(panel: Axes, evaluated: Sequence[Evaluated], front: Sequence[Evaluated
     panel.grid(alpha=0.3)
 
 
-COSTS = {"macs": ("multiply-accumulates a sample", ""), "seconds": ("time a sample", "s")}  # label and unit
+COSTS = {"macs": "", "seconds": "s"}  # columns of costs, and their units behind the numbers of an axis
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#7a5195", "#8c564b", "#e69f00", "#4d4d4d", "#999933")
 MARKERS = "osD^vPX*<>"
 AROUND = 0.25  # of the range of all means, which stays free above and below; longer intervals leave the panel
@@ -94,7 +96,7 @@ def exit_plot(lines: Sequence[ExitLine], path: Path) -> None:
     means = [error for line in lines for points in (line.static, line.adaptive) if points for error in points.errors]
     free = max(AROUND * (max(means) - min(means)), 1.0)
     panels[0].set_ylim(max(min(means) - free, 0), min(max(means) + free, 100))
-    panels[0].set_ylabel("test error (%)")
+    panels[0].set_ylabel(COLUMNS["test_error"].axis)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize="small")
     _save(figure, path)
 
@@ -113,11 +115,10 @@ def _scale(panel: Axes, cost: str) -> None:
     """A logarithmic axis that names 1, 2 and 5 of each decade, or only 1 where there are many."""
     from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-    label, unit = COSTS[cost]
     panel.set_xscale("log")
     low, high = panel.get_xlim()
     panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 200 * low else (1,), numticks=20))
-    panel.xaxis.set_major_formatter(EngFormatter(unit))
+    panel.xaxis.set_major_formatter(EngFormatter(COSTS[cost]))
     panel.xaxis.set_minor_formatter(NullFormatter())
-    panel.set_xlabel(label)
+    panel.set_xlabel(COLUMNS[cost].label)
     panel.grid(alpha=0.3)

@@ -1,4 +1,4 @@
-"""Specs as short as they can be told apart, for tables that people read."""
+"""Components as short as they can be told apart, for tables that people read."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def short_names(methods: Iterable[str]) -> dict[str, str]:
 
 def _told_apart(own: Component, group: Sequence[Component]) -> str:
     differing = [(name, value) for name, value in own.settings if any((name, value) not in one.settings for one in group)]
-    return str(Component(own.name, tuple((name, _brief(value, name, group)) for name, value in differing)))
+    return str(Component(own.name, tuple((name, _short_setting(value, name, group)) for name, value in differing)))
 
 
-def _brief(value: Literal, name: str, group: Sequence[Component]) -> Literal:
+def _short_setting(value: Literal, name: str, group: Sequence[Component]) -> Literal:
     """A component among the settings, such as the base of `man`, in its short name among those of the group."""
     if not isinstance(value, str) or "(" not in value:
         return value
@@ -34,7 +34,7 @@ def _brief(value: Literal, name: str, group: Sequence[Component]) -> Literal:
     return short_names(other for other in others if isinstance(other, str))[value]
 
 
-def brief_head(head: str) -> str:
+def short_head(head: str) -> str:
     """The head without the settings that have their defaults; read back, it is the same."""
     own = Component.parse(head)
     if own.name not in HEADS:
@@ -43,13 +43,13 @@ def brief_head(head: str) -> str:
     return str(Component(own.name, tuple((name, value) for name, value in own.settings if value != defaults.get(name))))
 
 
-def brief_heads(point: Decoupling) -> str:
+def short_heads(point: Decoupling) -> str:
     """The heads of all cuts, or the one that all have."""
-    heads = list(map(brief_head, point.heads))
+    heads = list(map(short_head, point.heads))
     return heads[0] if len(set(heads)) == 1 else " ".join(heads)
 
 
-def brief_cuts(point: Decoupling) -> str:
+def short_cuts(point: Decoupling) -> str:
     """The cuts, neighbours as `2-15`."""
     runs: list[list[int]] = []
     for cut in point.cuts:
@@ -59,9 +59,9 @@ def brief_cuts(point: Decoupling) -> str:
     return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ",".join(map(str, run)) for run in runs)
 
 
-def brief(decoupling: str) -> str:
-    """A decoupling with brief heads; with `1-3,7:linear` where all cuts have the same."""
+def short_decoupling(decoupling: str) -> str:
+    """A decoupling with short heads; with `1-3,7:linear` where all cuts have the same."""
     point = Decoupling.parse(decoupling)
     if point.cuts and len(set(point.heads)) == 1:
-        return f"{brief_cuts(point)}:{brief_heads(point)}"
-    return str(Decoupling(point.cuts, tuple(map(brief_head, point.heads))))
+        return f"{short_cuts(point)}:{short_heads(point)}"
+    return str(Decoupling(point.cuts, tuple(map(short_head, point.heads))))

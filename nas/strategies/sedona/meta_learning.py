@@ -14,9 +14,9 @@ from methods.training.interruption import Interruptions
 from methods.training.loop import Diverged
 from methods.training.saved_fields import whole
 from nas.problem import Problem, Report
-from nas.records.columns import ALPHA_BETA
 from nas.records.results_log import ResultsLog
 from nas.records.reuse import notice_undigested_folder
+from nas.records.row_kinds import ALPHA_BETA
 from nas.strategies.sedona.bilevel import Bilevel
 from nas.strategies.sedona.conditioned import ConditionedArchitecture
 from nas.strategies.sedona.cost_penalty import CostPenalty

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from methods.table import learns_jointly
 from nas.problem import Evaluate, Found, Problem, Report
-from nas.records.columns import DECISIONS
 from nas.records.results_log import ResultsLog
+from nas.records.row_kinds import DECISIONS
 from nas.records.run_lock import Claim
 from nas.strategies.random_search import best
 from nas.strategies.sedona.decisions import Decision, decisions, discretise

@@ -28,7 +28,7 @@ from nas.records import results_log as results
 from nas.records.provenance import device_name, provenance
 from nas.records.results_log import ResultsLog
 from nas.records.run_lock import Claim
-from nas.report.report import summarise, summary_table
+from nas.report.summary import summarise, summary_table
 from nas.runs.trained_run import TrainedRun
 from nas.strategies import STRATEGIES
 from spaces.decoupling import Decoupling

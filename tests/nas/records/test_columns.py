@@ -9,9 +9,11 @@ import pytest
 from methods.training.settings import TrainingSettings
 from nas.evaluation.tabular import Tabular
 from nas.exits.logs import ExitLogs
-from nas.records.columns import ALPHA_BETA, COLUMNS, CURVES, DECISIONS, EXITS, PROVENANCE, RUNS, RowKind
+from nas.records.column import Role
+from nas.records.columns import COLUMNS, names
 from nas.records.provenance import provenance
 from nas.records.results_log import ResultsLog
+from nas.records.row_kinds import ALPHA_BETA, CURVES, DECISIONS, EXITS, RUNS, RowKind
 from nas.report.comparable import read_rows
 from nas.report.fair_table import fair_table, written
 from spaces.notation.errors import UserError
@@ -95,7 +97,7 @@ def test_a_row_with_a_digest_of_its_data_names_what_came_out(tmp_path: Path, col
 @pytest.mark.parametrize("column", ["status", "method", "validation_error"])
 def test_a_column_that_is_missing_is_named(tmp_path: Path, column: str) -> None:
     rows = [{name: cell for name, cell in row.items() if name != column} for row in rows_of(SMALL / "evaluate.csv", 2)]
-    with pytest.raises(UserError, match=f"line 1: every run has {column}, but no such column came"):
+    with pytest.raises(UserError, match=f"line 1: every run has {column}, got no such column"):
         ResultsLog(write(tmp_path / "evaluate.csv", rows), RUNS).find({"seed": 0})
 
 
@@ -125,7 +127,7 @@ def test_exits_and_curves_are_read_as_such(tmp_path: Path) -> None:
 def test_a_table_is_read_as_runs(tmp_path: Path) -> None:
     rows = rows_of(RESULTS / "tabular" / "small_cifar10.csv", 2)
     path = write(tmp_path / "table.csv", [rows[0], rows[1] | {"validation_error": "x"}])
-    with pytest.raises(UserError, match="line 3: column validation_error holds a share in 0..1, but 'x' came"):
+    with pytest.raises(UserError, match="line 3: column validation_error holds a share in 0..1, got 'x'"):
         Tabular.__init__(object.__new__(Tabular), _problem(), path)
 
 
@@ -156,4 +158,10 @@ def test_a_row_of_a_search_in_a_mixed_file_was_not_tested(tmp_path: Path) -> Non
 
 
 def test_the_columns_of_where_a_row_comes_from():
-    assert (*provenance(), "device", "threads", "command") == PROVENANCE
+    assert {*provenance(), "device", "threads", "command"} == set(names(lambda column: column.role is Role.PROVENANCE))
+
+
+@pytest.mark.parametrize("name", asdict(TrainingSettings()))
+def test_every_training_setting_is_a_column_that_says_what_it_means_to_a_table(name: str) -> None:
+    column = COLUMNS[name]
+    assert column.role in (Role.SETTING, Role.RECIPE) and column.compared and {"evaluate", "exits"} <= {*column.files}

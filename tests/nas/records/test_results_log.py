@@ -438,7 +438,7 @@ def test_damage_in_what_was_appended_since_is_found(log: ResultsLog) -> None:
     good = log.path.read_bytes()
     log.path.write_bytes(good + b"5,6\n7\n")
     for _ in range(2):
-        with pytest.raises(UserError, match="line 5: the header has 2 cells, but 1 came"):
+        with pytest.raises(UserError, match="line 5: the header has 2 cells, got 1"):
             log.rows()
     log.path.write_bytes(good + b"5,6\n7,8\n")
     assert [row["a"] for row in log.rows()] == ["1", "3", "5", "7"]

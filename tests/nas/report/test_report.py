@@ -10,7 +10,10 @@ from scipy import stats
 
 from nas.cost import BlockCost, Cost
 from nas.problem import Found, Score
-from nas.report.report import agreement, cost_table, pareto_table, picture, searches_table, summarise, summary_table, table
+from nas.report.network import cost_table, picture
+from nas.report.searches import agreement, pareto_table, searches_table
+from nas.report.summary import summarise, summary_table
+from nas.report.table import table
 from nas.search import Searched
 from spaces.decoupling import Decoupling
 

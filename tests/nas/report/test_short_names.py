@@ -2,8 +2,8 @@
 
 import pytest
 
-from nas.report.report import summarise, summary_table
-from nas.report.short_names import brief, brief_head, short_names
+from nas.report.short_names import short_decoupling, short_head, short_names
+from nas.report.summary import summarise, summary_table
 from spaces.decoupling import Decoupling
 from spaces.heads import HEADS
 
@@ -28,18 +28,19 @@ def test_a_method_inside_a_method_is_told_apart_by_what_differs():
     ("conv(depth=2,reduction=4)", "conv(depth=2)"), ("linear", "linear"), ("my.own.head(width=1.0)", "my.own.head(width=1.0)"),
 ])
 def test_a_head_is_shown_without_its_defaults_and_means_the_same(head, shown):
-    assert brief_head(head) == shown
+    assert short_head(head) == shown
     if "." not in head.partition("(")[0]:
         assert str(HEADS.resolve(shown)) == head
 
 
 def test_heads_that_are_all_alike_are_shown_once_with_neighbouring_cuts_as_a_run():
     point = " ".join(f"{cut}:1c2f(width=1.0,feature_dim=128,embedding=False)" for cut in (1, 2, 3, 4, 7, 9, 10))
-    assert brief(point) == "1-4,7,9,10:1c2f"
-    assert brief("uncut") == "uncut" and brief("4:linear") == "4:linear"
+    assert short_decoupling(point) == "1-4,7,9,10:1c2f"
+    assert short_decoupling("uncut") == "uncut" and short_decoupling("4:linear") == "4:linear"
     mixed = "1:linear 2:conv(depth=3,reduction=4)"
-    assert brief(mixed) == "1:linear 2:conv(depth=3)"
-    assert [str(HEADS.resolve(head)) for head in Decoupling.parse(brief(mixed)).heads] == list(Decoupling.parse(mixed).heads)
+    assert short_decoupling(mixed) == "1:linear 2:conv(depth=3)"
+    heads = [str(HEADS.resolve(head)) for head in Decoupling.parse(short_decoupling(mixed)).heads]
+    assert heads == list(Decoupling.parse(mixed).heads)
 
 
 def test_a_summary_of_many_blocks_fits_a_terminal():

@@ -1,0 +1,70 @@
+"""The kinds of rows: which columns a file has, which of them no row leaves empty, and how a row is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from nas.records.column import File
+from nas.records.columns import COLUMNS, names
+from nas.records.status import OK
+
+SHOWN = 60  # characters of a cell in a message
+
+
+@dataclass(frozen=True)
+class RowKind:
+    """The rows of one kind of file: the columns that it has, with a cell in every row, and those that `also` asks of a row."""
+
+    name: str
+    needed: tuple[str, ...]
+    also: Callable[[Mapping[str, str]], tuple[str, ...]] = lambda row: ()
+
+    def lacks(self, header: list[str]) -> list[str]:
+        """The columns that the header has not."""
+        return [column for column in self.needed if column not in header]
+
+    def read(self, row: Mapping[str, str]) -> dict[str, str]:
+        """The row as it was written; ValueError, with column and rule, where a cell does not hold."""
+        for columns, which in ((self.needed, ""), (self.also(row), " with status ok")):
+            if empty := [column for column in columns if not row.get(column)]:
+                raise ValueError(f"column {empty[0]} is empty, but every {self.name}{which} has it")
+        return {column: written(column, cell) for column, cell in row.items()}
+
+
+@lru_cache(maxsize=2**16)
+def written(column: str, cell: str) -> str:
+    """The cell as `ResultsLog` writes it, a text of a column that nobody knows; ValueError, with column and rule, where it is
+    none of that column."""
+    if not cell or column not in COLUMNS:
+        return cell
+    try:
+        return COLUMNS[column].type.read(cell)
+    except (ValueError, OverflowError):
+        shown = cell if len(cell) <= SHOWN else cell[:SHOWN] + "..."
+        raise ValueError(f"column {column} holds {COLUMNS[column].type.rule}, got {shown!r}") from None
+
+
+def _of_status(row: Mapping[str, str]) -> tuple[str, ...]:
+    """What a run that ended well has; an error on the test split only where that was read, which no search does, and names of
+    what came out unless an older version wrote it."""
+    if row["status"] != OK:
+        return ()
+    tested = row.get("ensemble")
+    voted = tested and tested != "1"
+    return ("validation_loss", "pipeline_speedup_bound", *(("test_error",) if tested else ()),
+            *(("ensemble_test_error",) if voted else ()), *(("run", "weights_digest") if row.get("data_digest") else ()))
+
+
+def _always(file: File) -> tuple[str, ...]:
+    return names(lambda column: file in column.always)
+
+
+RUNS = RowKind("run", _always("evaluate"), _of_status)
+COMPARED = RowKind("run", tuple(name for name in RUNS.needed if name != "validation_error"))  # which `compare` does not show
+EXITS = RowKind("exit", _always("exits"))
+CURVES = RowKind("point of a curve", _always("curves"))
+TRIALS = RowKind("trial", _always("trials"))
+DECISIONS = RowKind("decision", _always("decisions"))
+ALPHA_BETA = RowKind("gap at a meta step", _always("alpha_beta"))
