@@ -38,8 +38,9 @@ class Problem:
 
     `method` and `task` are written with all their settings. `results` is the folder of the CSV files, `runs` that of
     unfinished runs. `objectives` are what a search minimises, names of `nas.objectives.OBJECTIVES`; an evaluation is the
-    same whatever they are. `scale` is the share to which `data` and `settings` were shortened for a trial, None for none.
-    `side` is what blocks are given beside the activation, with all its settings (`methods.sides`), None for nothing.
+    same whatever they are. `figures` are what is measured beside while a run trains (`nas.evaluation.figures`). `scale` is the
+    share to which `data` and `settings` were shortened for a trial, None for none. `side` is what blocks are given beside the
+    activation, with all its settings (`methods.sides`), None for nothing.
     `extends` is the trained run that is begun with, whose blocks stay as they are up to the first with a new input; None
     where all blocks are to be trained.
     """
@@ -54,6 +55,7 @@ class Problem:
     results: Path
     runs: Path
     objectives: tuple[str, ...] = ("error",)
+    figures: tuple[str, ...] = ()
     scale: float | None = None
     side: str | None = None
     extends: TrainedRun | None = None

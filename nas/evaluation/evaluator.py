@@ -19,6 +19,8 @@ from methods.training.settings import Precision
 from nas.cost import Cost, cost, timed
 from nas.data.digest import weights_digest
 from nas.data.task_data import Batches, Part
+from nas.evaluation.figures import measured
+from nas.evaluation.figures.training_run import TrainingRun
 from nas.evaluation.keeping import kept_run
 from nas.exits.logs import ExitLogs
 from nas.notice import notice
@@ -181,9 +183,9 @@ class Evaluator:
     def _measured(self, key: Mapping[str, Cell], folder: Path, decoupling: Decoupling) -> dict[str, Cell]:
         """What training gives, with all that is written and kept of the trained run."""
         problem = self.problem
-        trained = self._train(decoupling, folder)
+        trained, figures = self._train(decoupling, folder)
         weights = weights_digest(trained.method.state_dict())
-        row: dict[str, Cell] = {"run": self._name(key, weights), "weights_digest": weights}
+        row: dict[str, Cell] = {"run": self._name(key, weights), "weights_digest": weights, **figures}
         test = problem.data.test() if self.test else None
         if self.test:
             row["test_digest"] = problem.data.test_digest
@@ -216,14 +218,18 @@ class Evaluator:
                f"was trained now is the run {name}, with a row of its own")
         return name
 
-    def _train(self, decoupling: Decoupling, folder: Path) -> Trained:
-        problem = self.problem
+    def _train(self, decoupling: Decoupling, folder: Path) -> tuple[Trained, dict[str, Cell]]:
+        """The trained run, and the figures that were measured meanwhile."""
+        problem, checkpoint = self.problem, folder / CHECKPOINT
         method = problem.build(decoupling)
         what = f"{problem.method.partition('(')[0]} {decoupling} seed {problem.seed}"
         validation = partial(problem.data.eval_batches, problem.data.validation, EVAL_BATCH_SIZE)
         report = partial(_pass_on, self.report, what, problem.settings.grow is not None)
-        return train(method, self.batches, validation, problem.settings, seed=problem.seed, device=problem.device,
-                     trained_stages=problem.trained_stages(method), checkpoint=folder / CHECKPOINT, report=report)
+        trained_stages = problem.trained_stages(method)
+        with measured(problem.figures, TrainingRun(method, problem.device, trained_stages, checkpoint.exists())) as figures:
+            trained = train(method, self.batches, validation, problem.settings, seed=problem.seed, device=problem.device,
+                            trained_stages=trained_stages, checkpoint=checkpoint, report=report)
+            return trained, figures()
 
     def _cost(self, decoupling: Decoupling) -> Cost:
         """What the network, and a step in which all of it trains, cost, from shapes alone."""

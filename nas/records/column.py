@@ -58,6 +58,7 @@ class Column:
     meaning   a plain sentence, for results/README.md
     compared  None where rows may differ in it
     optional  an empty cell agrees with any, as in rows of older versions
+    measured  a figure that nas/evaluation/figures/ has a file for, of the same name: of every run that trains, or where asked for
     tabled    whether the fair table of `compare` has it, unasked
     label     of an axis, `short` of a table's column; the name where they are empty
     """
@@ -71,6 +72,7 @@ class Column:
     always: tuple[File, ...] = ()
     compared: Compared | None = None
     optional: bool = False
+    measured: Literal["always", "asked"] | None = None
     tabled: bool = False
     better: Literal["lower", "higher"] | None = None
     shown: Shown = Shown()
