@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: search test lint clean
+.PHONY: search test lint clean results/README.md
 
 search: $(BIN)/.installed
 	$(BIN)/python run.py search
@@ -13,6 +13,9 @@ test: $(BIN)/.installed
 lint: $(BIN)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/mypy run.py nas methods spaces
+
+results/README.md: $(BIN)/.installed
+	$(BIN)/python -m nas.records.results_readme
 
 $(BIN)/.installed: setup.cfg constraints.txt
 	$(PYTHON) -m venv .venv

@@ -68,3 +68,15 @@ CURVES = RowKind("point of a curve", _always("curves"))
 TRIALS = RowKind("trial", _always("trials"))
 DECISIONS = RowKind("decision", _always("decisions"))
 ALPHA_BETA = RowKind("gap at a meta step", _always("alpha_beta"))
+
+FILES: dict[File, str] = {
+    "evaluate": "A run of `evaluate`, whose test split was read once.",
+    "search": "A run of `search`, or a learning-rate trial of `evaluate`; it never saw the test split.",
+    "exits": "An exit of a run with `--exits`, at each `depth` from 1 to K; all else that it says is of the run.",
+    "curves": "A threshold of a rule of confidence of such a run: errors and mean cost when each sample leaves at the first exit "
+              "that is as sure. A rule by which nobody can leave early has no row.",
+    "trials": "A decoupling that a search asked for, in the order of asking; one that was stopped and goes on writes no trial "
+              "twice.",
+    "decisions": "A cut of each `num_blocks` that SEDONA could answer with, and how sure it is.",
+    "alpha_beta": "A gap after a meta step of SEDONA.",
+}
