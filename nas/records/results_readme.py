@@ -25,7 +25,8 @@ def columns_markdown() -> str:
     tables = [f"### {role.name.capitalize()}: {role.value}\n\n" + _table(
         ("column", "in", "holds", "unit", "better", "meaning"),
         [_line(column) for column in COLUMNS.values() if column.role is role]) for role in Role]
-    return "\n".join([files, "## Columns\n\nCells are written raw: shares in 0..1 and not percent, bytes and not MiB.\n", *tables])
+    heading = "## Columns\n\nCells are written raw: shares in 0..1 and not percent, bytes and not MiB.\n"
+    return "\n".join([files, heading, *tables])
 
 
 def _line(column: Column) -> tuple[str, ...]:
