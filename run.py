@@ -55,7 +55,7 @@ from nas.records.row_kinds import RUNS, TRIALS
 from nas.report.comparable import read_rows
 from nas.report.exit_lines import exit_lines
 from nas.report.exit_tables import curves_table, exits_table, summarise_curves, summarise_exits
-from nas.report.fair_table import as_csv, fair_table, written
+from nas.report.fair_table import as_csv, fair_table, plain, written
 from nas.report.network import cost_table, picture
 from nas.report.plots import exit_plot, pareto_plot
 from nas.report.searches import agreement, pareto_table, searches_table
@@ -513,7 +513,7 @@ def run_compare(options: argparse.Namespace) -> None:
     fair = fair_table(read_rows(options.csv, options.where))
     if options.out:
         write_file(options.out, as_csv(fair))
-    print(json.dumps(asdict(fair)) if options.json else written(fair))
+    print(json.dumps(plain(fair)) if options.json else written(fair))
 
 
 def check_out(path: Path | None) -> None:

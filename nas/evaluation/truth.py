@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
-from scipy.stats import spearmanr
 
 from spaces.notation.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def errors(rows: Iterable[Mapping[str, str]], column: str = "test_error") -> pd.DataFrame:
@@ -23,6 +25,8 @@ def errors(rows: Iterable[Mapping[str, str]], column: str = "test_error") -> pd.
 
     Of rows with the same decoupling and seed the first counts; a decoupling without a row for each seed is a UserError.
     """
+    import pandas as pd
+
     frame = pd.DataFrame(list(rows)).drop_duplicates(["decoupling", "seed"])
     frame[column] = pd.to_numeric(frame[column]).fillna(1.0)
     table = frame.astype({"seed": int}).pivot(index="decoupling", columns="seed", values=column)
@@ -71,6 +75,8 @@ def rank_correlation(scores: Mapping[str, float], test_errors: pd.DataFrame) -> 
 
     A decoupling of the table without a score is a KeyError.
     """
+    from scipy.stats import spearmanr
+
     truth = true_errors(test_errors)
     return float(spearmanr([scores[point] for point in truth.index], truth).statistic)
 

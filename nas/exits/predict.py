@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-import pandas as pd
 import torch
 from torch.utils._pytree import tree_map_only
 
@@ -13,7 +12,7 @@ from methods.training.loop import autocast
 from nas.data.new.new_inputs import NewInputs
 from nas.exits.adaptive import adaptive
 from nas.exits.confidence import ConfidenceRule
-from nas.records.spreadsheet import as_text
+from nas.records.spreadsheet import csv_text
 from nas.runs.trained_run import KeptExit, TrainedRun
 from spaces.notation.errors import UserError
 
@@ -66,7 +65,7 @@ def predict(run: TrainedRun, inputs: NewInputs, rule: ConfidenceRule, *, budget:
 
 def predictions_csv(predictions: Sequence[Prediction]) -> str:
     """A line an input, below a header; no name of a file or class is a formula."""
-    return pd.DataFrame([asdict(found) for found in predictions]).map(as_text).to_csv(index=False, lineterminator="\n")
+    return csv_text([asdict(found) for found in predictions])
 
 
 def affordable(exits: Sequence[KeptExit], budget: int | None, *, on_the_way: bool) -> list[KeptExit]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from textwrap import wrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nas.records.column import Role
 from nas.records.columns import COLUMNS, COUNTS, names
-from nas.records.spreadsheet import as_text
+from nas.records.spreadsheet import csv_text
 from nas.records.status import DIVERGED, OUT_OF_MEMORY, count_of
 from nas.report.comparable import ADAPTED, FIGURES, LINE, SHARED, TIMED_BY, check_comparable, disagree, listed
 from nas.report.interval import half_interval
@@ -168,12 +168,14 @@ def _cells(line: Line, point: Decoupling, shared: Mapping[str, str]) -> list[str
 
 def as_csv(fair: FairTable) -> str:
     """The lines as CSV, the shared settings in each; no cell is a formula."""
-    import pandas as pd
+    return csv_text([{**line, **fair.shared} for line in plain(fair)["lines"]])
 
-    cells = [asdict(line) for line in fair.lines]
-    more = [line.pop("more") for line in cells]
-    lines = pd.DataFrame([{**line, **own, **fair.shared} for line, own in zip(cells, more, strict=True)])
-    return lines.map(as_text).to_csv(index=False, lineterminator="\n")
+
+def plain(fair: FairTable) -> dict[str, Any]:
+    """The table as plain data, for JSON; the figures that were asked for stand in each line as the others do."""
+    lines = [asdict(line) for line in fair.lines]
+    figures = [line.pop("more") for line in lines]
+    return {"shared": fair.shared, "lines": [line | more for line, more in zip(lines, figures, strict=True)], "notes": fair.notes}
 
 
 def _against_num_blocks(fair: FairTable) -> str:

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from nas.report.comparable import read_rows
-from nas.report.fair_table import as_csv, fair_table, written
+from nas.report.fair_table import as_csv, fair_table, plain, written
 from spaces.notation.errors import UserError
 
 ROW = {"method": "dgl(label_smoothing=0.1)", "backbone": "resnet32(width=1.0)", "decoupling": "8:mlp_sr",
@@ -71,6 +71,26 @@ def test_of_many_decouplings_the_cell_holds_the_best_and_the_worst(path):
     cuts = [{"decoupling": f"{cut}:mlp_sr", "test_error": cut / 100} for cut in (5, 3, 9, 7)]
     assert "3.00 .. 9.00 (4 decouplings)" in written(fair_table(read_rows([path(*cuts)])))
     assert "3.00 / 5.00 / 9.00" in written(fair_table(read_rows([path(*cuts[:3])])))
+
+
+def test_a_figure_that_is_asked_for_stands_behind_the_others(path):
+    file = path({"seed": 0, "parameters_trained": 1000}, {"seed": 1, "parameters_trained": 2000}, {"seed": 2},
+                BACKPROP | {"parameters_trained": ""})
+    fair = fair_table(read_rows([file]), ["parameters_trained"])
+    assert {line.method: line.more for line in fair.lines} == {
+        "dgl": {"parameters_trained": 1500.0}, "backprop": {"parameters_trained": None}}
+    assert {line["method"]: line["parameters_trained"] for line in plain(fair)["lines"]} == {"dgl": 1500.0, "backprop": None}
+    assert [row["parameters_trained"] for row in csv.DictReader(io.StringIO(as_csv(fair)))] == ["", "1500.0"]
+    text = written(fair)
+    assert "trained k" in text and any(line.split()[-2:] == ["1.5", "mlp_sr"] for line in text.splitlines())
+    assert "trained k" not in written(fair_table(read_rows([file])))
+
+
+@pytest.mark.parametrize(("figure", "why"), [("parameters_traind", "parameters_trained"), ("params", "unasked"), ("lr", "figure"),
+                                             ("energy_joules", "all rows leave empty")])
+def test_a_figure_that_no_table_has_is_refused(path, figure, why):
+    with pytest.raises(UserError, match=why):
+        fair_table(read_rows([path({})]), [figure])
 
 
 def test_settings_are_shown_where_a_method_has_several(path):
