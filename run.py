@@ -41,10 +41,11 @@ from nas.cost import cost, timed
 from nas.data.new.new_inputs import new_inputs
 from nas.device import check_switches, read_device, set_switches, use_threads
 from nas.evaluation.comparison import Comparison
-from nas.evaluation.evaluator import Evaluator
+from nas.evaluation.evaluator import Evaluator, Weights
 from nas.evaluation.evaluators import EVALUATORS, SearchEvaluator
+from nas.evaluation.measurements.ensemble import COLUMN, Ensemble
+from nas.evaluation.measurements.exits import Exits
 from nas.exits.confidence import CONFIDENCES
-from nas.exits.logs import ExitLogs
 from nas.exits.predict import Prediction, predict, predictions_csv
 from nas.notice import notice, shown_notices
 from nas.objectives import OBJECTIVES, checked_objectives
@@ -111,6 +112,7 @@ def parser() -> Parser:
     search.add_argument("--evaluator", default="train", help="where scores come from; see `run.py list`")
     search.add_argument("--seed", type=int, default=0, help="of the search and of every training in it")
     search.add_argument("--seeds", type=int, default=1, metavar="N", help="N searches, with seeds from --seed on")
+    _save_weights_option(search)
     _training_options(search, epochs=20)
 
     evaluate = _command(commands, "evaluate", "train decouplings with several methods and seeds, and compare")
@@ -130,23 +132,28 @@ def parser() -> Parser:
                                "soon as an exit is sure, to curves.csv")
     evaluate.add_argument("--calibrate", action="store_true",
                           help="with --exits: divide each exit's logits by a temperature that is fitted on validation")
-    evaluate.add_argument("--keep", action="store_true",
-                          help="keep the weights below --runs, for predict and --extend; the column run says where")
+    weights = evaluate.add_mutually_exclusive_group()
+    _save_weights_option(weights)
+    weights.add_argument("--discard-weights", action="store_true",
+                         help="save no weights; else those of what is trained are saved, so that nothing that is asked of a run "
+                              "later trains it again")
     evaluate.add_argument("--grow", metavar="G",
                           help="train block by block: frozen(...), what is trained stays as it is, or training(...), it goes on; "
                                "starts=[0,0.5] says after which share of training each begins")
     evaluate.add_argument("--extend", type=Path, metavar="RUN",
-                          help="begin with the blocks of this run, which evaluate --keep has kept, and train only those behind, "
+                          help="begin with the blocks of this run, whose weights are saved, and train only those behind, "
                                "or from the first on that --side gives a new input")
     _side_options(evaluate)
     _training_options(evaluate, epochs=30, several=True)
 
-    predict = _command(commands, "predict", "answer new inputs with a run that evaluate --keep has kept", config=False)
+    predict = _command(commands, "predict", "answer new inputs with a trained run", config=False)
     predict.add_argument("run", type=Path, metavar="RUN", help="the run's folder, as evaluate says")
     predict.add_argument("inputs", type=Path, metavar="INPUTS",
                          help="a folder of images, an image, an .npz with the array images, or a CSV file with the column text")
     predict.add_argument("--budget", type=int, metavar="MACS", help="the most multiply-accumulates that an input may take")
     predict.add_argument("--threshold", type=float, metavar="T", help="an input leaves at the first exit that is so sure")
+    predict.add_argument("--calibrate", action="store_true",
+                         help="divide each exit's logits by the temperature that was fitted on validation, as evaluate does")
     predict.add_argument("--rule", metavar="R", help=f"how sure an exit is: {', '.join(CONFIDENCES)} (default: max_softmax)")
     predict.add_argument("--out", type=Path, metavar="FILE", help="write the answers there, as CSV, and not on the screen")
     _allow_option(predict)
@@ -196,9 +203,15 @@ def _problem_options(command: Parser, *, task: str, space: str) -> None:
         command.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where unfinished runs lie")
 
 
+def _save_weights_option(command: Any) -> None:
+    command.add_argument("--save-weights", action="store_true",
+                         help="save the weights of each run below --runs, for predict, --extend and later measurements; a run "
+                              "that has a row and no weights is trained again")
+
+
 def _allow_option(command: Parser) -> None:
     command.add_argument("--allow", action="append", default=[], metavar="PACKAGE",
-                         help="a package of yours from which files may name components, such as a kept run, a space or a "
+                         help="a package of yours from which files may name components, such as a trained run, a space or a "
                               "configuration; what is named on the command line needs none; may come several times")
 
 
@@ -431,17 +444,18 @@ def show_searches(problem: Problem, searches: list[Searched], front: list[Evalua
 def run_evaluate(options: argparse.Namespace) -> None:
     """Train and compare."""
     seeds = checked_seeds(0, options.seeds)
-    if options.ensemble < 1:
-        raise UserError(f"--ensemble is how many heads to sum, from 1 on, but {options.ensemble} came")
     if options.calibrate and not options.exits:
         raise UserError("--calibrate is of the exits' logits, but --exits is not given; give both, or leave --calibrate out")
     progress = Bars(quiet=options.json)
     problem = read_problem(options, options.methods[0], 0, options.lr[0], options.schedule[0])
     log, tuning_log = (ResultsLog(options.results / name, RUNS) for name in ("evaluate.csv", "search.csv"))
-    exits = ExitLogs.of(options.results, calibrated=options.calibrate) if options.exits else None
+    exits = Exits.of(options.results, calibrated=options.calibrate) if options.exits else None
+    ensemble = Ensemble.of(options.results, log, options.ensemble) if options.ensemble != 1 else None
+    measurements = [one for one in (ensemble, exits) if one is not None]
+    weights: Weights = "required" if options.save_weights else "discarded" if options.discard_weights else "saved"
     comparison = Comparison(problem, options.methods, options.decoupling, seeds, log=log, tuning_log=tuning_log,
-                            rates=options.lr, schedules=options.schedule, ensemble=options.ensemble, exits=exits,
-                            keep=options.keep, report=progress, command=command_line())
+                            rates=options.lr, schedules=options.schedule, measurements=measurements,
+                            weights=weights, report=progress, command=command_line())
     with torch.device("cpu" if problem.extends else "meta"):  # what cannot be built is said now, not after hours of other runs
         for method, points in comparison.points.items():
             for point in points:
@@ -450,7 +464,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
                     check_grows(settings.grow, built.num_stages, settings.iterations, trained=problem.trained_stages(built))
     say_where(problem, options)
     before = len(log.rows())
-    for other in (tuning_log, *((exits.exits, exits.curves) if exits else ())):
+    for other in (tuning_log, *(rows.log for one in measurements for rows in one.rows)):
         other.rows()  # what does not read is said now
     there, wanted = comparison.counts()
     if there and not options.json:
@@ -458,12 +472,12 @@ def run_evaluate(options: argparse.Namespace) -> None:
     with progress:
         rows = comparison.run()
     summaries = summarise(rows)
-    exit_rows, curve_rows = comparison.exit_rows(), comparison.curve_rows()
+    exit_rows, curve_rows = comparison.measured(exits) if exits else ([], [])
     depths, leaving = summarise_exits(exit_rows), summarise_curves(curve_rows, exit_rows)
     plot = options.results / "exits.png" if exit_rows else None
     if exits and plot:
         plot = drawn(exit_plot, exit_lines(exits.exits.rows(), exits.curves.rows(), problem.task), plot)
-    ensembles = summarise(rows, "ensemble_test_error") if options.ensemble > 1 else []
+    ensembles = summarise(comparison.with_figure(ensemble, COLUMN), COLUMN) if ensemble else []
     if options.json:
         facts = {"summary": summaries, "ensemble": ensembles, "exits": depths, "adaptive": leaving, "curves": curve_rows,
                  "rows": rows, "csv": str(log.path), "plot": plot and str(plot), "new_rows": len(log.rows()) - before}
@@ -483,8 +497,9 @@ def run_evaluate(options: argparse.Namespace) -> None:
     if plot:
         print(f"\nplot {plot}")
     print(f"\nrows in {log.path}")
-    if options.keep and (kept := comparison.kept()):
-        print(f"weights in {', '.join(map(str, kept))}; answer new inputs with\n{predict_command(kept[0], rows)}")
+    if saved := comparison.saved():
+        listed = ", ".join(map(str, saved[:3])) + (f" and {len(saved) - 3} more" if len(saved) > 3 else "")
+        print(f"weights in {listed}; answer new inputs with\n{predict_command(saved[0], rows)}")
 
 
 def run_profile(options: argparse.Namespace) -> None:
@@ -551,7 +566,8 @@ def run_predict(options: argparse.Namespace) -> None:
     inputs = new_inputs(options.inputs, run.inputs)
     for note in inputs.notes:
         print(note, file=sys.stderr)
-    found = predict(run, inputs, rule, budget=options.budget, threshold=options.threshold, device=device)
+    found = predict(run, inputs, rule, budget=options.budget, threshold=options.threshold, calibrated=options.calibrate,
+                    device=device)
     if found:
         _print_answers(found, run, options)
     if inputs.fault:
@@ -559,7 +575,7 @@ def run_predict(options: argparse.Namespace) -> None:
 
 
 def _print_answers(found: Sequence[Prediction], run: TrainedRun, options: argparse.Namespace) -> None:
-    depths = {kept.depth: sum(answer.depth == kept.depth for answer in found) for kept in run.exits}
+    depths = {exit.depth: sum(answer.depth == exit.depth for answer in found) for exit in run.exits}
     if options.out:
         write_file(options.out, predictions_csv(found))
     if options.json:
@@ -669,6 +685,7 @@ def read_evaluator(options: argparse.Namespace, problem: Problem, key: dict[str,
     """What scores the decouplings of the search with this key: their training, or what --evaluator puts in its place."""
     log = ResultsLog(options.results / "search.csv", RUNS)
     training = Evaluator(problem, log, report, command=command_line(), test=False,
+                         weights="required" if options.save_weights else "discarded",
                          labels={"strategy": key["strategy"], "search": run_name(key)})
     return EVALUATORS.build(options.evaluator, training)
 
@@ -715,7 +732,7 @@ def allowing(packages: Iterable[str]) -> list[str]:
 
 
 def predict_command(run: Path, rows: Iterable[Mapping[str, str]]) -> str:
-    """The line that answers new inputs with a kept run, and allows the packages that components in its row are of."""
+    """The line that answers new inputs with a saved run, and allows the packages that components in its row are of."""
     cells = [row.get(column, "") for row in rows if row.get("run") == run.name
              for column in ("method", "backbone", "decoupling", "side")]
     packages = sorted({re.split("[.:]", name)[0] for cell in cells for name in dotted_names(cell)})

@@ -48,7 +48,7 @@ def main() -> None:
                       arguments.runs)
     log = ResultsLog(arguments.out, RUNS)
     comparison = Comparison(problem, [METHOD], [str(point) for point in space.enumerate()], range(arguments.seeds), log=log,
-                            tuning_log=log, rates=[SETTINGS.lr], schedules=[SETTINGS.schedule], ensemble=1,
+                            tuning_log=log, rates=[SETTINGS.lr], schedules=[SETTINGS.schedule],
                             report=silent, command=shlex.join(["python", *sys.argv]))
     there, wanted = comparison.counts()
     print(f"{there} of {wanted} rows are in {arguments.out}", flush=True)

@@ -25,7 +25,7 @@ from nas.exits.confidence import max_softmax
 from nas.exits.predict import predict
 from nas.records.provenance import device_name, provenance
 from nas.records.results_log import ResultsLog
-from nas.runs.trained_run import KeptExit, TrainedRun
+from nas.runs.trained_run import SavedExit, TrainedRun
 from spaces.memory.peak_memory import PeakMemory
 from spaces.named import read_space
 from spaces.network import PixelScale
@@ -75,7 +75,7 @@ def run_of(network: str, method: str, decoupling: str) -> TrainedRun:
     weights = METHODS.build(spec, space.build(point, pixels=pixels)).state_dict()
     inputs: dict[str, Any] = {"kind": "images", "shape": list(SHAPE), "mean": [0.5] * 3, "std": [0.5] * 3, "zoom": 1.0,
                               "classes": list(map(str, range(CLASSES))), "features": None}
-    exits = tuple(KeptExit(depth, depth, depth, 0.5) for depth in range(1, point.num_blocks + 1))
+    exits = tuple(SavedExit(depth, depth, depth, 0.5) for depth in range(1, point.num_blocks + 1))
     key = {"method": spec, "backbone": str(space.backbone), "decoupling": str(point), "precision": "fp32"}
     return TrainedRun(Path("nowhere"), key, inputs, exits, weights)
 

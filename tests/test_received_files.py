@@ -79,7 +79,7 @@ def refused(capsys, *argv) -> str:
 def trained(tmp_path_factory) -> Path:
     """The file of a kept run."""
     folder = tmp_path_factory.mktemp("trained")
-    argv = ("evaluate", "--keep", *SMALL, "--methods", "dgl", "--decoupling", "2:linear 4:linear",
+    argv = ("evaluate", *SMALL, "--methods", "dgl", "--decoupling", "2:linear 4:linear",
             "--results", folder / "results", "--runs", folder / "runs")
     assert run.main([str(word) for word in argv]) == 0
     return next(folder.glob("runs/*/trained.pt"))
@@ -152,7 +152,7 @@ def test_a_space_file_that_is_typed_may_name_what_is_on_the_path(own, tmp_path_f
 
 
 def test_what_is_typed_needs_no_leave_and_its_rows_import_nothing(own, capsys):
-    argv = ("evaluate", "--keep", *SMALL, "--methods", "own_payload.Mine", "--decoupling", "2:own_payload.head")
+    argv = ("evaluate", *SMALL, "--methods", "own_payload.Mine", "--decoupling", "2:own_payload.head")
     code, out, err = call(capsys, *argv)
     assert code == 0, err
     assert call(capsys, *argv)[2].startswith("1 of 1 runs") or "1 of 1" in call(capsys, *argv)[2]
@@ -326,14 +326,14 @@ def test_a_run_is_named_after_no_folder(trained, own, capsys, cell, says):
     Path("results").mkdir()
     table_with(trained, {"run": cell})
     Path("table.csv").rename("results/evaluate.csv")
-    argv = ("evaluate", "--keep", *SMALL, "--methods", "dgl", "--decoupling", "2:linear 4:linear", "--runs", "k")
+    argv = ("evaluate", *SMALL, "--methods", "dgl", "--decoupling", "2:linear 4:linear", "--runs", "k")
     assert says in refused(capsys, *argv)
     assert not list(Path().glob("trained.pt")) and not Path("../elsewhere").exists()
 
 
 def test_nothing_is_written_through_links(trained, own, capsys):
     mine, other = Path("mine"), Path("other")
-    argv = ("evaluate", "--keep", "--exits", *SMALL, "--methods", "dgl", "--decoupling", "2:linear 4:linear")
+    argv = ("evaluate", "--exits", *SMALL, "--methods", "dgl", "--decoupling", "2:linear 4:linear")
     assert call(capsys, *argv, "--results", "r", "--runs", "k")[0] == 0
     (name,) = (path.name for path in Path("k").iterdir())
     mine.write_text("mine")

@@ -293,7 +293,7 @@ def test_evaluate_compares_methods_over_seeds(succeed):
     for line in (*facts["summary"], *facts["ensemble"]):
         assert f"{line['mean']:.2f}" in text and f"{line['std']:.2f}" in text and line["n"] == 2
     assert facts["csv"] in text and facts["new_rows"] == 0
-    assert not list(Path("runs").glob("*/*"))  # finished runs leave no checkpoint behind
+    assert {path.name for path in Path("runs").glob("*/*")} == {"trained.pt"}  # finished runs leave no checkpoint behind
 
 
 def test_exits_are_rows_and_a_table(succeed):
@@ -383,7 +383,7 @@ def test_a_grown_network_is_a_row_of_its_own_and_growing_without_delay_is_refuse
 def test_a_run_that_is_kept_is_extended_and_its_exits_stay(succeed, refused):
     task = ("--task", "digits", "--iterations", "4", "--methods", "dgl", "--exits", "--json")
     small, begin = ("--space", "small(width=0.25)"), ("--space", "prefix(of='small(width=0.25)',units=4)")
-    (first,) = json.loads(succeed("evaluate", *task, *begin, "--decoupling", "2:linear", "--seeds", "1", "--keep"))["rows"]
+    (first,) = json.loads(succeed("evaluate", *task, *begin, "--decoupling", "2:linear", "--seeds", "1"))["rows"]
     extend = ("evaluate", *task, *small, "--extend", f"runs/{first['run']}", "--seeds", "2")
     more = json.loads(succeed(*extend, "--decoupling", "2:linear 4:linear 5:linear", "--grow", "frozen"))["rows"]
     assert [(row["extends"], row["seed"], row["num_blocks"]) for row in more] == [(first["run"], seed, "4") for seed in "01"]
@@ -667,7 +667,7 @@ def undisturbed(tmp_path_factory):
 def assert_complete(undisturbed):
     """Every run has its row, once, with the scores that it has undisturbed, and nothing unfinished is left."""
     pd.testing.assert_frame_equal(rows()[SCORES].sort_values("seed", ignore_index=True), undisturbed)
-    assert not list(Path("runs").glob("*/*"))
+    assert {path.name for path in Path("runs").glob("*/*")} == {"trained.pt"}
 
 
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(succeed, undisturbed):

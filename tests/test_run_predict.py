@@ -17,7 +17,7 @@ import run
 from nas.data.new.new_inputs import new_inputs
 from nas.runs.trained_run import TrainedRun
 
-DIGITS = ("evaluate", "--keep", "--space", "small(width=0.25)", "--decoupling", "even(3,head=linear)", "--seeds", "1",
+DIGITS = ("evaluate", "--space", "small(width=0.25)", "--decoupling", "even(3,head=linear)", "--seeds", "1",
           "--methods", "dgl", "--epochs", "2")
 WORDS = {"fine": "good great", "poor": "bad awful"}
 
@@ -115,7 +115,7 @@ def test_texts_are_answered_by_their_classes(capsys):
         Path("mine").mkdir(exist_ok=True)
         table = pd.DataFrame(rows, columns=["text", "label"])
         Path(f"mine/{part}.csv.gz").write_bytes(gzip.compress(table.to_csv(index=False).encode()))
-    folder, row = kept(capsys, "evaluate", "--keep", "--space", "linear(depth=2,embedding=4,hidden=4)", "--task", "texts(mine)",
+    folder, row = kept(capsys, "evaluate", "--space", "linear(depth=2,embedding=4,hidden=4)", "--task", "texts(mine)",
                        "--data-dir", ".", "--methods", "al", "--decoupling", "layerwise", "--seeds", "1", "--iterations", "60",
                        "--batch-size", "16", "--optimizer", "adam", "--lr", "0.05")
     pd.DataFrame({"number": [1, 2, 3], "text": ["good great, good", "unheard of", "awful awful BAD"]}).to_csv("new.csv")
@@ -140,7 +140,7 @@ def test_images_with_features_are_answered_as_in_the_evaluation(capsys):
               "features": np.stack([rng.normal(7, 5, 120), 1e3 + np.where(np.arange(120) % 2, 3, -3)], axis=1)}
     for part in ("train", "test"):
         np.savez(f"{part}.npz", **arrays)
-    folder, row = kept(capsys, "evaluate", "--keep", "--space", "small(width=0.25)", "--decoupling", "2:linear", "--seeds", "1",
+    folder, row = kept(capsys, "evaluate", "--space", "small(width=0.25)", "--decoupling", "2:linear", "--seeds", "1",
                        "--methods", "dgl", "--iterations", "60", "--batch-size", "20", "--task", "arrays('.',features=True)",
                        "--data-dir", ".", "--side", "features", "--optimizer", "adam", "--lr", "0.01")
     found = answers(capsys, folder, "test.npz")
@@ -200,11 +200,12 @@ def test_images_that_cannot_be_read_keep_no_others_from_their_answers(capsys):
     assert code == 2 and sum(json.loads(out)["depths"].values()) == len(pd.read_csv("a.csv")) == 3
 
 
-def test_weights_that_were_not_kept_are_trained_again_and_the_row_stays_one(capsys):
-    code, *_ = call(capsys, *(word for word in DIGITS if word != "--keep"))
+def test_weights_that_were_discarded_are_trained_again_where_asked_for_and_the_row_stays_one(capsys):
+    code, *_ = call(capsys, *DIGITS, "--discard-weights")
     assert code == 0 and not list(Path("runs").glob("*/trained.pt"))
     before = Path("results/evaluate.csv").read_text()
-    assert call(capsys, *DIGITS)[0] == 0 and Path("results/evaluate.csv").read_text() == before
+    assert call(capsys, *DIGITS)[0] == 0 and not list(Path("runs").glob("*/trained.pt"))  # the row is enough
+    assert call(capsys, *DIGITS, "--save-weights")[0] == 0 and Path("results/evaluate.csv").read_text() == before
     (file,) = Path("runs").glob("*/trained.pt")
     assert not list(Path("runs").glob("*/checkpoint.pt"))
     stamp = file.stat().st_mtime_ns

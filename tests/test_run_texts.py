@@ -129,7 +129,7 @@ def test_columns_of_the_table_reach_a_block(capsys):
 
 def test_a_run_with_a_side_input_is_kept_and_answers(capsys):
     arguments = ("evaluate", *SPACE[:2], "--task", "texts('.',length=5)", *TRAINING, "--decoupling", "2:linear", "--seeds", "1",
-                 "--methods", "dgl", "--keep")
+                 "--methods", "dgl")
     assert call(capsys, *arguments, "--side-dim", "2-3")[0] == 0
     kept = pd.read_csv("results/evaluate.csv")["run"][0]
     Path("new.csv").write_text("text\ngood great good great good\nawful bad\nbad awful awful awful bad\n")
@@ -144,7 +144,7 @@ def test_a_trained_run_takes_further_tokens(capsys):
     for part in ("train", "test"):
         (Path("mine") / f"{part}.csv.gz").write_bytes(gzip.compress("\n".join(["text,label", *rows, ""]).encode()))
     (Path("mine") / "words.txt").write_text("some\ntext\nfilm\ngood\nbad\n")
-    arguments = ("evaluate", *SPACE[:2], *TRAINING, "--decoupling", "2:linear", "--seeds", "1", "--methods", "dgl", "--keep",
+    arguments = ("evaluate", *SPACE[:2], *TRAINING, "--decoupling", "2:linear", "--seeds", "1", "--methods", "dgl",
                  "--exits", "--task")
     assert call(capsys, *arguments, "texts('.',length=2,vocabulary='words.txt')")[0] == 0
     kept = pd.read_csv("results/evaluate.csv", dtype=str)["run"][0]
@@ -168,7 +168,7 @@ def test_a_run_with_features_answers_new_inputs_that_have_them(capsys):
     for part in ("train", "test"):
         (Path("mine") / f"{part}.csv.gz").write_bytes(gzip.compress("\n".join(["n,text,label", *rows, ""]).encode()))
     assert call(capsys, "evaluate", *SPACE[:2], "--task", "texts('.',features=[n])", *TRAINING, "--methods", "dgl", "--seeds",
-                "1", "--decoupling", "2:linear", "--side", "features", "--keep")[0] == 0
+                "1", "--decoupling", "2:linear", "--side", "features")[0] == 0
     kept = str(Path("runs") / pd.read_csv("results/evaluate.csv", dtype=str)["run"][0])
     Path("new.csv").write_text("text,n\ngood,102\ngood bad bad,100\nbad,102\n")
     for threshold in ((), ("--threshold", "1")):

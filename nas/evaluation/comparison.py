@@ -10,12 +10,13 @@ from pathlib import Path
 
 from methods.table import METHODS, adapter, answers_early, method_class
 from methods.training.settings import TrainingSettings
-from nas.evaluation.evaluator import Evaluator
-from nas.exits.logs import ExitLogs
+from nas.evaluation.evaluator import Evaluator, Weights
+from nas.evaluation.measurements.measurement import Measurement
 from nas.notice import notice
 from nas.problem import Problem, Report
 from nas.records.results_log import ResultsLog
 from nas.records.reuse import notice_other_commits, told_undigested
+from nas.records.status import OK
 from nas.runs.trained_run import FILE
 from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError
@@ -34,29 +35,35 @@ class Run:
         """Its row, once there is one."""
         return self.evaluator.recorded(self.decoupling)
 
+    @property
+    def is_done(self) -> bool:
+        """Whether its row and all that it is asked for are there."""
+        return self.evaluator.is_done(self.decoupling)
+
 
 def finish(runs: Iterable[Run], report: Report) -> None:
-    """Train what has no row yet. What another process is training is left to it, and waited for at the end."""
+    """Train what has no row yet, and measure what is not measured. What another process is at is left to it, and waited for at
+    the end."""
     pending, done = list(runs), 0
     total = len(pending)
     while pending:
         for run in list(pending):
-            if run.row is None:
-                claim = run.evaluator.claim(run.decoupling)
-                if not claim.try_take():
+            if not run.is_done:
+                lock = run.evaluator.lock(run.decoupling)
+                if not lock.try_take():
                     continue
                 try:
-                    if run.row is None:  # still, now that nobody else trains it
+                    if not run.is_done:  # still, now that nobody else has it
                         run.evaluator.run(run.decoupling)
                 finally:
-                    claim.release()
+                    lock.release()
             else:
                 run.evaluator.tidy(run.decoupling)
             pending.remove(run)
             done += 1
             report("runs", done, total)
         if pending:
-            with pending[0].evaluator.claim(pending[0].decoupling):
+            with pending[0].evaluator.lock(pending[0].decoupling):
                 pass
 
 
@@ -66,24 +73,24 @@ class Comparison:
     `problem` gives everything else. A method gets each decoupling as it can use it (backprop: uncut), so rows that
     would be the same are one row. Where `rates` or `schedules` name several, every pair is tried with the method's
     first decoupling and first seed, and the lowest validation error decides, alike for all methods; these rows go to
-    `tuning_log` and never see the test split.
+    `tuning_log` and never see the test split, and their weights are discarded. `measurements` are what each run is asked for
+    beside its test error, and `weights` what becomes of its weights (`Evaluator`).
     """
 
     def __init__(self, problem: Problem, methods: Sequence[str], decouplings: Sequence[str], seeds: Sequence[int], *,
-                 log: ResultsLog, tuning_log: ResultsLog, rates: Sequence[float], schedules: Sequence[str], ensemble: int,
-                 exits: ExitLogs | None = None, keep: bool = False, report: Report, command: str) -> None:
+                 log: ResultsLog, tuning_log: ResultsLog, rates: Sequence[float], schedules: Sequence[str],
+                 measurements: Sequence[Measurement] = (), weights: Weights = "saved", report: Report, command: str) -> None:
         self.problem, self.seeds, self.report, self.command = problem, seeds, report, command
-        self.log, self.tuning_log, self.ensemble, self.exits, self.keep = log, tuning_log, ensemble, exits, keep
+        self.log, self.tuning_log, self.measurements, self.weights = log, tuning_log, tuple(measurements), weights
         self.grid = [replace(problem.settings, lr=lr, schedule=schedule) for lr in rates for schedule in schedules]
         self.points = {method: self._points(method, decouplings) for method in map(str, map(METHODS.resolve, methods))}
         most = max(point.num_blocks for points in self.points.values() for point in points)
-        if ensemble > most:
-            raise UserError(f"an ensemble sums the last heads of a network; {ensemble} came, but no run has more than {most}")
         for method in self.points:
-            asks = ensemble > 1 or exits or problem.settings.grow
-            if asks and not answers_early(method):
-                raise UserError(f"an ensemble, early exits and growing need the logits of heads, but those of {method} give "
-                                "none; leave --ensemble, --exits and --grow, or the method, out")
+            for measurement in self.measurements:
+                measurement.check(method, most)
+            if problem.settings.grow and not answers_early(method):
+                raise UserError(f"growing needs the logits of heads, but those of {method} give none; leave --grow, or the "
+                                "method, out")
 
     def run(self) -> list[dict[str, str]]:
         """Finish every run; the rows, method by method. What rows that are there are worth is told."""
@@ -97,34 +104,39 @@ class Comparison:
         return rows
 
     def _tell_again(self) -> None:
-        """Which rows that are there are not taken, and why."""
+        """Which rows that are there are not enough, and why."""
         runs = [run for method in self.points for run in (*self._tuning(method), *self._decided(method))]
         for line in told_undigested(sum(run.row is None and run.evaluator.has_undigested(run.decoupling) for run in runs)):
             notice(line)
         for why, count in Counter(run.evaluator.why_again(run.decoupling) for run in runs).items():
             if why:
                 notice(f"{count} run{'s' * (count > 1)} with a row {'are' if count > 1 else 'is'} trained again: {why}")
+        if measured := sum(run.evaluator.only_measures(run.decoupling) for run in runs):
+            notice(f"{measured} trained run{'s are' if measured > 1 else ' is'} measured with saved weights")
 
-    def exit_rows(self) -> list[dict[str, str]]:
-        """What is recorded of the exits of every run, method by method."""
+    def measured(self, measurement: Measurement) -> list[list[dict[str, str]]]:
+        """For each file of the measurement what is recorded of every run, method by method."""
         runs = [run for method in self.points for run in self._runs(method)]
-        return [row for run in runs for row in run.evaluator.exit_rows(run.decoupling)]
+        found = [run.evaluator.measured(measurement, run.decoupling) for run in runs]
+        return [[row for of_run in found for row in of_run[place]] for place in range(len(measurement.rows))]
 
-    def curve_rows(self) -> list[dict[str, str]]:
-        """What is recorded of adaptive inference of every run, method by method."""
-        runs = [run for method in self.points for run in self._runs(method)]
-        return [row for run in runs for row in run.evaluator.curve_rows(run.decoupling)]
+    def with_figure(self, measurement: Measurement, column: str) -> list[dict[str, str]]:
+        """The rows of all runs, each with the cell that the measurement, of one row a run, found of it; empty where the run
+        failed. Runs that could not be measured are left out."""
+        pairs = [(run, row) for method in self.points for run in self._runs(method) if (row := run.row)]
+        found = [(row, run.evaluator.measured(measurement, run.decoupling)[0]) for run, row in pairs]
+        return [{**row, column: own[0][column] if own else ""} for row, own in found if own or row["status"] != OK]
 
-    def kept(self) -> list[Path]:
-        """The folders of the runs whose weights are there, method by method."""
+    def saved(self) -> list[Path]:
+        """The folders of the runs whose weights are saved, method by method."""
         rows = [row for method in self.points for run in self._runs(method) if (row := run.row)]
         folders = [self.problem.runs / row["run"] for row in rows]
         return [folder for folder in folders if (folder / FILE).is_file()]
 
     def counts(self) -> tuple[int, int]:
-        """Of the runs wanted whose settings are decided: how many have their row already, and how many there are."""
+        """Of the runs wanted whose settings are decided: how many are done already, and how many there are."""
         decided = [run for method in self.points for run in (*self._tuning(method), *self._decided(method))]
-        return sum(run.row is not None for run in decided), len(decided)
+        return sum(run.is_done for run in decided), len(decided)
 
     def _points(self, method: str, decouplings: Sequence[str]) -> list[Decoupling]:
         kind = method_class(method)
@@ -160,5 +172,5 @@ class Comparison:
         if tuning:
             return Evaluator(problem, self.tuning_log, self.report, command=self.command, test=False,
                              labels={"strategy": "tune"})
-        return Evaluator(problem, self.log, self.report, command=self.command, test=True, ensemble=self.ensemble,
-                         exits=self.exits, keep=self.keep)
+        return Evaluator(problem, self.log, self.report, command=self.command, test=True,
+                         measurements=self.measurements, weights=self.weights)

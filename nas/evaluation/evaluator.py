@@ -1,44 +1,48 @@
-"""One evaluation: train a decoupling, score it, and make the row that says everything about it."""
+"""One evaluation: train a decoupling, score and measure it, and make the row that says everything about it."""
 
 from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from functools import cache, cached_property, partial
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 from methods.method import Method
-from methods.training.loop import Batch, Diverged, Progress, Trained, autocast, error_and_loss, train
+from methods.training.loop import Diverged, Progress, Trained, error_and_loss, train
 from methods.training.memory import out_of_memory
-from methods.training.settings import Precision
 from nas.cost import Cost, cost, timed
 from nas.data.digest import weights_digest
 from nas.data.task_data import Batches, Part
 from nas.evaluation.figures import measured
 from nas.evaluation.figures.training_run import TrainingRun
-from nas.evaluation.keeping import kept_run
-from nas.exits.logs import ExitLogs
+from nas.evaluation.measurements.measurement import EVAL_BATCH_SIZE, MeasuredRun, Measurement
+from nas.evaluation.saved_run import run_to_save
 from nas.notice import notice
 from nas.problem import Problem, Report, Score
+from nas.records.column import Role
+from nas.records.columns import names
 from nas.records.provenance import device_name, provenance
-from nas.records.results_log import Cell, ResultsLog, check_folder, each_once, told_of_path
+from nas.records.results_log import Cell, ResultsLog, check_folder, told_of_path
 from nas.records.reuse import told_undigested, undigested
-from nas.records.run_lock import Claim
+from nas.records.run_lock import RunLock
 from nas.records.status import DIVERGED, OK, OUT_OF_MEMORY
 from nas.runs import trained_run
 from nas.runs.trained_run import TrainedRun, run_name
 from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError
 
-EVAL_BATCH_SIZE = 512
+Weights = Literal["discarded", "saved", "required"]  # of a run: gone after it, saved after it, or there in the end
+State = dict[str, torch.Tensor]
 CHECKPOINT = "checkpoint.pt"
 TRAINED = ("weights_digest", "test_digest")  # tell rows with the same key apart: what came out, and what it was tested on
 UNFINISHED = (CHECKPOINT, "checkpoint.part", "trained.part")  # what a run, or one that was killed, leaves beside its weights
+ASKED = ("ensemble", "exits", "calibrated")  # columns of older rows, whose runs were named after them too
 
 
 class Evaluator:
@@ -46,17 +50,23 @@ class Evaluator:
 
     `labels` are columns that say who asked, such as the strategy of a search; they are no part of what makes two rows
     the same, so strategies, and a search with a larger budget, take over what is there. With `test` the test split is
-    read, once, after training; `ensemble` > 1 adds the error of the sum of the last heads' log-probabilities (SEDONA's
-    auxiliary-head ensemble, sedona.md 1). `exits` are the logs of what exits and adaptive inference score and cost. With
-    `keep` the weights stay, as a `TrainedRun` in the run's folder, which the row names; a run without them is trained again.
-    Where that gives other weights than the row's, as with other `--threads`, they have a row and a folder of their own.
+    read, once, after training. `measurements` are what a run is asked for besides; they change neither the run nor its row.
+
+    `weights` says what becomes of the weights of a run that is trained: "saved" as a `TrainedRun` in the run's folder, which
+    the row names, or "discarded". What is asked of a run later is measured with its saved weights; where there are none, it
+    is trained again. A row without weights counts as done for all that is written of it, unless they are "required".
+    Where training again gives other weights than the row's, as with other `--threads`, they have a row and a folder of
+    their own.
     """
 
-    def __init__(self, problem: Problem, log: ResultsLog, report: Report, *, command: str, test: bool, ensemble: int = 1,
-                 exits: ExitLogs | None = None, keep: bool = False, labels: Mapping[str, Cell] | None = None) -> None:
+    def __init__(self, problem: Problem, log: ResultsLog, report: Report, *, command: str, test: bool,
+                 measurements: Sequence[Measurement] = (), weights: Weights = "discarded",
+                 labels: Mapping[str, Cell] | None = None) -> None:
+        assert test or not measurements, "measurements read the test split"
         self.problem, self.log, self.report = problem, log, report
-        self.command, self.test, self.ensemble, self.exits, self.keep = command, test, ensemble, exits, keep
+        self.command, self.test, self.measurements, self.weights = command, test, tuple(measurements), weights
         self.labels, self.provenance = dict(labels or {}), provenance()
+        self._refused: set[tuple[str, str]] = set()  # what was too much for the memory, by run and measurement
 
     @property
     def _source(self) -> dict[str, Cell]:
@@ -71,41 +81,74 @@ class Evaluator:
         return self.problem.data.train_batches(settings.batch_size, limit=settings.class_limit)
 
     def key(self, decoupling: Decoupling) -> dict[str, Cell]:
-        """The cells that make two rows the same evaluation."""
-        ensemble = {"ensemble": self.ensemble} if self.test else {}
-        exits = self.exits.key if self.exits else {}
-        return {**self.problem.key(self.problem.adapt(decoupling)), **ensemble, **exits}
+        """The cells that make two rows the same training."""
+        return self.problem.key(self.problem.adapt(decoupling))
 
     def recorded(self, decoupling: Decoupling) -> dict[str, str] | None:
-        """The first row that is there already and lacks nothing: it was tested on this test split, with all rows of its exits,
-        and its weights too if they are to be kept."""
+        """The row that is there already: tested on this test split, its weights saved if they are required; of several the
+        first that has all measurements, or the first."""
         key = self.key(decoupling)
         first = self.log.find(key)
-        if first is None or self._lacks(key, first) is None:
+        if first is None or (self._lacks(first) is None and not self._unmeasured(key, first)):
             return first
-        return next((row for row in self.log.find_all(key) if self._lacks(key, row) is None), None)
+        rows = [row for row in self.log.find_all(key) if self._lacks(row) is None]
+        return next((row for row in rows if not self._unmeasured(key, row)),
+                    next((row for row in rows if self._has_weights(row)), rows[0] if rows else None))
+
+    def missing(self, decoupling: Decoupling) -> list[Measurement]:
+        """The measurements that a run with a row has still to be asked for; all where there is no row. What was too much for
+        the memory is not asked for again by this evaluator."""
+        row = self.recorded(decoupling)
+        if row is None:
+            return list(self.measurements)
+        return [one for one in self._unmeasured(self.key(decoupling), row) if (row["run"], one.name) not in self._refused]
+
+    def is_done(self, decoupling: Decoupling) -> bool:
+        """Whether its row and all that is asked of it are there."""
+        return self.recorded(decoupling) is not None and not self.missing(decoupling)
+
+    def measured(self, measurement: Measurement, decoupling: Decoupling) -> list[list[dict[str, str]]]:
+        """What is recorded of it by the measurement, for each of its files; nothing of a run that diverged."""
+        row = self.recorded(decoupling)
+        return measurement.recorded(_own(self.key(decoupling), row)) if row else [[] for _ in measurement.rows]
+
+    def only_measures(self, decoupling: Decoupling) -> bool:
+        """Whether what is missing is found out without training, with saved weights."""
+        return not self.is_done(decoupling) and self._with_weights(decoupling) is not None
 
     def why_again(self, decoupling: Decoupling) -> str | None:
-        """Why a run that has a row is trained again; None where it has none, or one that lacks nothing."""
-        key = self.key(decoupling)
-        first = self.log.find(key)
-        return self._lacks(key, first) if first and self.recorded(decoupling) is None else None
+        """Why a run that has a row is trained again; None where it has none, or need not be."""
+        first = self.log.find(self.key(decoupling))
+        if first is None or self.is_done(decoupling) or self._with_weights(decoupling):
+            return None
+        if lacks := self._lacks(first):
+            return lacks
+        return f"no weights are saved to measure its {' and '.join(one.name for one in self.missing(decoupling))} with"
 
     def has_undigested(self, decoupling: Decoupling) -> bool:
         """Whether an older version left a row that cannot be reused."""
         return bool(undigested(self.log, self.key(decoupling)))
 
-    def _lacks(self, key: Mapping[str, Cell], row: Mapping[str, str]) -> str | None:
-        """What a row that is there has not of what is asked for; None if nothing."""
-        if row["status"] != "ok":
+    def _lacks(self, row: Mapping[str, str]) -> str | None:
+        """What a row that is there has not of what every row has to have; None if nothing."""
+        if row["status"] != OK:
             return None
         if self.test and row.get("test_digest") != self.problem.data.test_digest:
             return "the test split is another"
-        if self.keep and kept_digest(self.problem.runs / row["run"]) != row.get("weights_digest"):
-            return "the weights are not kept"
-        if self.exits is not None and not self.exits.complete(_own(key, row)):
-            return "the exits are not recorded"
-        return None
+        return "its weights are not saved" if self.weights == "required" and not self._has_weights(row) else None
+
+    def _unmeasured(self, key: Mapping[str, Cell], row: Mapping[str, str]) -> list[Measurement]:
+        own = _own(key, row)
+        return [one for one in self.measurements if row["status"] == OK and not one.is_complete(own)]
+
+    def _has_weights(self, row: Mapping[str, str]) -> bool:
+        return bool(row.get("run")) and saved_digest(self.problem.runs / row["run"]) == row.get("weights_digest")
+
+    def _with_weights(self, decoupling: Decoupling) -> dict[str, str] | None:
+        """The row to measure: the recorded one, or one that was tested on another split, if its weights are saved."""
+        recorded = self.recorded(decoupling)
+        rows = [recorded] if recorded else self.log.find_all(self.key(decoupling))
+        return next((row for row in rows if row["status"] == OK and self._has_weights(row)), None)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -115,108 +158,183 @@ class Evaluator:
 
     def __call__(self, decoupling: Decoupling) -> Score:
         """The score, after waiting for another process that trains the same."""
-        row = self.recorded(decoupling)
-        if row is None:
-            with self.claim(decoupling):
-                row = self.recorded(decoupling) or self.run(decoupling)
-        else:
+        if self.is_done(decoupling):
             self.tidy(decoupling)
+        else:
+            with self.lock(decoupling):
+                if not self.is_done(decoupling):
+                    self.run(decoupling)
+        row = self.recorded(decoupling)
+        assert row is not None, "a row that was appended is found"
         return read_score(row)
 
     def tidy(self, decoupling: Decoupling) -> None:
         """Remove what a process that was killed between the row and its clean-up left of a run that has its row; nothing if
         another process has the run, or in a folder that may only be read."""
         folder = self.run_folder(decoupling)
-        claim = self.claim(decoupling)
-        if claim.is_left() or (folder.is_dir() and not (folder / trained_run.FILE).is_file()) or _unfinished(folder):
+        lock = self.lock(decoupling)
+        if lock.is_left() or (folder.is_dir() and not (folder / trained_run.FILE).is_file()) or _unfinished(folder):
             with suppress(OSError, UserError):
-                if claim.try_take():
+                if lock.try_take():
                     try:
                         _remove_unfinished(folder)
                     finally:
-                        claim.release()
+                        lock.release()
 
     def run_folder(self, decoupling: Decoupling) -> Path:
         """Where this evaluation keeps its checkpoint while it is unfinished."""
         return self.problem.run_folder(self.key(decoupling))
 
-    def claim(self, decoupling: Decoupling) -> Claim:
-        """What tells other processes that this one trains it."""
-        return Claim(self.run_folder(decoupling))
+    def lock(self, decoupling: Decoupling) -> RunLock:
+        """What tells other processes that this one has the run."""
+        return RunLock(self.run_folder(decoupling))
 
     def run(self, decoupling: Decoupling) -> dict[str, str]:
-        """Train, score, append; the caller holds the claim. The checkpoint goes once the row is on disk."""
-        problem, asked = self.problem, decoupling
-        decoupling = problem.adapt(asked)
-        folder, key = self.run_folder(asked), self.key(asked)
+        """Train what has no row and append it, then measure what is not measured yet; the caller holds the lock.
+
+        Weights are saved before the row that names them, and the checkpoint goes last. Whatever kills the process, the next
+        one takes the run up from the checkpoint, the saved weights or the row, and finds what is still missing.
+        """
+        folder = self.run_folder(decoupling)
         self._check_ready(folder)
+        row, there = self.recorded(decoupling), self._with_weights(decoupling)
+        run = self._loaded(there, decoupling) if there else None
+        if there is None or run is None:
+            row, run = self._trained(decoupling)
+        elif row is None:
+            row = self._tested_again(there, run)
+        if run is not None:
+            with self._lock_of(row, folder):
+                self._measure(row, run)
+        for place in {folder, self.problem.runs / row["run"]}:
+            _remove_unfinished(place)
+        return self.recorded(decoupling) or row
+
+    def _check_ready(self, folder: Path) -> None:
+        """Say now, and not after hours, what could not be written in the end."""
+        for log in (self.log, *(rows.log for one in self.measurements for rows in one.rows)):
+            log.check_ready()
+        with told_of_path(f"the folder {folder} of an unfinished run", "change the permissions or name another --runs"):
+            check_folder(folder)
+
+    def _trained(self, asked: Decoupling) -> tuple[dict[str, str], MeasuredRun | None]:
+        """Train, score, save, append: the row, and what is to be measured; None where the run failed."""
+        problem, decoupling = self.problem, self.problem.adapt(asked)
+        folder, key = self.run_folder(asked), self.key(asked)
         row: dict[str, Cell] = {**self.labels, **key, "run": folder.name, "space": str(problem.space.spec)}
         costs = self._cost(decoupling)
         row |= {"num_blocks": len(costs.blocks), "params": costs.params, "head_params": costs.head_params, "macs": costs.macs,
                 "head_macs": costs.head_macs, "peak_activation_bytes": costs.peak_activation_bytes,
                 "pipeline_speedup_bound": None}
+        run = None
         try:
             row["pipeline_speedup_bound"] = self._pipeline_speedup_bound(decoupling, costs)
-            row |= self._measured(key, folder, decoupling)
+            scores, run = self._scored(key, folder, decoupling)
+            row |= scores
         except (Diverged, MemoryError, RuntimeError, OSError) as error:
             if (status := failed_status(error)) is None:
                 raise
             row |= {"status": status, "validation_error": 1.0, "validation_loss": None}
         if row["status"] != OK:
             gc.collect()  # what the run held is there for the next
-        row |= problem.data.facts(problem.results)
-        row |= self._source
-        self.log.append_once(row, _own(key, row))
-        for place in {folder, problem.runs / str(row["run"])}:
-            _remove_unfinished(place)
-        recorded = self.recorded(asked)
-        assert recorded is not None, "a row that was appended is found"
-        return recorded
+        return self._append(row, key), run
 
-    def _check_ready(self, folder: Path) -> None:
-        """Say now, and not after hours, what could not be written in the end."""
-        for log in (self.log, *((self.exits.exits, self.exits.curves) if self.exits else ())):
-            log.check_ready()
-        with told_of_path(f"the folder {folder} of an unfinished run", "change the permissions or name another --runs"):
-            check_folder(folder)
+    def _append(self, row: Mapping[str, Cell], key: Mapping[str, Cell]) -> dict[str, str]:
+        """The row as it stands in the log."""
+        own = _own(key, row)
+        self.log.append_once({**row, **self.problem.data.facts(self.problem.results), **self._source}, own)
+        appended = self.log.find(own)
+        assert appended is not None, "a row that was appended is found"
+        return appended
 
-    def _measured(self, key: Mapping[str, Cell], folder: Path, decoupling: Decoupling) -> dict[str, Cell]:
-        """What training gives, with all that is written and kept of the trained run."""
+    def _scored(self, key: dict[str, Cell], folder: Path,
+                decoupling: Decoupling) -> tuple[dict[str, Cell], MeasuredRun | None]:
+        """What training gives, its weights saved if they are to be."""
         problem = self.problem
         trained, figures = self._train(decoupling, folder)
-        weights = weights_digest(trained.method.state_dict())
-        row: dict[str, Cell] = {"run": self._name(key, weights), "weights_digest": weights, **figures}
+        weights = {name: tensor.detach().cpu() for name, tensor in trained.method.state_dict().items()}
+        digest = weights_digest(weights)
+        named = self._named(key, digest)
+        row: dict[str, Cell] = {"run": run_name(named), "weights_digest": digest, **figures}
         test = problem.data.test() if self.test else None
-        if self.test:
-            row["test_digest"] = problem.data.test_digest
-        row |= self._scores(trained, test)
-        kept = None
-        if self.keep:
-            calibrated = self.exits is not None and self.exits.calibrated
-            named = key if row["run"] == folder.name else {**key, "weights_digest": weights}
-            path = problem.runs / str(row["run"]) / trained_run.FILE
-            kept = kept_run(path, named, problem, decoupling, trained.method, EVAL_BATCH_SIZE, calibrated=calibrated)
-        if self.exits:  # written when nothing is left that may run out of memory, which gives a row without exits
-            self.exits.add(_own(key, row), self._source, problem, decoupling, trained.method, test, EVAL_BATCH_SIZE)
-        if kept:
-            kept.save()
-        return row
+        row |= {"status": OK, "validation_error": trained.validation_error, "validation_loss": trained.validation_loss,
+                "train_loss": trained.train_loss, "best_iteration": trained.best_iteration,
+                "epochs": problem.settings.iterations / self.batches.num_batches, "step_seconds": trained.step_seconds}
+        if test is not None:
+            row |= self._test_scores(trained.method, test)
+        if self.weights != "discarded":
+            path = problem.runs / run_name(named) / trained_run.FILE
+            saved = run_to_save(path, named, problem, decoupling, trained.method, weights)
+            with self._lock_of(row, folder):
+                saved.save()
+        del trained
+        return row, self._with(weights, decoupling, test) if self.measurements and test is not None else None
 
-    def _name(self, key: Mapping[str, Cell], weights: str) -> str:
-        """The run's: that of its key, unless a row is there that has other weights, which is told."""
+    def _test_scores(self, method: Method, test: Part) -> dict[str, Cell]:
+        data = self.problem.data
+        error, loss = error_and_loss(method, data.eval_batches(test, EVAL_BATCH_SIZE), self.problem.settings.precision)
+        return {"test_digest": data.test_digest, "test_error": error, "test_loss": loss}
+
+    def _tested_again(self, row: Mapping[str, str], run: MeasuredRun) -> dict[str, str]:
+        """A row like one that is there, but for another test split."""
+        left_out = (*ASKED, "ensemble_test_error", *names(lambda column: column.role is Role.PROVENANCE))
+        same = {name: cell for name, cell in row.items() if name not in left_out}
+        return self._append({**same, **self._test_scores(run.method, run.test)}, self.key(run.decoupling))
+
+    def _loaded(self, row: Mapping[str, str], asked: Decoupling) -> MeasuredRun | None:
+        """The run whose weights are saved; None where they are not those of the network that this version builds."""
+        saved = TrainedRun.load(self.problem.runs / row["run"])
+        return self._with(saved.weights, self.problem.adapt(asked), self.problem.data.test())
+
+    def _with(self, weights: Mapping[str, torch.Tensor], decoupling: Decoupling, test: Part) -> MeasuredRun | None:
+        """The method with these weights: built alike whether they were just trained or were saved once, so that what is
+        measured is the same."""
+        method, device = self.problem.build(decoupling), self.problem.device
+        if {name: one.shape for name, one in method.state_dict().items()} != {name: one.shape for name, one in weights.items()}:
+            return None
+        method.load_state_dict(weights)
+        method.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return MeasuredRun(self.problem, decoupling, method.eval(), test)
+
+    def _measure(self, row: Mapping[str, str], run: MeasuredRun) -> None:
+        """Write what is missing. What is too much for the memory is told, and the others go on."""
+        key = _own(self.key(run.decoupling), row)
+        for one in self._unmeasured(key, row):
+            try:
+                one.record(key, self._source, run)
+            except (MemoryError, RuntimeError, OSError) as error:
+                if (reason := out_of_memory(error)) is None:
+                    raise
+                notice(f"the {one.name} of run {row['run']} are not measured: out of memory: {reason}")
+                gc.collect()
+            if not one.is_complete(key):
+                self._refused.add((row["run"], one.name))
+
+    def _lock_of(self, row: Mapping[str, Cell], folder: Path) -> AbstractContextManager[object]:
+        """The lock on the folder that the row names, where that is not the run's, whose lock is held."""
+        named = self.problem.runs / str(row["run"])
+        return nullcontext() if named == folder else RunLock(named)
+
+    def _named(self, key: dict[str, Cell], digest: str) -> dict[str, Cell]:
+        """What the run is named after: its key, unless a row or a folder is there that has other weights, which is told.
+
+        A row of an older version was named after what it was asked for, too.
+        """
         rows = self.log.find_all(key)
-        if not rows:
-            return run_name(key)
         for row in rows:
-            if row.get("weights_digest") == weights:
-                return row["run"]
-        name = run_name({**key, "weights_digest": weights})
+            if row.get("weights_digest") == digest:
+                own = {**key, **{name: _typed(row[name]) for name in ASKED if row.get(name)}}
+                names = ({**one, **with_digest} for one in (key, own) for with_digest in ({}, {"weights_digest": digest}))
+                return next((named for named in names if run_name(named) == row["run"]), key)
+        named = {**key, "weights_digest": digest}
+        if not rows:
+            return key if saved_digest(self.problem.run_folder(key)) in (None, digest) else named
         here = {column: str(cell) for column, cell in self._source.items()}
         differing = [f"{column} is {rows[0].get(column)} there and {here[column]} here"
                      for column in ("commit", "torch", "device", "threads") if rows[0].get(column) != here[column]]
         notice(f"run {rows[0]['run']} came out otherwise than its row ({', '.join(differing) or 'nothing tells why'}): what "
-               f"was trained now is the run {name}, with a row of its own")
-        return name
+               f"was trained now is the run {run_name(named)}, with a row of its own")
+        return named
 
     def _train(self, decoupling: Decoupling, folder: Path) -> tuple[Trained, dict[str, Cell]]:
         """The trained run, and the figures that were measured meanwhile."""
@@ -243,53 +361,27 @@ class Evaluator:
         plain = replace(problem.settings, compile="no", grow=None)  # compiling twice would cost more than it tells
         return timed(costs, problem.build(decoupling), plain, x, y, device=problem.device).pipeline_speedup_bound
 
-    def _scores(self, trained: Trained, test: Part | None) -> dict[str, Cell]:
-        problem, data = self.problem, self.problem.data
-        row: dict[str, Cell] = {
-            "status": "ok",
-            "validation_error": trained.validation_error,
-            "validation_loss": trained.validation_loss,
-            "train_loss": trained.train_loss,
-            "best_iteration": trained.best_iteration,
-            "epochs": problem.settings.iterations / self.batches.num_batches,
-            "step_seconds": trained.step_seconds,
-        }
-        if test is not None:
-            read = partial(data.eval_batches, test, EVAL_BATCH_SIZE)
-            error, loss = error_and_loss(trained.method, read(), problem.settings.precision)
-            row |= {"test_error": error, "test_loss": loss}
-            if self.ensemble > 1:
-                row["ensemble_test_error"] = ensemble_error(trained.method, read(), self.ensemble, problem.settings.precision)
-        return row
 
-    def exit_rows(self, decoupling: Decoupling) -> list[dict[str, str]]:
-        """What is recorded of the exits, depth by depth; empty for a run that diverged."""
-        return self._of_exits(self.exits.exits, decoupling) if self.exits else []
-
-    def curve_rows(self, decoupling: Decoupling) -> list[dict[str, str]]:
-        """What is recorded of adaptive inference, rule by rule, rising thresholds."""
-        return self._of_exits(self.exits.curves, decoupling) if self.exits else []
-
-    def _of_exits(self, log: ResultsLog, decoupling: Decoupling) -> list[dict[str, str]]:
-        row = self.recorded(decoupling)
-        return each_once(log.find_all(_own(self.key(decoupling), row))) if row else []
-
-
-def kept_digest(folder: Path) -> str | None:
-    """Of the weights that are kept in a run's folder; None where there are none that can be read."""
+def saved_digest(folder: Path) -> str | None:
+    """Of the weights that are saved in a run's folder; None where there are none that can be read."""
     try:
         status = (folder / trained_run.FILE).stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    return _kept_digest(folder, status.st_mtime_ns, status.st_size)
+    return _saved_digest(folder, status.st_mtime_ns, status.st_size)
 
 
 @cache
-def _kept_digest(folder: Path, *stamp: int) -> str | None:
+def _saved_digest(folder: Path, *stamp: int) -> str | None:
     try:
         return TrainedRun.load(folder).digest
     except UserError:
         return None
+
+
+def _typed(cell: str) -> Cell:
+    """A count or a flag of a row."""
+    return cell == "True" if cell in ("True", "False") else int(cell)
 
 
 def _own(key: Mapping[str, Cell], row: Mapping[str, Cell]) -> dict[str, Cell]:
@@ -322,22 +414,6 @@ def read_score(row: Mapping[str, str]) -> Score:
     return Score(error=float(row["validation_error"]), loss=float(row["validation_loss"] or math.nan),
                  peak_activation_bytes=int(row["peak_activation_bytes"]),
                  pipeline_speedup_bound=float(row["pipeline_speedup_bound"] or 1.0), status=row["status"])
-
-
-@torch.no_grad()
-def ensemble_error(method: Method, batches: Iterator[Batch], num_exits: int, precision: Precision) -> float:
-    """The share of wrong answers of the summed log-probabilities of the last `num_exits` exits; all where fewer.
-
-    Logits are summed instead: they differ from log-probabilities by the same number for every class.
-    """
-    method.eval()
-    wrong = count = 0
-    for x, y in batches:
-        with autocast(x.device, precision):
-            exits = list(method.exits(x))[-num_exits:]
-        votes = torch.stack([logits.float() for logits in exits]).sum(0)
-        wrong, count = wrong + int((votes.argmax(1) != y).sum()), count + len(y)
-    return wrong / count
 
 
 def _pass_on(report: Report, what: str, grows: bool, progress: Progress) -> None:

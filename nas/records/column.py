@@ -9,7 +9,8 @@ from typing import Literal
 
 from nas.records.cell_types import TEXT, CellType
 
-File = Literal["evaluate", "search", "exits", "curves", "trials", "decisions", "alpha_beta"]  # without its ending .csv
+# Without its ending .csv.
+File = Literal["evaluate", "search", "ensembles", "exits", "curves", "trials", "decisions", "alpha_beta"]
 
 
 class Role(Enum):

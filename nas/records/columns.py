@@ -28,7 +28,8 @@ from nas.records.column import MEBIBYTES, MILLIONS, PERCENT, THOUSANDS, Column, 
 
 _RUNS: tuple[File, ...] = ("evaluate", "search")
 _EXITS: tuple[File, ...] = ("exits", "curves")
-_OF_A_RUN: tuple[File, ...] = (*_RUNS, *_EXITS, "trials")  # what the settings of a run stand in
+_MEASURED: tuple[File, ...] = ("ensembles", *_EXITS)  # what is measured of a run
+_OF_A_RUN: tuple[File, ...] = (*_RUNS, *_MEASURED, "trials")  # what the settings of a run stand in
 _ALL: tuple[File, ...] = get_args(File)
 
 IDENTITY, SETTING, RECIPE, MEASUREMENT, PLACE, FIGURE, PROVENANCE = Role
@@ -41,19 +42,19 @@ _COLUMNS = (
     Column("objectives", IDENTITY, ("trials",), "What the search minimises, in order."),
     Column("evaluator", IDENTITY, ("trials",), "Where the search has its scores from: training, or a table."),
     Column("method", IDENTITY, _OF_A_RUN, "The method that trains, with all its settings.", COMPONENT,
-           always=(*_RUNS, *_EXITS), compared=LINE),
+           always=(*_RUNS, *_MEASURED), compared=LINE),
     Column("backbone", IDENTITY, _OF_A_RUN, "The network that is cut, with all its settings.", COMPONENT,
-           always=(*_RUNS, *_EXITS), compared=SHARED),
+           always=(*_RUNS, *_MEASURED), compared=SHARED),
     Column("decoupling", IDENTITY, _OF_A_RUN, "Where the backbone is cut, as units before the cut, and the head at each.",
            DECOUPLING, always=_OF_A_RUN, compared=LINE),
-    Column("task", IDENTITY, _OF_A_RUN, "The data, with all settings.", COMPONENT, always=(*_RUNS, *_EXITS), compared=SHARED),
+    Column("task", IDENTITY, _OF_A_RUN, "The data, with all settings.", COMPONENT, always=(*_RUNS, *_MEASURED), compared=SHARED),
     Column("space", IDENTITY, (*_RUNS, "trials"), "The space of decouplings that the command named."),
     Column("seed", IDENTITY, _ALL, "Of the weights, the order of the data, augmentation and dropout.", COUNT, always=_ALL),
     Column("data_digest", IDENTITY, _OF_A_RUN, "Of all that training and validation are made of, a trial's whole data too: "
            "pixels (of images that stay in files: names, sizes and times of last change), texts, labels, class names and "
            "features. Rows of other data are not reused. Empty in rows of older versions, which are not reused either.",
            DIGEST, compared=SHARED, optional=True),
-    Column("test_digest", IDENTITY, ("evaluate", *_EXITS), "Of the test split, as `data_digest`.", DIGEST, compared=SHARED,
+    Column("test_digest", IDENTITY, ("evaluate", *_MEASURED), "Of the test split, as `data_digest`.", DIGEST, compared=SHARED,
            optional=True),
     Column("vocabulary", IDENTITY, _OF_A_RUN, "Of a text task: the file of the words beside the results, one a line, the most "
            "frequent first."),
@@ -62,7 +63,7 @@ _COLUMNS = (
            "up to the first that `side` gives what it had not; the others were trained. Empty where all were.",
            compared=ADAPTED),
     Column("extends_digest", IDENTITY, _OF_A_RUN, "The `weights_digest` of that run.", DIGEST, compared=ONE_A_LINE),
-    Column("weights_digest", IDENTITY, (*_RUNS, *_EXITS), "Of the weights that came out; the run's `trained.pt` holds the "
+    Column("weights_digest", IDENTITY, (*_RUNS, *_MEASURED), "Of the weights that came out; the run's `trained.pt` holds the "
            "same.", DIGEST),
     Column("run", IDENTITY, (*_RUNS, "trials", "decisions", "alpha_beta"), "The run's folder below `runs/`, with its weights "
            "where they were saved; in trials.csv the row that answered, in decisions.csv and alpha_beta.csv the search. Where "
@@ -97,11 +98,13 @@ _COLUMNS = (
     Column("deterministic", SETTING, _OF_A_RUN, "Whether equal seeds were to give equal bits on a GPU; empty where not asked "
            "for, as always on a CPU.", FLAG, compared=TIMED_BY),
     # ---- what was measured beside the error
-    Column("ensemble", MEASUREMENT, ("evaluate", *_EXITS), "How many of the last heads `ensemble_test_error` sums; empty in a "
-           "row that never saw the test split.", COUNT, "heads"),
-    Column("exits", MEASUREMENT, ("evaluate", *_EXITS), "`True` for a run with `--exits`, whose exits are in exits.csv; else "
-           "empty.", FLAG),
-    Column("calibrated", MEASUREMENT, ("evaluate", *_EXITS), "`True` for a run with `--calibrate`; else empty.", FLAG),
+    Column("ensemble", MEASUREMENT, ("evaluate", *_MEASURED), "How many of the last heads `ensemble_test_error` sums. In "
+           "other files than ensembles.csv only in rows of older versions, where 1 is none.", COUNT, "heads",
+           always=("ensembles",)),
+    Column("exits", MEASUREMENT, ("evaluate", *_EXITS), "In rows of older versions `True` for a run with `--exits`, whose "
+           "exits are in exits.csv.", FLAG),
+    Column("calibrated", MEASUREMENT, ("evaluate", *_EXITS), "`True` where each exit's logits were divided by its "
+           "`temperature` (`--calibrate`); else empty. In evaluate.csv only in rows of older versions.", FLAG),
     # ---- where in a run or a search the row is
     Column("number", PLACE, ("trials",), "The order of asking, from 1 on.", COUNT, always=("trials",)),
     Column("depth", PLACE, ("exits",), "The exit, 1 to `num_blocks`.", COUNT, always=("exits",)),
@@ -114,8 +117,8 @@ _COLUMNS = (
            always=("decisions", "alpha_beta")),
     Column("head", PLACE, ("decisions",), "The head that was decided on.", always=("decisions",)),
     # ---- what it costs, from shapes
-    Column("num_blocks", FIGURE, (*_RUNS, *_EXITS, "decisions"), "K, the blocks that are truly gradient-isolated; in "
-           "exits.csv and curves.csv the number of exits.", COUNT, "blocks", always=(*_RUNS, *_EXITS, "decisions"),
+    Column("num_blocks", FIGURE, (*_RUNS, *_MEASURED, "decisions"), "K, the blocks that are truly gradient-isolated; in "
+           "exits.csv and curves.csv the number of exits.", COUNT, "blocks", always=(*_RUNS, *_MEASURED, "decisions"),
            tabled=True, short="K"),
     Column("params", FIGURE, (*_RUNS, "exits"), "Parameters at inference; in exits.csv of the network that ends there.", COUNT,
            "parameters", always=(*_RUNS, "exits"), tabled=True, better="lower", shown=THOUSANDS),
@@ -145,9 +148,9 @@ _COLUMNS = (
     Column("status", FIGURE, (*_RUNS, "trials"), "`ok`, or at which stage and iteration a loss was not finite (`diverged: "
            "...`), or `out of memory: ...`, of the machine or the GPU; such runs count as 100 % wrong and are not repeated: "
            "delete the line to try again.", STATUS, always=(*_RUNS, "trials")),
-    Column("validation_error", FIGURE, _OF_A_RUN, "Share of wrong answers on the validation split, of the epoch with the "
-           "fewest, whose weights were tested.", SHARE, "share", always=_OF_A_RUN, better="lower", shown=PERCENT,
-           short="val error"),
+    Column("validation_error", FIGURE, (*_RUNS, *_EXITS, "trials"), "Share of wrong answers on the validation "
+           "split, of the epoch with the fewest, whose weights were tested.", SHARE, "share",
+           always=(*_RUNS, *_EXITS, "trials"), better="lower", shown=PERCENT, short="val error"),
     Column("validation_loss", FIGURE, (*_RUNS, "exits", "trials"), "Mean cross-entropy there.", FINITE, "nats",
            better="lower"),
     Column("validation_ece", FIGURE, ("exits",), "Expected calibration error there over 15 bins, after the division by "
@@ -162,8 +165,9 @@ _COLUMNS = (
            FLOAT, "nats", better="lower"),
     Column("test_ece", FIGURE, ("exits",), "Expected calibration error there over 15 bins, after the division by "
            "`temperature`.", SHARE, "share", better="lower", shown=PERCENT, short="ECE"),
-    Column("ensemble_test_error", FIGURE, ("evaluate",), "Share of wrong answers on the test split of the sum of the last "
-           "heads' log-probabilities.", SHARE, "share", better="lower", shown=PERCENT, short="ensemble error"),
+    Column("ensemble_test_error", FIGURE, ("evaluate", "ensembles"), "Share of wrong answers on the test split of the sum of "
+           "the last `ensemble` heads' log-probabilities; in evaluate.csv only in rows of older versions.", SHARE, "share",
+           always=("ensembles",), better="lower", shown=PERCENT, short="ensemble error"),
     Column("num_words", FIGURE, _RUNS, "Of a text task: how many ids there are, padding and the unknown word among them.",
            COUNT, "words"),
     Column("words_covered", FIGURE, _RUNS, "With `embeddings`: share of the vocabulary's words that the file has a vector "
@@ -181,6 +185,8 @@ _COLUMNS = (
            "its last trial.", AMOUNT, "s", always=("trials",), better="lower", shown=Shown(digits=".3g"),
            label="time a sample"),
     Column("timed_samples", FIGURE, _EXITS, "How many random test samples were timed, in batches.", COUNT, "samples"),
+    Column("num_points", FIGURE, ("curves",), "How many points all curves of the run have; empty in rows of older versions.",
+           COUNT, "points"),
     Column("validation_macs", FIGURE, ("curves",), "Mean `path_macs` of the validation samples.", AMOUNT, "MACs",
            better="lower", shown=MILLIONS),
     Column("test_macs", FIGURE, ("curves",), "Mean `path_macs` of the test samples.", AMOUNT, "MACs", always=("curves",),

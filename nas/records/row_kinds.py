@@ -51,8 +51,8 @@ def _of_status(row: Mapping[str, str]) -> tuple[str, ...]:
     what came out unless an older version wrote it."""
     if row["status"] != OK:
         return ()
-    tested = row.get("ensemble")
-    voted = tested and tested != "1"
+    asked = row.get("ensemble")  # of a row of an older version
+    tested, voted = row.get("test_digest") or asked, asked and asked != "1"
     return ("validation_loss", "pipeline_speedup_bound", *(("test_error",) if tested else ()),
             *(("ensemble_test_error",) if voted else ()), *(("run", "weights_digest") if row.get("data_digest") else ()))
 
@@ -63,6 +63,7 @@ def _always(file: File) -> tuple[str, ...]:
 
 RUNS = RowKind("run", _always("evaluate"), _of_status)
 COMPARED = RowKind("run", tuple(name for name in RUNS.needed if name != "validation_error"))  # which `compare` does not show
+ENSEMBLES = RowKind("ensemble", _always("ensembles"))
 EXITS = RowKind("exit", _always("exits"))
 CURVES = RowKind("point of a curve", _always("curves"))
 TRIALS = RowKind("trial", _always("trials"))
@@ -72,6 +73,7 @@ ALPHA_BETA = RowKind("gap at a meta step", _always("alpha_beta"))
 FILES: dict[File, str] = {
     "evaluate": "A run of `evaluate`, whose test split was read once.",
     "search": "A run of `search`, or a learning-rate trial of `evaluate`; it never saw the test split.",
+    "ensembles": "A run that was asked for an ensemble of the last heads, and how many.",
     "exits": "An exit of a run with `--exits`, at each `depth` from 1 to K; all else that it says is of the run.",
     "curves": "A threshold of a rule of confidence of such a run: errors and mean cost when each sample leaves at the first exit "
               "that is as sure. A rule by which nobody can leave early has no row.",

@@ -16,8 +16,8 @@ from spaces.notation.errors import UserError
 LONGEST = 200  # characters of what a lock file says of its holder
 
 
-class Claim:
-    """`with Claim(folder):` waits until no other process holds the folder, and says for whom; `Claim(folder).try_take()` does
+class RunLock:
+    """`with RunLock(folder):` waits until no other process holds the folder, and says for whom; `RunLock(folder).try_take()` does
     not wait.
 
     The lock file lies beside the folder, so that a finished run's folder can be removed under its claim. It goes when the
@@ -79,7 +79,7 @@ class Claim:
             raise
         return file
 
-    def __enter__(self) -> Claim:
+    def __enter__(self) -> RunLock:
         self._take(waits=True)
         return self
 

@@ -19,6 +19,8 @@ RULE = "max_softmax"  # whose curve is drawn: the usual one, and one for all met
 CHOSEN = {"lr", "schedule"}  # on validation, for each network that is trained alone
 Identity = tuple[tuple[str, str], ...]  # settings, by name
 WEIGHTS = "weights_digest"  # what came out, which no two runs share
+ASKED = ("ensemble", "exits")  # what else the run was asked for, in rows of older versions
+PLACE = ("depth", "rule", "threshold")  # where on a run's exits or curves
 
 
 @dataclass(frozen=True)
@@ -63,20 +65,22 @@ def exit_lines(exit_rows: Iterable[Mapping[str, str]], curve_rows: Iterable[Mapp
 
 
 def _once(rows: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
-    """Without what came out otherwise when a run was trained a second time: a seed counts once."""
+    """Without what came out otherwise when a run was trained a second time, and one row for each place of a run: a seed counts
+    once."""
     first: dict[Identity, str] = {}
-    kept: list[Mapping[str, str]] = []
+    once: dict[tuple[Identity, str], Mapping[str, str]] = {}
     for row in each_once(rows):
-        own = tuple(sorted((name, cell) for name, cell in row.items() if cell and name != WEIGHTS and tells_runs_apart(name)))
+        own = tuple(sorted((name, cell) for name, cell in row.items()
+                           if cell and name not in (WEIGHTS, *ASKED) and tells_runs_apart(name)))
         weights = row.get(WEIGHTS, "")
         if first.setdefault(own, weights) == weights:
-            kept.append(row)
-    return kept
+            once.setdefault((own, " ".join(row.get(name, "") for name in PLACE)), row)
+    return list(once.values())
 
 
 def _identity(row: Mapping[str, str]) -> Identity:
     """The settings that all rows of a line share."""
-    own = {name: cell for name, cell in row.items() if cell and name not in ("seed", WEIGHTS) and tells_runs_apart(name)}
+    own = {name: cell for name, cell in row.items() if cell and name not in ("seed", WEIGHTS, *ASKED) and tells_runs_apart(name)}
     if int(row["num_blocks"]) == 1:
         own = {name: cell for name, cell in own.items() if name not in CHOSEN} | _family(row["backbone"])
     return tuple(sorted(own.items()))

@@ -1,4 +1,4 @@
-"""A trained run that is kept: its weights, and all that is needed to use them without the command that made them."""
+"""A trained run that is saved: its weights, and all that is needed to use them without the command that made them."""
 
 from __future__ import annotations
 
@@ -40,8 +40,9 @@ from spaces.notation.errors import UserError
 from spaces.notation.own_modules import names_of_a_file
 from spaces.space import SearchSpace
 
-FILE, FORMAT = "trained.pt", 1
-WAY_OUT = "train it again with evaluate --keep"
+FILE, FORMAT = "trained.pt", 2
+READ = (1, 2)  # format 1 has no fitted temperatures beside those that were asked for
+WAY_OUT = "train it again with evaluate --save-weights"
 
 
 def run_name(key: Mapping[str, Cell]) -> str:
@@ -51,16 +52,18 @@ def run_name(key: Mapping[str, Cell]) -> str:
 
 
 @dataclass(frozen=True)
-class KeptExit:
+class SavedExit:
     """What stopping at an exit costs and is worth: the depth from 1 on, multiply-accumulates of one input that runs this
     answer alone, the same with the answers of all exits before it, the share of wrong answers on the validation split, and
-    the temperature of its logits (1 where none was fitted)."""
+    the temperature that fits its logits to that split, None where there is none. `temperature` divides the logits always:
+    1, but in files of format 1 whose run was calibrated."""
 
     depth: int
     macs: int
     path_macs: int
     validation_error: float
     temperature: float = 1.0
+    fitted_temperature: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +73,7 @@ class TrainedRun:
     path: Path
     key: dict[str, Cell]
     inputs: dict[str, Any]
-    exits: tuple[KeptExit, ...]
+    exits: tuple[SavedExit, ...]
     weights: dict[str, torch.Tensor]
 
     @property
@@ -90,7 +93,7 @@ class TrainedRun:
 
     def save(self) -> None:
         """Write the file, whole or not at all."""
-        exits = [asdict(kept) for kept in self.exits]
+        exits = [asdict(exit) for exit in self.exits]
         save_whole({"format": FORMAT, "key": self.key, "inputs": self.inputs, "exits": exits, "weights": self.weights,
                     "weights_digest": self.digest}, self.path)
 
@@ -100,18 +103,19 @@ class TrainedRun:
         those it was saved with is a UserError. Files of older versions hold no digest of their weights."""
         file = path / FILE if path.is_dir() else path
         if not file.is_file():
-            raise UserError(f"there is no trained run at {path}; give the folder that `evaluate --keep` names in the column run")
+            raise UserError(f"there is no trained run at {path}; give a finished one of `run.py runs list`")
         with damage_told(f"the trained run {file}", WAY_OUT):
             saved = load_saved(file, "cpu")
-            if saved["format"] != FORMAT:
-                raise UserError(f"the trained run {file} has format {saved['format']}, but this program reads format {FORMAT}")
+            if saved["format"] not in READ:
+                raise UserError(f"this program reads trained runs of the formats {', '.join(map(str, READ))}, got "
+                                f"{saved['format']} in {file}; {WAY_OUT}")
             _check(f"the trained run {file}", saved)
-            exits = tuple(KeptExit(**kept) for kept in saved["exits"])
+            exits = tuple(SavedExit(**exit) for exit in saved["exits"])
             run = cls(file.resolve(), saved["key"], saved["inputs"], exits, saved["weights"])
             written, came = saved.get("weights_digest"), run.digest
         if written not in (None, came):
-            raise UserError(f"the weights in {file} are not those that were kept there: their digest is {came}, but {written} "
-                            "stands beside them; train the run again with evaluate --keep")
+            raise UserError(f"the weights in {file} are not those that were saved there: their digest is {came}, but {written} "
+                            "stands beside them; train the run again with evaluate --save-weights")
         return run
 
     def build(self) -> Method:
@@ -132,7 +136,7 @@ class TrainedRun:
         wanted = {name: tensor.shape for name, tensor in method.state_dict().items()}
         if wanted != {name: tensor.shape for name, tensor in self.weights.items()}:
             raise UserError(f"the trained run {self.path} has not the weights of the network that it names; train it again with "
-                            "evaluate --keep")
+                            "evaluate --save-weights")
 
     def _built(self) -> Method:
         """The method without the weights."""
@@ -157,6 +161,7 @@ KEY = {
     "precision": Field(", ".join(get_args(Precision)), lambda held: held in get_args(Precision)),
 }
 EXIT = {"depth": COUNT, "macs": COUNT, "path_macs": COUNT, "validation_error": SHARE}
+FITTED = Field(f"{POSITIVE.rule}, or nothing", lambda held: held is None or POSITIVE.holds(held))
 SCALES = FINITE.listed("a finite number each"), POSITIVE.listed("a number above 0 each")
 CLASSES = TEXT.listed("names of classes")
 IMAGES = {
@@ -181,8 +186,9 @@ def _check(file: str, saved: dict[str, Any]) -> None:
     check(inputs, {"kind": Field("images or texts", lambda held: held in ("images", "texts"))}, within="inputs")
     check(inputs, TEXTS if inputs["kind"] == "texts" else IMAGES, within="inputs")
     num_blocks = Decoupling.parse(key["decoupling"]).num_blocks
-    for place, kept in enumerate(exits):
-        check(kept, EXIT | {"depth": whole(1, num_blocks)} | ({"temperature": POSITIVE} if "temperature" in kept else {}),
+    for place, exit in enumerate(exits):
+        optional = {"temperature": POSITIVE, "fitted_temperature": FITTED}
+        check(exit, EXIT | {"depth": whole(1, num_blocks)} | {name: optional[name] for name in optional if name in exit},
               within=f"exits[{place}]")
     if inputs["kind"] == "images":
         per_channel = Field(f"{inputs['shape'][0]} numbers, as many as channels", lambda held: len(held) == inputs["shape"][0])

@@ -12,7 +12,7 @@ from methods.training.interruption import Interruptions
 from methods.training.saved_fields import whole
 from nas.problem import Problem, Report
 from nas.records.reuse import notice_undigested_folder
-from nas.records.run_lock import Claim
+from nas.records.run_lock import RunLock
 from nas.strategies.sedona.relaxation import Architecture, Relaxation
 from nas.strategies.sedona.relaxed_training import RelaxedTraining, outer_batches, step_seed
 from nas.strategies.sedona.settings import Settings
@@ -53,7 +53,7 @@ class Pretraining:
 
     def run(self) -> tuple[Path, dict[str, Any]]:
         """Train what is left to train."""
-        with Claim(self.folder):
+        with RunLock(self.folder):
             store = Checkpoint(self.folder / "pretraining.pt", described=str(sorted(self.key.items())))
             step = 0
             if (saved := store.load(self.problem.device)) is not None:

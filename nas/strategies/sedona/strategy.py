@@ -8,7 +8,7 @@ from methods.table import learns_jointly
 from nas.problem import Evaluate, Found, Problem, Report
 from nas.records.results_log import ResultsLog
 from nas.records.row_kinds import DECISIONS
-from nas.records.run_lock import Claim
+from nas.records.run_lock import RunLock
 from nas.strategies.random_search import best
 from nas.strategies.sedona.decisions import Decision, decisions, discretise
 from nas.strategies.sedona.meta_learning import MetaLearning
@@ -53,7 +53,7 @@ class Sedona(Settings):
         if log.find({"run": learning.folder.name}) is None:  # or all is there, and may be read-only
             for written in (log, learning.trajectory):
                 written.check_ready()  # before hours, not after
-        with Claim(learning.folder):  # a second process of the same search waits, and takes over what the first found
+        with RunLock(learning.folder):  # a second process of the same search waits, and takes over what the first found
             architecture = learning.run()
             points = [discretise(architecture, space, num_blocks) for num_blocks in space.block_counts]
             sure = {point: decisions(architecture, space, point) for point in points}

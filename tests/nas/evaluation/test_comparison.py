@@ -21,10 +21,11 @@ from nas.data.images.samples import Split
 from nas.evaluation import evaluator as evaluate
 from nas.evaluation.comparison import Comparison
 from nas.evaluation.evaluator import Evaluator
-from nas.exits.logs import ExitLogs
+from nas.evaluation.measurements.ensemble import Ensemble
+from nas.evaluation.measurements.exits import Exits
 from nas.problem import Problem, silent
 from nas.records.results_log import ResultsLog
-from nas.records.run_lock import Claim
+from nas.records.run_lock import RunLock
 from spaces.named import read_space
 from spaces.notation.errors import UserError
 
@@ -44,9 +45,13 @@ def compare(folder: Path, methods: Sequence[str] = ("dgl", "backprop"), points: 
     settings = TrainingSettings(iterations=iterations, batch_size=10, grow=grow)
     space = read_space("small(width=0.25,heads=[linear])", (1, 4, 4), 3)
     problem = Problem(space, "dgl", "toy", images, settings, 0, torch.device("cpu"), folder, folder / "runs")
-    given: dict[str, Any] = {"rates": [0.1], "schedules": ["cosine"], "ensemble": 1, "report": silent, "command": "here"}
+    given: dict[str, Any] = {"rates": [0.1], "schedules": ["cosine"], "report": silent, "command": "here"}
     log, tuning_log = ResultsLog(folder / "evaluate.csv"), ResultsLog(folder / "search.csv")
     return Comparison(problem, methods, points, range(num_seeds), log=log, tuning_log=tuning_log, **given | others)
+
+
+def ensemble(folder: Path, size: int) -> Ensemble:
+    return Ensemble.of(folder, ResultsLog(folder / "evaluate.csv"), size)
 
 
 def names(rows: list[dict[str, str]]) -> list[tuple[str, str, str]]:
@@ -145,17 +150,17 @@ def test_a_run_that_diverges_does_not_stop_the_others(tmp_path: Path, scripted: 
 
 
 def test_an_ensemble_of_more_heads_than_any_run_has_is_a_user_error(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="4 came, but no run has more than 3"):
-        compare(tmp_path, ensemble=4)
+    with pytest.raises(UserError, match="got 4, but no run has more than 3"):
+        compare(tmp_path, measurements=[ensemble(tmp_path, 4)])
 
 
 def test_an_ensemble_of_heads_that_give_no_logits_is_a_user_error(tmp_path: Path) -> None:
-    compare(tmp_path, ["infopro"], ensemble=2)
+    compare(tmp_path, ["infopro"], measurements=[ensemble(tmp_path, 2)])
     with pytest.raises(UserError, match=r"those of infopro\(loss=contrast.* give none"):
-        compare(tmp_path, ["dgl", "infopro(loss=contrast)"], ensemble=2)
-    with pytest.raises(UserError, match=r"leave --ensemble, --exits and --grow, or the method, out"):
-        compare(tmp_path, ["infopro(loss=contrast)"], exits=ExitLogs.of(tmp_path, calibrated=False))
-    with pytest.raises(UserError, match=r"leave --ensemble, --exits and --grow, or the method, out"):
+        compare(tmp_path, ["dgl", "infopro(loss=contrast)"], measurements=[ensemble(tmp_path, 2)])
+    with pytest.raises(UserError, match=r"leave --exits, or the method, out"):
+        compare(tmp_path, ["infopro(loss=contrast)"], measurements=[Exits.of(tmp_path, calibrated=False)])
+    with pytest.raises(UserError, match=r"leave --grow, or the method, out"):
         compare(tmp_path, ["infopro(loss=contrast)"], grow="frozen")
 
 
@@ -170,7 +175,7 @@ def test_leaves_to_another_process_what_it_trains_and_waits_for_it_last(tmp_path
         if count == 5:
             all_others.set()
 
-    with Claim(first.evaluator.run_folder(first.decoupling)):
+    with RunLock(first.evaluator.run_folder(first.decoupling)):
         here = threading.Thread(target=compare(tmp_path, report=report).run)
         here.start()
         assert all_others.wait(60)

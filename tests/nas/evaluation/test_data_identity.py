@@ -20,7 +20,7 @@ from nas.data.images.images import Images
 from nas.data.images.samples import Split
 from nas.evaluation.comparison import Comparison
 from nas.evaluation.evaluator import Evaluator
-from nas.exits.logs import ExitLogs
+from nas.evaluation.measurements.exits import Exits
 from nas.exits.timing import ExitSeconds
 from nas.problem import Problem, silent
 from nas.records.results_log import ResultsLog
@@ -53,6 +53,15 @@ def problem_in(folder: Path, **data: object) -> Problem:
 def evaluator(problem: Problem, **others: object) -> Evaluator:
     given = {"test": True} | others
     return Evaluator(problem, ResultsLog(problem.results / "rows.csv"), silent, command="here", **given)  # type: ignore[arg-type]
+
+def exit_rows(made: Evaluator) -> list[dict[str, str]]:
+    """What is recorded of each exit."""
+    return made.measured(made.measurements[-1], POINT)[0]
+
+
+def curve_rows(made: Evaluator) -> list[dict[str, str]]:
+    """What is recorded of each point of the curves."""
+    return made.measured(made.measurements[-1], POINT)[1]
 
 
 def changed(part: Split, what: str) -> Split:
@@ -198,7 +207,7 @@ def test_what_an_older_version_left_of_a_search_is_told(tmp_path: Path, caplog: 
 
 def compared(problem: Problem, **others: object) -> Comparison:
     log = ResultsLog(problem.results / "rows.csv")
-    given = {"rates": [0.1], "schedules": ["cosine"], "ensemble": 1, "report": silent, "command": "here"} | others
+    given = {"rates": [0.1], "schedules": ["cosine"], "report": silent, "command": "here"} | others
     return Comparison(problem, ["dgl"], [str(POINT)], range(1), log=log, tuning_log=log, **given)  # type: ignore[arg-type]
 
 
@@ -242,7 +251,8 @@ def nudged(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         return trained
 
     monkeypatch.setattr("nas.evaluation.evaluator.train", train)
-    monkeypatch.setattr("nas.exits.logs.exit_seconds", lambda method, data, part, size, points, *rest: ExitSeconds(
+    monkeypatch.setattr("nas.evaluation.measurements.exits.exit_seconds",
+                        lambda method, data, part, size, points, *rest: ExitSeconds(
         [1.0] * method.net.num_blocks, [1.0] * len(points), 1))  # measuring takes longer than the rest
     return by
 
@@ -254,29 +264,29 @@ def kept(problem: Problem) -> dict[str, TrainedRun]:
 def test_weights_that_are_kept_later_are_the_rows(tmp_path: Path, nudged: list[float]) -> None:
     problem = problem_in(tmp_path)
     evaluator(problem)(POINT)
-    assert "weights are not kept" in str(evaluator(problem, keep=True).why_again(POINT))
-    evaluator(problem, keep=True)(POINT)
+    assert "weights are not saved" in str(evaluator(problem, weights="required").why_again(POINT))
+    evaluator(problem, weights="required")(POINT)
     (row,), runs = evaluator(problem).log.rows(), kept(problem)
     assert runs[row["run"]].digest == row["weights_digest"] == weights_digest(runs[row["run"]].build().state_dict())
-    assert evaluator(problem, keep=True).recorded(POINT) == row
+    assert evaluator(problem, weights="required").recorded(POINT) == row
 
 
 def test_weights_of_another_training_have_a_row_of_their_own(tmp_path: Path, nudged: list[float],
                                                              caplog: pytest.LogCaptureFixture) -> None:
     problem = problem_in(tmp_path)
-    exits = ExitLogs.of(problem.results, calibrated=False)
-    evaluator(problem, exits=exits)(POINT)
+    exits = Exits.of(problem.results, calibrated=False)
+    evaluator(problem, measurements=[exits])(POINT)
     nudged[0] = 0.5
-    keeping = evaluator(problem, exits=exits, keep=True)
+    keeping = evaluator(problem, measurements=[exits], weights="required")
     keeping(POINT)
     first, second = keeping.log.rows()
     (name, run), = kept(problem).items()
     assert name == second["run"] == run.name != first["run"] and run.digest == second["weights_digest"] != first["weights_digest"]
     assert f"is the run {name}, with a row of its own" in caplog.text
-    assert keeping.recorded(POINT) == second and evaluator(problem, exits=exits).recorded(POINT) == first
-    own = [{exit["weights_digest"] for exit in one.exit_rows(POINT)} for one in (evaluator(problem, exits=exits), keeping)]
+    assert keeping.recorded(POINT) == second and evaluator(problem, measurements=[exits]).recorded(POINT) == first
+    own = [{exit["weights_digest"] for exit in exit_rows(one)} for one in (evaluator(problem, measurements=[exits]), keeping)]
     assert own == [{first["weights_digest"]}, {second["weights_digest"]}]
-    assert float(keeping.exit_rows(POINT)[-1]["test_error"]) == float(second["test_error"])
+    assert float(exit_rows(keeping)[-1]["test_error"]) == float(second["test_error"])
     (line,) = exit_lines(exits.exits.rows(), exits.curves.rows(), "toy")  # in the plot a seed counts once
     assert line.static.errors[-1] == pytest.approx(100 * float(first["test_error"]))
     keeping(POINT)
@@ -285,44 +295,44 @@ def test_weights_of_another_training_have_a_row_of_their_own(tmp_path: Path, nud
 
 def test_files_that_were_joined_with_a_copy_count_each_exit_once(tmp_path: Path, nudged: list[float]) -> None:
     problem = problem_in(tmp_path)
-    exits = ExitLogs.of(problem.results, calibrated=False)
-    own = evaluator(problem, exits=exits)
+    exits = Exits.of(problem.results, calibrated=False)
+    own = evaluator(problem, measurements=[exits])
     own(POINT)
-    before = own.exit_rows(POINT), own.curve_rows(POINT), exit_lines(exits.exits.rows(), exits.curves.rows(), "toy")
+    before = exit_rows(own), curve_rows(own), exit_lines(exits.exits.rows(), exits.curves.rows(), "toy")
     for log in (exits.exits, exits.curves):
         header, rows = log.path.read_bytes().split(b"\n", 1)
         log.path.write_bytes(header + b"\n" + rows + rows)
-    after = own.exit_rows(POINT), own.curve_rows(POINT), exit_lines(exits.exits.rows(), exits.curves.rows(), "toy")
+    after = exit_rows(own), curve_rows(own), exit_lines(exits.exits.rows(), exits.curves.rows(), "toy")
     assert len(exits.exits.rows()) == 4 and repr(after) == repr(before)
 
 
 def test_exits_of_another_training_are_not_written_to_the_row(tmp_path: Path, nudged: list[float]) -> None:
     problem = problem_in(tmp_path)
-    exits = ExitLogs.of(problem.results, calibrated=False)
-    evaluator(problem, exits=exits)(POINT)
+    exits = Exits.of(problem.results, calibrated=False)
+    evaluator(problem, measurements=[exits])(POINT)
     for path in (exits.exits.path, exits.curves.path):
         path.unlink()
     nudged[0] = 0.5
-    again = evaluator(problem, exits=ExitLogs.of(problem.results, calibrated=False))
+    again = evaluator(problem, measurements=[Exits.of(problem.results, calibrated=False)])
     again(POINT)
     first, second = again.log.rows()
-    assert {exit["weights_digest"] for exit in again.exit_rows(POINT)} == {second["weights_digest"]} != {first["weights_digest"]}
+    assert {exit["weights_digest"] for exit in exit_rows(again)} == {second["weights_digest"]} != {first["weights_digest"]}
 
 
 def test_weights_of_another_run_in_its_folder_are_no_kept_weights(tmp_path: Path, nudged: list[float]) -> None:
     problem = problem_in(tmp_path)
     others = replace(problem, seed=1)
     for one in (problem, others):
-        evaluator(one, keep=True)(POINT)
+        evaluator(one, weights="required")(POINT)
     first, second = evaluator(problem).log.rows()
     shutil.copy(problem.runs / second["run"] / FILE, problem.runs / first["run"] / FILE)
-    evaluator(problem, keep=True)(POINT)
+    evaluator(problem, weights="required")(POINT)
     assert kept(problem)[first["run"]].digest == first["weights_digest"] and len(evaluator(problem).log.rows()) == 2
 
 
 def test_weights_that_were_changed_in_their_file_are_refused(tmp_path: Path) -> None:
     problem = problem_in(tmp_path)
-    row = evaluator(problem, keep=True).run(POINT)
+    row = evaluator(problem, weights="required").run(POINT)
     file = problem.runs / row["run"] / FILE
     saved = torch.load(file, weights_only=True)
     next(iter(saved["weights"].values())).view(-1)[0] += 1
@@ -336,7 +346,7 @@ def test_weights_that_were_changed_in_their_file_are_refused(tmp_path: Path) -> 
 
 def test_an_extension_of_other_weights_is_another_run(tmp_path: Path) -> None:
     problem = problem_in(tmp_path)
-    run = TrainedRun.load(problem.runs / evaluator(problem, keep=True).run(POINT)["run"])
+    run = TrainedRun.load(problem.runs / evaluator(problem, weights="required").run(POINT)["run"])
     weights = {name: tensor + 1 for name, tensor in run.weights.items()}
     one, other = (replace(problem, extends=extended).key(POINT) for extended in (run, replace(run, weights=weights)))
     assert one["extends"] == other["extends"] and one != other

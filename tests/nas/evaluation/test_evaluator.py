@@ -19,15 +19,16 @@ from methods.training.settings import TrainingSettings
 from nas.data.images.images import Batches, Images, eval_batches
 from nas.data.images.samples import Split
 from nas.evaluation import evaluator as evaluate
-from nas.evaluation import keeping
+from nas.evaluation import saved_run
 from nas.evaluation.comparison import Run, finish
-from nas.evaluation.evaluator import Evaluator, ensemble_error
-from nas.exits.logs import ExitLogs
+from nas.evaluation.evaluator import Evaluator
+from nas.evaluation.measurements.ensemble import Ensemble, ensemble_error
+from nas.evaluation.measurements.exits import Exits
 from nas.problem import Problem, silent
 from nas.records import results_log as results
 from nas.records.provenance import device_name, provenance
 from nas.records.results_log import ResultsLog
-from nas.records.run_lock import Claim
+from nas.records.run_lock import RunLock
 from nas.report.summary import summarise, summary_table
 from nas.runs.trained_run import TrainedRun
 from nas.strategies import STRATEGIES
@@ -65,6 +66,19 @@ def make(problem: Problem, **others: Any) -> Evaluator:
     settings: dict[str, Any] = {"report": silent, "command": "python run.py", "test": True}
     return Evaluator(problem, log, **settings | others)
 
+def exit_rows(made: Evaluator) -> list[dict[str, str]]:
+    """What is recorded of each exit."""
+    return made.measured(made.measurements[-1], POINT)[0]
+
+
+def curve_rows(made: Evaluator) -> list[dict[str, str]]:
+    """What is recorded of each point of the curves."""
+    return made.measured(made.measurements[-1], POINT)[1]
+
+
+def ensemble(problem: Problem, size: int) -> Ensemble:
+    return Ensemble.of(problem.results, ResultsLog(problem.results / "rows.csv"), size)
+
 
 @pytest.fixture
 def problem(tmp_path: Path) -> Problem:
@@ -85,12 +99,12 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[training.Trained]:
 
 
 def test_a_row_holds_every_setting_score_and_source(problem: Problem, trainings: list[training.Trained]) -> None:
-    score = make(problem, labels={"strategy": "mine"}, ensemble=2)(POINT)
+    score = make(problem, labels={"strategy": "mine"})(POINT)
     (row,) = ResultsLog(problem.results / "rows.csv").rows()
     (trained,) = trainings
     settings = {name: "" if value is None else str(value) for name, value in asdict(problem.settings).items()}
     fixed = {"strategy": "mine", "method": problem.method, "decoupling": str(POINT), "task": "toy", "seed": "0",
-             "num_blocks": "3", "backbone": str(problem.space.backbone), "space": str(problem.space.spec), "ensemble": "2",
+             "num_blocks": "3", "backbone": str(problem.space.backbone), "space": str(problem.space.spec),
              "status": "ok", "command": "python run.py", "threads": "1", "device": device_name(problem.device),
              "epochs": repr(8 / 3)}
     assert row | settings | fixed == row
@@ -106,7 +120,9 @@ def test_a_row_holds_every_setting_score_and_source(problem: Problem, trainings:
 
 
 def test_the_test_error_is_that_of_each_image_alone(problem: Problem, trainings: list[training.Trained]) -> None:
-    row = make(problem, ensemble=2).run(POINT)
+    voted = ensemble(problem, 2)
+    made = make(problem, measurements=[voted])
+    row = made.run(POINT)
     method = trainings[0].method.eval()
     test = problem.data.test()
     wrong = voted_wrong = 0
@@ -116,7 +132,8 @@ def test_the_test_error_is_that_of_each_image_alone(problem: Problem, trainings:
         wrong += int(last[-1].argmax() != y)
         voted_wrong += int(sum(F.log_softmax(logits.double(), 1) for logits in last).argmax() != y)  # type: ignore[union-attr]
     assert float(row["test_error"]) == pytest.approx(wrong / 45) and 0 < wrong < 45
-    assert float(row["ensemble_test_error"]) == pytest.approx(voted_wrong / 45)
+    (((ensembled,),)) = made.measured(voted, POINT)
+    assert float(ensembled["ensemble_test_error"]) == pytest.approx(voted_wrong / 45) and ensembled["ensemble"] == "2"
 
 
 @pytest.mark.parametrize("num_exits", [1, 2, 3, 9])
@@ -144,16 +161,16 @@ def test_a_second_call_reads_the_row(problem: Problem, trainings: list[training.
 
 
 def test_a_kept_run_has_the_best_weights_and_a_diverged_one_none(problem: Problem, trainings: list[training.Trained]) -> None:
-    row = make(problem, keep=True).run(POINT)
+    row = make(problem, weights="required").run(POINT)
     run = TrainedRun.load(problem.runs / row["run"])
     method = run.build()
     x, _ = next(iter(eval_batches(problem.data, problem.data.validation, 30)))
     assert torch.equal(method(x), trainings[0].method.eval()(x)) and not method.training
     assert [kept.depth for kept in run.exits] == [1, 2, 3] and run.exits[-1].validation_error == float(row["validation_error"])
-    assert run.exits[-1].macs == int(row["macs"]) and run.key == make(problem, keep=True).key(POINT)
+    assert run.exits[-1].macs == int(row["macs"]) and run.key == make(problem, weights="required").key(POINT)
     extra = [kept.path_macs - kept.macs for kept in run.exits]  # the answers on the way
     assert extra[0] == 0 < extra[1] < extra[2]
-    wild = make(replace(problem, settings=replace(problem.settings, lr=1e18)), keep=True)
+    wild = make(replace(problem, settings=replace(problem.settings, lr=1e18)), weights="required")
     assert wild(POINT).status != "ok" and wild(POINT).status != "ok" and len(trainings) == 1
     assert [path.name for path in problem.runs.iterdir() if path.is_dir()] == [row["run"]]
 
@@ -232,9 +249,9 @@ def test_a_run_whose_weights_could_not_be_kept_for_memory_has_no_exits_either(pr
     def full(*given: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(keeping, "exit_answers", full)
-    exits = ExitLogs.of(problem.results, calibrated=False)
-    assert make(problem, exits=exits, keep=True)(POINT).status.startswith("out of memory: ")
+    monkeypatch.setattr(saved_run, "exit_answers", full)
+    exits = Exits.of(problem.results, calibrated=False)
+    assert make(problem, measurements=[exits], weights="required")(POINT).status.startswith("out of memory: ")
     assert exits.exits.rows() == exits.curves.rows() == [] and list(problem.runs.iterdir()) == []
 
 
@@ -281,17 +298,17 @@ def test_an_interrupted_run_goes_on_where_it_was(problem: Problem, trainings: li
 @pytest.mark.parametrize("keeps", [False, True])
 def test_what_a_killed_process_left_behind_its_row_is_removed_and_nothing_else(problem: Problem, keeps: bool,
                                                                              trainings: list[training.Trained]) -> None:
-    make(problem, keep=keeps)(POINT)
+    make(problem, weights="required" if keeps else "discarded")(POINT)
     folder = make(problem).run_folder(POINT)
     kept = {folder / "trained.pt"} if keeps else set()
-    for again in (lambda: make(problem, keep=keeps)(POINT),
-                  lambda: finish([Run(make(problem, keep=keeps), POINT)], silent)):
+    for again in (lambda: make(problem, weights="required" if keeps else "discarded")(POINT),
+                  lambda: finish([Run(make(problem, weights="required" if keeps else "discarded"), POINT)], silent)):
         for own in ((), ("note.txt", "sub")):
             folder.mkdir(exist_ok=True)
             for name in ("checkpoint.pt", "checkpoint.part", "trained.part", *own):
                 (folder / name).touch()
             folder.with_suffix(".lock").touch()
-            with Claim(folder):  # another process has the run
+            with RunLock(folder):  # another process has the run
                 again()
                 assert (folder / "checkpoint.pt").exists()
             again()
@@ -306,7 +323,7 @@ def test_what_cannot_be_written_is_said_before_anything_trains(problem: Problem,
                                                                monkeypatch: pytest.MonkeyPatch) -> None:
     """A place that refuses writers, as one that another user owns; permissions do not bind root."""
     make(problem)(OTHER)
-    ExitLogs.of(problem.results, calibrated=False).exits.append({"a": 1})
+    Exits.of(problem.results, calibrated=False).exits.append({"a": 1})
     (problem.results / "exits.csv").write_text("")
     real_open, real_file = os.open, results.TemporaryFile
 
@@ -324,7 +341,7 @@ def test_what_cannot_be_written_is_said_before_anything_trains(problem: Problem,
     monkeypatch.setattr(results, "TemporaryFile", temporary)
     trainings.clear()
     with pytest.raises(UserError, match=r"must be readable and writable, but .*(denied|Read-only)"):
-        make(problem, exits=ExitLogs.of(problem.results, calibrated=False))(POINT)
+        make(problem, measurements=[Exits.of(problem.results, calibrated=False)])(POINT)
     assert not trainings and len(make(problem).log.rows()) == 1
 
 
@@ -342,7 +359,7 @@ def test_rows_that_are_there_are_read_where_nothing_can_be_written(problem: Prob
 
 def test_waits_for_another_that_trains_the_same_and_takes_its_row(problem: Problem, trainings: list[training.Trained]) -> None:
     evaluator, scores = make(problem), []
-    with Claim(evaluator.run_folder(POINT)):
+    with RunLock(evaluator.run_folder(POINT)):
         waiting = threading.Thread(target=lambda: scores.append(make(problem)(POINT)))
         waiting.start()
         evaluator.run(POINT)
@@ -380,8 +397,8 @@ def test_with_test_it_is_read_once_after_training(problem: Problem, monkeypatch:
         return trained
 
     monkeypatch.setattr(evaluate, "train", train)
-    exits = ExitLogs.of(problem.results, calibrated=False)
-    make(replace(problem, data=replace(problem.data, read_test=read)), ensemble=3, exits=exits)(POINT)
+    exits = Exits.of(problem.results, calibrated=False)
+    make(replace(problem, data=replace(problem.data, read_test=read)), measurements=[ensemble(problem, 3), exits])(POINT)
     assert events == ["trained", "test"]
 
 
@@ -389,10 +406,10 @@ def test_with_test_it_is_read_once_after_training(problem: Problem, monkeypatch:
 def test_each_exit_is_the_network_that_ends_there(problem: Problem, method: str) -> None:
     """Errors sample by sample; the cost of a depth that is the last is the whole network's."""
     problem = replace(problem, method=method)
-    exits = ExitLogs.of(problem.results, calibrated=False)
-    evaluator = make(problem, exits=exits)
+    exits = Exits.of(problem.results, calibrated=False)
+    evaluator = make(problem, measurements=[exits])
     row = evaluator.run(POINT)
-    rows = evaluator.exit_rows(POINT)
+    rows = exit_rows(evaluator)
     assert [(int(exit["depth"]), int(exit["units"])) for exit in rows] == [(1, 2), (2, 4), (3, 6)]
     assert rows == exits.exits.rows()
     assert all(exit[name] == row[name] for exit in rows for name in ("commit", "torch", "device", "command"))
@@ -418,10 +435,10 @@ def test_a_row_counts_the_blocks_that_no_gradient_joins(problem: Problem, method
 
 
 def test_exits_of_a_run_that_was_cut_short_are_not_written_twice(problem: Problem) -> None:
-    exits = ExitLogs.of(problem.results, calibrated=False)
-    make(problem, exits=exits)(POINT)
+    exits = Exits.of(problem.results, calibrated=False)
+    make(problem, measurements=[exits])(POINT)
     (problem.results / "rows.csv").unlink()  # as if killed before the run's own row
-    make(problem, exits=exits)(POINT)
+    make(problem, measurements=[exits])(POINT)
     assert len(exits.exits.rows()) == 3
 
 
@@ -429,31 +446,24 @@ def test_exits_of_a_run_that_was_cut_short_are_not_written_twice(problem: Proble
 def test_a_run_of_before_there_were_curves_is_trained_for_them(problem: Problem, trainings: list[training.Trained],
                                                                method: str) -> None:
     problem = replace(problem, method=method)
-    exits = ExitLogs.of(problem.results, calibrated=False)
-    make(problem, exits=exits)(POINT)
+    exits = Exits.of(problem.results, calibrated=False)
+    make(problem, measurements=[exits])(POINT)
     rows = [{**row, "seconds": "", "timed_samples": ""} for row in exits.exits.rows()]
     for path in (exits.exits.path, exits.curves.path):
         path.unlink()
     exits.exits.append_all(rows)
-    evaluator = make(problem, exits=exits)
-    assert evaluator.recorded(POINT) is None and evaluator(POINT) == make(problem, exits=exits)(POINT)
-    assert len(trainings) == 2 and len(evaluator.curve_rows(POINT)) > 10  # not a third time
-    assert evaluator.exit_rows(POINT) == rows and len(evaluator.log.rows()) == 1
+    evaluator = make(problem, measurements=[exits])
+    assert not evaluator.is_done(POINT) and evaluator(POINT) == make(problem, measurements=[exits])(POINT)
+    assert len(trainings) == 2 and len(curve_rows(evaluator)) > 10  # not a third time
+    assert exit_rows(evaluator) == rows and len(evaluator.log.rows()) == 1
 
 
 def test_one_exit_has_no_curve_and_a_run_that_diverged_no_exits_and_neither_is_repeated(problem: Problem) -> None:
     diverging = replace(problem, settings=replace(problem.settings, lr=1e30))
     for one in (replace(problem, method="backprop(label_smoothing=0.1)"), diverging):
-        evaluator = make(one, exits=ExitLogs.of(problem.results, calibrated=False))
+        evaluator = make(one, measurements=[Exits.of(problem.results, calibrated=False)])
         evaluator(POINT)
-        assert evaluator.recorded(POINT) is not None and evaluator.curve_rows(POINT) == []
-
-
-def test_a_run_with_exits_is_another_than_one_without(problem: Problem) -> None:
-    make(problem)(POINT)
-    exits = ExitLogs.of(problem.results, calibrated=False)
-    make(problem, exits=exits)(POINT)
-    assert [row.get("exits", "") for row in make(problem).log.rows()] == ["", "True"] and len(exits.exits.rows()) == 3
+        assert evaluator.recorded(POINT) is not None and curve_rows(evaluator) == []
 
 
 def test_reports_say_how_far_it_is(problem: Problem) -> None:
@@ -468,10 +478,10 @@ def test_reports_say_how_far_it_is(problem: Problem) -> None:
 def test_a_grown_run_is_a_row_of_its_own_with_exits_as_always(problem: Problem, grow: str) -> None:
     """Its costs are those of a step in which every stage trains."""
     joint = make(problem).run(POINT)
-    exits, figures = ExitLogs.of(problem.results, calibrated=False), []
+    exits, figures = Exits.of(problem.results, calibrated=False), []
     grown = replace(problem, settings=replace(problem.settings, grow=grow))
-    evaluator = make(grown, exits=exits, report=lambda what, done, total, **shown: figures.append(shown.get("stages")))
+    evaluator = make(grown, measurements=[exits], report=lambda what, done, total, **shown: figures.append(shown.get("stages")))
     row = evaluator.run(POINT)
-    assert (joint["grow"], row["grow"]) == ("", grow) and row["test_error"] == evaluator.exit_rows(POINT)[-1]["test_error"]
+    assert (joint["grow"], row["grow"]) == ("", grow) and row["test_error"] == exit_rows(evaluator)[-1]["test_error"]
     assert all(row[name] == joint[name] for name in ("params", "macs", "peak_activation_bytes"))
     assert float(row["pipeline_speedup_bound"]) > 1 and {*figures} == {1, 2, 3} and figures == sorted(figures)

@@ -40,7 +40,7 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     problem, log = make_problem(folder), ResultsLog(folder / "table.csv")
     points = [str(point) for point in problem.space.enumerate()]
-    Comparison(problem, ["dgl"], points, range(2), log=log, tuning_log=log, rates=[0.1], schedules=["cosine"], ensemble=1,
+    Comparison(problem, ["dgl"], points, range(2), log=log, tuning_log=log, rates=[0.1], schedules=["cosine"],
                report=silent, command="here").run()
     return log.path
 

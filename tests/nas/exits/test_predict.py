@@ -11,14 +11,14 @@ import torch
 
 from methods.method import Method
 from methods.training.loop import error_and_loss
-from nas.evaluation.evaluator import ensemble_error
+from nas.evaluation.measurements.ensemble import ensemble_error
 from nas.exits.adaptive import adaptive
 from nas.exits.answers import exit_answers
 from nas.exits.confidence import max_softmax
 from nas.exits.predict import predict
 from nas.exits.timing import exit_seconds
 from nas.problem import Problem
-from nas.runs.trained_run import KeptExit, TrainedRun
+from nas.runs.trained_run import SavedExit, TrainedRun
 from spaces.decoupling import Decoupling
 from spaces.memory.peak_memory import PeakMemory
 
@@ -36,7 +36,7 @@ class Noise:
 
 def run_of(problem: Problem, method: Method, folder: Path) -> TrainedRun:
     key = {"method": problem.method, "backbone": str(problem.space.backbone), "decoupling": CUT, "precision": "fp32"}
-    exits = tuple(KeptExit(depth, depth, depth, 0.5) for depth in (1, 2, 3))
+    exits = tuple(SavedExit(depth, depth, depth, 0.5) for depth in (1, 2, 3))
     return TrainedRun(folder, key, problem.data.inputs, exits, method.state_dict())  # type: ignore[arg-type]
 
 

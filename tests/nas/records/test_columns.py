@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from methods.training.settings import TrainingSettings
+from nas.evaluation.measurements.exits import Exits
 from nas.evaluation.tabular import Tabular
-from nas.exits.logs import ExitLogs
 from nas.records.column import Role
 from nas.records.columns import COLUMNS, names
 from nas.records.provenance import provenance
@@ -121,7 +121,7 @@ def test_exits_and_curves_are_read_as_such(tmp_path: Path) -> None:
         rows = rows_of(SMALL / f"{name}.csv", 1)
         write(tmp_path / f"{name}.csv", [rows[0] | {"test_error": "none"}])
         with pytest.raises(UserError, match="column test_error holds a share"):
-            getattr(ExitLogs.of(tmp_path, calibrated=False), name).rows()
+            getattr(Exits.of(tmp_path, calibrated=False), name).rows()
 
 
 def test_a_table_is_read_as_runs(tmp_path: Path) -> None:

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from nas.records.run_lock import Claim
+from nas.records.run_lock import RunLock
 from spaces.notation.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[3]
 HOLDER = """
 import sys
 from pathlib import Path
-from nas.records.run_lock import Claim
+from nas.records.run_lock import RunLock
 from spaces.notation.errors import UserError
-with Claim(Path(sys.argv[1])):
+with RunLock(Path(sys.argv[1])):
     print(flush=True)
     sys.stdin.readline()
 """
@@ -39,7 +39,7 @@ def holder(folder: Path) -> subprocess.Popen:
 
 
 def free(folder: Path) -> bool:
-    claim = Claim(folder)
+    claim = RunLock(folder)
     taken = claim.try_take()
     claim.release()
     return taken
@@ -61,11 +61,11 @@ def test_a_killed_process_keeps_nothing(folder: Path) -> None:
 
 def test_waits_for_its_turn(folder: Path) -> None:
     order = []
-    claim = Claim(folder)
+    claim = RunLock(folder)
     assert claim.try_take()
 
     def wait() -> None:
-        with Claim(folder):
+        with RunLock(folder):
             order.append("second")
 
     waiting = threading.Thread(target=wait)
@@ -78,26 +78,26 @@ def test_waits_for_its_turn(folder: Path) -> None:
 
 
 def test_is_given_up_when_what_it_guards_fails(folder: Path) -> None:
-    with pytest.raises(KeyError), Claim(folder):
+    with pytest.raises(KeyError), RunLock(folder):
         assert not free(folder)
         raise KeyError
     assert free(folder)
 
 
 def test_claims_on_different_folders_do_not_meet(folder: Path) -> None:
-    with Claim(folder):
+    with RunLock(folder):
         assert free(folder.with_name("4567"))
 
 
 def test_the_folder_may_go_under_its_claim(folder: Path) -> None:
-    with Claim(folder):
+    with RunLock(folder):
         folder.mkdir()
         folder.rmdir()
         assert not free(folder)
 
 
 def test_giving_up_twice_or_unclaimed_is_harmless(folder: Path) -> None:
-    claim = Claim(folder)
+    claim = RunLock(folder)
     claim.release()
     assert claim.try_take()
     claim.release()
@@ -110,12 +110,12 @@ def test_a_claim_leaves_no_file_whoever_waits_for_it(folder: Path) -> None:
     script = """
 import os, sys
 from pathlib import Path
-from nas.records.run_lock import Claim
+from nas.records.run_lock import RunLock
 from spaces.notation.errors import UserError
 folder = Path(sys.argv[1])
 sys.stdin.readline()
 for number in range(60):
-    claim = Claim(folder)
+    claim = RunLock(folder)
     if number % 3:
         claim.__enter__()
     elif not claim.try_take():
@@ -136,24 +136,24 @@ for number in range(60):
 
 def test_a_claim_takes_a_dead_ones_file_away_but_none_that_it_does_not_hold(folder: Path) -> None:
     with holder(folder) as process:
-        assert not Claim(folder).try_take() and folder.with_suffix(".lock").exists()
+        assert not RunLock(folder).try_take() and folder.with_suffix(".lock").exists()
         os.kill(process.pid, signal.SIGKILL)
-    claim = Claim(folder)
+    claim = RunLock(folder)
     assert claim.try_take()
     folder.with_suffix(".lock").unlink()  # by hand, so that another takes a new one
-    other = Claim(folder)
+    other = RunLock(folder)
     assert other.try_take()
     claim.release()
     assert not free(folder) and folder.with_suffix(".lock").exists()
     other.release()
-    with Claim(folder):
+    with RunLock(folder):
         pass
     assert not folder.with_suffix(".lock").exists()
 
 
 def test_who_waits_says_for_whom_in_one_line(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with holder(folder) as process:
-        waiting = threading.Thread(target=lambda: Claim(folder).__enter__().release())
+        waiting = threading.Thread(target=lambda: RunLock(folder).__enter__().release())
         waiting.start()
         waiting.join(0.2)
         process.communicate(b"\n")
@@ -164,10 +164,10 @@ def test_who_waits_says_for_whom_in_one_line(folder: Path, caplog: pytest.LogCap
 
 
 def test_what_a_lock_file_says_is_shown_as_text(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    first = Claim(folder)
+    first = RunLock(folder)
     assert first.try_take()
     folder.with_suffix(".lock").write_bytes(b"\x1b[2J\xff evil\n\nname" + b"x" * 9999)
-    waiting = threading.Thread(target=lambda: Claim(folder).__enter__().release())
+    waiting = threading.Thread(target=lambda: RunLock(folder).__enter__().release())
     waiting.start()
     waiting.join(0.1)
     first.release()
@@ -178,4 +178,4 @@ def test_what_a_lock_file_says_is_shown_as_text(folder: Path, caplog: pytest.Log
 def test_a_folder_that_cannot_be_written_is_a_user_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="unfinished runs lie in .* must be readable and writable, .* name another --runs"):
-        Claim(tmp_path / "file" / "run").try_take()
+        RunLock(tmp_path / "file" / "run").try_take()

@@ -13,7 +13,7 @@ from methods.table import METHODS
 from methods.training import checkpoint
 from methods.training.loop import Diverged
 from nas.problem import Score, silent
-from nas.records.run_lock import Claim
+from nas.records.run_lock import RunLock
 from nas.strategies import STRATEGIES
 from nas.strategies.sedona import strategy
 from nas.strategies.sedona.relaxation import Relaxation
@@ -214,7 +214,7 @@ def test_a_finished_search_is_not_repeated(digits_problem):
 
 def num_held_claims(problem):
     """How many of the claims on this problem's searches and pretrainings no other process could take now."""
-    claims = [Claim(lock.with_suffix("")) for lock in problem.runs.glob("*.lock")]
+    claims = [RunLock(lock.with_suffix("")) for lock in problem.runs.glob("*.lock")]
     held = [claim.try_take() for claim in claims].count(False)
     for claim in claims:
         claim.release()

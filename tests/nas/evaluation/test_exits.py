@@ -10,16 +10,16 @@ import torch
 from methods.table import METHODS
 from nas.data.images.images import Images
 from nas.evaluation.evaluator import Evaluator
+from nas.evaluation.measurements.exits import Exits
 from nas.exits.adaptive import adaptive
 from nas.exits.answers import exit_costs
 from nas.exits.calibration import expected_calibration_error
 from nas.exits.confidence import CONFIDENCES
-from nas.exits.logs import ExitLogs
 from nas.problem import Problem
 from nas.records.results_log import ResultsLog
 from nas.runs.trained_run import TrainedRun
 from spaces.notation.errors import UserError
-from tests.nas.evaluation.test_evaluator import POINT, make, make_problem, split
+from tests.nas.evaluation.test_evaluator import POINT, curve_rows, exit_rows, make, make_problem, split
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def problem(tmp_path: Path) -> Problem:
 
 
 def evaluator(problem: Problem, calibrated: bool = False) -> Evaluator:
-    return make(problem, exits=ExitLogs.of(problem.results, calibrated=calibrated))
+    return make(problem, measurements=[Exits.of(problem.results, calibrated=calibrated)])
 
 
 @pytest.mark.parametrize("calibrated", [False, True])
@@ -37,7 +37,7 @@ def test_a_curve_says_what_adaptive_inference_does(problem: Problem, method: str
     problem = replace(problem, method=str(METHODS.resolve(method)))
     made = evaluator(problem, calibrated)
     made.run(POINT)
-    exits, rows = made.exit_rows(POINT), made.curve_rows(POINT)
+    exits, rows = exit_rows(made), curve_rows(made)
     temperatures = [float(row["temperature"]) for row in exits] if calibrated else None
     trained = made._train(problem.adapt(POINT), problem.runs / "again")[0].method.eval()
     costs = exit_costs(lambda: problem.build(problem.adapt(POINT)), problem.data.input_shape)
@@ -62,7 +62,7 @@ def test_temperatures_change_confidences_and_no_error(problem: Problem) -> None:
     plain, calibrated = (evaluator(problem, wanted) for wanted in (False, True))
     for made in (plain, calibrated):
         made.run(POINT)
-    before, after = plain.exit_rows(POINT), calibrated.exit_rows(POINT)
+    before, after = exit_rows(plain), exit_rows(calibrated)
     assert len(before) == len(after) == 3
     for one, other in zip(before, after, strict=True):
         assert one["calibrated"] == one["temperature"] == "" and other["calibrated"] == "True"
@@ -78,12 +78,12 @@ def test_temperatures_change_confidences_and_no_error(problem: Problem) -> None:
             assert float(other["test_ece"]) == pytest.approx(expected_calibration_error(cooled, y), abs=1e-6)
 
 
-def test_a_run_that_is_kept_keeps_its_temperatures(problem: Problem) -> None:
-    made = make(problem, exits=ExitLogs.of(problem.results, calibrated=True), keep=True)
+def test_a_saved_run_has_its_temperatures(problem: Problem) -> None:
+    made = make(problem, measurements=[Exits.of(problem.results, calibrated=True)], weights="required")
     made.run(POINT)
-    kept, rows = TrainedRun.load(made.run_folder(POINT)).exits, made.exit_rows(POINT)
-    assert [exit.temperature for exit in kept] == pytest.approx([float(row["temperature"]) for row in rows])
-    assert [(exit.depth, exit.path_macs) for exit in kept] == [(int(row["depth"]), int(row["path_macs"])) for row in rows]
+    saved, rows = TrainedRun.load(made.run_folder(POINT)).exits, exit_rows(made)
+    assert [exit.fitted_temperature for exit in saved] == pytest.approx([float(row["temperature"]) for row in rows])
+    assert [(exit.depth, exit.path_macs) for exit in saved] == [(int(row["depth"]), int(row["path_macs"])) for row in rows]
 
 
 def test_another_test_split_moves_no_threshold(problem: Problem) -> None:
@@ -94,10 +94,10 @@ def test_another_test_split_moves_no_threshold(problem: Problem) -> None:
         own = make_problem(problem.runs / str(seed), data=replace(data, read_test=lambda seed=seed: split(45, seed)))
         made = evaluator(own, calibrated=True)
         made.run(POINT)
-        rows = made.curve_rows(POINT)
+        rows = curve_rows(made)
         decided = ("rule", "threshold", "validation_error", "validation_macs", "chosen")
         found.append([[row[name] for name in decided] for row in rows])
-        found[-1] += [[row["temperature"]] for row in made.exit_rows(POINT)]
+        found[-1] += [[row["temperature"]] for row in exit_rows(made)]
     assert found[0] == found[1]
 
 
@@ -115,7 +115,7 @@ def test_what_was_written_before_a_stop_is_not_written_again(problem: Problem) -
 def test_a_network_with_one_exit_has_no_curve(problem: Problem) -> None:
     made = evaluator(replace(problem, method="backprop(label_smoothing=0.1)"))
     made.run(POINT)
-    assert len(made.exit_rows(POINT)) == 1 and made.curve_rows(POINT) == []
+    assert len(exit_rows(made)) == 1 and curve_rows(made) == []
 
 
 def test_exits_of_which_lines_were_deleted_are_completed(problem: Problem) -> None:
@@ -124,13 +124,16 @@ def test_exits_of_which_lines_were_deleted_are_completed(problem: Problem) -> No
     whole = [sorted(row[column] for row in ResultsLog(path).rows())
              for path, column in zip(paths, ("depth", "rule"), strict=True)]
     header, first, second, last = paths[0].read_text().splitlines()
-    for kept in ([header, first, last], [header, second, last], [header]):
-        paths[0].write_text("\n".join(kept) + "\n")
+    curve = paths[1].read_text().splitlines()
+    for left, points in (([header, first, last], curve), ([header, second, last], curve[:5] + curve[6:]), ([header], curve),
+                         ([header, first, second, last], curve[:5] + curve[6:])):
+        paths[0].write_text("\n".join(left) + "\n")
+        paths[1].write_text("\n".join(points) + "\n")
         made = evaluator(problem)
-        assert made.recorded(POINT) is None
+        assert not made.is_done(POINT)
         made(POINT)
-        assert sorted(row["depth"] for row in made.exit_rows(POINT)) == whole[0] == ["1", "2", "3"]
-        assert sorted(row["rule"] for row in made.curve_rows(POINT)) == whole[1]
+        assert sorted(row["depth"] for row in exit_rows(made)) == whole[0] == ["1", "2", "3"]
+        assert sorted(row["rule"] for row in curve_rows(made)) == whole[1]
 
 
 @pytest.mark.parametrize(("depth", "says"), [
