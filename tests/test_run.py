@@ -33,6 +33,7 @@ from spaces.decoupling import Decoupling
 from spaces.heads import HEADS
 from spaces.named import named_spaces
 from spaces.rules import SPLITS
+from tests.nas.records.test_results_readme import check_columns
 
 ROOT = Path(run.__file__).resolve().parent
 TINY = ("--space", "small(width=0.25)", "--iterations", "2", "--batch-size", "32")
@@ -198,6 +199,8 @@ def test_a_search_that_a_table_answers(succeed, refused):
     sedona = "sedona(pretrain=3,meta_steps=2,inner_steps=2,memory=2,outer_batch=32)"
     assert "answers" in succeed(*search, "--strategy", sedona)
     assert {path.name for path in Path("results").glob("*.csv")} == {"alpha_beta.csv", "decisions.csv", "trials.csv"}
+    for path in Path("results").glob("*.csv"):
+        check_columns(path)
 
 
 class Fixed:

@@ -26,7 +26,7 @@ _PATH_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEX
 
 @contextmanager
 def told_of_path(what: str, way_out: str) -> Iterator[None]:
-    """Of a path that cannot be used a UserError."""
+    """Turn the OSError of a path that cannot be used into a UserError that names it and says what to do."""
     try:
         yield
     except OSError as error:
@@ -243,7 +243,7 @@ class ResultsLog:
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
-        """The lock file, held."""
+        """Hold the lock file inside the block, alone."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with _holding(open_lock(self._sibling("lock")), fcntl.LOCK_EX) as lock:
             self._sibling("tmp").unlink(missing_ok=True)  # of a killed replacement
@@ -299,7 +299,7 @@ class ResultsLog:
 
 
 def each_once(rows: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
-    """Without equal rows, which a file has that was joined with a copy of itself."""
+    """The rows, each once: a file that was joined with a copy of itself has them twice."""
     return [dict(cells) for cells in dict.fromkeys(tuple(row.items()) for row in rows)]
 
 
@@ -315,7 +315,7 @@ def _written(value: object) -> str:
 
 
 def _cells(line: bytes, *, first: bool = False) -> list[str]:
-    """Of one line; the first may begin with a byte order mark."""
+    """The cells of one line; the first line may begin with a byte order mark."""
     (cells,) = csv.reader([line.decode("utf-8-sig" if first else "utf-8")], strict=True)
     return cells
 
@@ -344,7 +344,7 @@ def _write(file: int, text: bytes) -> None:
 
 @contextmanager
 def _holding(lock: int, how: int) -> Iterator[int]:
-    """With flock's lock on the open file, which is closed at the end."""
+    """Hold flock's lock on the open file inside the block, and close the file at its end."""
     try:
         fcntl.flock(lock, how)
         yield lock

@@ -31,7 +31,7 @@ PASTED = 60  # characters of a cell that a message may hold to be pasted: whole,
 
 
 def read_rows(paths: Iterable[Path], conditions: Sequence[str] = ()) -> pd.DataFrame:
-    """The rows of results files, each once, where every `column=value` holds; cells are text, those of figures numbers.
+    """The rows of results files, each once, where every `column=value` holds; cells are text, those of `FIGURES` numbers.
 
     Several values of one column are alternatives. A component such as `dgl(label_smoothing=0.1)` answers to its name too.
     A file without rows or without the columns of an evaluate.csv, an unknown column and conditions that no row meets
@@ -68,8 +68,7 @@ def read_rows(paths: Iterable[Path], conditions: Sequence[str] = ()) -> pd.DataF
         if not kept.any():
             raise UserError(f"no row is left where {column}={' or '.join(values)}; there, {column} is {listed(frame[column])}")
         frame = frame[kept]
-    figures = [name for name in frame if name in COLUMNS and COLUMNS[name].role is Role.FIGURE and COLUMNS[name].type.is_number]
-    return frame.assign(**{name: pd.to_numeric(frame[name]) for name in figures}).reset_index(drop=True)
+    return frame.assign(**{column: pd.to_numeric(frame[column]) for column in FIGURES}).reset_index(drop=True)
 
 
 def check_comparable(rows: pd.DataFrame) -> None:
@@ -92,8 +91,9 @@ def check_comparable(rows: pd.DataFrame) -> None:
         twice = line[line["seed"].duplicated(keep=False)]
         if len(twice):
             twice = twice[twice["seed"] == twice["seed"].iloc[0]]
-            column = next(name for name in (*DATA, *TIMED_BY, *ASKED, *twice) if name in twice and twice[name].nunique() > 1)
-            raise UserError(f"a seed counts once, but seed {twice['seed'].iloc[0]} of {method} on '{point}' came "
+            column = next(name for name in (*DATA, *TIMED_BY, *ASKED, *twice)
+                          if name in twice and twice[name].nunique(dropna=False) > 1)
+            raise UserError(f"a seed counts once, got seed {twice['seed'].iloc[0]} of {method} on '{point}' "
                             f"{len(twice)} times; {column} is {listed(twice[column])}" + narrowed(twice, column))
 
 

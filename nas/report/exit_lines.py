@@ -65,8 +65,7 @@ def exit_lines(exit_rows: Iterable[Mapping[str, str]], curve_rows: Iterable[Mapp
 
 
 def _once(rows: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
-    """Without what came out otherwise when a run was trained a second time, and one row for each place of a run: a seed counts
-    once."""
+    """The rows of each place of a run, once, without those of a second training that gave other weights: a seed counts once."""
     first: dict[Identity, str] = {}
     once: dict[tuple[Identity, str], Mapping[str, str]] = {}
     for row in each_once(rows):
@@ -87,7 +86,7 @@ def _identity(row: Mapping[str, str]) -> Identity:
 
 
 def _family(backbone: str) -> dict[str, str]:
-    """What a backbone is the first units of, and the head on them; itself where it is whole."""
+    """Of a backbone that is the first units of another: that one, and the head on the units. A whole backbone is its own."""
     component = Component.parse(backbone)
     if component.name != "prefix":
         return {"backbone": backbone}
@@ -96,7 +95,7 @@ def _family(backbone: str) -> dict[str, str]:
 
 
 def _join_whole(lines: dict[Identity, list[Mapping[str, str]]]) -> None:
-    """The whole network is the deepest of its prefixes, whatever head they have."""
+    """Put the rows of a whole network on the lines of its prefixes, of which it is the deepest, whatever head they have."""
     for key in list(lines):
         of_prefixes = [other for other in lines if other != key and tuple(cell for cell in other if cell[0] != "head") == key]
         if of_prefixes:
@@ -106,7 +105,7 @@ def _join_whole(lines: dict[Identity, list[Mapping[str, str]]]) -> None:
 
 
 def _labels(keys: Sequence[Mapping[str, str]], backbones: Sequence[int]) -> list[str]:
-    """Method and decoupling, and as much of the other settings as tells lines of the same name apart."""
+    """The label of each line: method and decoupling, and the settings in which lines of the same name differ."""
     names = short_names({key["method"] for key in keys})
     labels = [names[key["method"]] + (", one network a depth" if count > 1 else f" {short_decoupling(key['decoupling'])}")
               for key, count in zip(keys, backbones, strict=True)]

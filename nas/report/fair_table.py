@@ -80,9 +80,10 @@ def fair_table(rows: pd.DataFrame, figures: Sequence[str] = ()) -> FairTable:
     for name in figures:
         if name not in MORE:
             raise UserError(f"the table has {name} unasked; leave it out") if name in FIGURES else unknown("figure", name, MORE)
-        if name not in rows or rows[name].isna().all():
+        if name not in rows or (rows[name] == "").all():
             raise UserError(f"a figure of a table is in some row, got {name}, which all rows leave empty; leave it out")
     check_comparable(rows)
+    rows = rows.assign(**{name: rows[name].map(lambda cell: float(cell or "nan")) for name in figures})
     apart = [column for column in TIMED_BY if disagree(rows[column])]
     methods = short_names(rows["method"].unique())
     lines = [_line(line.assign(method=line["method"].map(methods)), figures, timed=not apart)

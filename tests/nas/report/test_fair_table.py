@@ -257,3 +257,9 @@ def test_files_that_are_none_of_evaluates_are_refused(path, tmp_path):
     assert "is not there" in refusal(tmp_path / "absent.csv")
     assert "no column test_error" in refusal(path({}, leave_out=("test_error",)))
     assert "mend the file" in refusal(path({"test_error": "good"}))
+
+
+def test_rows_that_differ_only_in_a_figure_are_told_apart_by_it(path):
+    file = path({"parameters_trained": ""}, {"parameters_trained": 1000})
+    assert "parameters_trained is empty, 1000" in refusal(file) or "parameters_trained is 1000, empty" in refusal(file)
+    assert len(read_rows([file], ["parameters_trained=1000"])) == len(read_rows([file], ["parameters_trained="])) == 1

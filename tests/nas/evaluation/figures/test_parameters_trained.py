@@ -14,6 +14,7 @@ from methods.training.loop import train
 from nas.evaluation.figures import measured
 from nas.evaluation.figures.training_run import TrainingRun
 from nas.problem import Problem
+from nas.records.columns import COLUMNS
 from spaces.decoupling import Decoupling
 from tests.nas.evaluation.test_evaluator import POINT, make, make_problem
 from tests.nas.runs.test_extension import trained_run
@@ -62,3 +63,4 @@ def test_a_row_has_it(tmp_path: Path) -> None:
     row = make(make_problem(tmp_path)).run(POINT)
     assert int(row["parameters_trained"]) == int(row["params"]) + int(row["head_params"])
     assert not row.get("energy_joules")
+    assert all("evaluate" in COLUMNS[column].files for column in row)
