@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nas.records.columns import tells_runs_apart
+from nas.records.column import Role
+from nas.records.columns import names, tells_runs_apart
 from nas.records.frames import numbers
 from nas.records.results_log import each_once
 from nas.report.interval import half_interval
@@ -20,7 +21,7 @@ CHOSEN = {"lr", "schedule"}  # on validation, for each network that is trained a
 Identity = tuple[tuple[str, str], ...]  # settings, by name
 WEIGHTS = "weights_digest"  # what came out, which no two runs share
 ASKED = ("ensemble", "exits")  # what else the run was asked for, in rows of older versions
-PLACE = ("depth", "rule", "threshold")  # where on a run's exits or curves
+PLACE = names(lambda column: column.role is Role.PLACE)  # where on a run's exits or curves
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,8 @@ def _join_whole(lines: dict[Identity, list[Mapping[str, str]]]) -> None:
 
 def _labels(keys: Sequence[Mapping[str, str]], backbones: Sequence[int]) -> list[str]:
     """The label of each line: method and decoupling, and the settings in which lines of the same name differ."""
-    names = short_names({key["method"] for key in keys})
-    labels = [names[key["method"]] + (", one network a depth" if count > 1 else f" {short_decoupling(key['decoupling'])}")
+    methods = short_names({key["method"] for key in keys})
+    labels = [methods[key["method"]] + (", one network a depth" if count > 1 else f" {short_decoupling(key['decoupling'])}")
               for key, count in zip(keys, backbones, strict=True)]
     shown = []
     for label, key in zip(labels, keys, strict=True):
