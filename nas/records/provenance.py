@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 _SOURCE = Path(__file__).resolve().parents[2]
 _GIT_SECONDS = 10.0
@@ -29,6 +31,8 @@ def provenance() -> dict[str, str]:
 def device_name(device: torch.device) -> str:
     """The model of the processor or the GPU behind `device`, or the device's type where none is known."""
     if device.type == "cuda":
+        import torch  # which whoever only reads results does without
+
         return torch.cuda.get_device_name(device)
     return _processor() if device.type == "cpu" else device.type
 

@@ -38,7 +38,7 @@ class Line:
     the mean (`half_interval`), None for one seed. `grow`, `side` and `extends` are empty where there are none. Parameters, and
     MACs of one sample, are those of inference, and those of training with its heads. Step seconds and the bound on pipeline
     speed-up are medians over the seeds, None where nothing was measured or where rows were measured in ways that do not compare.
-    `more` are the figures that were asked for, by column, the mean over the seeds that have them, None where none has.
+    `figures` are those that were asked for, by column, the mean over the seeds that have them, None where none has.
     """
 
     method: str
@@ -60,7 +60,7 @@ class Line:
     peak_activation_bytes: int
     step_seconds: float | None
     pipeline_speedup_bound: float | None
-    more: dict[str, float | None]
+    figures: dict[str, float | None]
 
 
 @dataclass(frozen=True)
@@ -123,14 +123,14 @@ def _line(rows: pd.DataFrame, figures: Sequence[str], *, timed: bool) -> Line:
         params=counts["params"], train_params=counts["params"] + counts["head_params"], macs=counts["macs"],
         train_macs=counts["macs"] + counts["head_macs"], peak_activation_bytes=counts["peak_activation_bytes"],
         step_seconds=seconds, pipeline_speedup_bound=bound,
-        more={name: float(rows[name].mean()) if rows[name].notna().any() else None for name in figures},
+        figures={name: float(rows[name].mean()) if rows[name].notna().any() else None for name in figures},
     )
 
 
 def written(fair: FairTable) -> str:
     """The table as text: errors of methods against K, then the costs of every line, those of the same cuts together."""
     error, params, macs, peak, step, bound = (COLUMNS[name].heading for name in COSTS)
-    more = [COLUMNS[name].heading for name in (fair.lines[0].more if fair.lines else ())]
+    more = [COLUMNS[name].heading for name in (fair.lines[0].figures if fair.lines else ())]
     header = ["method", error, "n", params, "training", macs, "training", peak, step, bound, *more, "heads"]
     points = [Decoupling.parse(line.decoupling) for line in fair.lines]
     headings = [_heading(line.num_blocks, point) for line, point in zip(fair.lines, points, strict=True)]
@@ -163,7 +163,7 @@ def _cells(line: Line, point: Decoupling, shared: Mapping[str, str]) -> list[str
     return [
         _name(line, shared), _error(line), str(line.n), params.show(line.params), params.show(line.train_params),
         macs.show(line.macs), macs.show(line.train_macs), peak.show(line.peak_activation_bytes), step.show(line.step_seconds),
-        bound.show(line.pipeline_speedup_bound), *(COLUMNS[name].show(value) for name, value in line.more.items()),
+        bound.show(line.pipeline_speedup_bound), *(COLUMNS[name].show(value) for name, value in line.figures.items()),
         (short_heads(point) if point.heads else "") + (f"  ({failures(line)})" if failures(line) else "")]
 
 
@@ -175,7 +175,7 @@ def as_csv(fair: FairTable) -> str:
 def plain(fair: FairTable) -> dict[str, Any]:
     """The table as plain data, for JSON; the figures that were asked for stand in each line as the others do."""
     lines = [asdict(line) for line in fair.lines]
-    figures = [line.pop("more") for line in lines]
+    figures = [line.pop("figures") for line in lines]
     return {"shared": fair.shared, "lines": [line | more for line, more in zip(lines, figures, strict=True)], "notes": fair.notes}
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nas.records.columns import COLUMNS
+from nas.records.columns import COLUMNS, names
 from nas.records.frames import numbers
 from nas.records.status import DIVERGED, OUT_OF_MEMORY, count_of
 from nas.report.interval import half_interval
@@ -16,13 +16,16 @@ from nas.report.table import optional, table
 if TYPE_CHECKING:
     import pandas as pd
 
+ASKED = names(lambda column: column.measured == "asked")
+
 
 @dataclass(frozen=True)
 class Summary:
     """One method on one decoupling over n seeds; errors in percent, `interval` half the width of the 95 % interval.
 
     `std` and `interval` (`half_interval`) are None for a single seed, `step_seconds`, a mean, where no run ended well. Runs that
-    `diverged` or were `out_of_memory` count as 100 % wrong.
+    `diverged` or were `out_of_memory` count as 100 % wrong. `figures` are means of those that were asked for while the runs
+    trained (`nas.evaluation.figures`), by column.
     """
 
     method: str
@@ -37,6 +40,7 @@ class Summary:
     step_seconds: float | None
     diverged: int
     out_of_memory: int = 0
+    figures: dict[str, float] = field(default_factory=dict)
 
 
 def failures(line: Any) -> str:
@@ -76,6 +80,7 @@ def _summary(method: str, decoupling: str, group: pd.DataFrame) -> Summary:
         peak_activation_bytes=int(group["peak_activation_bytes"].iloc[0]),
         step_seconds=float(seconds.mean()) if len(seconds) else None,
         diverged=count_of(DIVERGED, group["status"]), out_of_memory=count_of(OUT_OF_MEMORY, group["status"]),
+        figures={name: float(group[name].mean()) for name in ASKED if name in group and group[name].notna().any()},
     )
 
 
@@ -83,11 +88,13 @@ def summary_table(summaries: Sequence[Summary]) -> str:
     """The summaries as a table."""
     num_blocks, tested, validated, peak, step = (COLUMNS[name] for name in (
         "num_blocks", "test_error", "validation_error", "peak_activation_bytes", "step_seconds"))
+    figures = [name for name in ASKED if any(name in s.figures for s in summaries)]
     header = ["method", num_blocks.heading, tested.heading, "std", "95 % interval", "n", validated.heading, peak.heading,
-              step.heading, "decoupling"]
+              step.heading, *(COLUMNS[name].heading for name in figures), "decoupling"]
     lines = [
         [s.method, str(s.num_blocks), f"{s.mean:.2f}", optional(s.std), _interval(s), str(s.n), f"{s.validation:.2f}",
          peak.show(s.peak_activation_bytes), step.show(s.step_seconds),
+         *(COLUMNS[name].show(s.figures.get(name)) for name in figures),
          short_decoupling(s.decoupling) + (f"  ({failures(s)})" if failures(s) else "")]
         for s in summaries
     ]

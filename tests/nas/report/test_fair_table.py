@@ -77,7 +77,7 @@ def test_a_figure_that_is_asked_for_stands_behind_the_others(path):
     file = path({"seed": 0, "parameters_trained": 1000}, {"seed": 1, "parameters_trained": 2000}, {"seed": 2},
                 BACKPROP | {"parameters_trained": ""})
     fair = fair_table(read_rows([file]), ["parameters_trained"])
-    assert {line.method: line.more for line in fair.lines} == {
+    assert {line.method: line.figures for line in fair.lines} == {
         "dgl": {"parameters_trained": 1500.0}, "backprop": {"parameters_trained": None}}
     assert {line["method"]: line["parameters_trained"] for line in plain(fair)["lines"]} == {"dgl": 1500.0, "backprop": None}
     assert [row["parameters_trained"] for row in csv.DictReader(io.StringIO(as_csv(fair)))] == ["", "1500.0"]

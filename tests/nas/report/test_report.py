@@ -74,6 +74,14 @@ def test_other_columns_of_a_line():
     assert (line["val error %"], line["peak MiB"], line["s/step"]) == ("37.50", "3.0", "0.3750")
 
 
+def test_a_figure_that_was_asked_for_has_a_column():
+    rows = [row(seed=0, energy_joules=10.0), row(seed=1, energy_joules=15.0), row("backprop", "uncut")]
+    summaries = summarise(rows)
+    assert {summary.method: summary.figures for summary in summaries} == {"dgl": {"energy_joules": 12.5}, "backprop": {}}
+    assert {line["method"]: line["energy J"] for line in read(summary_table(summaries))} == {"dgl": "12.5", "backprop": ""}
+    assert "energy J" not in summary_table(summarise(rows[2:]))
+
+
 def test_one_line_for_each_method_and_decoupling_and_the_best_first():
     rows = [row(test_error=0.3), row("backprop", "uncut", test_error=0.1), row(decoupling="4:mlp_sr", test_error=0.2),
             row(seed=1, test_error=0.5)]
