@@ -8,6 +8,7 @@ import io
 import json
 import re
 from contextlib import redirect_stdout
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,12 @@ COPIED = {
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the generated pages, the pages that lie elsewhere in the repository, and the plots of results/."""
-    pages = {"reference/commands.md": commands_page(), "reference/components.md": components_page(), "project/licence.md": licence_page()}
+    pages = {
+        "reference/commands.md": commands_page(),
+        "reference/components.md": components_page(),
+        "reference/experiments.md": experiments_page(),
+        "project/licence.md": licence_page(),
+    }
     pages |= {page: (ROOT / source).read_text(encoding="utf-8") for page, source in COPIED.items()}
     for page, text in pages.items():
         files.append(File.generated(config, page, content=text))
@@ -60,6 +66,18 @@ def components_page() -> str:
         parts += [f"## {kind.capitalize()}", "", "| name | what |", "| --- | --- |"]
         parts += [f"| `{cell(name)}` | {cell(what)} |" for name, what in rows.items()]
         parts.append("")
+    return "\n".join(parts)
+
+
+def experiments_page() -> str:
+    """What the first lines of each experiment's file say."""
+    parts = ["# Published experiments", "", "What each file of `experiments/` reproduces, and where it deviates.",
+             "[How to run one](../how_to/published_experiments.md).", ""]
+    for path in sorted((ROOT / "experiments").glob("*.yaml")):
+        comment = takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
+        text = " ".join(line.removeprefix("#").strip() for line in comment)
+        title, *rest = re.split(r" (?=(?:Reproduces|Deviates):)", text)
+        parts += [f"## {path.stem}", "", f"{title}.", "", *(f"* {said}" for said in rest), ""]
     return "\n".join(parts)
 
 

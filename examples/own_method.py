@@ -1,0 +1,52 @@
+"""A method and a head of one's own: used in a comparison, and checked by the tests that the built-in ones pass.
+
+    python examples/own_method.py
+    PYTHONPATH=examples python -m pytest -q examples/own_method.py
+"""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import nn
+
+import nas
+from methods.method import Carry, Method
+from nas.testing import HeadContract, MethodContract
+from spaces.backbone import Site
+
+
+class Weighted(Method):
+    """Local cross-entropy, which counts less the deeper a block lies: L_k = CE(head_k(h_k), y) / (k + 1)."""
+
+    default_head = "mlp_sr"
+
+    def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
+        h = self.run_block(k, carry)
+        logits = self.net.heads[k](self.head_input(k, h))
+        return h, self.cross_entropy(logits, y) / (k + 1)
+
+
+def hidden(site: Site, *, width: int = 32) -> nn.Module:
+    """The mean over space, one hidden layer of `width` features, and logits."""
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(site.shape[0], width), nn.ReLU(),
+                         nn.Linear(width, site.num_classes))
+
+
+class TestWeighted(MethodContract):
+    method = "own_method.Weighted"
+
+
+class TestHidden(HeadContract):
+    head = "own_method.hidden(width=16)"
+
+
+def main(folder: Path, iterations: int = 60) -> None:
+    table = nas.evaluate("small", "digits", methods=["own_method.Weighted", "dgl"], decoupling=["even(3,head=own_method.hidden)"],
+                         seeds=1, iterations=iterations, results=folder / "results", runs=folder / "runs")
+    print(table[["method", "decoupling", "test_error"]])
+
+
+if __name__ == "__main__":
+    with TemporaryDirectory() as folder:
+        main(Path(folder))
