@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: search test lint clean results/README.md
+.PHONY: search test lint docs clean results/README.md
 
 search: $(BIN)/.installed
 	$(BIN)/python run.py search
@@ -16,6 +16,13 @@ lint: $(BIN)/.installed
 
 results/README.md: $(BIN)/.installed
 	$(BIN)/python -m nas.records.results_readme
+
+docs: $(BIN)/.docs
+	$(BIN)/python -m mkdocs build --strict
+
+$(BIN)/.docs: $(BIN)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]' -c constraints.txt
+	touch $@
 
 $(BIN)/.installed: setup.cfg constraints.txt
 	$(PYTHON) -m venv .venv
