@@ -8,11 +8,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
+from nas.testing import HeadContract, MethodContract
 from torch import nn
 
 import nas
 from methods.method import Carry, Method
-from nas.testing import HeadContract, MethodContract
 from spaces.backbone import Site
 
 
