@@ -16,8 +16,6 @@ place, and the loop of benchmarks/step_time.py; neither is checkpointed. Appends
 
 from __future__ import annotations
 
-import argparse
-import shlex
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,12 +27,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from benchmarks.command import benchmark_parser, made_by
 from benchmarks.step_time import INPUT_SHAPE, NUM_CLASSES, Step, plain_step, plain_vgg19
 from methods.method import Method
 from methods.table import METHODS
 from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
-from nas.records.provenance import device_name, provenance
+from nas.records.provenance import device_name
 from nas.records.results_log import Cell, ResultsLog
 from run import read_device
 from spaces.decoupling import Decoupling
@@ -78,15 +77,12 @@ class Case:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    out = Path("results/benchmarks/activation_memory.csv")
-    parser.add_argument("--out", type=Path, default=out, help="the CSV file to append to")
+    parser = benchmark_parser(__doc__, "results/benchmarks/activation_memory.csv")
     parser.add_argument("--device", type=read_device, default="auto", help="auto, cpu, cuda or cuda:N")
     arguments = parser.parse_args()
     device = arguments.device
     torch.set_num_threads(1)
-    source: dict[str, Cell] = {"batch_size": BATCH_SIZE, "device": device_name(device), **provenance(),
-                               "command": shlex.join(["python", *sys.argv])}
+    source: dict[str, Cell] = {"batch_size": BATCH_SIZE, "device": device_name(device), **made_by()}
     space = SearchSpace("vgg19", HEADS, input_shape=INPUT_SHAPE, num_classes=NUM_CLASSES)
     plain = of_plain(device)
     backprop = of_case(next(cases(space)), device)

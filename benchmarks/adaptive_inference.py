@@ -19,8 +19,6 @@ Appends a row a threshold to the CSV.
 
 from __future__ import annotations
 
-import argparse
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
+from benchmarks.command import benchmark_parser, made_by
 from benchmarks.step_time import now
 from methods.method import Method
 from methods.table import METHODS, adapter, method_class
@@ -44,7 +43,7 @@ from nas.exits.adaptive import adaptive
 from nas.exits.answers import exit_answers, exit_costs
 from nas.exits.confidence import CONFIDENCES
 from nas.exits.curves import curves
-from nas.records.provenance import device_name, provenance
+from nas.records.provenance import device_name
 from nas.records.results_log import Cell, ResultsLog
 from nas.tasks import TASKS
 from run import read_device, read_task
@@ -55,9 +54,8 @@ REFERENCE = ("sigmoid", 0.9)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__, "results/benchmarks/adaptive_inference.csv")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="the folder of the task's files")
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/adaptive_inference.csv"), help="the CSV file")
     parser.add_argument("--device", type=read_device, default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--task", default="imdb(length=100)", help="texts or images")
     parser.add_argument("--embeddings", metavar="PATH", help="word vectors that a text network starts from")
@@ -69,15 +67,13 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=5000, help="how many of the test split are measured, at most")
     parser.add_argument("--turns", type=int, default=5, help="how often each is measured, after one to warm up")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
     task = read_task(arguments)
     data = TASKS.build(task, arguments.data_dir).to(arguments.device)
     build = network(data, arguments.space, arguments.method, arguments.decoupling)
     source: dict[str, Cell] = {
         "task": str(task), "space": arguments.space, "method": str(METHODS.resolve(arguments.method)),
         "decoupling": arguments.decoupling, "epochs": arguments.epochs, "lr": arguments.lr,
-        "turns": arguments.turns, "threads": 1, "device": device_name(arguments.device), **provenance(),
-        "command": shlex.join(["python", *sys.argv]),
+        "turns": arguments.turns, "threads": 1, "device": device_name(arguments.device), **made_by(),
     }
     method = trained(build, data, arguments.epochs, arguments.lr, arguments.device)
     points = [*chosen(build, method, data), REFERENCE]

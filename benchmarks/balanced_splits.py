@@ -9,8 +9,6 @@ a row a split to the CSV. Takes about a minute.
 
 from __future__ import annotations
 
-import argparse
-import shlex
 import sys
 from collections.abc import Iterator
 from itertools import pairwise
@@ -18,9 +16,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import torch
 
-from nas.records.provenance import provenance
+from benchmarks.command import benchmark_parser, made_by
 from nas.records.results_log import Cell, ResultsLog
 from spaces.named import read_space
 from spaces.rules import block_bytes, read_decoupling
@@ -31,12 +28,9 @@ BALANCED = {("resnet32", 32): (2, 4, 8, 16), ("resnet110", 32): (2, 3, 4), ("res
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    out = Path("results/benchmarks/balanced_splits.csv")
-    parser.add_argument("--out", type=Path, default=out, help="the CSV file to append to")
+    parser = benchmark_parser(__doc__, "results/benchmarks/balanced_splits.csv")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    source: dict[str, Cell] = {**provenance(), "command": shlex.join(["python", *sys.argv])}
+    source: dict[str, Cell] = dict(made_by())
     rows = []
     print(f"KiB an image in the largest block (ratio)\n{'':44}{'balanced':>22}{'published balanced':>22}{'published equal':>22}")
     for (name, side), counts in BALANCED.items():

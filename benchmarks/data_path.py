@@ -1,6 +1,6 @@
 """How many augmented CIFAR-10 images a second one CPU thread makes: nas.data.images.images beside torchvision's transforms.
 
-    python -m benchmarks.data_path --data-dir data --out results/benchmarks/data_path.csv
+    python benchmarks/data_path.py --data-dir data --out results/benchmarks/data_path.csv
 
 Both crop (padding 2), flip and normalise batches of 128. torchvision works image by image in a DataLoader, with no
 worker and with one (which adds a process); the ratio is to the faster of the two. The three take turns in one process;
@@ -9,18 +9,21 @@ a figure is the median of the repeats, in images a second. Appends one row to th
 
 from __future__ import annotations
 
-import argparse
 import statistics
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks.command import benchmark_parser, made_by
 from nas.data.images.images import Batch, Batches, Images
 from nas.data.images.torchvision_import import torchvision
-from nas.records.provenance import device_name, provenance
+from nas.records.provenance import device_name
 from nas.records.results_log import ResultsLog
 from nas.tasks import TASKS
 
@@ -28,11 +31,9 @@ BATCH_SIZE, REPEATS, WARM_UP = 128, 7, 3
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__, "results/benchmarks/data_path.csv")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="the folder of cifar-10-batches-py")
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/data_path.csv"), help="the CSV file to append to")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
     own, no_worker, one_worker = measure(arguments.data_dir)
     ratio = own / max(no_worker, one_worker)
     print(f"own {own:,.0f}, torchvision {no_worker:,.0f} without a worker, {one_worker:,.0f} with one (images/s); "
@@ -40,8 +41,7 @@ def main() -> None:
     ResultsLog(arguments.out).append({
         "task": "cifar10", "batch_size": BATCH_SIZE, "threads": 1, "repeats": REPEATS, "own_images_per_second": own,
         "torchvision_images_per_second": no_worker, "torchvision_one_worker_images_per_second": one_worker,
-        "ratio": ratio, "device": device_name(torch.device("cpu")), **provenance(),
-        "command": "python -m benchmarks.data_path",
+        "ratio": ratio, "device": device_name(torch.device("cpu")), **made_by(),
     })
 
 

@@ -11,7 +11,6 @@ alpha and beta, the same for all T and rates. The data folder is NAS_DATA_DIR.
 
 from __future__ import annotations
 
-import argparse
 import copy
 import shlex
 import sys
@@ -24,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
+from benchmarks.command import benchmark_parser
 from benchmarks.regret import table_problem
 from nas.problem import Problem
 from nas.records.provenance import device_name, provenance
@@ -37,14 +37,12 @@ WARM_UP, INNER_BATCH, OUTER_BATCH = 400, 64, 256
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/gradient_quality.csv"), help="the CSV to append to")
+    parser = benchmark_parser(__doc__, "results/benchmarks/gradient_quality.csv")
     parser.add_argument("--table", type=Path, default=Path("results/tabular/small_cifar10.csv"), help="whose space")
     parser.add_argument("--steps", nargs="+", type=int, default=[1, 5, 20], metavar="T", help="how many inner steps")
     parser.add_argument("--rates", nargs="+", type=float, default=[0.05, 0.005], help="inner learning rates")
     parser.add_argument("--draws", type=int, default=4, help="how many draws of batches")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
     problem = table_problem(arguments.table, None)
     problem = replace(problem, settings=replace(problem.settings, batch_size=INNER_BATCH))
     training = RelaxedTraining(problem, "validation", 0.1, WARM_UP)

@@ -9,15 +9,14 @@ and where the row comes from. Started again, it goes on; started twice, two proc
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import torch
 
+from benchmarks.command import benchmark_parser
 from methods.training.settings import TrainingSettings
 from nas.evaluation.comparison import Comparison
 from nas.problem import Problem, silent
@@ -34,14 +33,12 @@ SETTINGS = TrainingSettings(iterations=240, batch_size=64, lr=0.1)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("results/tabular/small_cifar10.csv"), help="the CSV file")
+    parser = benchmark_parser(__doc__, "results/tabular/small_cifar10.csv")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="where the images lie")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where unfinished runs lie")
     parser.add_argument("--device", type=read_device, default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--seeds", type=int, default=2, help="seeds 0..N-1")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
     images = TASKS.build(TASK, arguments.data_dir).to(arguments.device)
     space = read_space(SPACE, images.input_shape, images.num_classes)
     problem = Problem(space, METHOD, str(TASKS.resolve(TASK)), images, SETTINGS, 0, arguments.device, arguments.out.parent,

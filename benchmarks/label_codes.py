@@ -20,8 +20,6 @@ Appends a row a case and depth to the CSV.
 
 from __future__ import annotations
 
-import argparse
-import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -32,11 +30,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
+from benchmarks.command import benchmark_parser, made_by
 from methods.al import AL
 from methods.table import METHODS
 from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
-from nas.records.provenance import provenance
 from nas.records.results_log import Cell, ResultsLog
 from spaces.activation import TextShape
 from spaces.named import read_space
@@ -74,12 +72,10 @@ class Given:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/label_codes.csv"), help="the CSV file to append to")
+    parser = benchmark_parser(__doc__, "results/benchmarks/label_codes.csv")
     parser.add_argument("--seeds", type=int, default=10, help="how many runs a case has")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    source: dict[str, Cell] = {"batch_size": BATCH_SIZE, **provenance(), "command": shlex.join(["python", *sys.argv])}
+    source: dict[str, Cell] = {"batch_size": BATCH_SIZE, **made_by()}
     print("case    classes    share  depth  lost  distance  margin")
     for case in CASES:
         rows = [row | source for row in measured(case, arguments.seeds)]

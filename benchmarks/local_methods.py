@@ -15,8 +15,6 @@ Appends a row a method and K to the CSV.
 
 from __future__ import annotations
 
-import argparse
-import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,13 +25,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
+from benchmarks.command import benchmark_parser, made_by
 from benchmarks.step_time import now
 from methods.method import Method
 from methods.table import METHODS, adapter, method_class
 from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
 from nas.cost import cost
-from nas.records.provenance import device_name, provenance
+from nas.records.provenance import device_name
 from nas.records.results_log import Cell, ResultsLog
 from run import read_device
 from spaces.decoupling import Decoupling
@@ -65,19 +64,15 @@ class Loop:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/local_methods.csv"),
-                        help="the CSV file to append to")
+    parser = benchmark_parser(__doc__, "results/benchmarks/local_methods.csv")
     parser.add_argument("--device", type=read_device, default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--backbone", default="resnet110", help="a backbone that has published cuts")
     parser.add_argument("--batch-size", type=int, default=32, help="images a step")
     parser.add_argument("--turns", type=int, default=5, help="how often each is measured, after one to warm up")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
     space = SearchSpace(arguments.backbone, ["linear"], input_shape=INPUT_SHAPE, num_classes=NUM_CLASSES)
     source: dict[str, Cell] = {
-        "threads": 1, "turns": arguments.turns, "device": device_name(arguments.device), **provenance(),
-        "command": shlex.join(["python", *sys.argv]),
+        "threads": 1, "turns": arguments.turns, "device": device_name(arguments.device), **made_by(),
     }
     rows = measured(space, arguments.batch_size, arguments.turns, arguments.device)
     ResultsLog(arguments.out).append_all([row | source for row in rows])

@@ -13,8 +13,6 @@ Appends a row a shape to the CSV.
 
 from __future__ import annotations
 
-import argparse
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -26,8 +24,9 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from benchmarks.command import benchmark_parser, made_by
 from benchmarks.step_time import now
-from nas.records.provenance import device_name, provenance
+from nas.records.provenance import device_name
 from nas.records.results_log import Cell, ResultsLog
 from spaces.layers.padded_lstm import padded_lstm
 
@@ -36,13 +35,11 @@ SHAPES = ((20, 50, 50), (60, 50, 50), (200, 100, 50), (20, 300, 300), (60, 300, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/lstm_padding.csv"), help="the CSV file to append to")
+    parser = benchmark_parser(__doc__, "results/benchmarks/lstm_padding.csv")
     parser.add_argument("--turns", type=int, default=7, help="how often each is measured, after one to warm up")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
     source: dict[str, Cell] = {"num_texts": NUM_TEXTS, "threads": 1, "turns": arguments.turns, "device": device_name(CPU),
-                               **provenance(), "command": shlex.join(["python", *sys.argv])}
+                               **made_by()}
     print("   T    D    H  packed ms  ours ms  train ratio  eval ratio  kept / counted")
     ResultsLog(arguments.out).append_all([measured(*shape, arguments.turns) | source for shape in SHAPES])
 

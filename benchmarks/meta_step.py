@@ -20,10 +20,8 @@ Appends a row an engine, backbone and T. Takes about half an hour on one quiet c
 
 from __future__ import annotations
 
-import argparse
 import ctypes
 import gc
-import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -36,9 +34,10 @@ import higher
 import torch
 from torch.nn import functional as F
 
+from benchmarks.command import benchmark_parser, made_by
 from methods.losses import smoothed_cross_entropy
 from methods.training.optimization import sgd
-from nas.records.provenance import device_name, provenance
+from nas.records.provenance import device_name
 from nas.records.results_log import Cell, ResultsLog
 from nas.strategies.sedona.bilevel import Batch, Bilevel
 from nas.strategies.sedona.engines import ENGINES
@@ -60,8 +59,7 @@ Step = Callable[[], object]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/meta_step.csv"), help="the CSV file to append to")
+    parser = benchmark_parser(__doc__, "results/benchmarks/meta_step.csv")
     parser.add_argument("--device", type=read_device, default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--backbones", nargs="+", default=["vgg19", "resnet50"], help="which backbones")
     parser.add_argument("--steps", nargs="+", type=int, default=NUM_STEPS, metavar="T", help="how many inner steps")
@@ -69,10 +67,8 @@ def main() -> None:
     parser.add_argument("--live", action="store_true", help="count live tensor bytes too (takes several times as long)")
     parser.add_argument("--turns", type=int, default=2, help="how often each is measured up to T = 5")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
     device = arguments.device
-    source: dict[str, Cell] = {"threads": 1, "device": device_name(device), **provenance(),
-                               "command": shlex.join(["python", *sys.argv])}
+    source: dict[str, Cell] = {"threads": 1, "device": device_name(device), **made_by()}
     for backbone in arguments.backbones:
         for num_steps in arguments.steps:
             turns = arguments.turns if num_steps <= 5 or device.type == "cuda" else 1

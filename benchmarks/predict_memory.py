@@ -8,7 +8,6 @@ are among the tensors. `graph_bytes` is the same call with torch.inference_mode 
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import sys
 from collections.abc import Iterator
@@ -20,10 +19,11 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.command import benchmark_parser, made_by
 from methods.table import METHODS, method_class
 from nas.exits.confidence import max_softmax
 from nas.exits.predict import predict
-from nas.records.provenance import device_name, provenance
+from nas.records.provenance import device_name
 from nas.records.results_log import ResultsLog
 from nas.runs.trained_run import SavedExit, TrainedRun
 from spaces.memory.peak_memory import PeakMemory
@@ -48,10 +48,8 @@ class Noise:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/predict_memory.csv"), help="the CSV to append to")
+    parser = benchmark_parser(__doc__, "results/benchmarks/predict_memory.csv")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
     for network, method, decoupling in NETWORKS:
         run = run_of(network, method, decoupling)
         for threshold in (None, 0.9)[: len(run.exits)]:
@@ -63,7 +61,7 @@ def main() -> None:
             ResultsLog(arguments.out).append({
                 "network": network, "method": run.key["method"], "decoupling": str(run.decoupling), "images": COUNT,
                 "threshold": threshold, "peak_bytes": own, "graph_bytes": graph, "threads": 1, "device": device_name(CPU),
-                **provenance(), "command": "python benchmarks/predict_memory.py",
+                **made_by(),
             })
 
 

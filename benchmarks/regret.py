@@ -15,8 +15,6 @@ training. Started again, it goes on; a table that grew is another one. The data 
 
 from __future__ import annotations
 
-import argparse
-import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -29,10 +27,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.stats import t as student_t
 
+from benchmarks.command import benchmark_parser, made_by
 from nas.evaluation.tabular import Tabular
 from nas.evaluation.truth import errors, incumbents, noise_floor, regrets
 from nas.problem import Problem, Score, silent
-from nas.records.provenance import provenance
 from nas.records.results_log import Cell, ResultsLog
 from nas.strategies import STRATEGIES
 from run import parse, read_problem
@@ -45,11 +43,9 @@ MARKERS = "os^Dv*"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__, "results/benchmarks/regret.csv")
     parser.add_argument("--table", type=Path, default=Path("results/tabular/small_cifar10.csv"),
                         help="the CSV file; a .yaml file of the same name holds its settings for run.py search")
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/regret.csv"),
-                        help="the CSV file; the .png lies beside")
     parser.add_argument("--seeds", type=int, default=30, help="searches of each strategy, seeds 0..N-1")
     parser.add_argument("--num-blocks", type=int, help="search the decouplings of so many blocks (default: all)")
     arguments = parser.parse_args()
@@ -64,7 +60,7 @@ def main() -> None:
           f"Spearman's rho {floor.rank_correlation:.3f}; the best of one training each has regret {100 * one_training:.2f}")
     log, wanted = ResultsLog(arguments.out), list(searches(arguments.seeds))
     table: dict[str, Cell] = {"table": str(arguments.table), "table_rows": len(rows), "num_blocks": arguments.num_blocks}
-    where = {**provenance(), "command": shlex.join(["python", *sys.argv])}
+    where = made_by()
     for strategy, seed in wanted:
         key = {"strategy": strategy, "seed": seed, **table}
         if log.find(key) is None:

@@ -17,7 +17,6 @@ the answers beside other strategies. Started again, it goes on. The data folder 
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import shutil
 import sys
@@ -30,9 +29,9 @@ from statistics import median
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import pandas as pd
-import torch
 from scipy.stats import t as student_t
 
+from benchmarks.command import benchmark_parser
 from benchmarks.regret import table_problem
 from methods.training.loop import Trainer
 from nas.evaluation.tabular import Tabular
@@ -60,15 +59,13 @@ VARIANTS: dict[str, tuple[Settings, int | None]] = {  # and the number of blocks
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__, "results/benchmarks/sedona_truth.csv")
     parser.add_argument("--table", type=Path, default=Path("results/tabular/small_cifar10.csv"), help="as for regret.py")
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/sedona_truth.csv"), help="the CSV file")
     parser.add_argument("--seconds", type=float, default=40.0, help="of meta-learning, for each variant alike")
     parser.add_argument("--seeds", type=int, default=3, help="searches of each variant, seeds 0..N-1")
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS), help="which variants")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where weight memories lie")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
     problems = {num_blocks: replace(table_problem(arguments.table, num_blocks), runs=arguments.runs, results=arguments.runs)
                 for num_blocks in {num_blocks for _, num_blocks in VARIANTS.values()}}
     log, rows = ResultsLog(arguments.out), Tabular(problems[None], arguments.table).rows

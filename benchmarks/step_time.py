@@ -17,8 +17,6 @@ Appends a row a loop to the CSV. Takes some minutes.
 
 from __future__ import annotations
 
-import argparse
-import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -31,11 +29,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from benchmarks.command import benchmark_parser, made_by
 from methods.table import METHODS
 from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
 from nas.cost import cost
-from nas.records.provenance import device_name, provenance
+from nas.records.provenance import device_name
 from nas.records.results_log import Cell, ResultsLog
 from run import read_device
 from spaces.decoupling import Decoupling
@@ -50,14 +49,11 @@ Step = Callable[[torch.Tensor, torch.Tensor], object]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/step_time.csv"), help="the CSV file to append to")
+    parser = benchmark_parser(__doc__, "results/benchmarks/step_time.csv")
     parser.add_argument("--device", type=read_device, default="auto", help="auto, cpu, cuda or cuda:N")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
     source: dict[str, Cell] = {
-        "threads": 1, "turns": TURNS, "device": device_name(arguments.device), **provenance(),
-        "command": shlex.join(["python", *sys.argv]),
+        "threads": 1, "turns": TURNS, "device": device_name(arguments.device), **made_by(),
     }
     rows = [*measured("vgg19", plain_vgg19, 128, arguments.device), *measured("resnet50", plain_resnet50, 64, arguments.device)]
     ResultsLog(arguments.out).append_all([row | source for row in rows])

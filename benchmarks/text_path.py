@@ -10,19 +10,22 @@ figure is the median of the repeats. Appends one row a task to the CSV.
 
 from __future__ import annotations
 
-import argparse
 import statistics
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset
 
+from benchmarks.command import benchmark_parser, made_by
 from nas.data.texts.samples import TextSplit
 from nas.data.texts.texts import Texts
-from nas.records.provenance import device_name, provenance
+from nas.records.provenance import device_name
 from nas.records.results_log import ResultsLog
 from nas.tasks import TASKS
 from spaces.activation import PADDING
@@ -32,11 +35,9 @@ TASK_NAMES, BATCH_SIZE, REPEATS, WARM_UP = ("ag_news", "imdb"), 128, 7, 3
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = benchmark_parser(__doc__, "results/benchmarks/text_path.csv")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="the folder of ag_news and imdb")
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/text_path.csv"), help="the CSV file to append to")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
     for name in TASK_NAMES:
         data = TASKS.build(name, arguments.data_dir)
         assert isinstance(data, Texts)
@@ -49,7 +50,7 @@ def main() -> None:
             "task": name, "batch_size": BATCH_SIZE, "threads": 1, "repeats": REPEATS, "own_tokens_per_second": own,
             "loader_tokens_per_second": no_worker, "loader_one_worker_tokens_per_second": one_worker, "ratio": ratio,
             "own_padding": own_padding, "loader_padding": loader_padding, "device": device_name(torch.device("cpu")),
-            **provenance(), "command": "python -m benchmarks.text_path",
+            **made_by(),
         })
 
 

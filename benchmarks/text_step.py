@@ -17,8 +17,6 @@ Appends a row a backbone, depth and method to the CSV.
 
 from __future__ import annotations
 
-import argparse
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,13 +26,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import torch
 
+from benchmarks.command import benchmark_parser, made_by
 from benchmarks.step_time import now
 from methods.method import Method
 from methods.table import METHODS, adapter, method_class
 from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
 from nas.cost import cost
-from nas.records.provenance import device_name, provenance
+from nas.records.provenance import device_name
 from nas.records.results_log import Cell, ResultsLog
 from run import read_device
 from spaces.activation import PADDING, TextShape
@@ -49,16 +48,14 @@ BACKBONES = {"linear": "hidden=128", "lstm": "hidden=64", "transformer": "ffn=25
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/text_step.csv"), help="the CSV file to append to")
+    parser = benchmark_parser(__doc__, "results/benchmarks/text_step.csv")
     parser.add_argument("--device", type=read_device, default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--depths", type=int, nargs="+", default=[2, 3, 4, 6], help="how many layers behind the embedding")
     parser.add_argument("--turns", type=int, default=7, help="how often each is measured, after one to warm up")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
     source: dict[str, Cell] = {
         "batch_size": BATCH_SIZE, "threads": 1, "turns": arguments.turns, "device": device_name(arguments.device),
-        **provenance(), "command": shlex.join(["python", *sys.argv]),
+        **made_by(),
     }
     print("backbone    layers  method        ms  x backprop    MiB  x backprop   tokens/s  bound  of MACs")
     rows = [row | source for name in BACKBONES for depth in arguments.depths

@@ -1,5 +1,6 @@
 """Processes that train a stage each find the weights that one process finds."""
 
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -10,7 +11,7 @@ from torch.multiprocessing import ProcessRaisedException
 from methods.dgl import DGL
 from methods.early_exit import EarlyExit
 from methods.method import Carry, Method
-from methods.training.loop import Batch, Trainer
+from methods.training.loop import Batch, TrainBatches, Trainer
 from methods.training.parallel import train_parallel
 from methods.training.settings import TrainingSettings
 from spaces.activation import PADDING, TextShape
@@ -50,16 +51,22 @@ def build(cuts: tuple[int, ...] = (2, 4)) -> Method:
     return Running(net)
 
 
-def test_a_process_a_stage_finds_what_one_process_finds_to_the_bit() -> None:
-    settings = TrainingSettings(iterations=6, batch_size=16, lr=0.05, optimizer="adam", schedule="multistep")
+def check_same_as_one_process(build: Callable[[], Method], batches: TrainBatches, settings: TrainingSettings) -> dict[str, torch.Tensor]:
+    """Assert that processes find the weights of one process, to the bit; these weights."""
     trainer = Trainer(build(), settings, seed=3, device=torch.device("cpu"))
-    for iteration in range(6):
-        trainer.step(*Noise().batch(3, iteration), iteration)
-    expected, found = trainer.method.state_dict(), train_parallel(build, Noise(), settings, seed=3).state_dict()
-    start = build().state_dict()
+    for iteration in range(settings.iterations):
+        trainer.step(*batches.batch(3, iteration), iteration)
+    expected, found = trainer.method.state_dict(), train_parallel(build, batches, settings, seed=3).state_dict()
     assert list(found) == list(expected)
     for name, tensor in found.items():
-        assert torch.equal(tensor, expected[name]) and not torch.equal(tensor, start[name]), name
+        assert torch.equal(tensor, expected[name]), name
+    return found
+
+
+def test_a_process_a_stage_finds_what_one_process_finds_to_the_bit() -> None:
+    settings = TrainingSettings(iterations=6, batch_size=16, lr=0.05, optimizer="adam", schedule="multistep")
+    found, start = check_same_as_one_process(build, Noise(), settings), build().state_dict()
+    assert not any(torch.equal(tensor, start[name]) for name, tensor in found.items())
 
 
 def build_joint() -> Method:
@@ -68,12 +75,7 @@ def build_joint() -> Method:
 
 
 def test_what_learns_jointly_is_one_process() -> None:
-    settings = TrainingSettings(iterations=3, batch_size=16, lr=0.05)
-    trainer = Trainer(build_joint(), settings, seed=3, device=torch.device("cpu"))
-    for iteration in range(3):
-        trainer.step(*Noise().batch(3, iteration), iteration)
-    found = train_parallel(build_joint, Noise(), settings, seed=3).state_dict()
-    assert all(torch.equal(tensor, found[name]) for name, tensor in trainer.method.state_dict().items())
+    check_same_as_one_process(build_joint, Noise(), TrainingSettings(iterations=3, batch_size=16, lr=0.05))
 
 
 class Texts:
@@ -95,12 +97,7 @@ def build_lstm() -> Method:
 
 
 def test_tokens_of_any_length_and_states_pass_between_processes() -> None:
-    settings = TrainingSettings(iterations=5, batch_size=8, lr=0.1)
-    trainer = Trainer(build_lstm(), settings, seed=3, device=torch.device("cpu"))
-    for iteration in range(5):
-        trainer.step(*Texts().batch(3, iteration), iteration)
-    found = train_parallel(build_lstm, Texts(), settings, seed=3).state_dict()
-    assert all(torch.equal(tensor, found[name]) for name, tensor in trainer.method.state_dict().items())
+    check_same_as_one_process(build_lstm, Texts(), TrainingSettings(iterations=5, batch_size=8, lr=0.1))
 
 
 def test_a_stage_that_fails_ends_all() -> None:
