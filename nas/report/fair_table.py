@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from nas.records.column import Role
+from nas.records.cell_types import FLOAT
+from nas.records.column import Column, Role
 from nas.records.columns import COLUMNS, COUNTS, names
 from nas.records.spreadsheet import csv_text
 from nas.records.status import DIVERGED, OUT_OF_MEMORY, count_of
@@ -75,15 +76,11 @@ class FairTable:
 def fair_table(rows: pd.DataFrame, figures: Sequence[str] = ()) -> FairTable:
     """The table of rows that `nas.report.comparable.read_rows` gave; those that cannot be compared are a UserError.
 
-    `figures` are columns of `MORE` that it is to have beside the usual ones; one that no row has is a UserError.
+    `figures` are what it is to have beside the usual ones: columns of `MORE`, or a user's own. One that no row has, and one
+    that is no number, is a UserError.
     """
-    for name in figures:
-        if name not in MORE:
-            raise UserError(f"the table has {name} unasked; leave it out") if name in FIGURES else unknown("figure", name, MORE)
-        if name not in rows or (rows[name] == "").all():
-            raise UserError(f"a figure of a table is in some row, got {name}, which all rows leave empty; leave it out")
     check_comparable(rows)
-    rows = rows.assign(**{name: rows[name].map(lambda cell: float(cell or "nan")) for name in figures})
+    rows = rows.assign(**{name: _figure(rows, name) for name in figures})
     apart = [column for column in TIMED_BY if disagree(rows[column])]
     methods = short_names(rows["method"].unique())
     lines = [_line(line.assign(method=line["method"].map(methods)), figures, timed=not apart)
@@ -102,6 +99,25 @@ def fair_table(rows: pd.DataFrame, figures: Sequence[str] = ()) -> FairTable:
     if note := failed_note(lines, [f"{_name(line, shared)} {short_decoupling(line.decoupling)}" for line in lines]):
         notes.append(note)
     return FairTable(shared, tuple(lines), tuple(notes))
+
+
+def _figure(rows: pd.DataFrame, name: str) -> list[float]:
+    """The cells of a figure as numbers, NaN where they are empty."""
+    if name in FIGURES:
+        raise UserError(f"--figures names what the table has not yet, got {name}; leave it out")
+    if name not in MORE and (name in COLUMNS or name not in rows):
+        raise unknown("figure", name, [*MORE, *(str(column) for column in rows if column not in COLUMNS)])
+    if name not in rows or (rows[name] == "").all():
+        raise UserError(f"a figure of a table is in some row, got {name}, which all rows leave empty; leave it out")
+    try:
+        return [float(cell or "nan") for cell in rows[name]]
+    except ValueError as error:
+        raise UserError(f"a figure is a number, got column {name} ({error}); leave it out") from None
+
+
+def _column(name: str) -> Column:
+    """What is known of a figure's column; of a user's own only its name."""
+    return COLUMNS.get(name) or Column(name, Role.FIGURE, ("evaluate",), "A user's own figure.", FLOAT)
 
 
 def _label_smoothing(method: str) -> str:
@@ -130,7 +146,7 @@ def _line(rows: pd.DataFrame, figures: Sequence[str], *, timed: bool) -> Line:
 def written(fair: FairTable) -> str:
     """The table as text: errors of methods against K, then the costs of every line, those of the same cuts together."""
     error, params, macs, peak, step, bound = (COLUMNS[name].heading for name in COSTS)
-    more = [COLUMNS[name].heading for name in (fair.lines[0].figures if fair.lines else ())]
+    more = [_column(name).heading for name in (fair.lines[0].figures if fair.lines else ())]
     header = ["method", error, "n", params, "training", macs, "training", peak, step, bound, *more, "heads"]
     points = [Decoupling.parse(line.decoupling) for line in fair.lines]
     headings = [_heading(line.num_blocks, point) for line, point in zip(fair.lines, points, strict=True)]
@@ -163,7 +179,7 @@ def _cells(line: Line, point: Decoupling, shared: Mapping[str, str]) -> list[str
     return [
         _name(line, shared), _error(line), str(line.n), params.show(line.params), params.show(line.train_params),
         macs.show(line.macs), macs.show(line.train_macs), peak.show(line.peak_activation_bytes), step.show(line.step_seconds),
-        bound.show(line.pipeline_speedup_bound), *(COLUMNS[name].show(value) for name, value in line.figures.items()),
+        bound.show(line.pipeline_speedup_bound), *(_column(name).show(value) for name, value in line.figures.items()),
         (short_heads(point) if point.heads else "") + (f"  ({failures(line)})" if failures(line) else "")]
 
 

@@ -86,11 +86,16 @@ def test_a_figure_that_is_asked_for_stands_behind_the_others(path):
     assert "trained k" not in written(fair_table(read_rows([file])))
 
 
-@pytest.mark.parametrize(("figure", "why"), [("parameters_traind", "parameters_trained"), ("params", "unasked"), ("lr", "figure"),
-                                             ("energy_joules", "all rows leave empty")])
+@pytest.mark.parametrize(("figure", "why"), [("parameters_traind", "parameters_trained"), ("params", "has not yet"), ("lr", "figure"),
+                                             ("energy_joules", "all rows leave empty"), ("mine", "a number, got column mine")])
 def test_a_figure_that_no_table_has_is_refused(path, figure, why):
     with pytest.raises(UserError, match=why):
-        fair_table(read_rows([path({})]), [figure])
+        fair_table(read_rows([path({"mine": "much"})]), [figure])
+
+
+def test_a_users_own_figure_is_shown_by_its_name(path):
+    fair = fair_table(read_rows([path({"stages": 3})]), ["stages"])
+    assert fair.lines[0].figures == {"stages": 3.0} and " stages  heads" in written(fair)
 
 
 def test_settings_are_shown_where_a_method_has_several(path):
