@@ -86,8 +86,9 @@ def test_a_figure_that_is_asked_for_stands_behind_the_others(path):
     assert "trained k" not in written(fair_table(read_rows([file])))
 
 
-@pytest.mark.parametrize(("figure", "why"), [("parameters_traind", "parameters_trained"), ("params", "has not yet"), ("lr", "figure"),
-                                             ("energy_joules", "all rows leave empty"), ("mine", "a number, got column mine")])
+@pytest.mark.parametrize(("figure", "why"), [
+    ("parameters_traind", "parameters_trained"), ("params", "has not yet"), ("lr", "figure"),
+    ("energy_joules", "all rows leave empty"), ("mine", "a number, got column mine")])
 def test_a_figure_that_no_table_has_is_refused(path, figure, why):
     with pytest.raises(UserError, match=why):
         fair_table(read_rows([path({"mine": "much"})]), [figure])
