@@ -43,6 +43,7 @@ from nas.device import check_switches, read_device, set_switches, use_threads
 from nas.evaluation.comparison import Comparison
 from nas.evaluation.evaluator import Evaluator, Weights
 from nas.evaluation.evaluators import EVALUATORS, SearchEvaluator
+from nas.evaluation.figures import FIGURES, checked_figures
 from nas.evaluation.measurements.ensemble import COLUMN, Ensemble
 from nas.evaluation.measurements.exits import Exits
 from nas.exits.confidence import CONFIDENCES
@@ -132,6 +133,8 @@ def parser() -> Parser:
                                "soon as an exit is sure, to curves.csv")
     evaluate.add_argument("--calibrate", action="store_true",
                           help="with --exits: divide each exit's logits by a temperature that is fitted on validation")
+    evaluate.add_argument("--measure", nargs="*", default=[], metavar="FIGURE",
+                          help="also measure these figures while a run trains, such as energy_joules; see `run.py list`")
     weights = evaluate.add_mutually_exclusive_group()
     _save_weights_option(weights)
     weights.add_argument("--discard-weights", action="store_true",
@@ -171,6 +174,8 @@ def parser() -> Parser:
     compare.add_argument("csv", nargs="+", type=Path, metavar="CSV", help="files that evaluate wrote")
     compare.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUE",
                          help="only rows with this cell; may come several times, values of one column are alternatives")
+    compare.add_argument("--figures", nargs="+", default=[], metavar="COLUMN",
+                         help="columns of figures that the table is to have beside the usual ones, such as parameters_trained")
     compare.add_argument("--out", type=Path, metavar="FILE", help="also write the table there, as CSV with raw numbers")
 
     _command(commands, "list", "what there is, with one line each", config=False)
@@ -271,7 +276,7 @@ def typed_names(options: argparse.Namespace) -> set[str]:
 
 
 NAMED = ("space", "task", "strategy", "evaluator", "method", "methods", "decoupling", "side", "schedule", "optimizer",
-         "class_batches", "grow", "rule")  # options that name components
+         "class_batches", "grow", "rule", "measure")  # options that name components
 
 
 def _parse_known(known: Parser, argv: list[str]) -> argparse.Namespace:
@@ -525,7 +530,7 @@ def run_compare(options: argparse.Namespace) -> None:
     if options.out and options.out.resolve() in [path.resolve() for path in options.csv]:
         raise UserError(f"--out would replace {options.out}, which is read; name another file")
     check_out(options.out)
-    fair = fair_table(read_rows(options.csv, options.where))
+    fair = fair_table(read_rows(options.csv, options.where), options.figures)
     if options.out:
         write_file(options.out, as_csv(fair))
     print(json.dumps(plain(fair)) if options.json else written(fair))
@@ -593,7 +598,7 @@ def run_list(options: argparse.Namespace) -> None:
     tables: dict[str, dict[str, str]] = {"spaces": named_spaces()}
     for title, entries in (("backbones", BACKBONES), ("heads", HEADS), ("splits", SPLITS), ("methods", METHODS),
                            ("side inputs", SIDES), ("strategies", STRATEGIES), ("evaluators", EVALUATORS), ("tasks", TASKS),
-                           ("confidence rules", CONFIDENCES)):
+                           ("confidence rules", CONFIDENCES), ("figures", FIGURES)):
         tables[title] = {str(_shown(entries, name)): entries.describe(name) for name in entries}
     if options.json:
         print(json.dumps(tables))
@@ -653,6 +658,7 @@ def read_problem(options: argparse.Namespace, method: str, seed: int, lr: float,
         if folder.exists() and not folder.is_dir():
             raise UserError(f"--results and --runs are folders, but {folder} is a file; name another")
     return Problem(space, str(resolved_method), str(task), data, settings, seed, device, results, runs,
+                   figures=checked_figures(getattr(options, "measure", [])),
                    scale=None if share == 1 else share, extends=TrainedRun.load(run) if run else None,
                    side=read_side(getattr(options, "side", None), getattr(options, "side_dim", None)))
 

@@ -24,6 +24,7 @@ import run
 from methods.sides import SIDES
 from methods.table import METHODS
 from nas.evaluation.evaluators import EVALUATORS
+from nas.evaluation.figures import FIGURES
 from nas.exits.confidence import CONFIDENCES
 from nas.problem import Found
 from nas.strategies import STRATEGIES
@@ -40,7 +41,8 @@ TINY = ("--space", "small(width=0.25)", "--iterations", "2", "--batch-size", "32
 SEARCH = ("search", *TINY, "--strategy", "random(trials=2)")
 EVALUATE = ("evaluate", *TINY, "--decoupling", "even(2)", "--seeds", "2")
 TABLES = {"backbones": BACKBONES, "heads": HEADS, "splits": SPLITS, "methods": METHODS, "side inputs": SIDES,
-          "strategies": STRATEGIES, "evaluators": EVALUATORS, "tasks": TASKS, "confidence rules": CONFIDENCES}
+          "strategies": STRATEGIES, "evaluators": EVALUATORS, "tasks": TASKS, "confidence rules": CONFIDENCES,
+          "figures": FIGURES}
 
 
 @pytest.fixture(autouse=True)
@@ -753,6 +755,25 @@ def test_a_whole_run_keeps_its_row_and_is_none_of_a_trials(succeed):
 def test_a_trial_that_leaves_nothing_to_train_on_is_refused(call, scale, said):
     code, _, err = call("evaluate", *TINY, "--scale", scale)
     assert code == 2 and said in err and err.count("\n") == 1
+
+
+def test_a_figure_is_measured_and_compared_where_it_is_asked_for(call, succeed, refused, monkeypatch):
+    zone = Path("powercap/intel-rapl:0")
+    zone.mkdir(parents=True)
+    for file, text in (("name", "package-0"), ("max_energy_range_uj", "9"), ("energy_uj", "5")):
+        (zone / file).write_text(text)
+    one = [*EVALUATE, "--methods", "dgl", "--seeds", "1"]
+    assert "energy" not in succeed(*one)
+    code, text, err = call(*one, "--measure", "energy_joules")
+    assert code == 0 and "energy_joules is empty in 1 of 1 rows" in err and "energy J" not in text
+    monkeypatch.setattr("nas.evaluation.figures.energy_joules.POWERCAP", zone.parent)
+    code, text, err = call(*one, "--iterations", "3", "--measure", "energy_joules")
+    assert code == 0 and "energy J" in text and "empty in" not in err
+    compare = ("compare", "results/evaluate.csv", "--figures", "energy_joules")
+    text = succeed(*compare, "parameters_trained", "--where", "iterations=3")
+    assert "energy J" in text and "trained k" in text
+    assert "all rows leave empty" in refused(*compare, "--where", "iterations=2")
+    assert "energy_joules" in refused(*one, "--measure", "energy")
 
 
 def test_the_rows_of_evaluate_make_a_fair_table(succeed, call):

@@ -11,6 +11,7 @@ from pathlib import Path
 from methods.table import METHODS, adapter, answers_early, method_class
 from methods.training.settings import TrainingSettings
 from nas.evaluation.evaluator import Evaluator, Weights
+from nas.evaluation.figures import notice_empty
 from nas.evaluation.measurements.measurement import Measurement
 from nas.notice import notice
 from nas.problem import Problem, Report
@@ -101,6 +102,7 @@ class Comparison:
         finish(runs, self.report)
         rows = [row for run in runs if (row := run.row)]
         notice_other_commits([*rows, *(row for run in tuning if (row := run.row))])
+        notice_empty(rows, self.problem.figures)
         return rows
 
     def _tell_again(self) -> None:
@@ -170,6 +172,7 @@ class Comparison:
     def _evaluator(self, method: str, settings: TrainingSettings, seed: int, *, tuning: bool) -> Evaluator:
         problem = replace(self.problem, method=method, settings=settings, seed=seed)
         if tuning:
+            problem = replace(problem, figures=())
             return Evaluator(problem, self.tuning_log, self.report, command=self.command, test=False,
                              labels={"strategy": "tune"})
         return Evaluator(problem, self.log, self.report, command=self.command, test=True,

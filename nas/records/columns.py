@@ -138,10 +138,10 @@ _COLUMNS = (
            "a run that is extended, whose blocks stay, and without frozen ones; with progressive training those of all stages. "
            "Empty where the run failed, and in rows of older versions.", COUNT, "parameters", measured="always", better="lower",
            shown=THOUSANDS, short="trained"),
-    Column("energy_joules", FIGURE, _RUNS, "Energy that training took, validation included, of the processor's packages and "
-           "their memory (RAPL) or of the GPU (NVML), whatever else ran there included. Empty unless `--measure energy_joules` "
-           "asked for it, where nothing measures it, and where training went on from a checkpoint.", AMOUNT, "J",
-           measured="asked", better="lower", shown=Shown("J", digits=",.1f"), short="energy"),
+    Column("energy_joules", FIGURE, ("evaluate",), "Energy that training took, validation included, of the processor's "
+           "packages and their memory (RAPL) or of the GPU (NVML), whatever else ran there included. Empty unless `--measure "
+           "energy_joules` asked for it, where nothing measures it, and where training went on from a checkpoint.", AMOUNT,
+           "J", measured="asked", better="lower", shown=Shown("J", digits=",.1f"), short="energy"),
     Column("pipeline_speedup_bound", FIGURE, (*_RUNS, "trials"), "Seconds of all stages over seconds of the largest, from "
            "five timed steps: noisy on a shared machine.", AMOUNT, "ratio", tabled=True, better="higher",
            shown=Shown(digits=".2f"), short="bound"),

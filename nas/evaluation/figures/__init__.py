@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from importlib import import_module
 
 from nas.evaluation.figures.training_run import TrainingRun
+from nas.notice import notice
 from nas.records.columns import COLUMNS, names
 from nas.records.results_log import Cell
+from nas.records.status import OK
 from spaces.notation.component import Table
 from spaces.notation.errors import UserError
 
@@ -39,6 +41,15 @@ def measured(asked: Sequence[str], run: TrainingRun) -> Iterator[Callable[[], di
     with ExitStack() as stack:
         readings = {_column(figure): stack.enter_context(FIGURES.build(figure, run)) for figure in (*ALWAYS, *asked)}
         yield lambda: {column: reading() for column, reading in readings.items()}
+
+
+def notice_empty(rows: Iterable[Mapping[str, str]], asked: Sequence[str]) -> None:
+    """Say of how many rows that ended well a figure is not there that was asked for."""
+    rows = [row for row in rows if row["status"] == OK]
+    for column in map(_column, asked):
+        if empty := sum(not row.get(column) for row in rows):
+            notice(f"{column} is empty in {empty} of {len(rows)} rows: it is measured while a run trains from its beginning, "
+                   "on a machine that can")
 
 
 def _column(figure: str) -> str:
