@@ -99,9 +99,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser() -> Parser:
-    """The command line: six commands, and the options of each."""
+    """The command line: seven commands, and the options of each."""
     top = Parser(prog="run.py", description=__doc__, allow_abbrev=False)
-    commands = top.add_subparsers(dest="command", required=True, metavar="search | evaluate | profile | compare | predict | list")
+    commands = top.add_subparsers(dest="command", required=True, metavar="search | evaluate | profile | compare | predict | runs | list")
 
     search = _command(commands, "search", "search a space with a strategy")
     _problem_options(search, task="digits(validation=0.4)", space="small")
@@ -177,6 +177,16 @@ def parser() -> Parser:
     compare.add_argument("--figures", nargs="+", default=[], metavar="COLUMN",
                          help="columns of figures that the table is to have beside the usual ones, such as parameters_trained")
     compare.add_argument("--out", type=Path, metavar="FILE", help="also write the table there, as CSV with raw numbers")
+
+    runs = _command(commands, "runs", "what lies below --runs: saved weights and unfinished runs; list them, or clean", config=False)
+    runs.add_argument("action", choices=["list", "clean"], help="list them, or remove those that all choices hold for")
+    runs.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where they lie")
+    runs.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="where the CSV files lie that name them")
+    runs.add_argument("--unfinished", action="store_true", help="clean: what was interrupted; the same command would begin anew")
+    runs.add_argument("--without-row", action="store_true", help="clean: what no row of --results names")
+    runs.add_argument("--older-than", type=float, metavar="DAYS", help="clean: what was last written so many days ago or more")
+    runs.add_argument("--all", action="store_true", help="clean: every run")
+    runs.add_argument("--dry-run", action="store_true", help="clean: say what would go, and remove nothing")
 
     _command(commands, "list", "what there is, with one line each", config=False)
     return top

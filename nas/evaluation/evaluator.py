@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -33,15 +34,14 @@ from nas.records.reuse import told_undigested, undigested
 from nas.records.run_lock import RunLock
 from nas.records.status import DIVERGED, OK, OUT_OF_MEMORY
 from nas.runs import trained_run
+from nas.runs.folders import ABOUT, CHECKPOINT, UNFINISHED
 from nas.runs.trained_run import TrainedRun, run_name
 from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError
 
 Weights = Literal["discarded", "saved", "required"]  # of a run: gone after it, saved after it, or there in the end
 State = dict[str, torch.Tensor]
-CHECKPOINT = "checkpoint.pt"
 TRAINED = ("weights_digest", "test_digest")  # tell rows with the same key apart: what came out, and what it was tested on
-UNFINISHED = (CHECKPOINT, "checkpoint.part", "trained.part")  # what a run, or one that was killed, leaves beside its weights
 ASKED = ("ensemble", "exits", "calibrated")  # columns of older rows, whose runs were named after them too
 
 
@@ -344,6 +344,7 @@ class Evaluator:
         validation = partial(problem.data.eval_batches, problem.data.validation, EVAL_BATCH_SIZE)
         report = partial(_pass_on, self.report, what, problem.settings.grow is not None)
         trained_stages = problem.trained_stages(method)
+        _say_what(self.key(decoupling), folder)
         with measured(problem.figures, TrainingRun(method, problem.device, trained_stages, checkpoint.exists())) as figures:
             trained = train(method, self.batches, validation, problem.settings, seed=problem.seed, device=problem.device,
                             trained_stages=trained_stages, checkpoint=checkpoint, report=report)
@@ -360,6 +361,16 @@ class Evaluator:
         x, y = self.batches.batch(problem.seed, 0)
         plain = replace(problem.settings, compile="no", grow=None)  # compiling twice would cost more than it tells
         return timed(costs, problem.build(decoupling), plain, x, y, device=problem.device).pipeline_speedup_bound
+
+
+def _say_what(key: Mapping[str, Cell], folder: Path) -> None:
+    """Write the key of a run that begins into its folder, so that what is unfinished can be listed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    part = (folder / ABOUT).with_suffix(".part")
+    part.unlink(missing_ok=True)
+    with open(part, "x", encoding="utf-8") as file:
+        json.dump(key, file, indent=1)
+    part.replace(folder / ABOUT)
 
 
 def saved_digest(folder: Path) -> str | None:

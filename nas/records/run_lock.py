@@ -1,4 +1,4 @@
-"""A claim on a run: of the processes that share a folder, one trains it, and a dead one's claim is free at once."""
+"""The lock on a run: of the processes that share a folder, one has it, and a dead one's lock is free at once."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class RunLock:
     """`with RunLock(folder):` waits until no other process holds the folder, and says for whom; `RunLock(folder).try_take()` does
     not wait.
 
-    The lock file lies beside the folder, so that a finished run's folder can be removed under its claim. It goes when the
-    claim is given up. The kernel frees the lock of a killed process, whose file the next one takes over. A folder that cannot
+    The lock file lies beside the folder, so that a finished run's folder can be removed under its lock. It goes when the
+    lock is given up. The kernel frees the lock of a killed process, whose file the next one takes over. A folder that cannot
     be written is a UserError.
     """
 
@@ -30,11 +30,11 @@ class RunLock:
         self._file: int | None = None
 
     def try_take(self) -> bool:
-        """Whether the claim is ours now."""
+        """Whether the lock is ours now."""
         return self._take(waits=False)
 
     def release(self) -> None:
-        """Give the claim up."""
+        """Give the lock up."""
         if self._file is not None:
             if _is_at(self._file, self._path):
                 self._path.unlink()  # still held, so nobody else may have it
@@ -85,6 +85,22 @@ class RunLock:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.release()
+
+
+def holder_of(folder: Path) -> str | None:
+    """Who has the folder now, as a text; None where nobody has. Nothing is made or changed."""
+    try:
+        file = os.open(folder.with_suffix(".lock"), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:  # no lock, or none that may be read, or no ordinary file
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_UN)
+        return None
+    except BlockingIOError:
+        return _holder(file)
+    finally:
+        os.close(file)
 
 
 def _is_at(file: int, path: Path) -> bool:
