@@ -36,6 +36,7 @@ from methods.training.loop import Diverged
 from methods.training.memory import out_of_memory
 from methods.training.optimization import SCHEDULES
 from methods.training.settings import TrainingSettings
+from nas.cli.runs import run_runs
 from nas.cli.terminal import plain_output
 from nas.cost import cost, timed
 from nas.data.new.new_inputs import new_inputs
@@ -101,7 +102,8 @@ class Parser(argparse.ArgumentParser):
 def parser() -> Parser:
     """The command line: seven commands, and the options of each."""
     top = Parser(prog="run.py", description=__doc__, allow_abbrev=False)
-    commands = top.add_subparsers(dest="command", required=True, metavar="search | evaluate | profile | compare | predict | runs | list")
+    commands = top.add_subparsers(dest="command", required=True,
+                                  metavar="search | evaluate | profile | compare | predict | runs | list")
 
     search = _command(commands, "search", "search a space with a strategy")
     _problem_options(search, task="digits(validation=0.4)", space="small")
@@ -178,10 +180,10 @@ def parser() -> Parser:
                          help="columns of figures that the table is to have beside the usual ones, such as parameters_trained")
     compare.add_argument("--out", type=Path, metavar="FILE", help="also write the table there, as CSV with raw numbers")
 
-    runs = _command(commands, "runs", "what lies below --runs: saved weights and unfinished runs; list them, or clean", config=False)
+    runs = _command(commands, "runs", "list or clean what lies below --runs: saved weights, unfinished runs", config=False)
     runs.add_argument("action", choices=["list", "clean"], help="list them, or remove those that all choices hold for")
     runs.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where they lie")
-    runs.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="where the CSV files lie that name them")
+    runs.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="where the CSV files lie")
     runs.add_argument("--unfinished", action="store_true", help="clean: what was interrupted; the same command would begin anew")
     runs.add_argument("--without-row", action="store_true", help="clean: what no row of --results names")
     runs.add_argument("--older-than", type=float, metavar="DAYS", help="clean: what was last written so many days ago or more")
@@ -215,7 +217,8 @@ def _problem_options(command: Parser, *, task: str, space: str) -> None:
     command.add_argument("--threads", type=int, default=1, help="CPU threads of this process")
     if not command.prog.endswith("profile"):
         command.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="where the CSV files lie")
-        command.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where unfinished runs lie")
+        command.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR",
+                             help="where saved weights and unfinished runs lie")
 
 
 def _save_weights_option(command: Any) -> None:
@@ -346,7 +349,7 @@ def _run(argv: list[str]) -> int:
             print(yaml.safe_dump(settings_of(options), sort_keys=False), end="")
             return 0
         commands = {"search": run_search, "evaluate": run_evaluate, "profile": run_profile, "compare": run_compare,
-                    "predict": run_predict,
+                    "predict": run_predict, "runs": run_runs,
                     "list": run_list}
         with only_allowed(options.allow, options.typed):
             commands[options.command](options)
