@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from torch.multiprocessing.spawn import start_processes
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from methods.method import Carry, Method
@@ -37,8 +37,8 @@ def train_parallel(build: Callable[[], Method], batches: TrainBatches, settings:
                             f"{type(method).__name__} reads those of {', '.join(map(str, method.reads(k)))}; use one process")
     forkserver.set_forkserver_preload([__name__, "torch._dynamo"])  # optimizers import it; once for all stages
     with tempfile.TemporaryDirectory() as folder:
-        mp.start_processes(_stage_process, (method.num_stages, build, batches, settings, seed, folder),
-                           nprocs=method.num_stages, start_method="forkserver")
+        start_processes(_stage_process, (method.num_stages, build, batches, settings, seed, folder),
+                        nprocs=method.num_stages, start_method="forkserver")
         for k in range(method.num_stages):
             _stage_modules(method, k).load_state_dict(torch.load(_result(folder, k), weights_only=True))
     return method

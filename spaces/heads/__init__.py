@@ -14,6 +14,8 @@ from spaces.heads.none import NO_HEAD, none
 from spaces.heads.predsim import PredSimHead
 from spaces.notation.component import Table
 
+__all__ = ["HEADS", "NO_HEAD"]
+
 HEADS: Table[nn.Module] = Table("head", {
     "conv": conv, "mlp_sr": mlp_sr, "predsim": PredSimHead, "linear": linear, "mlp": mlp, "auglocal": auglocal,
     "0c1f": linear_or_embedding, "1c2f": one_conv, "2c2f": two_convs,
