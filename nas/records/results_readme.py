@@ -3,6 +3,7 @@ writes it, as does `make results/README.md`."""
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 from nas.records.column import Column, Role
@@ -10,13 +11,14 @@ from nas.records.columns import COLUMNS
 from nas.records.row_kinds import FILES
 
 RESULTS = Path(__file__).parents[2] / "results"
-PLACE = "<!-- files and columns -->\n"  # in the template
 
 
 def results_readme() -> str:
-    """The text of results/README.md."""
-    before, _, after = (RESULTS / "README.template.md").read_text(encoding="utf-8").partition(PLACE)
-    return before + columns_markdown() + after
+    """The text of results/README.md: the template with what its two places are for."""
+    text = (RESULTS / "README.template.md").read_text(encoding="utf-8")
+    for place, written in (("columns", columns_markdown()), ("benchmarks", benchmarks_markdown())):
+        text = text.replace(f"<!-- {place} -->\n", written)
+    return text
 
 
 def columns_markdown() -> str:
@@ -27,6 +29,13 @@ def columns_markdown() -> str:
         [_line(column) for column in COLUMNS.values() if column.role is role]) for role in Role]
     heading = "## Columns\n\nCells are written raw: shares in 0..1 and not percent, bytes and not MiB.\n"
     return "\n".join([files, heading, *tables])
+
+
+def benchmarks_markdown() -> str:
+    """What the script of each benchmark says of its CSV, in Markdown; the scripts are read, not imported."""
+    scripts = [RESULTS.parent / "benchmarks" / f"{path.stem}.py" for path in sorted((RESULTS / "benchmarks").glob("*.csv"))]
+    said = {script: ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) for script in scripts}
+    return "\n".join(f"### `benchmarks/{script.stem}.csv`\n\n```text\n{text}\n```\n" for script, text in said.items())
 
 
 def _line(column: Column) -> tuple[str, ...]:

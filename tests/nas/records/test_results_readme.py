@@ -9,7 +9,7 @@ import pytest
 
 from nas.records.column import Role
 from nas.records.columns import COLUMNS
-from nas.records.results_readme import RESULTS, columns_markdown, results_readme
+from nas.records.results_readme import RESULTS, benchmarks_markdown, columns_markdown, results_readme
 from nas.records.row_kinds import FILES
 
 
@@ -56,3 +56,10 @@ print(sorted({"torch", "pandas", "numpy", "scipy", "matplotlib"} & set(sys.modul
 """
     assert subprocess.run([sys.executable, "-c", program], cwd=RESULTS.parent, capture_output=True, text=True,
                           check=True).stdout == "[]\n"
+
+
+def test_the_csv_of_each_benchmark_is_described_by_its_script() -> None:
+    text = benchmarks_markdown()
+    for path in (RESULTS / "benchmarks").glob("*.csv"):
+        assert f"### `benchmarks/{path.name}`" in text
+    assert "None" not in text.splitlines()
