@@ -46,7 +46,7 @@ def main() -> None:
     log = ResultsLog(arguments.out, RUNS)
     comparison = Comparison(problem, [METHOD], [str(point) for point in space.enumerate()], range(arguments.seeds), log=log,
                             tuning_log=log, rates=[SETTINGS.lr], schedules=[SETTINGS.schedule],
-                            report=silent, command=shlex.join(["python", *sys.argv]))
+                            weights="discarded", report=silent, command=shlex.join(["python", *sys.argv]))
     there, wanted = comparison.counts()
     print(f"{there} of {wanted} rows are in {arguments.out}", flush=True)
     comparison.run()

@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def run_of(network: str, method: str, decoupling: str) -> TrainedRun:
-    """A kept run that nobody trained."""
+    """A saved run that nobody trained."""
     space, spec = read_space(network, SHAPE, CLASSES), str(METHODS.resolve(method))
     point = read_decoupling(decoupling, space, method_class(spec).default_head)
     pixels = PixelScale((0.5,) * 3, (0.5,) * 3)

@@ -1,4 +1,4 @@
-"""What was received, a kept run, a table, a space or a configuration, is read: nothing that it names is imported or called."""
+"""What was received, a saved run, a table, a space or a configuration, is read: nothing that it names is imported or called."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def refused(capsys, *argv) -> str:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
-    """The file of a kept run."""
+    """The file of a saved run."""
     folder = tmp_path_factory.mktemp("trained")
     argv = ("evaluate", *SMALL, "--methods", "dgl", "--decoupling", "2:linear 4:linear",
             "--results", folder / "results", "--runs", folder / "runs")
@@ -101,7 +101,7 @@ NAMED = [("method", "own_payload.Mine"), ("method", "man(base='own_payload.Mine'
 
 
 @pytest.mark.parametrize(("cell", "name"), NAMED)
-def test_a_kept_run_imports_nothing(trained, own, capsys, cell, name):
+def test_a_saved_run_imports_nothing(trained, own, capsys, cell, name):
     file = received(trained, **{cell: name})
     told = refused(capsys, "predict", file, "new.npz")
     assert f"--allow {'builtins' if 'builtins' in name else 'own_payload'}" in told and len(told) < 400

@@ -1,4 +1,4 @@
-"""The command line on new inputs: what a kept run answers is what it answered in its evaluation."""
+"""The command line on new inputs: what a saved run answers is what it answered in its evaluation."""
 
 import gzip
 import json
@@ -32,7 +32,7 @@ def call(capsys, *argv):
     return code, *capsys.readouterr()
 
 
-def kept(capsys, *argv) -> tuple[Path, pd.Series]:
+def saved(capsys, *argv) -> tuple[Path, pd.Series]:
     """The folder of the run, and its row."""
     code, out, err = call(capsys, *argv)
     assert code == 0, err
@@ -55,7 +55,7 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_images_are_answered_as_in_the_evaluation(capsys):
-    folder, row = kept(capsys, *DIGITS, "--exits")
+    folder, row = saved(capsys, *DIGITS, "--exits")
     images, labels = digits()
     np.savez("new.npz", images=images)
     for place, image in enumerate(images):
@@ -78,7 +78,7 @@ def test_images_are_answered_as_in_the_evaluation(capsys):
 
 def test_it_computes_in_the_precision_of_the_run(capsys):
     """On which its errors, temperatures and thresholds rest."""
-    folder, _ = kept(capsys, *DIGITS, "--precision", "bf16")
+    folder, _ = saved(capsys, *DIGITS, "--precision", "bf16")
     np.savez("new.npz", images=digits()[0])
     found = answers(capsys, folder, "new.npz")["probability"]
     trained = TrainedRun.load(folder)
@@ -92,7 +92,7 @@ def test_it_computes_in_the_precision_of_the_run(capsys):
 
 
 def test_a_threshold_lets_inputs_leave_and_a_budget_stops_them(capsys):
-    folder, _ = kept(capsys, *DIGITS)
+    folder, _ = saved(capsys, *DIGITS)
     images, _ = digits()
     np.savez("new.npz", images=images)
     first, last = (answers(capsys, folder, "new.npz", "--threshold", threshold) for threshold in (0.01, 1))
@@ -115,7 +115,7 @@ def test_texts_are_answered_by_their_classes(capsys):
         Path("mine").mkdir(exist_ok=True)
         table = pd.DataFrame(rows, columns=["text", "label"])
         Path(f"mine/{part}.csv.gz").write_bytes(gzip.compress(table.to_csv(index=False).encode()))
-    folder, row = kept(capsys, "evaluate", "--space", "linear(depth=2,embedding=4,hidden=4)", "--task", "texts(mine)",
+    folder, row = saved(capsys, "evaluate", "--space", "linear(depth=2,embedding=4,hidden=4)", "--task", "texts(mine)",
                        "--data-dir", ".", "--methods", "al", "--decoupling", "layerwise", "--seeds", "1", "--iterations", "60",
                        "--batch-size", "16", "--optimizer", "adam", "--lr", "0.05")
     pd.DataFrame({"number": [1, 2, 3], "text": ["good great, good", "unheard of", "awful awful BAD"]}).to_csv("new.csv")
@@ -140,7 +140,7 @@ def test_images_with_features_are_answered_as_in_the_evaluation(capsys):
               "features": np.stack([rng.normal(7, 5, 120), 1e3 + np.where(np.arange(120) % 2, 3, -3)], axis=1)}
     for part in ("train", "test"):
         np.savez(f"{part}.npz", **arrays)
-    folder, row = kept(capsys, "evaluate", "--space", "small(width=0.25)", "--decoupling", "2:linear", "--seeds", "1",
+    folder, row = saved(capsys, "evaluate", "--space", "small(width=0.25)", "--decoupling", "2:linear", "--seeds", "1",
                        "--methods", "dgl", "--iterations", "60", "--batch-size", "20", "--task", "arrays('.',features=True)",
                        "--data-dir", ".", "--side", "features", "--optimizer", "adam", "--lr", "0.01")
     found = answers(capsys, folder, "test.npz")
@@ -158,7 +158,7 @@ def test_images_with_features_are_answered_as_in_the_evaluation(capsys):
 
 
 def test_what_cannot_be_answered_is_refused(capsys):
-    folder, _ = kept(capsys, *DIGITS)
+    folder, _ = saved(capsys, *DIGITS)
     Path("empty").mkdir()
     Path("broken").mkdir()
     Path("broken/1.png").write_bytes(b"no image")
@@ -181,7 +181,7 @@ def test_what_cannot_be_answered_is_refused(capsys):
 
 
 def test_images_that_cannot_be_read_keep_no_others_from_their_answers(capsys):
-    folder, _ = kept(capsys, *DIGITS)
+    folder, _ = saved(capsys, *DIGITS)
     images, _ = digits()
     for number, image in enumerate(images[:5]):
         for place in ("all", "some"):

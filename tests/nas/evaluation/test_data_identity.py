@@ -237,7 +237,7 @@ def test_rows_of_another_commit_are_counted(tmp_path: Path, caplog: pytest.LogCa
         "1 of 1 rows were made at another commit than 89abcde, which runs now"]
 
 
-# ---- kept weights are the row's
+# ---- saved weights are the row's
 
 @pytest.fixture
 def nudged(monkeypatch: pytest.MonkeyPatch) -> list[float]:
@@ -257,16 +257,16 @@ def nudged(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return by
 
 
-def kept(problem: Problem) -> dict[str, TrainedRun]:
+def saved_runs(problem: Problem) -> dict[str, TrainedRun]:
     return {path.parent.name: TrainedRun.load(path) for path in problem.runs.glob(f"*/{FILE}")}
 
 
-def test_weights_that_are_kept_later_are_the_rows(tmp_path: Path, nudged: list[float]) -> None:
+def test_weights_that_are_saved_later_are_the_rows(tmp_path: Path, nudged: list[float]) -> None:
     problem = problem_in(tmp_path)
     evaluator(problem)(POINT)
     assert "weights are not saved" in str(evaluator(problem, weights="required").why_again(POINT))
     evaluator(problem, weights="required")(POINT)
-    (row,), runs = evaluator(problem).log.rows(), kept(problem)
+    (row,), runs = evaluator(problem).log.rows(), saved_runs(problem)
     assert runs[row["run"]].digest == row["weights_digest"] == weights_digest(runs[row["run"]].build().state_dict())
     assert evaluator(problem, weights="required").recorded(POINT) == row
 
@@ -280,7 +280,7 @@ def test_weights_of_another_training_have_a_row_of_their_own(tmp_path: Path, nud
     keeping = evaluator(problem, measurements=[exits], weights="required")
     keeping(POINT)
     first, second = keeping.log.rows()
-    (name, run), = kept(problem).items()
+    (name, run), = saved_runs(problem).items()
     assert name == second["run"] == run.name != first["run"] and run.digest == second["weights_digest"] != first["weights_digest"]
     assert f"is the run {name}, with a row of its own" in caplog.text
     assert keeping.recorded(POINT) == second and evaluator(problem, measurements=[exits]).recorded(POINT) == first
@@ -319,7 +319,7 @@ def test_exits_of_another_training_are_not_written_to_the_row(tmp_path: Path, nu
     assert {exit["weights_digest"] for exit in exit_rows(again)} == {second["weights_digest"]} != {first["weights_digest"]}
 
 
-def test_weights_of_another_run_in_its_folder_are_no_kept_weights(tmp_path: Path, nudged: list[float]) -> None:
+def test_weights_of_another_run_in_its_folder_are_not_its_weights(tmp_path: Path, nudged: list[float]) -> None:
     problem = problem_in(tmp_path)
     others = replace(problem, seed=1)
     for one in (problem, others):
@@ -327,7 +327,7 @@ def test_weights_of_another_run_in_its_folder_are_no_kept_weights(tmp_path: Path
     first, second = evaluator(problem).log.rows()
     shutil.copy(problem.runs / second["run"] / FILE, problem.runs / first["run"] / FILE)
     evaluator(problem, weights="required")(POINT)
-    assert kept(problem)[first["run"]].digest == first["weights_digest"] and len(evaluator(problem).log.rows()) == 2
+    assert saved_runs(problem)[first["run"]].digest == first["weights_digest"] and len(evaluator(problem).log.rows()) == 2
 
 
 def test_weights_that_were_changed_in_their_file_are_refused(tmp_path: Path) -> None:

@@ -160,15 +160,15 @@ def test_a_second_call_reads_the_row(problem: Problem, trainings: list[training.
     assert not any(path.is_dir() for path in problem.runs.iterdir())
 
 
-def test_a_kept_run_has_the_best_weights_and_a_diverged_one_none(problem: Problem, trainings: list[training.Trained]) -> None:
+def test_a_saved_run_has_the_best_weights_and_a_diverged_one_none(problem: Problem, trainings: list[training.Trained]) -> None:
     row = make(problem, weights="required").run(POINT)
     run = TrainedRun.load(problem.runs / row["run"])
     method = run.build()
     x, _ = next(iter(eval_batches(problem.data, problem.data.validation, 30)))
     assert torch.equal(method(x), trainings[0].method.eval()(x)) and not method.training
-    assert [kept.depth for kept in run.exits] == [1, 2, 3] and run.exits[-1].validation_error == float(row["validation_error"])
+    assert [exit.depth for exit in run.exits] == [1, 2, 3] and run.exits[-1].validation_error == float(row["validation_error"])
     assert run.exits[-1].macs == int(row["macs"]) and run.key == make(problem, weights="required").key(POINT)
-    extra = [kept.path_macs - kept.macs for kept in run.exits]  # the answers on the way
+    extra = [exit.path_macs - exit.macs for exit in run.exits]  # the answers on the way
     assert extra[0] == 0 < extra[1] < extra[2]
     wild = make(replace(problem, settings=replace(problem.settings, lr=1e18)), weights="required")
     assert wild(POINT).status != "ok" and wild(POINT).status != "ok" and len(trainings) == 1
@@ -244,7 +244,7 @@ def test_a_run_without_enough_memory_is_a_row_and_the_others_go_on(problem: Prob
     assert {one.out_of_memory, other.out_of_memory} == {0, 1} and "1 out of memory" in summary_table([one, other])
 
 
-def test_a_run_whose_weights_could_not_be_kept_for_memory_has_no_exits_either(problem: Problem,
+def test_a_run_whose_weights_could_not_be_saved_for_memory_has_no_exits_either(problem: Problem,
                                                                               monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*given: Any) -> None:
         raise MemoryError

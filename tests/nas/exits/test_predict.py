@@ -21,6 +21,7 @@ from nas.problem import Problem
 from nas.runs.trained_run import SavedExit, TrainedRun
 from spaces.decoupling import Decoupling
 from spaces.memory.peak_memory import PeakMemory
+from spaces.notation.errors import UserError
 
 CUT = "2:linear 4:linear"
 
@@ -43,6 +44,42 @@ def run_of(problem: Problem, method: Method, folder: Path) -> TrainedRun:
 @pytest.fixture
 def problem(digits_problem: Callable[[], Problem]) -> Problem:
     return replace(digits_problem(), method="dgl(label_smoothing=0.1)")
+
+
+def with_exits(run: TrainedRun, *exits: SavedExit) -> TrainedRun:
+    return replace(run, exits=exits)
+
+
+def test_calibrated_answers_are_the_same_and_surer_by_the_fitted_temperature(problem: Problem, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    method = problem.build(Decoupling.parse(CUT)).eval()
+    run = run_of(problem, method, tmp_path)
+    run = with_exits(run, *(replace(exit, fitted_temperature=0.5) for exit in run.exits))
+
+    class Once(Noise):
+        inputs = torch.randn(64, 1, 8, 8)
+
+        def batches(self, size: int) -> Any:
+            yield torch.arange(64), self.inputs
+
+    plain, calibrated = (predict(run, Once(), max_softmax, calibrated=asked, device=torch.device("cpu"))  # type: ignore[arg-type]
+                         for asked in (False, True))
+    logits = method.exit(2, Once.inputs).float()
+    for found, temperature in ((plain, 1.0), (calibrated, 0.5)):
+        expected = (logits / temperature).softmax(1).max(1)
+        assert [one.probability for one in found] == pytest.approx(expected.values.tolist(), rel=1e-4)
+    assert [one.answer for one in plain] == [one.answer for one in calibrated]
+
+
+def test_a_run_of_an_older_version_is_calibrated_as_it_was_or_not_at_all(problem: Problem, tmp_path: Path) -> None:
+    run = run_of(problem, problem.build(Decoupling.parse(CUT)), tmp_path)
+    device = torch.device("cpu")
+    with pytest.raises(UserError, match="--calibrate divides .* without any at depth"):
+        predict(run, Noise(), max_softmax, calibrated=True, device=device)  # type: ignore[arg-type]
+    older = with_exits(run, *(replace(exit, temperature=1e6) for exit in run.exits))
+    for asked in (False, True):
+        found = predict(older, Noise(), max_softmax, calibrated=asked, device=device)  # type: ignore[arg-type]
+        assert found[0].probability == pytest.approx(0.1, rel=1e-3)
 
 
 READERS: dict[str, Callable[..., Any]] = {

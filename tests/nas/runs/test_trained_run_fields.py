@@ -1,4 +1,4 @@
-"""A file of a kept run that is readable but not whole is told by its field."""
+"""A file of a saved run that is readable but not whole is told by its field."""
 
 import copy
 
@@ -12,12 +12,12 @@ IMAGES = {"kind": "images", "shape": [1, 8, 8], "mean": [0.5], "std": [1.0], "zo
 TEXTS = {"kind": "texts", "length": 4, "words": ["good"], "classes": ["a", "b"],
          "features": {"columns": ["x"], "mean": [0.0], "std": [1.0]}}
 KEY = {"method": "dgl", "backbone": "small", "decoupling": "2:linear", "precision": "fp32", "side": None, "seed": 0, "lr": 0.1}
-EXITS = [{"depth": depth, "macs": 10 * depth, "path_macs": 11 * depth, "validation_error": 0.5, "temperature": 1.0}
-         for depth in (1, 2)]
+EXITS = [{"depth": depth, "macs": 10 * depth, "path_macs": 11 * depth, "validation_error": 0.5, "temperature": 1.0,
+          "fitted_temperature": 1.5} for depth in (1, 2)]
 
 
 def written(path, inputs):
-    saved = {"format": 1, "key": KEY, "inputs": inputs, "exits": EXITS, "weights": {"a": torch.zeros(2)}}
+    saved = {"format": 2, "key": KEY, "inputs": inputs, "exits": EXITS, "weights": {"a": torch.zeros(2)}}
     torch.save(saved, path)
     return copy.deepcopy(saved)
 
@@ -35,7 +35,7 @@ def test_every_field_that_is_missing_or_wrong_is_named(tmp_path, inputs):
             held = saved
             for name in place[:-1]:
                 held = held[name]
-            optional = place[-1] == "temperature" and isinstance(wrong, str)  # older files have none
+            optional = place[-1] in ("temperature", "fitted_temperature") and isinstance(wrong, str)  # older files have none
             if optional or (isinstance(wrong, str) and place[-1] in ("method", "backbone", "decoupling") and not wrong):
                 continue  # an empty name is refused where it is looked up
             if isinstance(wrong, str) and wrong:
@@ -47,6 +47,18 @@ def test_every_field_that_is_missing_or_wrong_is_named(tmp_path, inputs):
                 continue  # no weights are those of no network: refused by `build`
             with pytest.raises(UserError, match=f"damaged: .*{place[-1]}|cannot be read"):
                 TrainedRun.load(path)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_files_of_both_formats_are_read(tmp_path, number):
+    saved = written(tmp_path / "trained.pt", IMAGES)
+    for exit in saved["exits"]:
+        del exit["fitted_temperature"]
+    torch.save(saved | {"format": number}, tmp_path / "trained.pt")
+    assert TrainedRun.load(tmp_path / "trained.pt").exits[0].fitted_temperature is None
+    torch.save(saved | {"format": 3}, tmp_path / "trained.pt")
+    with pytest.raises(UserError, match="formats 1, 2, got 3"):
+        TrainedRun.load(tmp_path / "trained.pt")
 
 
 def test_a_whole_file_is_read(tmp_path):
