@@ -36,7 +36,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "reference/experiments.md": experiments_page(),
         "project/licence.md": licence_page(),
     }
-    pages |= {page: (ROOT / source).read_text(encoding="utf-8") for page, source in COPIED.items()}
+    for page, source in COPIED.items():
+        pages[page] = (ROOT / source).read_text(encoding="utf-8").replace("](docs/", "](../")
     for page, text in pages.items():
         files.append(File.generated(config, page, content=text))
     for figure in FIGURES:
