@@ -72,10 +72,10 @@ from nas.tasks import TASKS
 from nas.trials import Trials, search_key
 from spaces.backbones import BACKBONES
 from spaces.decoupling import Decoupling
+from spaces.dotted_names import dotted_names
 from spaces.heads import HEADS, NO_HEAD
 from spaces.named import is_space_file, named_in_file, named_spaces, read_space
 from spaces.notation.component import Component
-from spaces.notation.dotted_names import dotted_names
 from spaces.notation.errors import UserError, one_line, unknown
 from spaces.notation.limits import check_size
 from spaces.notation.own_modules import is_on_python_path, only_allowed

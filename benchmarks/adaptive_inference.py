@@ -36,8 +36,8 @@ from methods.method import Method
 from methods.table import METHODS, adapter, method_class
 from methods.training.loop import Batch, train
 from methods.training.settings import TrainingSettings
-from nas.data.images.samples import random_share
 from nas.data.task_data import TaskData
+from nas.data.trial_parts import random_share
 from nas.evaluation.evaluator import EVAL_BATCH_SIZE
 from nas.exits.adaptive import adaptive
 from nas.exits.answers import exit_answers, exit_costs

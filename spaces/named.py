@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from spaces.backbones import BACKBONES
+from spaces.dotted_names import dotted_names
 from spaces.notation.component import Component, Table
-from spaces.notation.dotted_names import dotted_names
 from spaces.notation.errors import UserError, unknown
 from spaces.notation.plain_yaml import read_yaml
 from spaces.space import SearchSpace

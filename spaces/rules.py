@@ -13,7 +13,6 @@ from spaces.activation import TextShape
 from spaces.decoupling import Decoupling
 from spaces.heads import HEADS
 from spaces.memory.peak_memory import Footprint, footprint, likeness
-from spaces.memory.text_block_bytes import text_block_bytes
 from spaces.network import Block
 from spaces.notation.component import Table
 from spaces.notation.errors import UserError, unknown
@@ -21,6 +20,7 @@ from spaces.published.al import al_cuts, al_networks
 from spaces.published.infopro import infopro_cuts, infopro_networks
 from spaces.published.sedona import published_cuts, sedona_networks
 from spaces.space import SearchSpace
+from spaces.text_block_bytes import text_block_bytes
 
 
 def uncut(space: SearchSpace, default_head: str | None) -> Decoupling:

@@ -11,7 +11,7 @@ import torch
 
 from nas.data.digest import digest
 from nas.data.features import FeatureScale
-from nas.data.images.samples import Divisible, trial_parts
+from nas.data.trial_parts import Divisible, trial_parts
 
 
 class Part(Divisible, Protocol):

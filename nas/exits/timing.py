@@ -13,8 +13,8 @@ from methods.method import Method
 from methods.training.loop import Batch, autocast
 from methods.training.settings import Precision
 from nas.cost import wait_for
-from nas.data.images.samples import random_share
 from nas.data.task_data import Part, TaskData
+from nas.data.trial_parts import random_share
 from nas.exits.adaptive import adaptive
 from nas.exits.confidence import CONFIDENCES
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from nas.notice import notice
-from nas.problem import Problem
 from nas.records.provenance import provenance
 from nas.records.results_log import Cell, ResultsLog
 
@@ -21,14 +20,6 @@ def told_undigested(count: int) -> tuple[str, ...]:
     """A line where rows are left alone."""
     rows = f"{count} rows of an older version are" if count > 1 else "1 row of an older version is"
     return (f"{rows} not reused: without a digest of the data, it may be other data",) if count else ()
-
-
-def notice_undigested_folder(problem: Problem, key: Mapping[str, Cell]) -> None:
-    """Say where an older version left a part of a search whose key had no digests; it is not taken up."""
-    old = problem.run_folder({name: cell for name, cell in key.items() if name not in problem.data.content})
-    if old.is_dir():
-        notice(f"what an older version left in {old} is not taken up: without a digest of the data, it may be of other data; "
-               "remove it")
 
 
 def notice_other_commits(rows: Iterable[Mapping[str, str]]) -> None:

@@ -13,11 +13,11 @@ from nas.data.features import FeatureScale
 from nas.data.stratified import lacking
 from nas.data.texts.known_words import few_known, without_blanks
 from nas.data.texts.samples import TextSplit
+from nas.data.texts.text_csv import TextRows, read_csv
 from nas.data.texts.texts import Texts
 from nas.data.texts.vocabulary import Vocabulary
 from nas.data.texts.word_vectors import read_vectors
 from nas.tasks.hold_out import parts
-from nas.tasks.text_csv import TextRows, read_csv
 from spaces.notation.errors import UserError
 
 NUM_WORDS, VALIDATION, SPLIT_SEED = 30_000, 0.1, 0  # the defaults of the vocabulary's size and of what is held out

@@ -12,8 +12,8 @@ import torch
 from nas.data.features import FeatureScale
 from nas.data.texts.known_words import few_known
 from nas.data.texts.samples import TextSplit
+from nas.data.texts.text_csv import read_csv
 from nas.data.texts.vocabulary import Vocabulary
-from nas.tasks.text_csv import read_csv
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,12 +15,12 @@ from methods.training.loop import Diverged
 from methods.training.saved_fields import whole
 from nas.problem import Problem, Report
 from nas.records.results_log import ResultsLog
-from nas.records.reuse import notice_undigested_folder
 from nas.records.row_kinds import ALPHA_BETA
 from nas.strategies.sedona.bilevel import Bilevel
 from nas.strategies.sedona.conditioned import ConditionedArchitecture
 from nas.strategies.sedona.cost_penalty import CostPenalty
 from nas.strategies.sedona.engines import ENGINES
+from nas.strategies.sedona.older_folder import notice_undigested_folder
 from nas.strategies.sedona.pretraining import ADDS_BETWEEN_SAVES, Pretraining
 from nas.strategies.sedona.relaxation import Architecture
 from nas.strategies.sedona.relaxed_training import RelaxedTraining, outer_batches, step_seed

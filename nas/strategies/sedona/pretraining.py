@@ -11,8 +11,8 @@ from methods.training.checkpoint import Checkpoint
 from methods.training.interruption import Interruptions
 from methods.training.saved_fields import whole
 from nas.problem import Problem, Report
-from nas.records.reuse import notice_undigested_folder
 from nas.records.run_lock import RunLock
+from nas.strategies.sedona.older_folder import notice_undigested_folder
 from nas.strategies.sedona.relaxation import Architecture, Relaxation
 from nas.strategies.sedona.relaxed_training import RelaxedTraining, outer_batches, step_seed
 from nas.strategies.sedona.settings import Settings

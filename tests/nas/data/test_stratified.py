@@ -12,8 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from nas.data.images.samples import Split, random_share
+from nas.data.images.samples import Split
 from nas.data.stratified import complete
+from nas.data.trial_parts import random_share
 from nas.tasks import TASKS
 from nas.tasks.hold_out import parts
 

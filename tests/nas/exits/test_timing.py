@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from methods.method import Carry, Method
-from nas.data.images.samples import Split, random_share
+from nas.data.images.samples import Split
+from nas.data.trial_parts import random_share
 from nas.exits import timing as exit_timing
 from nas.exits.timing import exit_seconds
 from spaces.network import Block, DecoupledNet

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from nas.data.texts.text_csv import read_csv
 from nas.tasks import TASKS
-from nas.tasks.text_csv import read_csv
 from nas.tasks.text_sets import TEXT_SETS
 from spaces.notation.errors import UserError
 

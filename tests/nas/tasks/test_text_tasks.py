@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from nas.data.texts.samples import TextSplit
+from nas.data.texts.text_csv import read_csv
 from nas.data.texts.texts import Texts
 from nas.data.texts.vocabulary import tokenised
 from nas.tasks import TASKS
-from nas.tasks.text_csv import read_csv
 from nas.tasks.text_sets import TEXT_SETS
 from spaces.activation import PADDING, UNKNOWN, TextShape
 from spaces.notation.errors import UserError

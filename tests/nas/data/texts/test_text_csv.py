@@ -16,10 +16,10 @@ import pytest
 import torch
 
 from nas.data.new.new_inputs import new_inputs
+from nas.data.texts.text_csv import read_csv
 from nas.data.texts.texts import Texts
 from nas.data.texts.vocabulary import tokenised
 from nas.tasks import TASKS
-from nas.tasks.text_csv import read_csv
 from spaces.activation import PADDING
 from spaces.notation.errors import UserError
 
