@@ -140,7 +140,7 @@ def _workers() -> ProcessPoolExecutor:
     """This process's worker processes, up to one a core, started when first needed.
 
     They are forked from a server that imported what they need: a fork of this process itself would hold its locks on
-    claimed runs, and might hang on its threads and its GPU. Signals that end the program are blocked in the server, and so in
+    locked runs, and might hang on its threads and its GPU. Signals that end the program are blocked in the server, and so in
     workers: those that a batch system sends to all processes at once are left to this one, which still has a step to finish.
     """
     resource_tracker.ensure_running()  # which would unblock them

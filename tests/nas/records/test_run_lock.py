@@ -1,4 +1,4 @@
-"""A claim keeps every other process out, and dies with its holder."""
+"""A lock keeps every other process out, and dies with its holder."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def holder(folder: Path) -> subprocess.Popen:
-    """Another process that has the claim until it is written to or killed."""
+    """Another process that has the lock until it is written to or killed."""
     process = subprocess.Popen([sys.executable, "-c", HOLDER, str(folder)], cwd=ROOT, stdin=subprocess.PIPE,
                                stdout=subprocess.PIPE)
     assert process.stdout is not None and process.stdout.readline() == b"\n"
@@ -39,9 +39,9 @@ def holder(folder: Path) -> subprocess.Popen:
 
 
 def free(folder: Path) -> bool:
-    claim = RunLock(folder)
-    taken = claim.try_take()
-    claim.release()
+    lock = RunLock(folder)
+    taken = lock.try_take()
+    lock.release()
     return taken
 
 
@@ -61,8 +61,8 @@ def test_a_killed_process_keeps_nothing(folder: Path) -> None:
 
 def test_waits_for_its_turn(folder: Path) -> None:
     order = []
-    claim = RunLock(folder)
-    assert claim.try_take()
+    lock = RunLock(folder)
+    assert lock.try_take()
 
     def wait() -> None:
         with RunLock(folder):
@@ -72,7 +72,7 @@ def test_waits_for_its_turn(folder: Path) -> None:
     waiting.start()
     waiting.join(0.2)
     order.append("first")
-    claim.release()
+    lock.release()
     waiting.join()
     assert order == ["first", "second"]
 
@@ -84,28 +84,28 @@ def test_is_given_up_when_what_it_guards_fails(folder: Path) -> None:
     assert free(folder)
 
 
-def test_claims_on_different_folders_do_not_meet(folder: Path) -> None:
+def test_locks_on_different_folders_do_not_meet(folder: Path) -> None:
     with RunLock(folder):
         assert free(folder.with_name("4567"))
 
 
-def test_the_folder_may_go_under_its_claim(folder: Path) -> None:
+def test_the_folder_may_go_under_its_lock(folder: Path) -> None:
     with RunLock(folder):
         folder.mkdir()
         folder.rmdir()
         assert not free(folder)
 
 
-def test_giving_up_twice_or_unclaimed_is_harmless(folder: Path) -> None:
-    claim = RunLock(folder)
-    claim.release()
-    assert claim.try_take()
-    claim.release()
-    claim.release()
+def test_giving_up_twice_or_unlocked_is_harmless(folder: Path) -> None:
+    lock = RunLock(folder)
+    lock.release()
+    assert lock.try_take()
+    lock.release()
+    lock.release()
     assert free(folder)
 
 
-def test_a_claim_leaves_no_file_whoever_waits_for_it(folder: Path) -> None:
+def test_a_lock_leaves_no_file_whoever_waits_for_it(folder: Path) -> None:
     """Processes that open, wait for and remove one lock file at once: never two at a time inside, and nothing is left."""
     script = """
 import os, sys
@@ -115,14 +115,14 @@ from spaces.notation.errors import UserError
 folder = Path(sys.argv[1])
 sys.stdin.readline()
 for number in range(60):
-    claim = RunLock(folder)
+    lock = RunLock(folder)
     if number % 3:
-        claim.__enter__()
-    elif not claim.try_take():
+        lock.__enter__()
+    elif not lock.try_take():
         continue
     os.close(os.open(folder.with_name("inside"), os.O_CREAT | os.O_EXCL))  # fails if another is inside
     os.unlink(folder.with_name("inside"))
-    claim.release()
+    lock.release()
 """
     processes = [subprocess.Popen([sys.executable, "-c", script, str(folder)], cwd=ROOT, stdin=subprocess.PIPE,
                                   stderr=subprocess.PIPE) for _ in range(4)]
@@ -134,16 +134,16 @@ for number in range(60):
     assert list(folder.parent.iterdir()) == []
 
 
-def test_a_claim_takes_a_dead_ones_file_away_but_none_that_it_does_not_hold(folder: Path) -> None:
+def test_a_lock_takes_a_dead_ones_file_away_but_none_that_it_does_not_hold(folder: Path) -> None:
     with holder(folder) as process:
         assert not RunLock(folder).try_take() and folder.with_suffix(".lock").exists()
         os.kill(process.pid, signal.SIGKILL)
-    claim = RunLock(folder)
-    assert claim.try_take()
+    lock = RunLock(folder)
+    assert lock.try_take()
     folder.with_suffix(".lock").unlink()  # by hand, so that another takes a new one
     other = RunLock(folder)
     assert other.try_take()
-    claim.release()
+    lock.release()
     assert not free(folder) and folder.with_suffix(".lock").exists()
     other.release()
     with RunLock(folder):

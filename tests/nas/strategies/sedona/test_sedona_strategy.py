@@ -212,24 +212,24 @@ def test_a_finished_search_is_not_repeated(digits_problem):
     assert search(problem, report=lambda what, *_, **__: steps.append(what)) == first and steps == []
 
 
-def num_held_claims(problem):
-    """How many of the claims on this problem's searches and pretrainings no other process could take now."""
-    claims = [RunLock(lock.with_suffix("")) for lock in problem.runs.glob("*.lock")]
-    held = [claim.try_take() for claim in claims].count(False)
-    for claim in claims:
-        claim.release()
+def num_held_locks(problem):
+    """How many of the locks on this problem's searches and pretrainings no other process could take now."""
+    locks = [RunLock(lock.with_suffix("")) for lock in problem.runs.glob("*.lock")]
+    held = [lock.try_take() for lock in locks].count(False)
+    for lock in locks:
+        lock.release()
     return held
 
 
 def test_other_processes_wait_for_the_search_to_its_end_and_for_its_pretraining_while_that_lasts(digits_problem, monkeypatch):
     problem, held, record = digits_problem(num_blocks=2), [], strategy._record
 
-    def record_under_claim(*arguments):
-        held.append(num_held_claims(problem))
+    def record_under_lock(*arguments):
+        held.append(num_held_locks(problem))
         record(*arguments)
 
-    monkeypatch.setattr(strategy, "_record", record_under_claim)
-    search(problem, report=lambda *_, **__: held.append(num_held_claims(problem)))
+    monkeypatch.setattr(strategy, "_record", record_under_lock)
+    search(problem, report=lambda *_, **__: held.append(num_held_locks(problem)))
     assert held == [2] * PRETRAIN + [1] * META_STEPS + [1]
     assert not list(problem.runs.glob("*.lock"))
 
