@@ -171,7 +171,7 @@ def test_what_cannot_be_answered_is_refused(capsys):
         ((folder, "absent"), "there is no absent"), ((folder, "empty"), "nothing to answer in empty"),
         ((folder, "broken"), "the image broken/1.png is missing or damaged"), ((folder, "wide.npz"), "holds uint8 (2, 9, 8)"),
         ((folder, "float.npz"), "holds float64"), (("runs", "right.npz"), "there is no trained run at runs"),
-        (("runs/other", "right.npz"), "cannot be read"), ((folder, "right.npz", "--budget", "9"), "but a budget of 9 came"),
+        (("runs/other", "right.npz"), "cannot be read"), ((folder, "right.npz", "--budget", "9"), "got a budget of 9"),
         ((folder, "right.npz", "--threshold", "1.5"), "a threshold is a confidence"),
         ((folder, "right.npz", "--rule", "margin"), "matters only with --threshold"),
         ((folder, "right.npz", "--threshold", "0.5", "--rule", "marginal"), "did you mean margin"),

@@ -75,8 +75,8 @@ def _agreeing(log: ResultsLog, problem: Problem) -> list[Row]:
                  for row in rows]
     nearest = min(range(len(rows)), key=lambda i: len(differing[i]))
     if differing[nearest]:
-        raise UserError(f"the table {log.path} was made with {_written(rows[nearest], differing[nearest])}, but "
-                        f"{_written(wanted, differing[nearest])} came; give the table's settings")
+        raise UserError(f"the table {log.path} was made with {_written(rows[nearest], differing[nearest])}, got "
+                        f"{_written(wanted, differing[nearest])}; give the table's settings")
     return [row for row, names in zip(rows, differing, strict=True) if not names]
 
 

@@ -66,15 +66,15 @@ def checked_depth(method: Method, max_depth: int | None) -> int:
     """The depth at which all samples leave; the number of blocks where none is given."""
     depth = method.net.num_blocks if max_depth is None else max_depth
     if not 1 <= depth <= method.net.num_blocks:
-        raise UserError(f"a depth is a number of blocks in 1..{method.net.num_blocks} of this network, but {depth} came")
+        raise UserError(f"a depth is a number of blocks in 1..{method.net.num_blocks} of this network, got {depth}")
     return depth
 
 
 def check_threshold(threshold: float) -> None:
     """Refuse what no confidence can be; 0 would let go of samples of which a rule says nothing."""
     if not 0 < threshold <= 1 and threshold != math.inf:
-        raise UserError(f"a threshold is a confidence above 0 and at most 1, or inf, at which all stay to the end, but "
-                        f"{threshold} came; 0.9 is a usual one")
+        raise UserError(f"a threshold is a confidence above 0 and at most 1, or inf, at which all stay to the end, got "
+                        f"{threshold}; 0.9 is a usual one")
 
 
 def check_reachable(method: Method, rule: ConfidenceRule, threshold: float, temperatures: Sequence[float] | None,
@@ -85,8 +85,8 @@ def check_reachable(method: Method, rule: ConfidenceRule, threshold: float, temp
     exits = [1.0] * num_exits if temperatures is None else temperatures[:num_exits]
     reached = largest(rule, method.net.num_classes, method.answer_range, exits)
     if reached < threshold - _ROUNDING:
-        raise UserError(f"by the rule {rule.__name__} the exits before the last of this method reach {reached:.4f} at most, but "
-                        f"the threshold {threshold:g} came, at which nobody would leave; take a lower one or the rule sigmoid")
+        raise UserError(f"by the rule {rule.__name__} the exits before the last of this method reach {reached:.4f} at most, got "
+                        f"the threshold {threshold:g}, at which nobody would leave; take a lower one or the rule sigmoid")
 
 
 def checked_logits(method: Method, k: int, logits: torch.Tensor) -> torch.Tensor:

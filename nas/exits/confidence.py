@@ -61,8 +61,8 @@ def confidence(rule: ConfidenceRule, logits: torch.Tensor, before: torch.Tensor 
     sure = rule(logits, before)
     if not isinstance(sure, torch.Tensor) or sure.shape != logits.shape[:1]:
         came = list(sure.shape) if isinstance(sure, torch.Tensor) else type(sure).__name__
-        raise UserError(f"a confidence rule gives one number a sample, a tensor of shape {list(logits.shape[:1])}, but of "
-                        f"{getattr(rule, '__name__', rule)} {came} came")
+        raise UserError(f"a confidence rule gives one number a sample, a tensor of shape {list(logits.shape[:1])}, got "
+                        f"{came} of {getattr(rule, '__name__', rule)}")
     return sure
 
 

@@ -86,6 +86,6 @@ def affordable(exits: Sequence[SavedExit], budget: int | None, *, on_the_way: bo
 
     within = [exit for exit in exits if budget is None or cost(exit) <= budget]
     if not within:
-        raise UserError(f"the cheapest answer of this run takes {min(map(cost, exits)):,} multiply-accumulates, but a budget of "
-                        f"{budget:,} came; its exits take {', '.join(f'{cost(exit):,}' for exit in exits)}")
+        raise UserError(f"the cheapest answer of this run takes {min(map(cost, exits)):,} multiply-accumulates, got a budget of "
+                        f"{budget:,}; its exits take {', '.join(f'{cost(exit):,}' for exit in exits)}")
     return within

@@ -107,7 +107,7 @@ def _check_depths(exits: ResultsLog) -> None:
     for line, row in enumerate(exits.rows(), start=2):
         depth, num_blocks = int(row["depth"]), int(row["num_blocks"])
         if not 1 <= depth <= num_blocks:
-            raise UserError(f"{exits.path}, line {line}: a depth lies in 1..num_blocks, here 1..{num_blocks}, but {depth} came; "
+            raise UserError(f"{exits.path}, line {line}: a depth lies in 1..num_blocks, here 1..{num_blocks}, got {depth}; "
                             "mend or delete the line")
         if tuple(row.values()) in known:  # a file that was joined with a copy of itself
             continue

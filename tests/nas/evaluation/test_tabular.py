@@ -95,12 +95,12 @@ def test_runs_that_diverged(rewritten, tmp_path):
 
 
 @pytest.mark.parametrize(("change", "made", "came"), [
-    ({"settings": TrainingSettings(iterations=600, batch_size=10)}, "iterations=6,", "iterations=600 came"),
-    ({"settings": TrainingSettings(iterations=7, batch_size=10, lr=0.2)}, "iterations=6, lr=0.1,", "iterations=7, lr=0.2 came"),
-    ({"method": "predsim"}, "method=dgl(label_smoothing=0.1),", "method=predsim came"),
-    ({"task": "toy(validation=0.4)"}, "task=toy,", "task=toy(validation=0.4) came"),
+    ({"settings": TrainingSettings(iterations=600, batch_size=10)}, "iterations=6,", "got iterations=600;"),
+    ({"settings": TrainingSettings(iterations=7, batch_size=10, lr=0.2)}, "iterations=6, lr=0.1,", "got iterations=7, lr=0.2;"),
+    ({"method": "predsim"}, "method=dgl(label_smoothing=0.1),", "got method=predsim;"),
+    ({"task": "toy(validation=0.4)"}, "task=toy,", "got task=toy(validation=0.4);"),
     ({"space": read_space("small(width=0.5,heads=[linear],num_blocks=2)", (1, 4, 4), 3)}, "backbone=small(width=0.25),",
-     "backbone=small(width=0.5) came"),
+     "got backbone=small(width=0.5)"),
 ])
 def test_another_setting_than_the_table_s_is_named(trained, tmp_path, change, made, came):
     with pytest.raises(UserError) as refused:

@@ -68,5 +68,5 @@ def test_a_rule_of_ones_own_that_gives_no_number_a_sample_is_refused(made: Any, 
     """A number a class would let other samples leave than are sure."""
     logits = torch.randn(5, 3)
     assert checked(lambda logits, before: logits.softmax(1).amax(1), logits, None, None).shape == (5,)
-    with pytest.raises(UserError, match=rf"shape \[5\], but of .*{came} came"):
+    with pytest.raises(UserError, match=rf"shape \[5\], got .*{came}"):
         checked(lambda logits, before: made(logits.softmax(1)), logits, None, None)

@@ -193,7 +193,7 @@ def test_other_inputs_are_refused(problem: Problem, texts: Problem, tmp_path: Pa
     run, new, decoupling = extended(problem, "dgl", CASES["dgl"])
     assert run.name == problem.run_folder(run.key).name
     point = read_decoupling(decoupling, new.space, "linear")
-    with pytest.raises(UserError, match=r"whose mean is \[0.4, 0.4\], but \[0.5, 0.4\] came; give the run's task, toy"):
+    with pytest.raises(UserError, match=r"whose mean is \[0.4, 0.4\], got \[0.5, 0.4\]; give the run's task, toy"):
         replace(new, data=replace(new.data, mean=(0.5, 0.4))).build(point)
     case = ("lstm(depth=1,num_blocks=2,embedding=12)", "lstm(depth=2,embedding=12)", "1:linear", "2:linear")
     _, new, decoupling = extended(texts, "dgl", case)

@@ -139,9 +139,9 @@ def test_features_begin_without_effect(problem: Problem) -> None:
 @pytest.mark.parametrize(("side", "later", "cuts", "says"), [
     ("conv", "conv", "2:linear 4:linear", "with a new --side, but there are none"),
     (None, None, "2:linear 4:linear", "with a new --side, but there are none"),
-    ("conv", None, "2:linear 4:linear", "gives a block what its run gave it, which is image for block 1, but nothing came"),
-    ("conv", "conv(first=2)", "2:linear 4:linear", "image for block 1, but nothing came; begin with the run's --side, conv"),
-    ("conv", "features", "2:linear 4:linear", "image for block 1, but features came"),
+    ("conv", None, "2:linear 4:linear", "gives a block what its run gave it, which is image for block 1, got nothing"),
+    ("conv", "conv(first=2)", "2:linear 4:linear", "image for block 1, got nothing; begin with the run's --side, conv"),
+    ("conv", "features", "2:linear 4:linear", "image for block 1, got features"),
     (None, "conv", "2:linear 5:linear", "cut after 2, 4, 6 units"),
 ])
 def test_what_is_no_new_input_is_refused(problem: Problem, side: str | None, later: str | None, cuts: str, says: str) -> None:
@@ -155,8 +155,8 @@ def test_the_first_block_and_known_parts_are_given_what_they_were(texts: Problem
     first = of_length(texts, "2-1")
     first.data.facts(first.results)
     run, words = trained_run(spaced(first, "dgl", LONG.format(space="linear")), "2:linear"), first.data.content["vocabulary"]
-    for dim, embedding, says in [("3-1", "own", "given what it was in its run, 2 tokens, but 3 came"),
-                                 ("2-2", "own", r"which is \(2, 3\) for block 1, but \(2, 4\) came"),
+    for dim, embedding, says in [("3-1", "own", "given what it was in its run, 2 tokens, got 3"),
+                                 ("2-2", "own", r"which is \(2, 3\) for block 1, got \(2, 4\)"),
                                  ("2-1", "shared", "with a new --side, but there are none")]:
         other = replace(spaced(of_length(texts, dim, str(words), embedding), "dgl", LONG.format(space="linear")), extends=run)
         with pytest.raises(UserError, match=says):
