@@ -36,8 +36,10 @@ from methods.method import Method
 from methods.table import METHODS, adapter, method_class
 from methods.training.loop import Batch, train
 from methods.training.settings import TrainingSettings
+from nas.cli.problem import read_task
 from nas.data.task_data import TaskData
 from nas.data.trial_parts import random_share
+from nas.device import read_device
 from nas.evaluation.evaluator import EVAL_BATCH_SIZE
 from nas.exits.adaptive import adaptive
 from nas.exits.answers import exit_answers, exit_costs
@@ -46,7 +48,6 @@ from nas.exits.curves import curves
 from nas.records.provenance import device_name
 from nas.records.results_log import Cell, ResultsLog
 from nas.tasks import TASKS
-from run import read_device, read_task
 from spaces.named import read_space
 from spaces.rules import read_decoupling
 

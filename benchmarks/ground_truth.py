@@ -18,12 +18,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.command import benchmark_parser
 from methods.training.settings import TrainingSettings
+from nas.device import read_device
 from nas.evaluation.comparison import Comparison
 from nas.problem import Problem, silent
 from nas.records.results_log import ResultsLog
 from nas.records.row_kinds import RUNS
 from nas.tasks import TASKS
-from run import read_device
 from spaces.named import read_space
 
 SPACE = "small(width=0.5,heads=[linear,'conv(depth=2)'],num_blocks=[1,6])"

@@ -37,13 +37,13 @@ from torch.nn import functional as F
 from benchmarks.command import benchmark_parser, made_by
 from methods.losses import smoothed_cross_entropy
 from methods.training.optimization import sgd
+from nas.device import read_device
 from nas.records.provenance import device_name
 from nas.records.results_log import Cell, ResultsLog
 from nas.strategies.sedona.bilevel import Batch, Bilevel
 from nas.strategies.sedona.engines import ENGINES
 from nas.strategies.sedona.relaxation import Architecture, Relaxation
 from nas.strategies.sedona.second_order import SecondOrder
-from run import read_device
 from spaces.heads import HEADS
 from spaces.memory.peak_memory import PeakMemory
 from spaces.space import SearchSpace

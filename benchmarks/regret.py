@@ -28,12 +28,13 @@ from matplotlib.figure import Figure
 from scipy.stats import t as student_t
 
 from benchmarks.command import benchmark_parser, made_by
+from nas.cli.config import parse
+from nas.cli.problem import read_problem
 from nas.evaluation.tabular import Tabular
 from nas.evaluation.truth import errors, incumbents, noise_floor, regrets
 from nas.problem import Problem, Score, silent
 from nas.records.results_log import Cell, ResultsLog
 from nas.strategies import STRATEGIES
-from run import parse, read_problem
 from spaces.decoupling import Decoupling
 from spaces.notation.component import Component
 

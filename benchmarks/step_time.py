@@ -34,9 +34,9 @@ from methods.table import METHODS
 from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
 from nas.cost import cost
+from nas.device import read_device
 from nas.records.provenance import device_name
 from nas.records.results_log import Cell, ResultsLog
-from run import read_device
 from spaces.decoupling import Decoupling
 from spaces.rules import even
 from spaces.space import SearchSpace

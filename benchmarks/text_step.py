@@ -33,9 +33,9 @@ from methods.table import METHODS, adapter, method_class
 from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
 from nas.cost import cost
+from nas.device import read_device
 from nas.records.provenance import device_name
 from nas.records.results_log import Cell, ResultsLog
-from run import read_device
 from spaces.activation import PADDING, TextShape
 from spaces.named import read_space
 from spaces.rules import read_decoupling

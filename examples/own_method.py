@@ -9,11 +9,11 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 import torch
+from nas.testing import HeadContract, MethodContract
 from torch import nn
 
 import nas
 from methods.method import Carry, Method
-from nas.testing import HeadContract, MethodContract
 from spaces.backbone import Site
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import run
+from spaces.named import read_space
 from spaces.notation.errors import UserError, one_line
 from spaces.notation.plain_yaml import MOST_BYTES, read_yaml
 
@@ -45,7 +46,7 @@ def test_a_configuration_that_its_parser_cannot_take(refused, file, said):
     Path("own.yaml").write_bytes(file if isinstance(file, bytes) else file.encode())
     assert said in refused("evaluate", "--config", "own.yaml")
     with pytest.raises(UserError):
-        run.read_space("own.yaml", (1, 8, 8), 10)
+        read_space("own.yaml", (1, 8, 8), 10)
     assert not Path("canary").exists()
 
 

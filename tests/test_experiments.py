@@ -19,6 +19,7 @@ from methods.table import METHODS, adapter, method_class
 from methods.training.loop import Trainer
 from methods.training.optimization import SCHEDULES
 from methods.training.settings import TrainingSettings
+from nas.cli.config import parse
 from nas.tasks import TASKS
 from spaces.activation import TextShape
 from spaces.backbones.resnet import Residual
@@ -69,7 +70,7 @@ def space_for(text: str, shape: tuple[int, ...], classes: int) -> SearchSpace:
 @cache
 def networks(path: Path) -> tuple[Network, ...]:
     """Those of a recipe: methods x decouplings, as each method trains them, each once."""
-    options = run.parse(["evaluate", "--config", str(path)])
+    options = parse(["evaluate", "--config", str(path)])
     task = TASKS.resolve(options.task).name
     space = space_for(options.space, SHAPES[task], CLASSES[task])
     found = []
@@ -81,7 +82,7 @@ def networks(path: Path) -> tuple[Network, ...]:
 
 def settings(path: Path) -> TrainingSettings:
     """How a recipe trains."""
-    options = run.parse(["evaluate", "--config", str(path)])
+    options = parse(["evaluate", "--config", str(path)])
     return TrainingSettings(batch_size=options.batch_size, lr=options.lr[0], schedule=options.schedule[0],
                             weight_decay=options.weight_decay, optimizer=options.optimizer, precision=options.precision)
 
@@ -97,7 +98,7 @@ CONSTANTS = {  # of the released code's transforms, where they are not the data'
 
 def option(path: Path, name: str) -> object:
     """What a recipe gives for an option."""
-    return getattr(run.parse(["evaluate", "--config", str(path)]), name)
+    return getattr(parse(["evaluate", "--config", str(path)]), name)
 
 
 def built(name: str, shape: tuple[int, ...]) -> list[DecoupledNet]:

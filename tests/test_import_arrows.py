@@ -30,10 +30,10 @@ def test_the_arrows(name):
 def test_some_imports_have_one_place():
     for package, places in [("optuna", 1), ("higher", 1), ("matplotlib", 1)]:
         assert len([name for name, tree in TREES.items() if package in imported(tree)]) == places, package
-    assert [name for name, tree in TREES.items() if "argparse" in imported(tree)] == ["nas/cli/runs.py", "run.py"]
+    assert [name for name, tree in TREES.items() if "argparse" in imported(tree) and not name.startswith("nas/cli/")] == []
 
 
 def test_only_the_command_line_prints():
     printing = {name for name, tree in TREES.items() for node in ast.walk(tree)
                 if getattr(node, "id", None) == "print" or getattr(node, "attr", None) == "argv"}
-    assert printing == {"run.py", "nas/cli/runs.py"}
+    assert printing and all(name.startswith("nas/cli/") for name in printing)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from benchmarks.ground_truth import METHOD, SETTINGS, SPACE, TASK
-from run import parse
+from nas.cli.config import parse
 
 TABLES = Path(__file__).resolve().parents[2] / "results" / "tabular"
 

@@ -11,12 +11,13 @@ import pytest
 import yaml
 
 from benchmarks import regret
+from nas.cli.config import parse
+from nas.cli.problem import read_problem
 from nas.evaluation.tabular import Tabular
 from nas.problem import silent
 from nas.records.columns import COUNTS
 from nas.records.results_log import ResultsLog
 from nas.strategies import STRATEGIES
-from run import parse, read_problem
 
 SPACE = "small(width=0.25,num_blocks=[1,3],heads=[linear])"
 

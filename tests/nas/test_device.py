@@ -7,7 +7,10 @@ import torch
 
 import run
 from methods.training.settings import Precision, TrainingSettings
+from nas.cli.config import parse
+from nas.cli.search import next_command
 from nas.device import check_switches, set_switches
+from spaces.decoupling import Decoupling
 from spaces.layers.lean_unit import _parts
 from spaces.notation.errors import UserError
 
@@ -69,9 +72,9 @@ def test_deterministic_is_a_part_of_what_a_run_is_and_not_asking_is_no_cell() ->
 
 
 def test_a_next_command_asks_for_it_too() -> None:
-    options = run.parse(["search", "--deterministic"])
-    assert "--deterministic" in run.next_command(options, run.Decoupling.parse("3:linear"))
-    assert "--deterministic" not in run.next_command(run.parse(["search"]), run.Decoupling.parse("3:linear"))
+    options = parse(["search", "--deterministic"])
+    assert "--deterministic" in next_command(options, Decoupling.parse("3:linear"))
+    assert "--deterministic" not in next_command(parse(["search"]), Decoupling.parse("3:linear"))
 
 
 class OnGpu:

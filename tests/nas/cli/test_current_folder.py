@@ -1,4 +1,4 @@
-"""What lies in the current folder is imported by accident in no case: the first lines of run.py see to it."""
+"""What lies in the current folder is imported by accident in no case: run.py and nas.cli.main see to it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ def test_run_py_takes_no_module_of_the_current_folder(tmp_path, python_path, is_
     for name in NAMES:
         (here / f"{name}.py").write_text(PAYLOAD.format(canary=str(tmp_path / "canary")))
     source = Path(run.__file__)
-    for package in ("nas", "methods", "spaces"):
-        (program / package).symlink_to(source.parent / package)
-    begin = source.read_text(encoding="utf-8").partition("import argparse")[0]
-    (program / "run.py").write_text(f"{begin}import argparse, json, os, random\nput_current_folder_last()\n"
-                                    "print([os.path.realpath(folder) for folder in sys.path])\n")
+    for name in ("run.py", "nas/__init__.py", "nas/cli/__init__.py", "nas/cli/main.py", "nas/cli/current_folder.py",
+                 "nas/cli/process.py"):
+        (program / name).parent.mkdir(parents=True, exist_ok=True)
+        (program / name).write_text((source.parent / name).read_text(encoding="utf-8"))
+    (program / "methods").symlink_to(source.parent / "methods")
+    (program / "nas/cli/running.py").write_text("import argparse, json, os, random, sys\ndef run(argv):\n"
+                                                "    print([os.path.realpath(folder) for folder in sys.path])\n")
     environment = {"PYTHONPATH": python_path.format(here=here), "PATH": os.environ["PATH"]}
     # Without what is installed, which would import some of these names before the program begins.
     answer = subprocess.run([sys.executable, "-S", program / "run.py"], cwd=here, env=environment, capture_output=True, text=True)

@@ -1,0 +1,100 @@
+"""`run.py evaluate`: trains and compares."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from methods.training.growth import check_grows
+from nas.cli.output import Bars, allowing, command_line, drawn, say_where
+from nas.cli.problem import checked_seeds, read_problem
+from nas.evaluation.comparison import Comparison
+from nas.evaluation.evaluator import Weights
+from nas.evaluation.measurements.ensemble import COLUMN, Ensemble
+from nas.evaluation.measurements.exits import Exits
+from nas.records.results_log import ResultsLog
+from nas.records.row_kinds import RUNS
+from nas.report.exit_lines import exit_lines
+from nas.report.exit_tables import curves_table, exits_table, summarise_curves, summarise_exits
+from nas.report.plots import exit_plot
+from nas.report.short_names import short_decoupling
+from nas.report.summary import failed_note, summarise, summary_table
+from spaces.dotted_names import dotted_names
+from spaces.notation.errors import UserError
+
+
+def run_evaluate(options: argparse.Namespace) -> None:
+    """Train and compare."""
+    seeds = checked_seeds(0, options.seeds)
+    if options.calibrate and not options.exits:
+        raise UserError("--calibrate is of the exits' logits, but --exits is not given; give both, or leave --calibrate out")
+    progress = Bars(quiet=options.json)
+    problem = read_problem(options, options.methods[0], 0, options.lr[0], options.schedule[0])
+    log, tuning_log = (ResultsLog(options.results / name, RUNS) for name in ("evaluate.csv", "search.csv"))
+    exits = Exits.of(options.results, calibrated=options.calibrate) if options.exits else None
+    ensemble = Ensemble.of(options.results, log, options.ensemble) if options.ensemble != 1 else None
+    measurements = [one for one in (ensemble, exits) if one is not None]
+    weights: Weights = "required" if options.save_weights else "discarded" if options.discard_weights else "saved"
+    comparison = Comparison(problem, options.methods, options.decoupling, seeds, log=log, tuning_log=tuning_log,
+                            rates=options.lr, schedules=options.schedule, measurements=measurements,
+                            weights=weights, report=progress, command=command_line())
+    with torch.device("cpu" if problem.extends else "meta"):  # what cannot be built is said now, not after hours of other runs
+        for method, points in comparison.points.items():
+            for point in points:
+                built, settings = replace(problem, method=method).build(point), problem.settings
+                if settings.grow:
+                    check_grows(settings.grow, built.num_stages, settings.iterations, trained=problem.trained_stages(built))
+    say_where(problem, options)
+    before = len(log.rows())
+    for other in (tuning_log, *(rows.log for one in measurements for rows in one.rows)):
+        other.rows()  # what does not read is said now
+    there, wanted = comparison.counts()
+    if there and not options.json:
+        print(f"{there} of {wanted} runs are in {options.results} already and are not repeated", file=sys.stderr)
+    with progress:
+        rows = comparison.run()
+    summaries = summarise(rows)
+    exit_rows, curve_rows = comparison.measured(exits) if exits else ([], [])
+    depths, leaving = summarise_exits(exit_rows), summarise_curves(curve_rows, exit_rows)
+    plot = options.results / "exits.png" if exit_rows else None
+    if exits and plot:
+        plot = drawn(exit_plot, exit_lines(exits.exits.rows(), exits.curves.rows(), problem.task), plot)
+    ensembles = summarise(comparison.with_figure(ensemble, COLUMN), COLUMN) if ensemble else []
+    if options.json:
+        facts = {"summary": summaries, "ensemble": ensembles, "exits": depths, "adaptive": leaving, "curves": curve_rows,
+                 "rows": rows, "csv": str(log.path), "plot": plot and str(plot), "new_rows": len(log.rows()) - before}
+        print(json.dumps(facts, default=asdict))
+        return
+    print(summary_table(summaries))
+    if note := failed_note(summaries, [f"{s.method} {short_decoupling(s.decoupling)}" for s in summaries]):
+        print(f"\n{note}")
+    if ensembles:
+        print(f"\nsum of the last {options.ensemble} heads (test error; val error is the classifier's):")
+        print(summary_table(ensembles))
+    if exits:
+        print(f"\nstopping after each block (rows in {exits.exits.path}):\n{exits_table(depths)}")
+    if exits and leaving:
+        print(f"\nleaving as soon as an exit is sure, at the cheapest threshold with the validation error of the best exit or "
+              f"less (rows in {exits.curves.path}):\n{curves_table(leaving)}")
+    if plot:
+        print(f"\nplot {plot}")
+    print(f"\nrows in {log.path}")
+    if saved := comparison.saved():
+        listed = ", ".join(map(str, saved[:3])) + (f" and {len(saved) - 3} more" if len(saved) > 3 else "")
+        print(f"weights in {listed}; answer new inputs with\n{predict_command(saved[0], rows)}")
+
+
+def predict_command(run: Path, rows: Iterable[Mapping[str, str]]) -> str:
+    """The line that answers new inputs with a saved run, and allows the packages that components in its row are of."""
+    cells = [row.get(column, "") for row in rows if row.get("run") == run.name
+             for column in ("method", "backbone", "decoupling", "side")]
+    packages = sorted({re.split("[.:]", name)[0] for cell in cells for name in dotted_names(cell)})
+    return shlex.join(["python", "run.py", "predict", *allowing(packages), str(run)]) + " INPUTS"

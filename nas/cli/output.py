@@ -1,0 +1,105 @@
+"""What every command prints and writes: progress bars, where it runs, the command to type next, the file of --out."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Self
+
+from tqdm import tqdm
+
+from nas.problem import Problem
+from nas.records.results_log import check_folder
+from spaces.notation.errors import UserError
+
+
+def say_where(problem: Problem, options: argparse.Namespace) -> None:
+    """Say what the run computes with; a second process of the same command shares its work."""
+    if options.json:
+        return
+    threads = f", {options.threads} thread{'s' if options.threads > 1 else ''} a process" if problem.device.type == "cpu" else ""
+    sharing = "; start the same command again to share the work" if options.command == "evaluate" else ""
+    trial = f", a trial of scale {problem.scale:g}" if problem.scale else ""
+    layout = ", channels-last" if problem.data.pixels else ""
+    print(f"on {problem.device}{threads}{layout}, {problem.settings.precision}{trial}{sharing}", file=sys.stderr)
+    for note in problem.data.notes:
+        print(note, file=sys.stderr)
+
+
+def command_line() -> str:
+    """The command as it was typed."""
+    return shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
+def allowing(packages: Iterable[str]) -> list[str]:
+    """The flags that allow these packages."""
+    return [part for package in packages for part in ("--allow", package)]
+
+
+class Bars:
+    """Progress bars on stderr: one for what runs, with its loss and the time left."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self.quiet, self.what = quiet, ""
+        self.bar: Any = None
+
+    def __call__(self, what: str, done: int, total: int, **figures: float) -> None:
+        if self.quiet:
+            return
+        if self.bar is None or what != self.what or done < self.bar.n:
+            self.close()
+            self.bar = tqdm(total=total, initial=0, leave=False, dynamic_ncols=True, delay=0.2,
+                            mininterval=0.2 if sys.stderr.isatty() else 30)
+            self.bar.set_description(what if len(what) < 48 else what[:45] + "...", refresh=False)
+            self.what = what
+        self.bar.set_postfix({name: f"{value:.4g}" for name, value in figures.items()}, refresh=False)
+        self.bar.update(done - self.bar.n)
+
+    def close(self) -> None:
+        """End the bar that is shown."""
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def drawn(draw: Callable[..., None], *given: Any) -> Path | None:
+    """Where the plot is, which comes last of what is `given`; None where it could not be written, which is said."""
+    try:
+        draw(*given)
+    except OSError as error:
+        print(f"there is no plot {given[-1]}: {error.strerror}", file=sys.stderr)
+        return None
+    return given[-1]
+
+
+def check_out(path: Path | None) -> None:
+    """Say before the work that --out could not be written; nothing is made or changed."""
+    if path is None:
+        return
+    try:
+        if path.is_file():
+            os.close(os.open(path, os.O_WRONLY))
+        elif path.is_dir() or not path.parent.is_dir():
+            raise UserError(f"--out is a file in a folder that is there, but {path} came; name such a file")
+        elif not path.exists():
+            check_folder(path.parent)
+    except OSError as error:
+        raise UserError(f"--out cannot be written: {path}: {error.strerror}; name another file") from None
+
+
+def write_file(path: Path, text: str) -> None:
+    """Write what --out asks for."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"--out cannot be written: {error}; name a file in a folder that is there") from None

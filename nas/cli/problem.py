@@ -1,0 +1,99 @@
+"""The problem that the options of a command describe."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from pathlib import Path
+
+from methods.sides import read_side
+from methods.table import METHODS, method_class
+from methods.training.settings import TrainingSettings
+from nas.device import check_switches, read_device, set_switches, use_threads
+from nas.evaluation.figures import checked_figures
+from nas.problem import Problem
+from nas.runs.trained_run import TrainedRun
+from nas.tasks import TASKS
+from spaces.decoupling import Decoupling
+from spaces.named import read_space
+from spaces.notation.component import Component
+from spaces.notation.errors import UserError
+from spaces.notation.limits import check_size
+from spaces.rules import read_decoupling
+
+
+def checked_seeds(first: int, count: int) -> range:
+    """`count` seeds from `first` on."""
+    if count < 1:
+        raise UserError(f"--seeds is how many seeds to run, from 1 on, but {count} came")
+    check_size("--seeds", "seeds", count)
+    for seed in (first, first + count - 1):
+        if not 0 <= seed < 2**32:
+            raise UserError(f"a seed is a whole number in 0..2**32 - 1, but {seed} came")
+    return range(first, first + count)
+
+
+def read_problem(options: argparse.Namespace, method: str, seed: int, lr: float, schedule: str) -> Problem:
+    """Everything that a run needs, from the options."""
+    use_threads(options.threads)
+    device = read_device(options.device)
+    task = read_task(options)
+    resolved_method = METHODS.resolve(method)
+    data = TASKS.build(task, options.data_dir)
+    share = checked_scale(getattr(options, "scale", None))
+    data = (data if share == 1 else data.scaled(share)).to(device)
+    space = read_space(options.space, data.input_shape, data.num_classes, data.vectors)
+    iterations, num_batches = options.iterations, data.train_batches(options.batch_size).num_batches
+    if iterations is None:
+        epochs = options.default_epochs if options.epochs is None else options.epochs
+        if epochs < 1:
+            raise UserError(f"--epochs is a whole number from 1 on, but {epochs} came")
+        check_size("--epochs", "epochs", epochs)
+        iterations = shortened(epochs, share) * num_batches
+    else:
+        iterations = shortened(iterations, share)
+    given = {field.name: getattr(options, field.name) for field in fields(TrainingSettings) if hasattr(options, field.name)}
+    settings = TrainingSettings(**given | {"iterations": iterations, "lr": lr, "schedule": schedule})
+    switches = settings.precision, bool(settings.deterministic)
+    check_switches(device, switches[0], deterministic=switches[1])
+    set_switches(switches[0], deterministic=switches[1])
+    data.train_batches(settings.batch_size, limit=settings.class_limit)  # refuses what the task cannot fill
+    results, runs = (getattr(options, name, Path(name)) for name in ("results", "runs"))
+    run = getattr(options, "extend", None)
+    for folder in (results, runs):
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"--results and --runs are folders, but {folder} is a file; name another")
+    return Problem(space, str(resolved_method), str(task), data, settings, seed, device, results, runs,
+                   figures=checked_figures(getattr(options, "measure", [])),
+                   scale=None if share == 1 else share, extends=TrainedRun.load(run) if run else None,
+                   side=read_side(getattr(options, "side", None), getattr(options, "side_dim", None)))
+
+
+def read_task(options: argparse.Namespace) -> Component:
+    """The task with all its settings, --embeddings among them."""
+    task = TASKS.resolve(options.task)
+    if options.embeddings is None:
+        return task
+    if "embeddings" not in TASKS.parameters(task.name):
+        raise UserError(f"--embeddings gives words their first vectors, but the task {task.name} has no words; leave it out")
+    if "embeddings" in dict(task.settings):
+        raise UserError("--embeddings and the task's own setting embeddings came; give one of them")
+    return TASKS.resolve(Component(task.name, (*task.settings, ("embeddings", options.embeddings))))
+
+
+def checked_scale(scale: float | None) -> float:
+    """The share of a trial; 1, the whole, where none is given."""
+    if scale is not None and not 0 < scale <= 1:
+        raise UserError(f"--scale is the share that a trial takes, above 0 and at most 1, but {scale} came")
+    return 1.0 if scale is None else scale
+
+
+def shortened(count: int, share: float) -> int:
+    """`count` epochs or iterations in a trial: at least one where there was one."""
+    return max(min(count, 1), round(count * share))
+
+
+def adapted(problem: Problem, text: str) -> Decoupling:
+    """The decoupling that the text names, as the problem's method trains it."""
+    default_head = method_class(problem.method).default_head
+    return problem.adapt(read_decoupling(text, problem.space, default_head))
