@@ -30,7 +30,7 @@ import pytest
 import yaml
 
 import nas
-from run import main
+from nas.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]

@@ -16,7 +16,7 @@ from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from run import main
+from nas.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = ("search", "evaluate", "profile", "compare", "predict", "runs", "list")
