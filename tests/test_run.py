@@ -197,7 +197,7 @@ def test_a_search_that_a_table_answers(succeed, refused):
     trials = pd.read_csv("results/trials.csv", dtype={"run": str})  # of the first search; the second was the same
     assert [path.name for path in Path("results").glob("*.csv")] == ["trials.csv"] and trials["decoupling"].tolist() == points
     assert trials["known"].all() and trials["run"].tolist() == table["run"].tolist()
-    assert "iterations=2, but iterations=3 came" in refused(*search, "--iterations", "3")
+    assert "iterations=2, got iterations=3" in refused(*search, "--iterations", "3")
     sedona = "sedona(pretrain=3,meta_steps=2,inner_steps=2,memory=2,outer_batch=32)"
     assert "answers" in succeed(*search, "--strategy", sedona)
     assert {path.name for path in Path("results").glob("*.csv")} == {"alpha_beta.csv", "decisions.csv", "trials.csv"}
