@@ -123,7 +123,7 @@ class Evaluator:
             return None
         if lacks := self._lacks(first):
             return lacks
-        return f"no weights are saved to measure its {' and '.join(one.name for one in self.missing(decoupling))} with"
+        return f"no weights are saved to measure {' and '.join(one.name for one in self.missing(decoupling))} with"
 
     def has_undigested(self, decoupling: Decoupling) -> bool:
         """Whether an older version left a row that cannot be reused."""

@@ -113,7 +113,7 @@ def test_discarded_weights_are_trained_again_and_that_is_said(problem: Problem, 
     asking(problem, weights="discarded")(POINT)
     assert not any(path.is_dir() for path in problem.runs.iterdir())
     asked = asking(problem, "exits", "ensemble", weights="discarded")
-    assert asked.why_again(POINT) == "no weights are saved to measure its exits and ensembles with"
+    assert asked.why_again(POINT) == "no weights are saved to measure exits and ensembles with"
     asked(POINT)
     assert len(trainings) == 2 and len(asked.log.rows()) == 1 and asked.is_done(POINT)
     assert not any(path.is_dir() for path in problem.runs.iterdir())
