@@ -14,6 +14,7 @@ from nas.evaluation.figures.training_run import TrainingRun
 
 POWERCAP = Path("/sys/class/powercap")
 COUNTER_INTERVAL = 30.0  # seconds between readings of counters, which begin again after some minutes at the soonest
+UNREADABLE = (OSError, ValueError, RuntimeError, ImportError)  # of a counter, and of NVML or its package for Python
 POWER_INTERVAL = 0.1  # seconds between readings of a GPU's power
 
 
@@ -29,14 +30,16 @@ def energy_joules(run: TrainingRun) -> Iterator[Callable[[], float | None]]:
     if meter is None:
         yield lambda: None
         return
-    over = Event()
-    thread = Thread(target=_read_on, args=(meter, over), daemon=True)
+    over, lost = Event(), Event()
+    thread = Thread(target=_read_on, args=(meter, over, lost), daemon=True)
     thread.start()
 
-    def reading() -> float:
+    def reading() -> float | None:
         over.set()
         thread.join()
-        return meter.read()
+        with suppress(*UNREADABLE):  # no run is lost for a figure
+            return None if lost.is_set() else meter.read()
+        return None
 
     try:
         yield reading
@@ -58,7 +61,7 @@ class EnergyCounters:
     @classmethod
     def of(cls, powercap: Path) -> EnergyCounters | None:
         """Those of the packages and their memory; None where there are none that may be read."""
-        with suppress(OSError, ValueError):
+        with suppress(*UNREADABLE):
             named = {folder: (folder / "name").read_text().strip() for folder in sorted(powercap.glob("*-rapl:*"))}
             if folders := [folder for folder, name in named.items() if name.startswith("package") or name == "dram"]:
                 return cls(folders)
@@ -87,7 +90,7 @@ class GpuPower:
     @classmethod
     def of(cls, device: torch.device) -> GpuPower | None:
         """None where NVML, or its package for Python, is not there."""
-        with suppress(RuntimeError, ImportError):  # `ModuleNotFoundError: pynvml is not installed`
+        with suppress(*UNREADABLE):
             return cls(device)
         return None
 
@@ -103,7 +106,10 @@ class GpuPower:
         return time.monotonic(), torch.cuda.power_draw(self._device) / 1000
 
 
-def _read_on(meter: EnergyCounters | GpuPower, over: Event) -> None:
-    """Read often enough, until it is over."""
-    while not over.wait(meter.interval):
-        meter.read()
+def _read_on(meter: EnergyCounters | GpuPower, over: Event, lost: Event) -> None:
+    """Read often enough, until it is over; a reading that fails is `lost`, and with it the sum."""
+    try:
+        while not over.wait(meter.interval):
+            meter.read()
+    except UNREADABLE:
+        lost.set()

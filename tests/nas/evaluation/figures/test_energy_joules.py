@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,34 @@ def test_where_nothing_measures_it_the_cell_is_empty(powercap: Path, broken: str
             file.unlink()
             file.mkdir()
     with energy.energy_joules(run(resumed=broken == "resumed")) as reading:
+        assert reading() is None
+
+
+@pytest.mark.parametrize("while_training", [False, True])
+def test_a_counter_that_goes_away_loses_the_figure_and_no_run(powercap: Path, monkeypatch: pytest.MonkeyPatch,
+                                                              while_training: bool) -> None:
+    file = counter(powercap, "intel-rapl:0", "package-0", 0)
+    read, tried = energy.EnergyCounters.read, energy.Event()
+
+    def telling(meter: energy.EnergyCounters) -> float:
+        try:
+            return read(meter)
+        finally:
+            tried.set()
+
+    monkeypatch.setattr(energy.EnergyCounters, "read", telling)
+    monkeypatch.setattr(energy.EnergyCounters, "interval", 0.001 if while_training else 60.0)
+    with energy.energy_joules(run()) as reading:
+        if while_training:
+            file.unlink()
+            assert tried.wait(10)
+            tried.clear()
+            for thread in threading.enumerate():
+                if thread.name.endswith("(_read_on)"):
+                    thread.join(10)
+            file.write_text("0")  # there again, but how often it began again nobody knows
+        else:
+            file.unlink()
         assert reading() is None
 
 
