@@ -34,7 +34,6 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         "reference/commands.md": commands_page(),
         "reference/components.md": components_page(),
         "reference/experiments.md": experiments_page(),
-        "project/licence.md": licence_page(),
     }
     for page, source in COPIED.items():
         pages[page] = (ROOT / source).read_text(encoding="utf-8").replace("](docs/", "](../")
@@ -80,10 +79,6 @@ def experiments_page() -> str:
         title, *rest = re.split(r" (?=(?:Reproduces|Deviates):)", text)
         parts += [f"## {path.stem}", "", f"{title}.", "", *(f"* {said}" for said in rest), ""]
     return "\n".join(parts)
-
-
-def licence_page() -> str:
-    return f"# Licence\n\n```text\n{(ROOT / 'LICENSE').read_text(encoding='utf-8').strip()}\n```\n"
 
 
 def printed(argv: list[str]) -> str:
