@@ -1,29 +1,24 @@
 """What every method must hold, whichever paper it comes from: one parametrised test a clause, over the whole table."""
 
-import copy
-import io
 import re
-from collections.abc import Iterator
 from operator import is_
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
-from torch.nn import functional as F
-from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils._pytree import tree_leaves
 
 from methods.al import AL
 from methods.method import Carry, Method
 from methods.sides import with_side
 from methods.sides.side import SideInputs
-from methods.table import METHODS, adapter, learns_jointly, method_class
-from methods.training.loop import Trainer, error_and_loss
-from methods.training.settings import Precision, TrainingSettings
+from methods.table import METHODS, adapter, method_class
+from methods.training.loop import Trainer
+from methods.training.settings import TrainingSettings
+from nas.testing import MethodCase, MethodContract, toy_batch
 from spaces.activation import PADDING, TextShape
 from spaces.decoupling import Decoupling
 from spaces.heads import NO_HEAD
-from spaces.memory.peak_memory import PeakMemory
 from spaces.named import read_space
 from spaces.notation.errors import UserError
 from spaces.rules import read_decoupling
@@ -86,20 +81,6 @@ def build(case: str, split: str | None = None, seed: int = 0) -> Method:
     return with_side(method, side) if side else method
 
 
-def batch(method: Method, size: int = 16, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-    """Noise about a colour of the class, or padded texts in which the class has its own words."""
-    generator = torch.Generator().manual_seed(seed)
-    y = torch.arange(size) % NUM_CLASSES
-    if method.net.shapes[0] == TEXTS:
-        ids = torch.randint(1, 14, (size, 8), generator=generator)
-        own = torch.rand(size, 8, generator=generator) < 0.9
-        ids[own] = (1 + 3 * y[:, None] + ids % 3)[own]
-        lengths = torch.randint(4, 9, (size, 1), generator=generator)
-        return ids.masked_fill(torch.arange(8) >= lengths, PADDING), y
-    colours = torch.randn(NUM_CLASSES, 3, 1, 1, generator=torch.Generator().manual_seed(99))
-    return colours[y] + 0.5 * torch.randn(size, 3, 8, 8, generator=generator), y
-
-
 def recipe(method: Method) -> dict[str, Any]:
     """Iterations at most, learning rate and optimizer. Associated Learning has Adam, as in all its codes, and more iterations,
     since a deeper code says the label only once those before it do; with side inputs it learns from parts of the texts."""
@@ -112,17 +93,32 @@ def recipe(method: Method) -> dict[str, Any]:
     return {"iterations": 30, "lr": 0.05}
 
 
+def method_case(case: str) -> MethodCase:
+    """What `nas.testing` is told of a case."""
+    name, space = parts(case)
+    plain = space is SPACE or method_class(name).default_head in (None, "mlp_sr")
+    return MethodCase(name, space, "even(3)" if plain else "even(3,head=mlp)", case.partition(" with ")[2] or None,
+                      recipe(build(case)))
+
+
 @pytest.fixture(params=EVERYWHERE)
 def method(request: pytest.FixtureRequest) -> Method:
     return build(request.param)
 
 
-@pytest.fixture(params=[case for case in (*VARIANTS, *OF_TEXTS) if parts(case)[0] not in (*WITHOUT_HEADS, "cooperative")])
-def uncut(request: pytest.FixtureRequest) -> Method:
-    """Of methods whose last loss is the classifier's. Associated Learning has no classifier: where others tell a block the
-    label, it tells it the label's code, so no number of cuts makes it backprop. Cooperative Learning is three networks, which
-    learn from each other even without a cut."""
-    return build(request.param, "uncut")
+class TestEveryMethod(MethodContract):
+    """The table, its variants, on images, on texts and with side inputs. What is compared with backprop are methods whose last
+    loss is the classifier's. Associated Learning has no classifier: where others tell a block the label, it tells it the label's
+    code, so no number of cuts makes it backprop. Cooperative Learning is three networks, which learn from each other even
+    without a cut."""
+
+    @pytest.fixture(params=EVERYWHERE)
+    def case(self, request: pytest.FixtureRequest) -> MethodCase:
+        return method_case(request.param)
+
+    @pytest.fixture(params=[case for case in (*VARIANTS, *OF_TEXTS) if parts(case)[0] not in (*WITHOUT_HEADS, "cooperative")])
+    def uncut_case(self, request: pytest.FixtureRequest) -> MethodCase:
+        return method_case(request.param)
 
 
 @pytest.mark.parametrize(("name", "says"), REFUSED_ON_TEXTS.items())
@@ -135,7 +131,7 @@ def test_word_embeddings_learn_under_every_method() -> None:
     for case in OF_TEXTS:
         method = build(case)
         rows = method.net.blocks[0][0].words.weight  # type: ignore[index]
-        before, (x, y) = rows.detach().clone(), batch(method)
+        before, (x, y) = rows.detach().clone(), toy_batch(method)
         Trainer(method, TrainingSettings(iterations=1, batch_size=16), seed=0, device=CPU).step(x, y, 0)
         changed = (rows != before).any(dim=1)
         assert changed[x.unique()[1:]].all() and not changed[PADDING], case
@@ -188,199 +184,15 @@ def test_the_table_is_not_all_uncut() -> None:
     assert {build(name).num_stages for name in VARIANTS} == {1, 3}
 
 
-@pytest.mark.parametrize("case", EVERYWHERE)
-def test_a_block_is_a_stage_unless_all_learn_jointly(case: str) -> None:
-    method = build(case)
-    assert method.num_stages == (1 if learns_jointly(parts(case)[0]) else method.net.num_blocks)
-
-
-def test_one_finite_scalar_loss_a_stage(method: Method) -> None:
-    losses = list(method.losses(*batch(method)))
-    assert len(losses) == method.num_stages and len(method.net.blocks) == len(method.net.heads)
-    assert [block for k in range(method.num_stages) for block in method.stage_blocks(k)] == [*range(method.net.num_blocks)]
-    assert all(loss.shape == () and loss.isfinite() for loss in losses)
-
-
-def test_a_loss_reaches_its_own_stage_and_no_other(method: Method) -> None:
-    for k, loss in enumerate(method.losses(*batch(method))):
-        method.zero_grad(set_to_none=True)
-        loss.backward()
-        reached = {name for name, p in method.named_parameters() if p.grad is not None and p.grad.any()}
-        own = {id(parameter) for parameter in method.stage_parameters(k)}
-        assert reached == {name for name, parameter in method.named_parameters() if id(parameter) in own}
-
-
-def test_every_parameter_belongs_to_one_stage(method: Method) -> None:
-    owned = [parameter for k in range(method.num_stages) for parameter in method.stage_parameters(k)]
-    assert sorted(map(id, owned)) == sorted(id(parameter) for parameter in method.parameters() if parameter.requires_grad)
-
-
-def test_every_tensor_belongs_to_one_stage(method: Method) -> None:
-    owned = [name for k in range(method.num_stages) for module in method.stage_modules(k) for name in module.state_dict()]
-    assert len(owned) == len(method.state_dict())
-    for k in range(method.num_stages):
-        assert all(set(method.inference_modules(block)) <= set(method.stage_modules(k)) for block in method.stage_blocks(k))
-        assert k not in method.reads(k) and set(method.reads(k)) <= set(range(method.num_stages))
-
-
-def test_inputs_and_carries_are_left_as_they_were(method: Method) -> None:
-    x, y = batch(method)
-    given = x.clone(), y.clone()
-    carry = method.start(x, y)
-    for k in range(method.num_stages):
-        before = tree_map_only(torch.Tensor, torch.clone, carry)
-        following, loss = method.isolated_stage(k, carry, y)
-        loss.backward()
-        assert all(map(torch.equal, tensors(carry), tensors(before)))
-        carry = following
-    method(x)
-    list(method.exits(x))
-    assert torch.equal(x, given[0]) and torch.equal(y, given[1])
-
-
 def test_an_activation_is_replaced_and_nothing_else(method: Method) -> None:
-    carry = method.start(*batch(method))
+    carry = method.start(*toy_batch(method))
     for k in range(method.num_stages):
-        carry, _ = method.isolated_stage(k, carry, batch(method)[1])
-        given, h = method.activation(carry), method.activation(method.start(*batch(method, seed=1)))
+        carry, _ = method.isolated_stage(k, carry, toy_batch(method)[1])
+        given, h = method.activation(carry), method.activation(method.start(*toy_batch(method, seed=1)))
         swapped = method.replaced(carry, h)
         assert method.activation(swapped) is h and method.activation(carry) is given
         back = method.replaced(swapped, given)
         assert len(tensors(back)) == len(tensors(carry)) and all(map(is_, tensors(back), tensors(carry)))
-
-
-def test_the_carry_does_not_depend_on_the_stages_own_update(method: Method) -> None:
-    """So the next stage may begin while this one still runs backward."""
-    x, y = batch(method)
-    carry, loss = method.isolated_stage(0, method.start(x, y), y)
-    before = tree_map_only(torch.Tensor, torch.clone, carry)
-    optimizer = torch.optim.SGD(method.stage_parameters(0), 0.5)
-    loss.backward()
-    optimizer.step()
-    assert all(map(torch.equal, tensors(carry), tensors(before)))
-
-
-@pytest.mark.parametrize("size", [1, 5])
-def test_logits(method: Method, size: int) -> None:
-    method.eval()
-    assert method(batch(method, size)[0]).shape == (size, NUM_CLASSES)
-
-
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("spec", EVERYWHERE)
-def test_there_is_an_exit_a_block_and_the_last_is_forward(spec: str, training: bool) -> None:
-    method = build(spec).train(training)
-    x, _ = batch(method)
-    exits = list(method.exits(x))
-    assert len(exits) == method.net.num_blocks
-    name, _ = parts(spec)
-    early = method_class(name).answers_early(**dict(METHODS.resolve(name).settings))
-    assert all(logits.shape == (len(x), NUM_CLASSES) for logits in (exits if early else exits[-1:]))
-    assert torch.equal(exits[-1], method(x))
-
-
-def plain(method: Method) -> nn.Sequential:
-    """The same backbone with the same weights, as anyone would write it."""
-    own = [p.shape for p in method.parameters()]
-    (space,) = (one for one in (SPACE, *TEXT_SPACES.values()) if own == [p.shape for p in one.template.parameters()])
-    torch.manual_seed(0)
-    backbone = space.build_backbone()
-    network = nn.Sequential(*backbone.units, backbone.classifier)
-    return network
-
-
-def plain_loss(logits: torch.Tensor, y: torch.Tensor, smoothing: float) -> torch.Tensor:
-    return F.cross_entropy(logits, y, label_smoothing=smoothing * NUM_CLASSES / (NUM_CLASSES - 1))
-
-
-def test_uncut_has_the_gradients_of_backprop_to_the_bit(uncut: Method) -> None:
-    x, y = batch(uncut)
-    network = plain(uncut)
-    expected = plain_loss(network(x), y, uncut.label_smoothing)
-    expected.backward()
-    (loss,) = uncut.losses(x, y)
-    loss.backward()
-    assert torch.equal(loss, expected)
-    for own, other in zip(uncut.parameters(), network.parameters(), strict=True):
-        assert own.grad is not None and other.grad is not None and torch.equal(own.grad, other.grad)
-
-
-def test_uncut_trains_like_a_plain_loop_to_the_bit(uncut: Method) -> None:
-    steps, lr = 8, 0.1
-    settings = TrainingSettings(iterations=steps, batch_size=16, lr=lr, weight_decay=1e-3,
-                                schedule="multistep(milestones=[0.5],gamma=0.1)")
-    trainer = Trainer(uncut, settings, seed=0, device=CPU)
-    network = plain(uncut).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.SGD(network.parameters(), lr, momentum=0.9, weight_decay=1e-3, fused=True)
-    for step in range(steps):
-        x, y = batch(uncut, seed=step)
-        trainer.step(x, y, step)
-        optimizer.param_groups[0]["lr"] = lr if step < 3 else lr * 0.1
-        optimizer.zero_grad()
-        plain_loss(network(x), y, uncut.label_smoothing).backward()
-        optimizer.step()
-    tensors = zip(uncut.state_dict().values(), network.state_dict().values(), strict=True)
-    assert all(torch.equal(own, other) for own, other in tensors)
-
-
-def test_learns_a_toy_task(method: Method) -> None:
-    """Within the iterations of its recipe; it ends once it has, which most do in a fraction of them."""
-    settings = TrainingSettings(batch_size=32, **recipe(method))
-    trainer = Trainer(method, settings, seed=0, device=CPU)
-    unseen = [batch(method, 64, seed=1000)]
-    history, error, fell = [], 1.0, False
-    for step in range(settings.iterations):
-        history.append(torch.stack(trainer.step(*batch(method, 32, seed=step), step)))
-        if step % 10 == 9:
-            error, _ = error_and_loss(method, iter(unseen), "fp32")
-            fell = bool((torch.stack(history[-5:]).mean(0) < torch.stack(history[:5]).mean(0)).all())
-            if error <= 0.1 and fell:
-                break
-    assert error <= 0.1 and fell  # 0.75 is chance
-
-
-def test_state_dict_survives_a_file(method: Method) -> None:
-    Trainer(method, TrainingSettings(iterations=1, batch_size=16), seed=0, device=CPU).step(*batch(method), 0)
-    file = io.BytesIO()
-    torch.save(method.state_dict(), file)
-    file.seek(0)
-    other = copy.deepcopy(method)
-    for tensor in other.state_dict().values():
-        tensor.zero_()
-    other.load_state_dict(torch.load(file, weights_only=True))
-    assert list(method.losses(*batch(method))) == list(other.losses(*batch(method)))
-    method.eval(), other.eval()  # which reads the running statistics too
-    assert torch.equal(method(batch(method)[0]), other(batch(method)[0]))
-
-
-def peak(method: Method, losses: Iterator[torch.Tensor], *, at_once: bool) -> int:
-    """Bytes of the peak of one training step's forward and backward passes."""
-    with PeakMemory(leave_out=method.parameters()) as memory:
-        if at_once:
-            sum(losses, torch.zeros(())).backward()
-        else:
-            for loss in losses:
-                loss.backward()
-    method.zero_grad(set_to_none=True)
-    return memory.peak
-
-
-def test_only_one_block_is_in_memory_at_a_time(method: Method) -> None:
-    x, y = batch(method, 64)
-    carry, stages = method.start(x, y), []
-    for k in range(method.num_stages):
-        with PeakMemory(leave_out=method.stage_parameters(k)) as memory:
-            # Copies, so that what the stage is given counts for as long as it needs it; x itself is there before the step.
-            carry = tree_map_only(torch.Tensor, lambda part: part if part.data_ptr() == x.data_ptr() else part.clone(), carry)
-            carry, loss = method.isolated_stage(k, carry, y)
-            loss.backward()
-        stages.append(memory.peak)
-    scalars = 16 * method.num_stages
-    # Stages share a mask, copies do not; and a loss that reads no token of an LSTM's keeps in which order they were read.
-    masks = x.numel() * (method.num_stages + 8) if method.net.shapes[0] == TEXTS else 0
-    assert peak(method, method.losses(x, y), at_once=False) == pytest.approx(max(stages), abs=scalars + masks)
-    if method.num_stages > 1 and len(method.net.shapes[-1]) > 1:  # once tokens are pooled, the first block is nearly all
-        assert max(stages) < 0.8 * peak(method, method.losses(x, y), at_once=True)
 
 
 def one_a_family() -> tuple[str, ...]:
@@ -394,15 +206,14 @@ def one_a_family() -> tuple[str, ...]:
     return tuple(firsts.values())
 
 
-@pytest.mark.parametrize(("method", "precision"), [*((case, "bf16") for case in EVERYWHERE),
-                                                   *((case, "fp16") for case in one_a_family())], indirect=["method"])
-def test_trains_in_half_precision(method: Method, precision: Precision) -> None:
-    """fp16, which differs by the scaling of losses and the smaller range alone, once a family."""
-    settings = TrainingSettings(batch_size=16, precision=precision, **recipe(method) | {"iterations": 20})
+@pytest.mark.parametrize("method", one_a_family(), indirect=True)
+def test_trains_in_fp16(method: Method) -> None:
+    """Which differs from bf16 by the scaling of losses and the smaller range alone, so once a family."""
+    settings = TrainingSettings(batch_size=16, precision="fp16", **recipe(method) | {"iterations": 20})
     trainer = Trainer(method, settings, seed=0, device=CPU)
     losses, fell = [], False
     for step in range(20):
-        losses.append(torch.stack(trainer.step(*batch(method, seed=step), step)))
+        losses.append(torch.stack(trainer.step(*toy_batch(method, seed=step), step)))
         fell = bool((losses[-1] < losses[0]).all())
         if step >= 9 and fell:
             break

@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from nas.testing import BackboneContract
+from spaces.activation import TextShape
 from spaces.backbone import Backbone, Site
 from spaces.backbones import BACKBONES
 from spaces.backbones.resnet import Residual
@@ -144,32 +146,23 @@ def test_the_resnet_stem_follows_the_image(size, side):
     assert on_meta("resnet18", (3, size, size)).shapes[1][1:] == (side, side)
 
 
-@pytest.mark.parametrize("name", NUM_UNITS)
-def test_runs_and_shapes_are_those_of_the_activations(name):
-    torch.manual_seed(0)
-    backbone = build(name, (1, 32, 40), 7, width=0.5)
-    x, shapes = torch.randn(2, 1, 32, 40), [(1, 32, 40)]
-    for unit in backbone.units:
-        before = x.detach().clone()
-        y = unit(x)
-        assert torch.equal(x, before), "a unit must leave its input as it was"
-        shapes.append(tuple(y.shape[1:]))
-        x = y
-    assert tuple(shapes) == backbone.shapes
-    logits = backbone.classifier(x)
-    assert logits.shape == (2, 7)
-    logits.sum().backward()
-    assert all(parameter.grad is not None for parameter in backbone.parameters())
+class TestEveryBackbone(BackboneContract):
+    """On grey images that are no square."""
+
+    input_shape = (1, 32, 40)
+
+    @pytest.fixture(params=[f"{name}(width=0.5)" for name in NUM_UNITS])
+    def spec(self, request):
+        return request.param
 
 
-@pytest.mark.parametrize("name", NUM_UNITS)
-def test_units_share_nothing(name):
-    backbone = on_meta(name)
-    seen: set[int] = set()
-    for unit in [*backbone.units, backbone.classifier]:
-        ids = {id(module) for module in unit.modules()} | {id(parameter) for parameter in unit.parameters()}
-        assert not ids & seen
-        seen |= ids
+class TestEveryTextBackbone(BackboneContract):
+    input_shape = TextShape(8, 14)
+
+    @pytest.fixture(params=["linear(depth=3,embedding=20,hidden=16)", "lstm(depth=3,embedding=20,hidden=12)",
+                            "transformer(depth=3,embedding=22,attention_heads=4,ffn=16)"])
+    def spec(self, request):
+        return request.param
 
 
 @pytest.mark.parametrize("name", NUM_UNITS)

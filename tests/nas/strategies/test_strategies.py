@@ -18,6 +18,7 @@ from nas.objectives import measured
 from nas.problem import Problem, Score, silent
 from nas.strategies import STRATEGIES, optuna_search
 from nas.strategies.optuna_search import PATIENCE, SamplerName
+from nas.testing import StrategyContract
 from spaces.notation.errors import UserError
 from spaces.space import SearchSpace
 
@@ -138,21 +139,10 @@ def test_stays_in_the_space_and_in_the_budget_and_returns_the_best(spec, name, m
     assert heard == [(n, wanted, {"best_error": min(errors[:n])}) for n in range(1, wanted + 1)]
 
 
-@pytest.mark.parametrize("spec", asking(TRIALS))
-def test_asks_the_same_questions_again_and_goes_on_after_a_stop(spec):
-    space = SPACES["K in a range"]
-    table = separable_table(space)
-    whole = Recorded(table)
-    found = search(spec, space, whole)
-    again = Recorded(table)
-    assert search(spec, space, again) == found and again.asked == whole.asked
-    for stop in (0, 1, 7, TRIALS - 1):
-        stopped = Recorded(table, fail_after=stop)
-        with pytest.raises(Stop):
-            search(spec, space, stopped)
-        stopped.fail_after = None
-        assert search(spec, space, stopped) == found
-        assert stopped.trained == whole.trained
+class TestEveryStrategy(StrategyContract):
+    @pytest.fixture(params=asking(TRIALS))
+    def spec(self, request):
+        return request.param
 
 
 @pytest.mark.parametrize("spec", [spec for spec in asking(TRIALS) if "trials" in spec])
@@ -207,12 +197,6 @@ def test_the_front_is_what_nothing_evaluated_dominates_and_the_answer_its_lowest
     assert set(found.front) == {point for point in values if not dominated(values[point], values.values())}
     assert evaluate.table[found.decoupling] == min(evaluate.table[point] for point in values)
     assert found.decoupling in found.front and len(found.front) > 1 and again == found
-
-
-@pytest.mark.parametrize("spec", asking(TRIALS))
-def test_one_objective_leaves_no_front(spec):
-    space = SPACES["large blocks"]
-    assert find(spec, space, Recorded(separable_table(space))).front == ()
 
 
 def test_cmaes_refuses_several_objectives_before_it_trains():

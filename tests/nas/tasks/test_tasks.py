@@ -20,6 +20,7 @@ from nas.data.images.samples import Split
 from nas.data.images.torchvision_import import torchvision
 from nas.tasks import TASKS
 from nas.tasks.text_sets import TEXT_SETS
+from nas.testing import TaskContract
 from spaces.notation.errors import UserError
 
 RANDOM = np.random.default_rng(5)
@@ -47,6 +48,20 @@ def rows(*splits: Split) -> Counter[tuple[bytes, int]]:
 
 def samples(pixels: np.ndarray, labels: np.ndarray) -> Counter[tuple[bytes, int]]:
     return Counter((image.tobytes(), int(label)) for image, label in zip(pixels, labels, strict=True))
+
+
+# ---- what nas.testing asks of every task
+
+class TestDigits(TaskContract):
+    task = "digits"
+
+
+class TestArrays(TaskContract):
+    task = "arrays(mine,crop=1,flip=True,cutout=2)"
+
+    @pytest.fixture
+    def data_dir(self, folder: Path) -> Path:
+        return folder
 
 
 # ---- splits and constants
