@@ -1,7 +1,6 @@
-"""A method and a head of one's own: trained beside DGL, and checked by the tests that the built-in ones pass.
+"""A method and a head of one's own, trained beside DGL.
 
     PYTHONPATH=examples python examples/own_method.py
-    PYTHONPATH=examples python -m pytest -q examples/own_method.py
 """
 
 from pathlib import Path
@@ -9,11 +8,10 @@ from tempfile import TemporaryDirectory
 
 import pandas as pd
 import torch
-from nas.testing import HeadContract, MethodContract
 from torch import nn
 
-import nas
 from methods.method import Carry, Method
+from nas.cli.main import main
 from spaces.backbone import Site
 
 
@@ -34,19 +32,12 @@ def hidden(site: Site, *, width: int = 32) -> nn.Module:
                          nn.Linear(width, site.num_classes))
 
 
-class TestWeighted(MethodContract):
-    method = "own_method.Weighted"
-
-
-class TestHidden(HeadContract):
-    head = "own_method.hidden(width=16)"
-
-
 def compare(folder: Path, iterations: int = 60) -> pd.DataFrame:
     """Both methods on the same cuts, with the head above."""
-    table = nas.evaluate("small", "digits", methods=["own_method.Weighted", "dgl"], seeds=1, iterations=iterations,
-                         decoupling=["even(3,head=own_method.hidden)"], results=folder / "results", runs=folder / "runs")
-    return table[["method", "decoupling", "test_error"]]
+    main(["evaluate", "--space", "small", "--task", "digits", "--methods", "own_method.Weighted", "dgl", "--seeds", "1",
+          "--decoupling", "even(3,head=own_method.hidden)", "--iterations", str(iterations),
+          "--results", str(folder / "results"), "--runs", str(folder / "runs")])
+    return pd.read_csv(folder / "results" / "evaluate.csv")[["method", "decoupling", "test_error"]]
 
 
 if __name__ == "__main__":

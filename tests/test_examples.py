@@ -1,0 +1,50 @@
+"""The scripts of examples/ run, on few iterations."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+@pytest.fixture
+def example(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The example that the test's parameter names, found by its name as a plug-in is."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    spec = importlib.util.find_spec(request.param)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, request.param, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("example", ["compare_methods"], indirect=True)
+def test_comparing_methods_gives_a_line_a_method_and_decoupling(example: ModuleType, tmp_path: Path) -> None:
+    table = example.compare(tmp_path, iterations=1, trials=1, seeds=1)
+    assert {method.split("(")[0] for method, _ in table.index} == {"dgl", "greedy"}
+    assert table["mean"].between(0, 1).all()
+
+
+@pytest.mark.parametrize("example", ["own_method"], indirect=True)
+def test_an_own_method_and_head_train(example: ModuleType, tmp_path: Path) -> None:
+    table = example.compare(tmp_path, iterations=1)
+    assert {method.split("(")[0] for method in table["method"]} == {"own_method.Weighted", "dgl"}
+    assert table["decoupling"].str.contains("own_method.hidden").all()
+
+
+@pytest.mark.parametrize("example", ["memory_and_exits"], indirect=True)
+def test_blocks_take_less_memory_than_the_whole(example: ModuleType) -> None:
+    uncut, *decoupled = example.peaks().values()
+    assert max(decoupled) < uncut
+
+
+@pytest.mark.parametrize("example", ["memory_and_exits"], indirect=True)
+def test_a_lower_threshold_takes_no_more_operations(example: ModuleType, tmp_path: Path) -> None:
+    macs = example.exits(tmp_path, iterations=2)
+    assert len(macs) == 2 and macs[0.5] <= macs[0.9]
