@@ -37,7 +37,8 @@ def exits(folder: Path, iterations: int = 100) -> dict[float, float]:
     macs = {}
     for threshold in (0.5, 0.9):
         answers = folder / f"answers_{threshold}.csv"
-        main(["predict", str(folder / "runs" / run), str(folder / "new.npz"), "--threshold", str(threshold), "--out", str(answers)])
+        main(["predict", str(folder / "runs" / run), str(folder / "new.npz"), "--threshold", str(threshold),
+              "--out", str(answers)])
         macs[threshold] = pd.read_csv(answers)["macs"].mean()
     return macs
 

@@ -1,6 +1,7 @@
-"""A method and a head of one's own, trained beside DGL.
+"""A method and a head of one's own: trained beside DGL, and checked by the tests that the built-in ones pass.
 
     PYTHONPATH=examples python examples/own_method.py
+    PYTHONPATH=examples python -m pytest -q examples/own_method.py
 """
 
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import nn
 
 from methods.method import Carry, Method
 from nas.cli.main import main
+from nas.testing import HeadContract, MethodContract
 from spaces.backbone import Site
 
 
@@ -30,6 +32,14 @@ def hidden(site: Site, *, width: int = 32) -> nn.Module:
     """The mean over space, one hidden layer of `width` features, and logits."""
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(site.shape[0], width), nn.ReLU(),
                          nn.Linear(width, site.num_classes))
+
+
+class TestWeighted(MethodContract):
+    method = "own_method.Weighted"
+
+
+class TestHidden(HeadContract):
+    head = "own_method.hidden(width=16)"
 
 
 def compare(folder: Path, iterations: int = 60) -> pd.DataFrame:
