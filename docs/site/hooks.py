@@ -52,8 +52,7 @@ def on_page_content(page_html: str, **_: Any) -> str:
 
 def commands_page() -> str:
     """The help of every command, as the command line prints it."""
-    parts = ["# Commands", "", "`python run.py` and, once installed, `decoupled-nas` are the same program.",
-             "Every option is also a keyword of the [Python function](python.md) of that name, and a key of `--config`.", ""]
+    parts = ["# Commands", "", "Every option of a command that trains is also a key of `--config`.", ""]
     for command in COMMANDS:
         parts += [f"## {command}", "", "```text", printed([*command.split(), "--help"]).strip(), "```", ""]
     return "\n".join(parts)
