@@ -19,8 +19,8 @@ from methods.predsim import PredSim
 from spaces.decoupling import Decoupling
 from spaces.heads import NO_HEAD
 from spaces.heads.conv_fc import gives_embedding
-from spaces.notation.component import Table
 from spaces.notation.errors import UserError
+from spaces.notation.table import Table
 
 METHODS: Table[Method] = Table("method", {
     "backprop": Backprop, "dgl": DGL, "predsim": PredSim, "infopro": InfoPro, "contsup": ContSup, "greedy": Greedy,

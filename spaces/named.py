@@ -9,9 +9,10 @@ import torch
 
 from spaces.backbones import BACKBONES
 from spaces.dotted_names import dotted_names
-from spaces.notation.component import Component, Table
+from spaces.notation.component import Component
 from spaces.notation.errors import UserError, unknown
 from spaces.notation.plain_yaml import read_yaml
+from spaces.notation.table import Table
 from spaces.space import SearchSpace
 
 FOLDER = Path(__file__).with_name("builtin")

@@ -14,8 +14,8 @@ from spaces.decoupling import Decoupling
 from spaces.heads import HEADS
 from spaces.memory.peak_memory import Footprint, footprint, likeness
 from spaces.network import Block
-from spaces.notation.component import Table
 from spaces.notation.errors import UserError, unknown
+from spaces.notation.table import Table
 from spaces.published.al import al_cuts, al_networks
 from spaces.published.infopro import infopro_cuts, infopro_networks
 from spaces.published.sedona import published_cuts, sedona_networks

@@ -9,8 +9,9 @@ from methods.sides.conv import ConvSide
 from methods.sides.features import FeaturesSide
 from methods.sides.side import SideInput, SideInputs, SideSite
 from methods.sides.text import TextSide
-from spaces.notation.component import Component, Table
+from spaces.notation.component import Component
 from spaces.notation.errors import UserError
+from spaces.notation.table import Table
 
 SIDES: Table[SideInput] = Table("side input", {"text": TextSide, "conv": ConvSide, "features": FeaturesSide}, makes=SideInput)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from spaces.notation.component import Table
 from spaces.notation.errors import UserError
+from spaces.notation.table import Table
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import NamedTuple
 
-from spaces.notation.component import Table
 from spaces.notation.errors import UserError
+from spaces.notation.table import Table
 
 
 class Window(NamedTuple):

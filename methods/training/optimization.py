@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from spaces.notation.component import Table
 from spaces.notation.errors import UserError
+from spaces.notation.table import Table
 
 Schedule = Callable[[float], float]  # progress in 0..1 -> factor of the learning rate
 OF_TRAINING = "0.1 means the first tenth of training"

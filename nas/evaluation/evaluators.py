@@ -10,7 +10,7 @@ from nas.evaluation.tabular import Seeds, Tabular
 from nas.problem import Score
 from nas.records.results_log import ResultsLog
 from spaces.decoupling import Decoupling
-from spaces.notation.component import Table
+from spaces.notation.table import Table
 
 
 @runtime_checkable

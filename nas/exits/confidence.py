@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from spaces.notation.component import Table
 from spaces.notation.errors import UserError
+from spaces.notation.table import Table
 
 ConfidenceRule = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
 """Logits (N, C) of an exit, and of the one before for the same samples (None at the first) -> (N,) in [0, 1], high where sure."""

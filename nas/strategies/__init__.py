@@ -4,7 +4,7 @@ from nas.problem import Strategy
 from nas.strategies.optuna_search import OptunaSearch
 from nas.strategies.random_search import Exhaustive, RandomSearch
 from nas.strategies.sedona.strategy import Sedona
-from spaces.notation.component import Table
+from spaces.notation.table import Table
 
 STRATEGIES: Table[Strategy] = Table("strategy", {
     "sedona": Sedona,

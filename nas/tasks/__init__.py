@@ -10,7 +10,7 @@ from nas.tasks.text_files import texts
 from nas.tasks.text_sets import TEXT_SETS
 from nas.tasks.tiny_imagenet import tiny_imagenet
 from nas.tasks.torchvision_sets import cifar10, cifar100, fashion_mnist, stl10, svhn
-from spaces.notation.component import Table
+from spaces.notation.table import Table
 
 TASKS: Table[TaskData] = Table("task", {
     "digits": digits,

@@ -15,7 +15,7 @@ from spaces.backbones.text_transformer import text_transformer
 from spaces.backbones.vgg import vgg11, vgg13, vgg16, vgg19
 from spaces.backbones.vgg11b import vgg11b
 from spaces.heads import HEADS
-from spaces.notation.component import Table
+from spaces.notation.table import Table
 
 BACKBONES: Table[Backbone] = Table("backbone", {
     "vgg11": vgg11, "vgg13": vgg13, "vgg16": vgg16, "vgg19": vgg19,

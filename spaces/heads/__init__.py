@@ -12,7 +12,7 @@ from spaces.heads.mlp import mlp
 from spaces.heads.mlp_sr import mlp_sr
 from spaces.heads.none import NO_HEAD, none
 from spaces.heads.predsim import PredSimHead
-from spaces.notation.component import Table
+from spaces.notation.table import Table
 
 __all__ = ["HEADS", "NO_HEAD"]
 

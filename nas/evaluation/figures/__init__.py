@@ -11,8 +11,8 @@ from nas.notice import notice
 from nas.records.columns import COLUMNS, names
 from nas.records.results_log import Cell
 from nas.records.status import OK
-from spaces.notation.component import Table
 from spaces.notation.errors import UserError
+from spaces.notation.table import Table
 
 Reading = Callable[[], Cell]
 ALWAYS = names(lambda column: column.measured == "always")

@@ -14,8 +14,9 @@ import pytest
 
 from spaces.backbones import BACKBONES
 from spaces.heads import HEADS
-from spaces.notation.component import Component, Table
+from spaces.notation.component import Component
 from spaces.notation.errors import UserError
+from spaces.notation.table import Table
 from spaces.rules import SPLITS
 
 AWKWARD = ["", "a b", "lambda", "None", "True", "inf", "1", "1e5", "it's", 'say "so"', "back\\slash", "line\nbreak", "é", "ﬁ",
