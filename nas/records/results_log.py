@@ -134,19 +134,23 @@ class ResultsLog:
         return self._found(key)
 
     def _found(self, key: Mapping[str, object]) -> dict[str, str] | None:
+        numbers = self._numbers(key)
+        return self._row(numbers[0]) if numbers else None
+
+    def _numbers(self, key: Mapping[str, object]) -> list[int]:
         columns = tuple(_written(column) for column in key)
-        first, indexed = self._indexes.get(columns, ({}, 1))
+        places, indexed = self._indexes.get(columns, ({}, 1))
         for number in range(indexed, len(self._lines)):
             row = self._row(number)
-            first.setdefault(tuple(row.get(column, "") for column in columns), number)
-        self._indexes[columns] = first, max(indexed, len(self._lines))
-        found = first.get(tuple(self._wanted(key).values()))
-        return None if found is None else self._row(found)
+            places.setdefault(tuple(row.get(column, "") for column in columns), []).append(number)
+        self._indexes[columns] = places, max(indexed, len(self._lines))
+        return places.get(tuple(self._wanted(key).values()), [])
 
     def find_all(self, key: Mapping[str, object]) -> list[dict[str, str]]:
-        """All rows that `find` would take, oldest first; a look at every row."""
-        wanted = self._wanted(key)
-        return [row for row in self.rows() if all(row.get(column, "") == cell for column, cell in wanted.items())]
+        """All rows that `find` would take, oldest first, at the same cost."""
+        with self._usable():
+            self._refresh()
+        return [self._row(number) for number in self._numbers(key)]
 
     def _wanted(self, key: Mapping[str, object]) -> dict[str, str]:
         """The cells of the key as those of rows are read."""
@@ -161,7 +165,7 @@ class ResultsLog:
         self._data = b""  # the complete lines that were parsed,
         self._rest = b""  # what came behind them,
         self._lines: list[list[str]] = []  # the cells of the lines, the header first,
-        self._indexes: dict[tuple[str, ...], tuple[dict[tuple[str, ...], int], int]] = {}  # and what find() looked up
+        self._indexes: dict[tuple[str, ...], tuple[dict[tuple[str, ...], list[int]], int]] = {}  # and what find() looked up
 
     def _refresh(self, lock: int | None = None) -> None:
         """Parse what is new in the file; all of it if it does not go on from what was read before."""
