@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from methods.method import Method
 from methods.training.checkpoint import Checkpoint
 from methods.training.compilation import compile_stage
+from methods.training.diverged import Diverged
 from methods.training.growth import stage_windows
 from methods.training.interruption import Interruptions
 from methods.training.optimization import OPTIMIZERS, SCHEDULES, load_optimizer
@@ -32,10 +33,6 @@ class TrainBatches(Protocol):
     num_batches: int  # an epoch's
 
     def batch(self, seed: int, iteration: int) -> Batch: ...
-
-
-class Diverged(Exception):
-    """A local loss was not finite; says which stage at which iteration."""
 
 
 @dataclass(frozen=True)

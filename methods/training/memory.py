@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import re
 
-import torch
-
 WAY_OUT = "try a smaller batch size, more blocks or checkpoint units"
 _SAID = re.compile(r"out of memory|(can't|cannot|could not|unable to|failed to) allocate|not enough memory|bad_alloc|"
                    r"_ALLOC_FAILED", re.IGNORECASE)
@@ -17,13 +15,12 @@ _UNITS = {"bytes": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "p
 def out_of_memory(error: BaseException) -> str | None:
     """What was asked for, and what to try, where the error says that memory ran out; None for any other.
 
-    On a GPU PyTorch has a type for it; on a CPU it is a RuntimeError like any other, which only its text tells.
+    PyTorch raises a RuntimeError, on a GPU one of its own type; the text tells on both.
     """
     if isinstance(error, OSError):
         if error.errno != errno.ENOMEM:
             return None
-    elif not isinstance(error, MemoryError | torch.OutOfMemoryError) and not (
-            isinstance(error, RuntimeError) and _SAID.search(str(error))):
+    elif not isinstance(error, MemoryError) and not (isinstance(error, RuntimeError) and _SAID.search(str(error))):
         return None
     asked = _ASKED.search(str(error))
     if asked is None:

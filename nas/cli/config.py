@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from nas.cli.parser import Parser, parser
+from nas.cli.parser import parser
+from nas.cli.program import Parser
 from spaces.dotted_names import dotted_names
 from spaces.named import is_space_file, named_in_file
 from spaces.notation.errors import UserError, unknown

@@ -8,13 +8,13 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from tqdm import tqdm
-
-from nas.problem import Problem
 from nas.records.results_log import check_folder
 from spaces.notation.errors import UserError
+
+if TYPE_CHECKING:  # with torch, which the program's own help does without
+    from nas.problem import Problem
 
 
 def say_where(problem: Problem, options: argparse.Namespace) -> None:
@@ -51,6 +51,8 @@ class Bars:
         if self.quiet:
             return
         if self.bar is None or what != self.what or done < self.bar.n:
+            from tqdm import tqdm  # only what runs on has a bar
+
             self.close()
             self.bar = tqdm(total=total, initial=0, leave=False, dynamic_ncols=True, delay=0.2,
                             mininterval=0.2 if sys.stderr.isatty() else 30)

@@ -2,40 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from methods.training.optimization import SCHEDULES
+from nas.cli.program import Parser, program
 from nas.exits.confidence import CONFIDENCES
 from nas.objectives import OBJECTIVES
-from spaces.notation.errors import UserError
-
-DESCRIPTION = "Search where to cut a network and which heads to use; evaluate what was found."
-
-
-class Formatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Help that shows defaults where there are any."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default in (None, False) else super()._get_help_string(action)
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse whose errors are ours: one line, with the nearest real option."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message}; {self.prog} --help lists the options")
 
 
 def parser() -> Parser:
     """The command line: seven commands, and the options of each."""
-    top = Parser(prog="run.py", description=DESCRIPTION, allow_abbrev=False)
-    commands = top.add_subparsers(dest="command", required=True,
-                                  metavar="search | evaluate | profile | compare | predict | runs | list")
+    top, commands = program()
 
-    search = _command(commands, "search", "search a space with a strategy")
+    search = _command(commands["search"])
     _problem_options(search, task="digits(validation=0.4)", space="small")
     search.add_argument("--strategy", default="sedona(pretrain=150,meta_steps=30,inner_steps=3,memory=20,meta_lr=0.05)",
                         help="how to search; see `run.py list`")
@@ -48,7 +29,7 @@ def parser() -> Parser:
     _save_weights_option(search)
     _training_options(search, epochs=20)
 
-    evaluate = _command(commands, "evaluate", "train decouplings with several methods and seeds, and compare")
+    evaluate = _command(commands["evaluate"])
     _problem_options(evaluate, task="digits", space="small")
     evaluate.add_argument("--decoupling", nargs="+", default=["even(3)"], metavar="D",
                           help="'3:conv(depth=1) 5:linear', even(K), balanced(K), published(K), layerwise or uncut")
@@ -81,7 +62,7 @@ def parser() -> Parser:
     _side_options(evaluate)
     _training_options(evaluate, epochs=30, several=True)
 
-    predict = _command(commands, "predict", "answer new inputs with a trained run", config=False)
+    predict = _command(commands["predict"], config=False)
     predict.add_argument("run", type=Path, metavar="RUN", help="the run's folder, as evaluate says")
     predict.add_argument("inputs", type=Path, metavar="INPUTS",
                          help="a folder of images, an image, an .npz with the array images, or a CSV file with the column text")
@@ -95,14 +76,14 @@ def parser() -> Parser:
     predict.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     predict.add_argument("--threads", type=int, default=1, help="CPU threads of this process")
 
-    profile = _command(commands, "profile", "what each block of a decoupling costs")
+    profile = _command(commands["profile"])
     _problem_options(profile, task="digits", space="small")
     profile.add_argument("--decoupling", default="even(3)", metavar="D", help="as in evaluate")
     profile.add_argument("--method", default="dgl", help="what trains it; see `run.py list`")
     _side_options(profile)
     _training_options(profile, epochs=1)
 
-    compare = _command(commands, "compare", "methods against K, from the rows of evaluate", config=False)
+    compare = _command(commands["compare"], config=False)
     compare.add_argument("csv", nargs="+", type=Path, metavar="CSV", help="files that evaluate wrote")
     compare.add_argument("--where", action="append", default=[], metavar="COLUMN=VALUE",
                          help="only rows with this cell; may come several times, values of one column are alternatives")
@@ -110,7 +91,7 @@ def parser() -> Parser:
                          help="columns of figures that the table is to have beside the usual ones, such as parameters_trained")
     compare.add_argument("--out", type=Path, metavar="FILE", help="also write the table there, as CSV with raw numbers")
 
-    runs = _command(commands, "runs", "list or clean what lies below --runs: saved weights, unfinished runs", config=False)
+    runs = _command(commands["runs"], config=False)
     runs.add_argument("action", choices=["list", "clean"], help="list them, or remove those that all choices hold for")
     runs.add_argument("--runs", type=Path, default=Path("runs"), metavar="DIR", help="where they lie")
     runs.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="where the CSV files lie")
@@ -120,13 +101,11 @@ def parser() -> Parser:
     runs.add_argument("--all", action="store_true", help="clean: every run")
     runs.add_argument("--dry-run", action="store_true", help="clean: say what would go, and remove nothing")
 
-    _command(commands, "list", "what there is, with one line each", config=False)
+    _command(commands["list"], config=False)
     return top
 
 
-def _command(commands: Any, name: str, text: str, *, config: bool = True) -> Parser:
-    command = commands.add_parser(name, help=text, description=text, allow_abbrev=False,
-                                  formatter_class=Formatter)
+def _command(command: Parser, *, config: bool = True) -> Parser:
     command.add_argument("--json", action="store_true", help="print the facts for programs, and no progress")
     if config:
         command.add_argument("--config", type=Path, metavar="FILE", help="options from a YAML file; flags win")

@@ -3,45 +3,46 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
+from types import ModuleType
 
-import yaml
-
-from methods.training.loop import Diverged
+from methods.training.diverged import Diverged
 from methods.training.memory import out_of_memory
-from nas.cli.compare import run_compare
-from nas.cli.config import parse, settings_of
-from nas.cli.evaluate import run_evaluate
-from nas.cli.listing import run_list
 from nas.cli.output import command_line
-from nas.cli.predict import run_predict
 from nas.cli.process import Ended, signals_raise_ended, unbroken_streams
-from nas.cli.profile import run_profile
-from nas.cli.runs import run_runs
-from nas.cli.search import run_search
+from nas.cli.program import COMMANDS, names_no_command, program
 from nas.cli.terminal import plain_output
 from nas.notice import shown_notices
 from spaces.notation.errors import UserError, one_line
 from spaces.notation.own_modules import only_allowed
 
 INTERRUPTED = 130
+FILES = {"list": "listing"}  # of commands whose names a file here cannot have
 
 
 def run(argv: list[str]) -> int:
     """Run one command; the exit code."""
+    if argv and argv[0] in COMMANDS:  # imports that take seconds: until they are done, a signal ends the program at once
+        import_module("nas.cli.config")
+        _file(argv[0])
     with unbroken_streams(), plain_output(), shown_notices(), signals_raise_ended():
         return _run(argv)
 
 
 def _run(argv: list[str]) -> int:
     try:
+        if names_no_command(argv):
+            program()[0].parse_args(argv)
+        from nas.cli.config import parse, settings_of
+
         options = parse(argv)
         if getattr(options, "print_config", False):
+            import yaml
+
             print(yaml.safe_dump(settings_of(options), sort_keys=False), end="")
             return 0
-        commands = {"search": run_search, "evaluate": run_evaluate, "profile": run_profile, "compare": run_compare,
-                    "predict": run_predict, "runs": run_runs, "list": run_list}
         with only_allowed(options.allow, options.typed):
-            commands[options.command](options)
+            getattr(_file(options.command), f"run_{options.command}")(options)
         sys.stdout.flush()
         return 0
     except KeyboardInterrupt as ended:
@@ -59,6 +60,11 @@ def _run(argv: list[str]) -> int:
         told = f"out of memory: {reason}" if reason else error
         print(f"run.py: {one_line(f'{told}{going_on(argv)}')}", file=sys.stderr)
     return 2
+
+
+def _file(command: str) -> ModuleType:
+    """The file that runs the command."""
+    return import_module(f"nas.cli.{FILES.get(command, command)}")
 
 
 def going_on(argv: list[str]) -> str:

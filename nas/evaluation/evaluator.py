@@ -15,7 +15,8 @@ from typing import Literal
 import torch
 
 from methods.method import Method
-from methods.training.loop import Diverged, Progress, Trained, error_and_loss, train
+from methods.training.diverged import Diverged
+from methods.training.loop import Progress, Trained, error_and_loss, train
 from methods.training.memory import out_of_memory
 from nas.cost import Cost, cost, timed
 from nas.data.digest import weights_digest

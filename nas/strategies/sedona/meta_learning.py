@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from methods.training.checkpoint import Checkpoint
+from methods.training.diverged import Diverged
 from methods.training.interruption import Interruptions
-from methods.training.loop import Diverged
 from methods.training.saved_fields import whole
 from nas.problem import Problem, Report
 from nas.records.results_log import ResultsLog

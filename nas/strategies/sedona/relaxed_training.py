@@ -6,7 +6,8 @@ import math
 
 import torch
 
-from methods.training.loop import Diverged, autocast, stage_seed
+from methods.training.diverged import Diverged
+from methods.training.loop import autocast, stage_seed
 from methods.training.optimization import cosine, sgd
 from methods.training.settings import Precision
 from nas.data.task_data import Batches

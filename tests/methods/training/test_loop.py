@@ -24,7 +24,8 @@ from methods.method import Carry, Method
 from methods.table import METHODS
 from methods.training import checkpoint
 from methods.training import loop as training
-from methods.training.loop import Batch, Diverged, Progress, Trained, error_and_loss, stage_seed, train
+from methods.training.diverged import Diverged
+from methods.training.loop import Batch, Progress, Trained, error_and_loss, stage_seed, train
 from methods.training.settings import TrainingSettings
 from spaces.decoupling import Decoupling
 from spaces.named import read_space

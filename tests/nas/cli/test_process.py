@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 import run
-from nas.cli import running
 from nas.cli.process import Ended, signals_raise_ended, unbroken_streams
 from nas.notice import notice, shown_notices
 
@@ -67,7 +66,7 @@ def test_a_broken_stdout_says_nothing_at_exit(shell: str) -> None:
 def test_a_command_that_a_signal_ends_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     for number, by in ((signal.SIGINT, ""), (signal.SIGTERM, " by SIGTERM"), (signal.SIGHUP, " by SIGHUP")):
-        monkeypatch.setattr(running, "run_search", lambda options, number=number: signal.raise_signal(number))
+        monkeypatch.setattr("nas.cli.search.run_search", lambda options, number=number: signal.raise_signal(number))
         assert run.main(["search"]) == 128 + number
         assert f"\ninterrupted{by}; finished rows are kept, go on with: python " in capsys.readouterr().err
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
@@ -77,7 +76,7 @@ def test_a_command_out_of_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, ca
     def full(options: object) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1073741824 bytes")
 
-    monkeypatch.setattr(running, "run_list", full)
+    monkeypatch.setattr("nas.cli.listing.run_list", full)
     assert run.main(["list"]) == 2
     assert capsys.readouterr().err.startswith("run.py: out of memory: 1.00 GiB more could not be had; try a smaller batch size")
 

@@ -14,7 +14,8 @@ import pytest
 import torch
 
 from methods.training import loop as training
-from methods.training.loop import Diverged, Trained
+from methods.training.diverged import Diverged
+from methods.training.loop import Trained
 from methods.training.settings import TrainingSettings
 from nas.data.images.images import Images
 from nas.data.images.samples import Split

@@ -11,7 +11,7 @@ from torch import nn
 
 from methods.table import METHODS
 from methods.training import checkpoint
-from methods.training.loop import Diverged
+from methods.training.diverged import Diverged
 from nas.problem import Score, silent
 from nas.records.run_lock import RunLock
 from nas.strategies import STRATEGIES

@@ -1,0 +1,46 @@
+"""The program as its own help shows it: what it is for, and its commands. What takes time to import is left to the commands."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, NoReturn
+
+from spaces.notation.errors import UserError
+
+DESCRIPTION = "Search where to cut a network and which heads to use; evaluate what was found."
+COMMANDS = {
+    "search": "search a space with a strategy",
+    "evaluate": "train decouplings with several methods and seeds, and compare",
+    "profile": "what each block of a decoupling costs",
+    "compare": "methods against K, from the rows of evaluate",
+    "predict": "answer new inputs with a trained run",
+    "runs": "list or clean what lies below --runs: saved weights, unfinished runs",
+    "list": "what there is, with one line each",
+}
+
+
+class Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Help that shows defaults where there are any."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, False) else super()._get_help_string(action)
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose errors are ours: one line, with the nearest real option."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; {self.prog} --help lists the options")
+
+
+def program() -> tuple[Parser, dict[str, Parser]]:
+    """The program's parser and those of its commands by name, which have no options of their own yet."""
+    top = Parser(prog="run.py", description=DESCRIPTION, allow_abbrev=False)
+    commands: Any = top.add_subparsers(dest="command", required=True, metavar=" | ".join(COMMANDS))
+    return top, {name: commands.add_parser(name, help=text, description=text, allow_abbrev=False, formatter_class=Formatter)
+                 for name, text in COMMANDS.items()}
+
+
+def names_no_command(argv: list[str]) -> bool:
+    """Whether the program's own parser answers this command line: with its help, or that there is no such command."""
+    return not argv or argv[0] in ("-h", "--help") or not (argv[0].startswith("-") or argv[0] in COMMANDS)
