@@ -158,13 +158,13 @@ def _with_head(cuts: tuple[int, ...], head: str | None) -> Decoupling:
     return Decoupling(cuts, (spec,) * len(cuts))
 
 
-SPLITS: Table[Decoupling] = Table("split", {
+RULES: Table[Decoupling] = Table("rule", {
     "uncut": uncut, "even": even, "layerwise": layerwise, "balanced": balanced, "published": published,
 }, makes=Decoupling)
 
 
 def read_decoupling(text: str, space: SearchSpace, default_head: str | None) -> Decoupling:
-    """The decoupling that `text` names: its written form, or a split by rule such as `even(4)` or `balanced(4,head=linear)`.
+    """The decoupling that `text` names: its written form, or a rule such as `even(4)` or `balanced(4,head=linear)`.
 
     Heads come back with all their settings; what does not fit the backbone is a UserError.
     """
@@ -172,4 +172,4 @@ def read_decoupling(text: str, space: SearchSpace, default_head: str | None) -> 
         given = Decoupling.parse(text)
         given.blocks(space.num_units)
         return Decoupling(given.cuts, tuple(str(HEADS.resolve(head)) for head in given.heads))
-    return SPLITS.build(text, space, default_head)
+    return RULES.build(text, space, default_head)

@@ -32,9 +32,9 @@ from spaces.heads import HEADS
 from spaces.named import OWN_SPACES, read_space
 from spaces.notation.errors import UserError
 from spaces.notation.own_modules import names_of_a_file, only_allowed
-from spaces.rules import SPLITS
+from spaces.rules import RULES
 
-TABLES = (METHODS, BACKBONES, HEADS, SPLITS, SIDES, STRATEGIES, EVALUATORS, TASKS, CONFIDENCES, OPTIMIZERS, SCHEDULES, GROWTHS,
+TABLES = (METHODS, BACKBONES, HEADS, RULES, SIDES, STRATEGIES, EVALUATORS, TASKS, CONFIDENCES, OPTIMIZERS, SCHEDULES, GROWTHS,
           CLASS_LIMITS, OWN_SPACES)
 OWN = """
 from pathlib import Path

@@ -33,14 +33,14 @@ from spaces.backbones import BACKBONES
 from spaces.decoupling import Decoupling
 from spaces.heads import HEADS
 from spaces.named import named_spaces
-from spaces.rules import SPLITS
+from spaces.rules import RULES
 from tests.nas.records.test_results_readme import check_columns
 
 ROOT = Path(run.__file__).resolve().parent
 TINY = ("--space", "small(width=0.25)", "--iterations", "2", "--batch-size", "32")
 SEARCH = ("search", *TINY, "--strategy", "random(trials=2)")
 EVALUATE = ("evaluate", *TINY, "--decoupling", "even(2)", "--seeds", "2")
-TABLES = {"backbones": BACKBONES, "heads": HEADS, "splits": SPLITS, "methods": METHODS, "side inputs": SIDES,
+TABLES = {"backbones": BACKBONES, "heads": HEADS, "rules": RULES, "methods": METHODS, "side inputs": SIDES,
           "strategies": STRATEGIES, "evaluators": EVALUATORS, "tasks": TASKS, "confidence rules": CONFIDENCES,
           "figures": FIGURES}
 

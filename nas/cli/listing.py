@@ -19,13 +19,13 @@ from nas.tasks import TASKS
 from spaces.backbones import BACKBONES
 from spaces.heads import HEADS
 from spaces.named import named_spaces
-from spaces.rules import SPLITS
+from spaces.rules import RULES
 
 
 def run_list(options: argparse.Namespace) -> None:
     """Show what there is."""
     tables: dict[str, dict[str, str]] = {"spaces": named_spaces()}
-    for title, entries in (("backbones", BACKBONES), ("heads", HEADS), ("splits", SPLITS), ("methods", METHODS),
+    for title, entries in (("backbones", BACKBONES), ("heads", HEADS), ("rules", RULES), ("methods", METHODS),
                            ("side inputs", SIDES), ("strategies", STRATEGIES), ("evaluators", EVALUATORS), ("tasks", TASKS),
                            ("confidence rules", CONFIDENCES), ("figures", FIGURES)):
         tables[title] = {str(_shown(entries, name)): entries.describe(name) for name in entries}

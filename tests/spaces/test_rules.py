@@ -14,7 +14,7 @@ from spaces.cut_sets import CutSets
 from spaces.decoupling import Decoupling
 from spaces.named import read_space
 from spaces.notation.errors import UserError
-from spaces.rules import SPLITS, block_bytes, read_decoupling
+from spaces.rules import RULES, block_bytes, read_decoupling
 from spaces.space import SearchSpace
 
 CIFAR = (3, 32, 32)
@@ -53,7 +53,7 @@ def test_even_is_the_papers_formula():
     for num_units in range(1, 40):
         for num_blocks in range(1, min(num_units, 12) + 1):
             formula = torch.linspace(-1, num_units - 1, num_blocks + 1)[1:-1].long() + 1
-            found = SPLITS.build(f"even({num_blocks})", Line(num_units), "linear")
+            found = RULES.build(f"even({num_blocks})", Line(num_units), "linear")
             assert list(found.cuts) == formula.tolist(), (num_units, num_blocks)
 
 
@@ -184,9 +184,9 @@ def test_an_own_split(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("text", "says"), [
     ("", "a decoupling is written"), ("-1:linear", "a decoupling is written"), ("3", "a decoupling is written"),
-    ("uncutt", "unknown split 'uncutt'; did you mean uncut"), ("evn(3)", "did you mean even"),
+    ("uncutt", "unknown rule 'uncutt'; did you mean uncut"), ("evn(3)", "did you mean even"),
     ("zzz", "balanced, even, layerwise, published, uncut"),
-    ("even", r"split even needs the setting num_blocks: even\(num_blocks=...\)"),
+    ("even", r"rule even needs the setting num_blocks: even\(num_blocks=...\)"),
     ("even(x)", "must be a whole number, but x came"),
     ("even(0)", r"6 units make 1\.\.6 blocks, but 0 came"), ("balanced(7)", r"6 units make 1\.\.6 blocks, but 7 came"),
     ("even(3, haed=linear)", "'haed'; did you mean head"), ("even(3, head=lineer)", "'lineer'; did you mean linear"),

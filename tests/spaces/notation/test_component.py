@@ -17,7 +17,7 @@ from spaces.heads import HEADS
 from spaces.notation.component import Component
 from spaces.notation.errors import UserError
 from spaces.notation.table import Table
-from spaces.rules import SPLITS
+from spaces.rules import RULES
 
 AWKWARD = ["", "a b", "lambda", "None", "True", "inf", "1", "1e5", "it's", 'say "so"', "back\\slash", "line\nbreak", "é", "ﬁ",
            "a,b", "f(x=1)", "my.module.name", "pkg:name", "(", "]", "=", "'\"", "#", "3:conv 5:linear", "async"]
@@ -203,7 +203,7 @@ def test_a_dotted_path_needs_no_edit_here(tmp_path, monkeypatch):
             TABLE.resolve(path)
 
 
-ENTRIES = [(table, name) for table in (BACKBONES, HEADS, SPLITS) for name in table]
+ENTRIES = [(table, name) for table in (BACKBONES, HEADS, RULES) for name in table]
 
 
 @pytest.mark.parametrize(("table", "name"), ENTRIES)
