@@ -2,13 +2,22 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: search test lint docs clean results/README.md
+.PHONY: search test fast slow lint docs package clean results/README.md
 
 search: $(BIN)/.installed
 	$(BIN)/python run.py search
 
 test: $(BIN)/.installed
 	$(BIN)/python -m pytest -n auto
+
+fast: $(BIN)/.installed
+	$(BIN)/python -m pytest -n auto -m "not slow"
+
+slow: $(BIN)/.installed
+	$(BIN)/python -m pytest -n auto -m slow
+
+package: $(BIN)/.installed
+	.ci/package
 
 lint: $(BIN)/.installed
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from nas.cli.experiments import configuration
 from nas.cli.parser import parser
 from nas.cli.program import Parser
 from spaces.dotted_names import dotted_names
@@ -26,7 +27,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     known = parser()
     typed = options = _parse_known(known, argv)
     if getattr(options, "config", None):
-        options = _parse_known(known, [argv[0], *_from_file(options.config, options), *argv[1:]])
+        options = _parse_known(known, [argv[0], *_from_file(configuration(options.config), options), *argv[1:]])
     options.allow, options.typed = vars(typed).get("allow", []), typed_names(typed)  # whatever the file says
     return options
 

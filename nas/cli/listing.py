@@ -10,6 +10,7 @@ from typing import Any
 
 from methods.sides import SIDES
 from methods.table import METHODS
+from nas.cli.experiments import experiments, what_it_is
 from nas.evaluation.evaluators import EVALUATORS
 from nas.evaluation.figures import FIGURES
 from nas.exits.confidence import CONFIDENCES
@@ -29,6 +30,7 @@ def run_list(options: argparse.Namespace) -> None:
                            ("side inputs", SIDES), ("strategies", STRATEGIES), ("evaluators", EVALUATORS), ("tasks", TASKS),
                            ("confidence rules", CONFIDENCES), ("figures", FIGURES)):
         tables[title] = {str(_shown(entries, name)): entries.describe(name) for name in entries}
+    tables["experiments"] = {name: what_it_is(path) for name, path in experiments().items()}
     if options.json:
         print(json.dumps(tables))
         return
