@@ -32,7 +32,13 @@ def say_where(problem: Problem, options: argparse.Namespace) -> None:
 
 def command_line() -> str:
     """The command as it was typed."""
-    return shlex.join(["python", Path(sys.argv[0]).name, *sys.argv[1:]])
+    return shlex.join([*program(sys.argv[0]), *sys.argv[1:]])
+
+
+def program(called: str) -> list[str]:
+    """The words that start the program again, called so: as the installed command, or as a script."""
+    name = Path(called).name
+    return [name] if name == "decoupled-nas" else ["python", name]
 
 
 def allowing(packages: Iterable[str]) -> list[str]:

@@ -108,7 +108,8 @@ def parser() -> Parser:
 def _command(command: Parser, *, config: bool = True) -> Parser:
     command.add_argument("--json", action="store_true", help="print the facts for programs, and no progress")
     if config:
-        command.add_argument("--config", type=Path, metavar="FILE", help="options from a YAML file, or of an experiment by its name (`run.py list`); flags win")
+        command.add_argument("--config", type=Path, metavar="FILE",
+                             help="options from a YAML file, or of an experiment by its name (`run.py list`); flags win")
         command.add_argument("--print-config", action="store_true", help="print all options as such a file, and stop")
     return command
 
