@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import nn
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from methods.method import Carry, Method
 from methods.training.loop import Trainer
@@ -144,6 +143,8 @@ def _peaks(method: Method, x: torch.Tensor, y: torch.Tensor) -> list[int]:
 
 def macs_of(batch_size: int, run: Callable[..., Any], *given: Any) -> tuple[int, Any]:
     """MACs of one sample of the batch in `run(*given)`, and what comes out."""
+    from torch.utils.flop_counter import FlopCounterMode  # imports triton, or looks for it everywhere
+
     counter = FlopCounterMode(display=False, custom_mapping={FUSED_ON_CPU: _attention_flops})
     with counter, torch.no_grad(), BatchNormFromShapes():
         result = run(*given)
@@ -152,6 +153,8 @@ def macs_of(batch_size: int, run: Callable[..., Any], *given: Any) -> tuple[int,
 
 def _attention_flops(queries: torch.Size, keys: torch.Size, values: torch.Size, *_: Any, **__: Any) -> int:
     """Which torch counts for its other fused kernels, but not for this one."""
+    from torch.utils.flop_counter import sdpa_flop_count
+
     return sdpa_flop_count(queries, keys, values)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from importlib import import_module
 from types import ModuleType
@@ -22,9 +23,8 @@ FILES = {"list": "listing"}  # of commands whose names a file here cannot have
 
 def run(argv: list[str]) -> int:
     """Run one command; the exit code."""
-    if argv and argv[0] in COMMANDS:  # imports that take seconds: until they are done, a signal ends the program at once
-        import_module("nas.cli.config")
-        _file(argv[0])
+    if argv and argv[0] in COMMANDS:
+        _import_what_takes_time(argv[0])
     with unbroken_streams(), plain_output(), shown_notices(), signals_raise_ended():
         return _run(argv)
 
@@ -60,6 +60,19 @@ def _run(argv: list[str]) -> int:
         told = f"out of memory: {reason}" if reason else error
         print(f"run.py: {one_line(f'{told}{going_on(argv)}')}", file=sys.stderr)
     return 2
+
+
+def _import_what_takes_time(command: str) -> None:
+    """Before signals are raised as exceptions, so that one still ends the program at once. Of what imports make nothing is
+    garbage, and looking for some among the objects of torch would take a tenth of a second."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        import_module("nas.cli.config")
+        _file(command)
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _file(command: str) -> ModuleType:

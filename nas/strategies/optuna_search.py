@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import random
 import warnings
-from typing import Any, Literal
-
-import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from typing import TYPE_CHECKING, Any, Literal
 
 from nas.objectives import measured
 from nas.problem import Evaluate, Found, Problem, Report, Score
@@ -15,6 +12,10 @@ from nas.strategies.random_search import checked_trials, recommended
 from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError
 from spaces.space import SearchSpace
+
+if TYPE_CHECKING:  # imported where it searches: whoever only asks what strategies there are does not wait for it
+    from optuna.distributions import BaseDistribution
+    from optuna.samplers import BaseSampler
 
 PATIENCE = 20  # replays in a row before a point that never came is asked for (nas_frameworks.md 12.3)
 
@@ -37,6 +38,8 @@ class OptunaSearch:
 
     def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Found:
         """What `recommended` makes of all that was evaluated."""
+        import optuna
+
         objectives = problem.objectives
         if self.sampler == "cmaes" and len(objectives) > 1:
             raise UserError(f"cmaes minimises one objective, but {' '.join(objectives)} came; "
@@ -61,8 +64,10 @@ class OptunaSearch:
             study.tell(trial, measured(scores[decoupling], objectives))
         return recommended(scores, objectives)
 
-    def _sampler(self, seed: int) -> optuna.samplers.BaseSampler:
+    def _sampler(self, seed: int) -> BaseSampler:
         """Always constructed by name and settings, never Optuna's default, which changes with its version."""
+        import optuna
+
         samplers = {
             "tpe": lambda: optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True),
             "gp": lambda: optuna.samplers.GPSampler(seed=seed, deterministic_objective=False),
@@ -73,6 +78,8 @@ class OptunaSearch:
         return samplers[self.sampler]()
 
     def _distributions(self, space: SearchSpace) -> dict[str, BaseDistribution]:
+        from optuna.distributions import CategoricalDistribution, IntDistribution
+
         distributions: dict[str, BaseDistribution] = {}
         for name, choices in space.dimensions().items():
             if len(choices) == 1:

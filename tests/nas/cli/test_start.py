@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -12,19 +13,28 @@ from nas.cli.program import COMMANDS, names_no_command
 from nas.cli.running import FILES, run
 
 ROOT = Path(__file__).resolve().parents[3]
-SLOW = {"torch", "numpy", "pandas", "scipy", "matplotlib", "optuna", "sklearn", "PIL", "torchvision", "tqdm", "yaml"}
+SLOW = {"torch", "numpy", "pandas", "scipy", "matplotlib", "optuna", "sklearn", "torchvision", "PIL", "tqdm", "yaml"}
+SCRIPT = f"""
+import sys
+from nas.cli.main import main
+try:
+    main(["--help"])
+except SystemExit as end:
+    assert end.code == 0
+print({SLOW!r} & set(sys.modules), file=sys.stderr)
+assert main(["list"]) == 0
+print({SLOW!r} & set(sys.modules), file=sys.stderr)
+"""
 
 
-def imported(script: str) -> set[str]:
-    """Of what is slow to import, what a Python has imported that has run the script."""
-    told = f"import sys\n{script}\nprint({SLOW!r} & set(sys.modules), file=sys.stderr)"
-    process = subprocess.run([sys.executable, "-c", told], cwd=ROOT, capture_output=True, text=True, check=True)
-    return eval(process.stderr, {})
+def test_help_imports_nothing_slow_and_list_nothing_that_only_commands_compute_with() -> None:
+    process = subprocess.run([sys.executable, "-c", SCRIPT], cwd=ROOT, capture_output=True, text=True, check=True)
+    of_help, of_list = (eval(line, {}) for line in process.stderr.splitlines())
+    assert of_help == set() and not of_list & {"pandas", "scipy", "matplotlib", "optuna", "sklearn", "torchvision"}
 
 
-def test_the_help_of_the_program_imports_nothing_slow() -> None:
-    script = "from nas.cli.main import main\ntry: main(['--help'])\nexcept SystemExit as end: assert end.code == 0"
-    assert imported(script) == set()
+def test_imports_leave_the_garbage_collector_as_it_was() -> None:
+    assert gc.isenabled() and run(["list", "--json"]) == 0 and gc.isenabled()
 
 
 def test_the_program_help_has_each_command_and_its_line(capsys: pytest.CaptureFixture[str]) -> None:
