@@ -1,4 +1,4 @@
-"""How long the program takes to start: `run.py --help` and `run.py list`, and `import torch`, which the latter cannot do without.
+"""How long the program takes to start: `run.py --help` and `run.py list`, beside `import torch`, which only the latter needs.
 
     python benchmarks/import_time.py --checkouts . ../before --out results/benchmarks/import_time.csv
 
@@ -23,7 +23,10 @@ from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import torch
+
 from benchmarks.command import benchmark_parser, made_by
+from nas.records.provenance import device_name
 from nas.records.results_log import Cell, ResultsLog
 
 TORCH = ("", "import torch")
@@ -44,7 +47,7 @@ def main() -> None:
             spent = seconds(*command)
             if one:
                 taken[key].append(spent)
-    source = {"rounds": arguments.rounds, "cpus": os.cpu_count(), **made_by()}
+    source = {"rounds": arguments.rounds, "device": device_name(torch.device("cpu")), "cpus": os.cpu_count(), **made_by()}
     print("checkout        what            seconds  fastest  slowest   beyond")
     rows = [row(*key, times, taken[TORCH]) for key, times in taken.items()]
     ResultsLog(arguments.out).append_all(one | source for one in rows)
