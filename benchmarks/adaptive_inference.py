@@ -36,7 +36,7 @@ from methods.method import Method
 from methods.table import METHODS, adapter, method_class
 from methods.training.loop import Batch, train
 from methods.training.settings import TrainingSettings
-from nas.cli.problem import read_task
+from nas.commands.problem import read_task
 from nas.data.task_data import TaskData
 from nas.data.trial_parts import random_share
 from nas.device import read_device

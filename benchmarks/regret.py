@@ -29,7 +29,7 @@ from scipy.stats import t as student_t
 
 from benchmarks.command import benchmark_parser, made_by
 from nas.cli.config import parse
-from nas.cli.problem import read_problem
+from nas.commands.problem import read_problem
 from nas.evaluation.tabular import Tabular
 from nas.evaluation.truth import errors, incumbents, noise_floor, regrets
 from nas.problem import Problem, Score, silent
@@ -78,7 +78,7 @@ def main() -> None:
 
 def table_problem(table: Path, num_blocks: int | None) -> Problem:
     """The problem that the table's settings name; its space, or the part of it with so many blocks."""
-    options = parse(["search", "--config", str(table.with_suffix(".yaml"))])
+    options = parse(["search", "--config", str(table.with_suffix(".yaml"))]).options
     if num_blocks is not None:
         space = Component.parse(options.space)
         kept = tuple((name, value) for name, value in space.settings if name != "num_blocks")

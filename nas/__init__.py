@@ -1,1 +1,39 @@
-"""How decouplings are searched, scored and recorded."""
+"""Searches where to cut a network into gradient-isolated blocks, trains what was found, and writes rows that can be trusted.
+
+The public names, imported when first used. They take what the command line takes, print nothing and raise `UserError`.
+"""
+
+# The command line passes here before the current folder is left out of imports, so nothing is imported at this level.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from nas.commands.compare import compare, read_results
+    from nas.commands.evaluate import evaluate
+    from nas.commands.predict import load_run, predict
+    from nas.commands.profile import profile
+    from nas.commands.search import SearchResult, search
+    from nas.problem import Found, Problem, Report, Score, Strategy
+    from nas.runs.trained_run import TrainedRun
+    from spaces.notation.errors import UserError
+
+_MODULES = {
+    "search": "nas.commands.search", "evaluate": "nas.commands.evaluate", "compare": "nas.commands.compare",
+    "profile": "nas.commands.profile", "predict": "nas.commands.predict", "load_run": "nas.commands.predict",
+    "read_results": "nas.commands.compare", "SearchResult": "nas.commands.search", "TrainedRun": "nas.runs.trained_run",
+    "Problem": "nas.problem", "Score": "nas.problem", "Found": "nas.problem", "Strategy": "nas.problem", "Report": "nas.problem",
+    "UserError": "spaces.notation.errors",
+}
+__all__ = ["Found", "Problem", "Report", "Score", "SearchResult", "Strategy", "TrainedRun", "UserError", "compare", "evaluate",
+           "load_run", "predict", "profile", "read_results", "search"]
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name with the module that it lies in."""
+    from importlib import import_module
+
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -70,7 +70,7 @@ def space_for(text: str, shape: tuple[int, ...], classes: int) -> SearchSpace:
 @cache
 def networks(path: Path) -> tuple[Network, ...]:
     """Those of a recipe: methods x decouplings, as each method trains them, each once."""
-    options = parse(["evaluate", "--config", str(path)])
+    options = parse(["evaluate", "--config", str(path)]).options
     task = TASKS.resolve(options.task).name
     space = space_for(options.space, SHAPES[task], CLASSES[task])
     found = []
@@ -82,7 +82,7 @@ def networks(path: Path) -> tuple[Network, ...]:
 
 def settings(path: Path) -> TrainingSettings:
     """How a recipe trains."""
-    options = parse(["evaluate", "--config", str(path)])
+    options = parse(["evaluate", "--config", str(path)]).options
     return TrainingSettings(batch_size=options.batch_size, lr=options.lr[0], schedule=options.schedule[0],
                             weight_decay=options.weight_decay, optimizer=options.optimizer, precision=options.precision)
 
@@ -98,7 +98,7 @@ CONSTANTS = {  # of the released code's transforms, where they are not the data'
 
 def option(path: Path, name: str) -> object:
     """What a recipe gives for an option."""
-    return getattr(parse(["evaluate", "--config", str(path)]), name)
+    return getattr(parse(["evaluate", "--config", str(path)]).options, name)
 
 
 def built(name: str, shape: tuple[int, ...]) -> list[DecoupledNet]:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 
+from nas.cli.config import Invocation
 from nas.cli.output import check_out, write_file
-from nas.report.comparable import read_rows
-from nas.report.fair_table import as_csv, fair_table, plain, written
+from nas.commands.compare import compared
+from nas.report.fair_table import as_csv, plain, written
 from spaces.notation.errors import UserError
 
 
-def run_compare(options: argparse.Namespace) -> None:
+def run_compare(asked: Invocation) -> None:
     """Show the fair table of the rows that are asked for."""
-    if options.out and options.out.resolve() in [path.resolve() for path in options.csv]:
-        raise UserError(f"--out would replace {options.out}, which is read; name another file")
-    check_out(options.out)
-    fair = fair_table(read_rows(options.csv, options.where), options.figures)
-    if options.out:
-        write_file(options.out, as_csv(fair))
-    print(json.dumps(plain(fair)) if options.json else written(fair))
+    if asked.out and asked.out.resolve() in [path.resolve() for path in asked.options.csv]:
+        raise UserError(f"--out would replace {asked.out}, which is read; name another file")
+    check_out(asked.out)
+    fair = compared(asked.options)
+    if asked.out:
+        write_file(asked.out, as_csv(fair))
+    print(json.dumps(plain(fair)) if asked.json else written(fair))

@@ -4,47 +4,59 @@ from __future__ import annotations
 
 import argparse
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nas.cli.experiments import configuration
-from nas.cli.parser import parser
+from nas.cli.parser import COMMANDS, Command, parser
 from nas.cli.program import Parser
-from spaces.dotted_names import dotted_names
-from spaces.named import is_space_file, named_in_file
+from nas.commands.option import options_of, read_options
+from nas.commands.typed_names import typed_names
 from spaces.notation.errors import UserError, unknown
-from spaces.notation.own_modules import is_on_python_path
 from spaces.notation.plain_yaml import read_yaml
 
 
-def parse(argv: list[str]) -> argparse.Namespace:
+@dataclass(frozen=True)
+class Invocation:
+    """A command with its options (None where it has none), whether facts for programs or the configuration are asked for, the
+    file that it writes, and the components that were typed, and not read in a file."""
+
+    command: Command
+    options: Any
+    json: bool
+    print_config: bool
+    out: Path | None
+    typed: set[str]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The options that a configuration file may hold, as YAML has them."""
+        return settings_of(self.options)
+
+
+def parse(argv: list[str]) -> Invocation:
     """The options: defaults, then the configuration file, then the flags."""
     for one in argv:
         if re.search("[\\0\ud800-\udfff]", one):
-            raise UserError(f"arguments are text in UTF-8, but {one!r} came; name files so too")
+            raise UserError(f"arguments are text in UTF-8, got {one!r}; name files so too")
         if re.fullmatch("--[^=]*=--", one):  # argparse takes the value away
-            raise UserError(f"{one[:-3]} takes a value, but -- came")
+            raise UserError(f"{one[:-3]} takes a value, got --")
     known = parser()
-    typed = options = _parse_known(known, argv)
-    if getattr(options, "config", None):
-        options = _parse_known(known, [argv[0], *_from_file(configuration(options.config), options), *argv[1:]])
-    options.allow, options.typed = vars(typed).get("allow", []), typed_names(typed)  # whatever the file says
-    return options
+    given = _parse_known(known, argv)
+    command = COMMANDS[given.command]
+    typed = options = _options(command, given)
+    if command.config and given.config:
+        from_file = _from_file(configuration(given.config), command, typed)
+        options = _options(command, _parse_known(known, [argv[0], *from_file, *argv[1:]]))
+    return Invocation(command, options, given.json, command.config and given.print_config, getattr(given, "out", None),
+                      typed_names(typed) if command.options else set())
 
 
-def typed_names(options: argparse.Namespace) -> set[str]:
-    """The dotted names of components among the options, and those in a space's file that is named there, as far as their
-    modules are installed or on PYTHONPATH: what came beside the file is not."""
-    given = [vars(options).get(name) for name in NAMED]
-    texts = [text for value in given for text in (value if isinstance(value, list) else [value]) if text is not None]
-    typed = set().union(*(dotted_names(text) for text in texts if not is_space_file(text)))
-    space = vars(options).get("space") or ""
-    in_file = named_in_file(Path(space)) if is_space_file(space) else set()
-    return typed | {name for name in in_file if is_on_python_path(name, (Path.cwd(), Path(__file__).resolve().parents[2]))}
-
-
-NAMED = ("space", "task", "strategy", "evaluator", "method", "methods", "decoupling", "side", "schedule", "optimizer",
-         "class_batches", "grow", "rule", "measure")  # options that name components
+def _options(command: Command, given: argparse.Namespace) -> Any:
+    if command.options is None:
+        return None
+    return read_options(command.options, {name: getattr(given, name) for name in options_of(command.options)})
 
 
 def _parse_known(known: Parser, argv: list[str]) -> argparse.Namespace:
@@ -59,33 +71,32 @@ def _parse_known(known: Parser, argv: list[str]) -> argparse.Namespace:
     return options
 
 
-def _from_file(path: Path, options: argparse.Namespace) -> list[str]:
+def _from_file(path: Path, command: Command, typed: Any) -> list[str]:
     """A configuration file's keys as flags."""
     keys = read_yaml(path, "the configuration", "--print-config shows one")
     if not isinstance(keys, dict):
         raise UserError(f"a configuration holds options by name, as --print-config shows; {path} does not")
+    known = {name: one for name, one in options_of(type(typed)).items() if one.described.in_file}
+    length_is_given = typed.epochs is not None or typed.iterations is not None
     flags: list[str] = []
     for key, value in keys.items():
-        if not hasattr(options, str(key)) or key in NOT_IN_CONFIG:
-            raise unknown(f"key of {path}:", str(key), settings_of(options))
-        flag = "--" + str(key).replace("_", "-")
-        length_is_given = options.epochs is not None or options.iterations is not None
+        if key not in known:
+            raise unknown(f"key of {path}:", str(key), known)
+        one = known[key]
         if value is None or value is False or (key in ("epochs", "iterations") and length_is_given):
             continue
-        several, switch = (isinstance(getattr(options, key), kind) for kind in (list, bool))
         if any(str(entry).startswith("--") for entry in (value if isinstance(value, list) else [value])):
-            raise UserError(f"{key} takes values, not options, but {value!r} came in {path}")
-        if isinstance(value, dict) or (isinstance(value, list) and not several) or (value is True) != switch:
-            wanted = "true or false" if switch else "values" if several else "one value"
-            raise UserError(f"{key} takes {wanted}, but {value!r} came in {path}")
-        flags += [flag] if value is True else [flag, *map(str, value if isinstance(value, list) else [value])]
+            raise UserError(f"{key} takes values, not options, got {value!r} in {path}")
+        if isinstance(value, dict) or (isinstance(value, list) and not one.several) or (value is True) != (one.kind is bool):
+            wanted = "true or false" if one.kind is bool else "values" if one.several else "one value"
+            raise UserError(f"{key} takes {wanted}, got {value!r} in {path}")
+        flags += [one.flag] if value is True else [one.flag, *map(str, value if isinstance(value, list) else [value])]
     return flags
 
 
-NOT_IN_CONFIG = ("command", "config", "print_config", "json", "default_epochs", "allow", "typed")
+def settings_of(options: object) -> dict[str, Any]:
+    """The options that a configuration file may hold, as YAML has them."""
+    def plain(value: Any) -> Any:
+        return list(map(plain, value)) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
 
-
-def settings_of(options: argparse.Namespace) -> dict[str, Any]:
-    """The options that a configuration file may hold."""
-    plain = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
-    return {key: value for key, value in plain.items() if key not in NOT_IN_CONFIG}
+    return {name: plain(getattr(options, name)) for name, one in options_of(type(options)).items() if one.described.in_file}

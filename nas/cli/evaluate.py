@@ -2,65 +2,40 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import shlex
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
-import torch
-
-from methods.training.growth import check_grows
+from nas.cli.config import Invocation
 from nas.cli.output import Bars, allowing, command_line, drawn, say_where
-from nas.cli.problem import checked_seeds, read_problem
-from nas.evaluation.comparison import Comparison
-from nas.evaluation.evaluator import Weights
-from nas.evaluation.measurements.ensemble import COLUMN, Ensemble
-from nas.evaluation.measurements.exits import Exits
-from nas.records.results_log import ResultsLog
-from nas.records.row_kinds import RUNS
+from nas.commands.evaluate import EvaluateOptions, Evaluation
+from nas.evaluation.measurements.ensemble import COLUMN
 from nas.report.exit_lines import exit_lines
 from nas.report.exit_tables import curves_table, exits_table, summarise_curves, summarise_exits
 from nas.report.plots import exit_plot
 from nas.report.short_names import short_decoupling
 from nas.report.summary import failed_note, summarise, summary_table
 from spaces.dotted_names import dotted_names
-from spaces.notation.errors import UserError
 
 
-def run_evaluate(options: argparse.Namespace) -> None:
+def run_evaluate(asked: Invocation) -> None:
     """Train and compare."""
-    seeds = checked_seeds(0, options.seeds)
-    if options.calibrate and not options.exits:
-        raise UserError("--calibrate is of the exits' logits, but --exits is not given; give both, or leave --calibrate out")
-    progress = Bars(quiet=options.json)
-    problem = read_problem(options, options.methods[0], 0, options.lr[0], options.schedule[0])
-    log, tuning_log = (ResultsLog(options.results / name, RUNS) for name in ("evaluate.csv", "search.csv"))
-    exits = Exits.of(options.results, calibrated=options.calibrate) if options.exits else None
-    ensemble = Ensemble.of(options.results, log, options.ensemble) if options.ensemble != 1 else None
-    measurements = [one for one in (ensemble, exits) if one is not None]
-    weights: Weights = "required" if options.save_weights else "discarded" if options.discard_weights else "saved"
-    comparison = Comparison(problem, options.methods, options.decoupling, seeds, log=log, tuning_log=tuning_log,
-                            rates=options.lr, schedules=options.schedule, measurements=measurements,
-                            weights=weights, report=progress, command=command_line())
-    with torch.device("cpu" if problem.extends else "meta"):  # what cannot be built is said now, not after hours of other runs
-        for method, points in comparison.points.items():
-            for point in points:
-                built, settings = replace(problem, method=method).build(point), problem.settings
-                if settings.grow:
-                    check_grows(settings.grow, built.num_stages, settings.iterations, trained=problem.trained_stages(built))
-    say_where(problem, options)
+    options: EvaluateOptions = asked.options
+    progress = Bars(quiet=asked.json)
+    evaluation = Evaluation(options, progress, command_line())
+    problem, log, comparison = evaluation.problem, evaluation.log, evaluation.comparison
+    exits, ensemble = evaluation.exits, evaluation.ensemble
+    say_where(problem, asked)
     before = len(log.rows())
-    for other in (tuning_log, *(rows.log for one in measurements for rows in one.rows)):
-        other.rows()  # what does not read is said now
     there, wanted = comparison.counts()
-    if there and not options.json:
+    if there and not asked.json:
         print(f"{there} of {wanted} runs are in {options.results} already and are not repeated", file=sys.stderr)
     with progress:
-        rows = comparison.run()
+        rows = evaluation.run()
     summaries = summarise(rows)
     exit_rows, curve_rows = comparison.measured(exits) if exits else ([], [])
     depths, leaving = summarise_exits(exit_rows), summarise_curves(curve_rows, exit_rows)
@@ -68,7 +43,7 @@ def run_evaluate(options: argparse.Namespace) -> None:
     if exits and plot:
         plot = drawn(exit_plot, exit_lines(exits.exits.rows(), exits.curves.rows(), problem.task), plot)
     ensembles = summarise(comparison.with_figure(ensemble, COLUMN), COLUMN) if ensemble else []
-    if options.json:
+    if asked.json:
         facts = {"summary": summaries, "ensemble": ensembles, "exits": depths, "adaptive": leaving, "curves": curve_rows,
                  "rows": rows, "csv": str(log.path), "plot": plot and str(plot), "new_rows": len(log.rows()) - before}
         print(json.dumps(facts, default=asdict))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from itertools import zip_longest
 from textwrap import wrap
@@ -10,6 +9,7 @@ from typing import Any
 
 from methods.sides import SIDES
 from methods.table import METHODS
+from nas.cli.config import Invocation
 from nas.cli.experiments import experiments, what_it_is
 from nas.evaluation.evaluators import EVALUATORS
 from nas.evaluation.figures import FIGURES
@@ -23,7 +23,7 @@ from spaces.named import named_spaces
 from spaces.rules import RULES
 
 
-def run_list(options: argparse.Namespace) -> None:
+def run_list(asked: Invocation) -> None:
     """Show what there is."""
     tables: dict[str, dict[str, str]] = {"spaces": named_spaces()}
     for title, entries in (("backbones", BACKBONES), ("heads", HEADS), ("rules", RULES), ("methods", METHODS),
@@ -31,7 +31,7 @@ def run_list(options: argparse.Namespace) -> None:
                            ("confidence rules", CONFIDENCES), ("figures", FIGURES)):
         tables[title] = {str(_shown(entries, name)): entries.describe(name) for name in entries}
     tables["experiments"] = {name: what_it_is(path) for name, path in experiments().items()}
-    if options.json:
+    if asked.json:
         print(json.dumps(tables))
         return
     for title, rows in tables.items():

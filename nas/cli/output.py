@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import shlex
 import sys
@@ -14,15 +13,17 @@ from nas.records.results_log import check_folder
 from spaces.notation.errors import UserError
 
 if TYPE_CHECKING:  # with torch, which the program's own help does without
+    from nas.cli.config import Invocation
     from nas.problem import Problem
 
 
-def say_where(problem: Problem, options: argparse.Namespace) -> None:
+def say_where(problem: Problem, asked: Invocation) -> None:
     """Say what the run computes with; a second process of the same command shares its work."""
-    if options.json:
+    if asked.json:
         return
-    threads = f", {options.threads} thread{'s' if options.threads > 1 else ''} a process" if problem.device.type == "cpu" else ""
-    sharing = "; start the same command again to share the work" if options.command == "evaluate" else ""
+    count = asked.options.threads
+    threads = f", {count} thread{'s' if count > 1 else ''} a process" if problem.device.type == "cpu" else ""
+    sharing = "; start the same command again to share the work" if asked.command.name == "evaluate" else ""
     trial = f", a trial of scale {problem.scale:g}" if problem.scale else ""
     layout = ", channels-last" if problem.data.pixels else ""
     print(f"on {problem.device}{threads}{layout}, {problem.settings.precision}{trial}{sharing}", file=sys.stderr)

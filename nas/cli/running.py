@@ -33,16 +33,16 @@ def _run(argv: list[str]) -> int:
     try:
         if names_no_command(argv):
             program()[0].parse_args(argv)
-        from nas.cli.config import parse, settings_of
+        from nas.cli.config import parse
 
-        options = parse(argv)
-        if getattr(options, "print_config", False):
+        asked = parse(argv)
+        if asked.print_config:
             import yaml
 
-            print(yaml.safe_dump(settings_of(options), sort_keys=False), end="")
+            print(yaml.safe_dump(asked.settings, sort_keys=False), end="")
             return 0
-        with only_allowed(options.allow, options.typed):
-            getattr(_file(options.command), f"run_{options.command}")(options)
+        with only_allowed(getattr(asked.options, "allow", ()), asked.typed):
+            getattr(_file(asked.command.name), f"run_{asked.command.name}")(asked)
         sys.stdout.flush()
         return 0
     except KeyboardInterrupt as ended:

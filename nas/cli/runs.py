@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from dataclasses import asdict
 from typing import Any
 
+from nas.cli.config import Invocation
+from nas.commands.runs import RunsOptions
 from nas.report.short_names import short_decoupling, short_names
 from nas.report.table import table
 from nas.runs.folders import RunFolder, chosen, remove, run_folders
@@ -17,19 +18,20 @@ DAY = 24 * 60 * 60
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
-def run_runs(options: argparse.Namespace) -> None:
+def run_runs(asked: Invocation) -> None:
     """List the runs, or remove those that are chosen."""
-    choices = {"unfinished": options.unfinished, "without_row": options.without_row, "everything": options.all,
+    options: RunsOptions = asked.options
+    choices: dict[str, Any] = {"unfinished": options.unfinished, "without_row": options.without_row, "everything": options.all,
                "older_than": None if options.older_than is None else time.time() - DAY * _days(options.older_than)}
     if options.action == "list" and (options.dry_run or any(one not in (False, None) for one in choices.values())):
         raise UserError("runs list shows all runs, got a choice or --dry-run, which only runs clean takes; leave it out")
     folders = run_folders(options.runs, options.results)
     if options.action == "list":
-        _show(folders, f"in {options.runs}", options)
+        _show(folders, f"in {options.runs}", asked)
         return
     wanted = chosen(folders, **choices)
     gone = remove(wanted, others=[folder for folder in folders if folder not in wanted], dry_run=options.dry_run)
-    _show(gone, f"{'would be ' if options.dry_run else ''}removed from {options.runs}", options)
+    _show(gone, f"{'would be ' if options.dry_run else ''}removed from {options.runs}", asked)
 
 
 def _days(days: float) -> float:
@@ -38,9 +40,9 @@ def _days(days: float) -> float:
     return days
 
 
-def _show(folders: list[RunFolder], where: str, options: argparse.Namespace) -> None:
+def _show(folders: list[RunFolder], where: str, asked: Invocation) -> None:
     total = sum(folder.size_bytes for folder in folders)
-    if options.json:
+    if asked.json:
         print(json.dumps({"runs": [_facts(folder) for folder in folders], "size_bytes": total}))
         return
     if folders:

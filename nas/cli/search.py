@@ -2,75 +2,47 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import shlex
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from methods.table import learns_jointly
+from nas.cli.config import Invocation
 from nas.cli.output import Bars, allowing, command_line, drawn, say_where
-from nas.cli.parser import parser
-from nas.cli.problem import checked_seeds, read_problem, read_task
-from nas.evaluation.evaluator import Evaluator
-from nas.evaluation.evaluators import EVALUATORS, SearchEvaluator
-from nas.notice import notice
-from nas.objectives import checked_objectives
-from nas.problem import Problem, Report
-from nas.records.results_log import Cell, ResultsLog
-from nas.records.reuse import notice_other_commits
-from nas.records.row_kinds import RUNS, TRIALS
+from nas.commands.evaluate import EvaluateOptions
+from nas.commands.option import options_of
+from nas.commands.problem import read_task
+from nas.commands.search import Search, SearchOptions
+from nas.problem import Problem
 from nas.report.network import picture
 from nas.report.plots import pareto_plot
 from nas.report.searches import agreement, pareto_table, searches_table
-from nas.runs.trained_run import run_name
-from nas.search import Evaluated, Searched, common_front, search
-from nas.strategies import STRATEGIES
+from nas.searches import Evaluated, Searched
 from nas.tasks import TASKS
-from nas.trials import Trials, search_key
 from spaces.decoupling import Decoupling
 from spaces.heads import NO_HEAD
 from spaces.notation.component import Component
-from spaces.notation.errors import UserError
 
 
-def run_search(options: argparse.Namespace) -> None:
+def run_search(asked: Invocation) -> None:
     """Search once with each seed, and show what was found."""
-    seeds, objectives = checked_seeds(options.seed, options.seeds), checked_objectives(options.objectives)
-    progress = Bars(quiet=options.json)
-    problem = read_problem(options, options.method, options.seed, options.lr, options.schedule)
-    strategy = STRATEGIES.resolve(options.strategy)
-    searcher = STRATEGIES.build(strategy)
-    check_searchable(problem)
-    problems = [replace(problem, seed=seed, objectives=objectives) for seed in seeds]
-    keys = [search_key(problem, str(strategy), str(EVALUATORS.resolve(options.evaluator))) for problem in problems]
-    evaluators = [read_evaluator(options, *pair, progress) for pair in zip(problems, keys, strict=True)]
-    log, trials = evaluators[0].log, ResultsLog(options.results / "trials.csv", TRIALS)
-    if any(trials.find({"search": run_name(key)}) is None for key in keys):  # of one that has begun all may be there
-        for written_to in (trials, log) if isinstance(evaluators[0], Evaluator) else (trials,):
-            written_to.check_ready()
-    say_where(problem, options)
-    for note in dict.fromkeys(note for evaluator in evaluators for note in evaluator.notes):
-        notice(note)
-    before = len(log.rows())
+    options: SearchOptions = asked.options
+    progress = Bars(quiet=asked.json)
+    ready = Search(options, progress, command_line())
+    say_where(ready.problem, asked)
     with progress:
-        searches = [search(searcher, problem, evaluator, progress, trials=Trials(problem, key, evaluator, command=command_line()))
-                    for problem, key, evaluator in zip(problems, keys, evaluators, strict=True)]
-    pairs = zip(evaluators, searches, strict=True)
-    notice_other_commits(row for evaluator, searched in pairs for row in map(evaluator.recorded, searched.scores) if row)
-    front = common_front(searches, objectives)
-    best = front[0]
-    plot = options.results / "pareto.png" if len(objectives) > 1 else None
+        result = ready.run()
+    plot = options.results / "pareto.png" if len(ready.objectives) > 1 else None
     if plot:
-        plot = drawn(pareto_plot, [point for searched in searches for point in searched.evaluated], front, objectives, plot)
-    place = seeds.index(best.seed)
-    facts = {"decoupling": str(best.decoupling), "row": evaluators[place].recorded(best.decoupling),
-             "notes": searches[place].found.notes, "csv": str(log.path), "new_rows": len(log.rows()) - before,
-             "plot": plot and str(plot), "next": next_command(options, best.decoupling)}
-    if options.json:
-        print(json.dumps(facts | search_facts(searches, front)))
+        evaluated = [point for searched in result.searches for point in searched.evaluated]
+        plot = drawn(pareto_plot, evaluated, result.front, ready.objectives, plot)
+    facts = {"decoupling": str(result.decoupling), "row": result.row, "notes": result.found.notes, "csv": str(result.csv),
+             "new_rows": result.new_rows, "plot": plot and str(plot), "next": next_command(options, result.decoupling)}
+    if asked.json:
+        print(json.dumps(facts | search_facts(result.searches, result.front)))
     else:
-        show_searches(problem, searches, front, facts, trains=isinstance(evaluators[place], Evaluator))
+        show_searches(ready.problem, result.searches, result.front, facts, trains=ready.trains)
 
 
 def search_facts(searches: list[Searched], front: list[Evaluated]) -> dict[str, Any]:
@@ -106,40 +78,23 @@ def show_searches(problem: Problem, searches: list[Searched], front: list[Evalua
     print(f"next        {facts['next']}")
 
 
-def read_evaluator(options: argparse.Namespace, problem: Problem, key: dict[str, Cell], report: Report) -> SearchEvaluator:
-    """What scores the decouplings of the search with this key: their training, or what --evaluator puts in its place."""
-    log = ResultsLog(options.results / "search.csv", RUNS)
-    training = Evaluator(problem, log, report, command=command_line(), test=False,
-                         weights="required" if options.save_weights else "discarded",
-                         labels={"strategy": key["strategy"], "search": run_name(key)})
-    return EVALUATORS.build(options.evaluator, training)
+# What the next command says in its own words, or does not take over from the search.
+OF_SEARCH = ("space", "task", "embeddings", "seeds", "epochs", "iterations", "allow", "save_weights")
 
 
-def check_searchable(problem: Problem) -> None:
-    """Refuse a search whose answer the method would ignore, and heads that it cannot learn with."""
-    point = next(decoupling for decoupling in problem.space.enumerate() if decoupling.cuts or problem.space.size == 1)
-    for asked in [point.with_head(head) for head in problem.space.heads]:
-        trained = problem.adapt(asked)
-        if trained.cuts != asked.cuts or (len(problem.space.heads) > 1 and trained != asked):
-            raise UserError(f"method {problem.method} trains '{trained}' when '{asked}' is asked for, so this search would have "
-                            f"no effect; choose another method, or a space with one head, in which only the cuts are searched")
-
-
-def next_command(options: argparse.Namespace, found: Decoupling) -> str:
-    """The evaluate line for what was found, next to the baselines."""
+def next_command(options: SearchOptions, found: Decoupling) -> str:
+    """The evaluate line for what was found, next to the baselines, with all options of both commands that are not the usual."""
     task = read_task(options)
     defaults = TASKS.parameters(task.name)
-    kept = tuple((name, value) for name, value in task.settings if name != "validation" and value != defaults[name].default)
+    settings = tuple((name, value) for name, value in task.settings if name != "validation" and value != defaults[name].default)
     others = ["backprop"] if NO_HEAD in found.heads else ["dgl", "predsim", "backprop"]
     methods = dict.fromkeys([options.method, *others])
-    parts = ["python", "run.py", "evaluate", "--space", options.space, "--task", str(Component(task.name, kept)),
+    parts = ["python", "run.py", "evaluate", "--space", options.space, "--task", str(Component(task.name, settings)),
              "--decoupling", str(found), f"even({found.num_blocks})", "--methods", *methods, "--seeds", "3"]
-    usual = vars(parser().parse_args(["evaluate"]))
-    for name in ("data_dir", "results", "runs", "batch_size", "lr", "schedule", "weight_decay", "optimizer", "precision",
-                 "compile", "class_batches", "device", "threads"):
+    for name, one in options_of(EvaluateOptions).items():
+        if name in OF_SEARCH or not hasattr(options, name):
+            continue
         value = getattr(options, name)
-        if value not in (usual[name], *(usual[name] if isinstance(usual[name], list) else [])):
-            parts += [f"--{name.replace('_', '-')}", str(value)]
-    parts += allowing(options.allow)
-    parts += [f"--{name.replace('_', '-')}" for name in ("checkpoint_units", "deterministic") if getattr(options, name)]
-    return shlex.join(parts)
+        if value not in (one.default, *(one.default if one.several else ())):
+            parts += [one.flag] if value is True else [one.flag, str(value)]
+    return shlex.join([*parts, *allowing(options.allow)])

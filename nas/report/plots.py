@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from nas.objectives import OBJECTIVES, pareto_front
 from nas.records.columns import COLUMNS
 from nas.report.exit_lines import RULE, ExitLine, Points
-from nas.search import Evaluated
+from nas.searches import Evaluated
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,7 +10,7 @@ from statistics import mean, stdev
 from nas.records.columns import COLUMNS
 from nas.records.status import OK
 from nas.report.table import table
-from nas.search import Evaluated, Searched
+from nas.searches import Evaluated, Searched
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import yaml
 
 from benchmarks import regret
 from nas.cli.config import parse
-from nas.cli.problem import read_problem
+from nas.commands.problem import read_problem
 from nas.evaluation.tabular import Tabular
 from nas.problem import silent
 from nas.records.columns import COUNTS
@@ -30,7 +30,7 @@ def table(tmp_path, monkeypatch):
     monkeypatch.setattr(regret, "SLOW", {"gp": (1, 4)})
     options = {"space": SPACE, "task": "digits", "iterations": 20, "batch_size": 32}
     (tmp_path / "toy.yaml").write_text(yaml.safe_dump(options))
-    settings = parse(["search", "--config", "toy.yaml"])
+    settings = parse(["search", "--config", "toy.yaml"]).options
     problem, rng = read_problem(settings, settings.method, 0, settings.lr, settings.schedule), random.Random(0)
     ResultsLog(tmp_path / "toy.csv").append_all([
         {**replace(problem, seed=seed).key(point), "status": "ok", "validation_error": rng.random(), "validation_loss": 1.0,

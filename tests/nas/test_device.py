@@ -72,9 +72,9 @@ def test_deterministic_is_a_part_of_what_a_run_is_and_not_asking_is_no_cell() ->
 
 
 def test_a_next_command_asks_for_it_too() -> None:
-    options = parse(["search", "--deterministic"])
+    options = parse(["search", "--deterministic"]).options
     assert "--deterministic" in next_command(options, Decoupling.parse("3:linear"))
-    assert "--deterministic" not in next_command(parse(["search"]), Decoupling.parse("3:linear"))
+    assert "--deterministic" not in next_command(parse(["search"]).options, Decoupling.parse("3:linear"))
 
 
 class OnGpu:

@@ -15,7 +15,7 @@ from nas.evaluation.evaluator import Evaluator
 from nas.problem import Problem, Score, silent
 from nas.records.results_log import ResultsLog
 from nas.runs.trained_run import run_name
-from nas.search import Searched, search
+from nas.searches import Searched, search_once
 from nas.strategies import STRATEGIES
 from nas.trials import Trials, search_key
 from spaces.decoupling import Decoupling
@@ -70,7 +70,8 @@ def run(problem: Problem, strategy: str, rows: dict[str, dict[str, str]], *, sto
     key = search_key(problem, strategy, "train")
     evaluator = Known(run_name(key), rows)
     evaluator.stop_after = stop_after
-    return search(STRATEGIES.build(strategy), problem, evaluator, silent, trials=Trials(problem, key, evaluator, command="here"))
+    return search_once(STRATEGIES.build(strategy), problem, evaluator, silent,
+                       trials=Trials(problem, key, evaluator, command="here"))
 
 
 def trials(problem: Problem) -> Rows:
@@ -127,7 +128,7 @@ def test_a_decoupling_that_is_asked_for_twice_is_two_trials(problem: Problem) ->
 
     key = search_key(problem, "twice", "train")
     evaluator = Known(run_name(key), {})
-    search(Twice(), problem, evaluator, silent, trials=Trials(problem, key, evaluator, command="here"))
+    search_once(Twice(), problem, evaluator, silent, trials=Trials(problem, key, evaluator, command="here"))
     assert [row["number"] for row in trials(problem)] == ["1", "2", "3"]
     assert trials(problem)[0]["decoupling"] == trials(problem)[1]["decoupling"]
 
@@ -137,7 +138,7 @@ def test_a_trial_names_the_run_that_was_trained(problem: Problem) -> None:
     evaluator = Evaluator(problem, ResultsLog(problem.results / "search.csv"), silent, command="here", test=False,
                           labels={"search": run_name(key)})
     own = Trials(problem, key, evaluator, command="here")
-    search(STRATEGIES.build("random(trials=1)"), problem, evaluator, silent, trials=own)
+    search_once(STRATEGIES.build("random(trials=1)"), problem, evaluator, silent, trials=own)
     (row,), (trial,) = evaluator.log.rows(), trials(problem)
     shared = ("run", "search", "decoupling", "data_digest", "validation_error", "status", "commit", "command")
     assert all(row[name] == trial[name] for name in shared) and trial["known"] == "False"

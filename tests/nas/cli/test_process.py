@@ -66,14 +66,14 @@ def test_a_broken_stdout_says_nothing_at_exit(shell: str) -> None:
 def test_a_command_that_a_signal_ends_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     for number, by in ((signal.SIGINT, ""), (signal.SIGTERM, " by SIGTERM"), (signal.SIGHUP, " by SIGHUP")):
-        monkeypatch.setattr("nas.cli.search.run_search", lambda options, number=number: signal.raise_signal(number))
+        monkeypatch.setattr("nas.cli.search.run_search", lambda asked, number=number: signal.raise_signal(number))
         assert run.main(["search"]) == 128 + number
         assert f"\ninterrupted{by}; finished rows are kept, go on with: python " in capsys.readouterr().err
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 
 
 def test_a_command_out_of_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    def full(options: object) -> None:
+    def full(asked: object) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 1073741824 bytes")
 
     monkeypatch.setattr("nas.cli.listing.run_list", full)

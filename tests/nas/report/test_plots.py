@@ -9,7 +9,7 @@ from nas.objectives import OBJECTIVES
 from nas.problem import Score
 from nas.report.exit_lines import ExitLine, Points
 from nas.report.plots import AXES, exit_plot, pareto_plot
-from nas.search import Evaluated
+from nas.searches import Evaluated
 from spaces.decoupling import UNCUT, Decoupling
 
 

@@ -14,7 +14,7 @@ from nas.report.network import cost_table, picture
 from nas.report.searches import agreement, pareto_table, searches_table
 from nas.report.summary import summarise, summary_table
 from nas.report.table import table
-from nas.search import Searched
+from nas.searches import Searched
 from spaces.decoupling import Decoupling
 
 

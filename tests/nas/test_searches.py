@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from nas.problem import Found, Score, silent
-from nas.search import Evaluated, common_front, search
+from nas.searches import Evaluated, common_front, search_once
 from spaces.decoupling import Decoupling
 from spaces.named import read_space
 from spaces.notation.errors import UserError
@@ -29,7 +29,7 @@ class Asks:
 def searched(seed, table, found):
     """What a search of points with these errors and bytes gives."""
     scores = {point: Score(error, 0.0, size, 2.0) for point, (error, size) in table.items()}
-    return search(Asks(scores, found), SimpleNamespace(seed=seed, space=SPACE), scores.__getitem__, silent)
+    return search_once(Asks(scores, found), SimpleNamespace(seed=seed, space=SPACE), scores.__getitem__, silent)
 
 
 def test_it_holds_what_was_asked_for_in_order():
@@ -66,7 +66,7 @@ def test_what_is_outside_the_space_is_never_evaluated():
     outside = Asks([Decoupling((1, 2), ("linear", "linear"))], Found(A))
     space = read_space("small(width=0.25,heads=[linear],num_blocks=2)", (1, 4, 4), 3)
     with pytest.raises(UserError, match="has 2 blocks"):
-        search(outside, SimpleNamespace(seed=0, space=space), evaluated.append, silent)
+        search_once(outside, SimpleNamespace(seed=0, space=space), evaluated.append, silent)
     assert evaluated == []
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from methods.sides import read_side
 from methods.table import METHODS, method_class
 from methods.training.settings import TrainingSettings
+from nas.commands.shared_options import ProblemOptions, TrainingOptions
 from nas.device import check_switches, read_device, set_switches, use_threads
 from nas.evaluation.figures import checked_figures
 from nas.problem import Problem
@@ -33,7 +33,12 @@ def checked_seeds(first: int, count: int) -> range:
     return range(first, first + count)
 
 
-def read_problem(options: argparse.Namespace, method: str, seed: int, lr: float, schedule: str) -> Problem:
+@dataclass(frozen=True, kw_only=True)
+class TrainedProblemOptions(ProblemOptions, TrainingOptions):
+    """What a problem is read from; commands have more."""
+
+
+def read_problem(options: TrainedProblemOptions, method: str, seed: int, lr: float, schedule: str) -> Problem:
     """Everything that a run needs, from the options."""
     use_threads(options.threads)
     device = read_device(options.device)
@@ -45,7 +50,7 @@ def read_problem(options: argparse.Namespace, method: str, seed: int, lr: float,
     space = read_space(options.space, data.input_shape, data.num_classes, data.vectors)
     iterations, num_batches = options.iterations, data.train_batches(options.batch_size).num_batches
     if iterations is None:
-        epochs = options.default_epochs if options.epochs is None else options.epochs
+        epochs = options.EPOCHS if options.epochs is None else options.epochs
         if epochs < 1:
             raise UserError(f"--epochs is a whole number from 1 on, but {epochs} came")
         check_size("--epochs", "epochs", epochs)
@@ -64,12 +69,12 @@ def read_problem(options: argparse.Namespace, method: str, seed: int, lr: float,
         if folder.exists() and not folder.is_dir():
             raise UserError(f"--results and --runs are folders, but {folder} is a file; name another")
     return Problem(space, str(resolved_method), str(task), data, settings, seed, device, results, runs,
-                   figures=checked_figures(getattr(options, "measure", [])),
+                   figures=checked_figures(getattr(options, "measure", ())),
                    scale=None if share == 1 else share, extends=TrainedRun.load(run) if run else None,
                    side=read_side(getattr(options, "side", None), getattr(options, "side_dim", None)))
 
 
-def read_task(options: argparse.Namespace) -> Component:
+def read_task(options: ProblemOptions) -> Component:
     """The task with all its settings, --embeddings among them."""
     task = TASKS.resolve(options.task)
     if options.embeddings is None:

@@ -41,7 +41,8 @@ class Searched:
         return [Evaluated(self.seed, decoupling, score) for decoupling, score in self.scores.items()]
 
 
-def search(strategy: Strategy, problem: Problem, evaluate: Evaluate, report: Report, *, trials: Trials | None = None) -> Searched:
+def search_once(strategy: Strategy, problem: Problem, evaluate: Evaluate, report: Report, *,
+                trials: Trials | None = None) -> Searched:
     """Search with the problem's seed, and write what is asked for to `trials`.
 
     A strategy that asks for or answers with something outside the space, or that it did not evaluate, is a UserError.

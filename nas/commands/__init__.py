@@ -1,0 +1,1 @@
+"""What each command takes and does, from the shell and from Python alike; nothing here parses arguments or prints."""

@@ -1,0 +1,53 @@
+"""`compare`: methods against the number of blocks, from the rows of evaluate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.commands.option import keywords_of, option, required
+from nas.commands.python_call import python_call
+from nas.records.frames import typed
+from nas.records.results_log import ResultsLog
+from nas.report.comparable import read_rows
+from nas.report.fair_table import FairTable, fair_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions:
+    """What `compare` takes."""
+
+    csv: tuple[Path, ...] = required("files that evaluate wrote", metavar="CSV", positional=True)
+    where: tuple[str, ...] = option(
+        (), "only rows with this cell; may come several times, values of one column are alternatives", metavar="COLUMN=VALUE",
+        repeated=True)
+    figures: tuple[str, ...] = option(
+        (), "columns of figures that the table is to have beside the usual ones, such as parameters_trained", metavar="COLUMN")
+
+
+def compared(options: CompareOptions) -> FairTable:
+    """The table of the rows that are asked for."""
+    return fair_table(read_rows(options.csv, options.where), options.figures)
+
+
+@keywords_of(CompareOptions, "csv")
+def compare(*given: Any, **options: Any) -> FairTable:
+    """The fair table of files that evaluate wrote, as `run.py compare` shows it: a dataclass, whose `lines` are one method on one
+    decoupling each (`pandas.DataFrame(table.lines)` makes a frame). Rows that do not compare are a UserError, which says why.
+
+        table = nas.compare("results/evaluate.csv", where=["seed=0", "seed=1"])
+    """
+    with python_call(CompareOptions, "compare", ("csv",), given, options) as (read, _):
+        return compared(read)
+
+
+def read_results(path: str | Path) -> pd.DataFrame:
+    """The rows of a results file as they were written, each once, in typed columns: numbers are numbers, an empty cell is NA.
+
+    A file that is no such CSV, or that is not there, is a UserError or gives no rows, as for the commands.
+    """
+    return typed(ResultsLog(Path(path)).rows())

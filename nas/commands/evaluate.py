@@ -1,0 +1,115 @@
+"""`evaluate`: trains decouplings with several methods and seeds, and measures what comes out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+
+from methods.training.growth import check_grows
+from nas.commands.option import keywords_of, option
+from nas.commands.problem import TrainedProblemOptions, checked_seeds, read_problem
+from nas.commands.python_call import python_call
+from nas.commands.shared_options import ClassBatchesOptions, RatesOptions, RecordOptions, SideOptions
+from nas.evaluation.comparison import Comparison
+from nas.evaluation.evaluator import Weights
+from nas.evaluation.measurements.ensemble import Ensemble
+from nas.evaluation.measurements.exits import Exits
+from nas.problem import Report, silent
+from nas.records.frames import typed
+from nas.records.results_log import ResultsLog
+from nas.records.row_kinds import RUNS
+from spaces.notation.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(TrainedProblemOptions, RecordOptions, ClassBatchesOptions, SideOptions, RatesOptions):
+    """What `evaluate` takes."""
+
+    EPOCHS: ClassVar[int] = 30
+
+    decoupling: tuple[str, ...] = option(
+        ("even(3)",), "'3:conv(depth=1) 5:linear', even(K), balanced(K), published(K), layerwise or uncut", metavar="D",
+        components=True)
+    methods: tuple[str, ...] = option(("dgl", "backprop"), "how to train; see `run.py list`", metavar="M", components=True)
+    seeds: int = option(3, "seeds 0..N-1", metavar="N")
+    scale: float | None = option(
+        None, "a trial: of --epochs or --iterations, and of the samples for training and validation, the share S in 0..1, so "
+        "that S * S is left of the steps of so many epochs; the test split stays whole, and rows say S", metavar="S")
+    ensemble: int = option(1, "also sum the last M heads at test time", metavar="M")
+    exits: bool = option(
+        False, "also write the error and the cost of stopping after each block, to exits.csv, and of leaving as soon as an exit "
+        "is confident, to curves.csv")
+    calibrate: bool = option(
+        False, "with --exits: divide each exit's logits by a temperature that is fitted on validation")
+    measure: tuple[str, ...] = option(
+        (), "also measure these figures while a run trains, such as energy_joules; see `run.py list`", metavar="FIGURE",
+        components=True, may_be_empty=True)
+    discard_weights: bool = option(
+        False, "save no weights; else those of what is trained are saved, so that nothing that is asked of a run later trains it "
+        "again", excludes="weights")
+    grow: str | None = option(
+        None, "train block by block: frozen(...), what is trained stays as it is, or training(...), it goes on; starts=[0,0.5] "
+        "says after which share of training each begins", metavar="G", components=True)
+    extend: Path | None = option(
+        None, "begin with the blocks of this run, whose weights are saved, and train only those behind, or from the first on "
+        "that --side gives a new input", metavar="RUN")
+
+
+class Evaluation:
+    """An evaluation that is checked and ready: `run` does the work. What cannot be read, written or built is a UserError now,
+    and not after hours of other runs."""
+
+    def __init__(self, options: EvaluateOptions, report: Report, command: str) -> None:
+        seeds = checked_seeds(0, options.seeds)
+        if options.calibrate and not options.exits:
+            raise UserError("--calibrate is of the exits' logits, and --exits is not given; give both, or leave --calibrate out")
+        if not options.methods or not options.decoupling or not options.lr or not options.schedule:
+            raise UserError("methods, decoupling, lr and schedule name one at least, got an empty list; leave it "
+                            "out for the default")
+        self.problem = read_problem(options, options.methods[0], 0, options.lr[0], options.schedule[0])
+        self.log, self.tuning_log = (ResultsLog(options.results / name, RUNS) for name in ("evaluate.csv", "search.csv"))
+        self.exits = Exits.of(options.results, calibrated=options.calibrate) if options.exits else None
+        self.ensemble = Ensemble.of(options.results, self.log, options.ensemble) if options.ensemble != 1 else None
+        measurements = [one for one in (self.ensemble, self.exits) if one is not None]
+        weights: Weights = "required" if options.save_weights else "discarded" if options.discard_weights else "saved"
+        self.comparison = Comparison(self.problem, options.methods, options.decoupling, seeds, log=self.log,
+                                     tuning_log=self.tuning_log, rates=options.lr, schedules=options.schedule,
+                                     measurements=measurements, weights=weights, report=report, command=command)
+        self._check_builds()
+        for other in (self.tuning_log, *(rows.log for one in measurements for rows in one.rows)):
+            other.rows()  # what does not read is said now
+
+    def _check_builds(self) -> None:
+        with torch.device("cpu" if self.problem.extends else "meta"):
+            for method, points in self.comparison.points.items():
+                for point in points:
+                    built, settings = replace(self.problem, method=method).build(point), self.problem.settings
+                    if settings.grow:
+                        check_grows(settings.grow, built.num_stages, settings.iterations,
+                                    trained=self.problem.trained_stages(built))
+
+    def run(self) -> list[dict[str, str]]:
+        """Train and measure what is not there yet; the row of every run, cells as text."""
+        return self.comparison.run()
+
+
+@keywords_of(EvaluateOptions, "space", "task")
+def evaluate(*given: Any, progress: Report = silent, **options: Any) -> pd.DataFrame:
+    """Train decouplings with several methods and seeds, as `run.py evaluate` does; a row a run, in typed columns.
+
+    What is there already is not trained again, whoever trained it. The columns are those of results/README.md; an empty cell is
+    NA. What is measured beside (`exits=True`, `ensemble=3`) lies in the files of `results`, for `nas.read_results`. `progress` is
+    called with what runs, how many steps are done, and of how many. Nothing is printed; what people should know goes to the
+    logger "nas". A bad argument is a UserError.
+
+        table = nas.evaluate("vgg11", "cifar10", decoupling=[found.decoupling, "even(4)"], methods=["dgl", "backprop"])
+        table.groupby("method")["test_error"].mean()
+    """
+    with python_call(EvaluateOptions, "evaluate", ("space", "task"), given, options) as (read, command):
+        return typed(Evaluation(read, progress, command).run())
