@@ -95,7 +95,7 @@ def rows(name="evaluate"):
 
 def test_list_shows_every_entry_with_what_it_is(succeed):
     text, facts = succeed("list"), json.loads(succeed("list", "--json"))
-    assert list(facts) == ["spaces", *TABLES]
+    assert list(facts) == ["spaces", *TABLES, "experiments"]
     assert facts["spaces"] == named_spaces() and all(facts["spaces"].values())
     for title, entries in TABLES.items():
         assert [shown.partition("(")[0] for shown in facts[title]] == list(entries)

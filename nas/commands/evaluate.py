@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(TrainedProblemOptions, RecordOptions, ClassBatchesOptions, SideOptions, RatesOptions):
+class EvaluateOptions(SideOptions, ClassBatchesOptions, RatesOptions, RecordOptions, TrainedProblemOptions):
     """What `evaluate` takes."""
 
     EPOCHS: ClassVar[int] = 30

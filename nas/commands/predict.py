@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictOptions(AllowOptions, DeviceOptions):
+class PredictOptions(DeviceOptions, AllowOptions):
     """What `predict` takes."""
 
     run: Path = required("the run's folder, as evaluate says", metavar="RUN", positional=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from methods.sides import read_side
 from methods.table import METHODS, method_class
 from methods.training.settings import TrainingSettings
-from nas.commands.shared_options import ProblemOptions, TrainingOptions
+from nas.commands.shared_options import AllowOptions, DeviceOptions, ProblemOptions, TrainingOptions
 from nas.device import check_switches, read_device, set_switches, use_threads
 from nas.evaluation.figures import checked_figures
 from nas.problem import Problem
@@ -34,7 +34,7 @@ def checked_seeds(first: int, count: int) -> range:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainedProblemOptions(ProblemOptions, TrainingOptions):
+class TrainedProblemOptions(TrainingOptions, DeviceOptions, AllowOptions, ProblemOptions):
     """What a problem is read from; commands have more."""
 
 

@@ -13,7 +13,7 @@ from nas.cost import Cost, cost, timed
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProfileOptions(TrainedProblemOptions, SideOptions, OneRateOptions):
+class ProfileOptions(SideOptions, OneRateOptions, TrainedProblemOptions):
     """What `profile` takes."""
 
     EPOCHS: ClassVar[int] = 1

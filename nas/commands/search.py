@@ -27,7 +27,7 @@ from spaces.notation.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchOptions(TrainedProblemOptions, RecordOptions, ClassBatchesOptions, OneRateOptions):
+class SearchOptions(ClassBatchesOptions, OneRateOptions, RecordOptions, TrainedProblemOptions):
     """What `search` takes."""
 
     EPOCHS: ClassVar[int] = 20

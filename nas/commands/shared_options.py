@@ -34,7 +34,7 @@ class DeviceOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProblemOptions(AllowOptions, DeviceOptions):
+class ProblemOptions:
     """What is cut, and on what it trains."""
 
     space: str = option("small", "a built-in space, a YAML file or a dotted path", components=True)

@@ -14,9 +14,9 @@ from spaces.notation.errors import UserError
 
 def test_an_experiment_is_found_by_its_name_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert parse(["evaluate", "--config", "dgl_cifar10"]).space == "dgl_cnn"
+    assert parse(["evaluate", "--config", "dgl_cifar10"]).options.space == "dgl_cnn"
     (tmp_path / "dgl_cifar10").write_text("space: small")
-    assert parse(["evaluate", "--config", "dgl_cifar10"]).space == "small", "a file that is there comes first"
+    assert parse(["evaluate", "--config", "dgl_cifar10"]).options.space == "small", "a file that is there comes first"
 
 
 def test_a_name_that_is_none_lists_those_that_are_alike() -> None:
