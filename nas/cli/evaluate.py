@@ -12,6 +12,7 @@ from pathlib import Path
 
 from nas.cli.config import Invocation
 from nas.cli.output import Bars, allowing, command_line, drawn, say_where
+from nas.cli.program import program_words
 from nas.commands.evaluate import EvaluateOptions, Evaluation
 from nas.evaluation.measurements.ensemble import COLUMN
 from nas.report.exit_lines import exit_lines
@@ -72,4 +73,4 @@ def predict_command(run: Path, rows: Iterable[Mapping[str, str]]) -> str:
     cells = [row.get(column, "") for row in rows if row.get("run") == run.name
              for column in ("method", "backbone", "decoupling", "side")]
     packages = sorted({re.split("[.:]", name)[0] for cell in cells for name in dotted_names(cell)})
-    return shlex.join(["python", "run.py", "predict", *allowing(packages), str(run)]) + " INPUTS"
+    return shlex.join([*program_words(), "predict", *allowing(packages), str(run)]) + " INPUTS"

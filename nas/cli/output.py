@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from nas.cli.program import INSTALLED, program_name, program_words
 from nas.records.results_log import check_folder
 from spaces.notation.errors import UserError
 
@@ -33,13 +34,8 @@ def say_where(problem: Problem, asked: Invocation) -> None:
 
 def command_line() -> str:
     """The command as it was typed."""
-    return shlex.join([*program(sys.argv[0]), *sys.argv[1:]])
-
-
-def program(called: str) -> list[str]:
-    """The words that start the program again, called so: as the installed command, or as a script."""
-    name = Path(called).name
-    return [name] if name == "decoupled-nas" else ["python", name]
+    called = program_words() if program_name() == INSTALLED else ["python", Path(sys.argv[0]).name]
+    return shlex.join([*called, *sys.argv[1:]])
 
 
 def allowing(packages: Iterable[str]) -> list[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
 from spaces.notation.errors import UserError
@@ -17,6 +19,19 @@ COMMANDS = {
     "runs": "list or clean what lies below --runs: saved weights, unfinished runs",
     "list": "what there is, with one line each",
 }
+
+
+INSTALLED = "decoupled-nas"
+
+
+def program_name() -> str:
+    """What the program is called here: as the installed command, or as the script."""
+    return INSTALLED if Path(sys.argv[0]).name == INSTALLED else "run.py"
+
+
+def program_words() -> list[str]:
+    """The words that start the program again."""
+    return [INSTALLED] if program_name() == INSTALLED else ["python", "run.py"]
 
 
 class Formatter(argparse.ArgumentDefaultsHelpFormatter):
@@ -35,7 +50,7 @@ class Parser(argparse.ArgumentParser):
 
 def program() -> tuple[Parser, dict[str, Parser]]:
     """The program's parser and those of its commands by name, which have no options of their own yet."""
-    top = Parser(prog="run.py", description=DESCRIPTION, allow_abbrev=False)
+    top = Parser(prog=program_name(), description=DESCRIPTION, allow_abbrev=False)
     commands: Any = top.add_subparsers(dest="command", required=True, metavar=" | ".join(COMMANDS))
     return top, {name: commands.add_parser(name, help=text, description=text, allow_abbrev=False, formatter_class=Formatter)
                  for name, text in COMMANDS.items()}

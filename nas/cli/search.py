@@ -10,6 +10,7 @@ from typing import Any
 from methods.table import learns_jointly
 from nas.cli.config import Invocation
 from nas.cli.output import Bars, allowing, command_line, drawn, say_where
+from nas.cli.program import program_words
 from nas.commands.evaluate import EvaluateOptions
 from nas.commands.option import options_of
 from nas.commands.problem import read_task
@@ -89,7 +90,7 @@ def next_command(options: SearchOptions, found: Decoupling) -> str:
     settings = tuple((name, value) for name, value in task.settings if name != "validation" and value != defaults[name].default)
     others = ["backprop"] if NO_HEAD in found.heads else ["dgl", "predsim", "backprop"]
     methods = dict.fromkeys([options.method, *others])
-    parts = ["python", "run.py", "evaluate", "--space", options.space, "--task", str(Component(task.name, settings)),
+    parts = [*program_words(), "evaluate", "--space", options.space, "--task", str(Component(task.name, settings)),
              "--decoupling", str(found), f"even({found.num_blocks})", "--methods", *methods, "--seeds", "3"]
     for name, one in options_of(EvaluateOptions).items():
         if name in OF_SEARCH or not hasattr(options, name):

@@ -220,6 +220,7 @@ _COLUMNS = (
     # ---- where the row comes from
     *(Column(name, PROVENANCE, _OF_A_RUN, meaning) for name, meaning in {
         "commit": "Short hash of the code that ran.",
+        "version": "Version of decoupled-nas; empty where it is not installed, and in rows of older versions.",
         "python": "Version of Python.", "torch": "Version of PyTorch.", "torchvision": "Version of torchvision.",
         "optuna": "Version of Optuna.", "platform": "Operating system and processor's architecture.",
         "time": "When the row was written, UTC.", "command": "The command that made the row."}.items()),

@@ -19,10 +19,11 @@ _GIT_SECONDS = 10.0
 
 
 def provenance() -> dict[str, str]:
-    """The columns commit, dirty, python, torch, torchvision, optuna, platform and time (UTC, ISO, whole seconds).
+    """The columns commit, dirty, version, python, torch, torchvision, optuna, platform and time (UTC, ISO, whole seconds).
 
     `commit` is the short hash of the source tree; `dirty` is True if the tree differs from it outside results/ and
-    runs/, which runs write themselves. Both are empty where git cannot tell, as is the version of an absent package.
+    runs/, which runs write themselves. Both are empty where git cannot tell, as is the version of an absent package; an installed
+    program has no commit but its `version`.
     All but the time is asked once a process, so call this early: a commit made later is not the code that runs.
     """
     return {**_fixed(), "time": datetime.now(UTC).isoformat(timespec="seconds")}
@@ -43,6 +44,7 @@ def _fixed() -> dict[str, str]:
     return {
         "commit": _git("rev-parse", "--verify", "--short", "HEAD") or "",
         "dirty": "" if status is None else str(status != ""),
+        "version": _version("decoupled-nas"),
         "python": platform.python_version(),
         **{package: _version(package) for package in ("torch", "torchvision", "optuna")},
         "platform": platform.platform(),

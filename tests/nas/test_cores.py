@@ -18,7 +18,7 @@ from nas.cores import usable_cores
 ])
 def test_affinity_and_a_containers_quota_narrow_them(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], cores: int) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)), raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.setattr("nas.cores._CGROUP", tmp_path)
     (tmp_path / "cpu").mkdir()

@@ -16,7 +16,7 @@ import torch
 import nas.records.provenance as module
 from nas.records.provenance import device_name, provenance
 
-COLUMNS = ["commit", "dirty", "python", "torch", "torchvision", "optuna", "platform", "time"]
+COLUMNS = ["commit", "dirty", "version", "python", "torch", "torchvision", "optuna", "platform", "time"]
 
 
 @pytest.fixture(autouse=True)

@@ -169,10 +169,8 @@ def test_workers_do_not_outlive_a_process_that_is_killed(split: FolderSplit) -> 
 
 def alive(number: int) -> bool:
     """Whether a process runs; one that has ended and waits to be noticed does not."""
-    try:
-        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(number)], capture_output=True, text=True).stdout.strip()
+    return state != "" and not state.startswith("Z")
 
 
 class Recorded:
