@@ -24,6 +24,7 @@ def example(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("example", ["compare_methods"], indirect=True)
 def test_comparing_methods_gives_a_line_a_method_and_decoupling(example: ModuleType, tmp_path: Path) -> None:
     table = example.compare(tmp_path, iterations=1, trials=1, seeds=1)

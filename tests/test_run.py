@@ -143,6 +143,7 @@ def test_search_prints_and_records_what_it_found(succeed):
     assert facts["next"] == f"python run.py {next_line}"
 
 
+@pytest.mark.slow
 def test_the_next_command_runs_as_it_is_printed(succeed):
     task = "digits(validation=0.3,split_seed=2,crop=0)"
     facts = json.loads(succeed(*SEARCH, "--json", "--task", task, "--results", "my results"))
@@ -174,6 +175,7 @@ def test_a_method_without_heads_is_searched_for_cuts(succeed, head, compared):
     assert {line["method"].partition("(")[0] for line in summary} == compared
 
 
+@pytest.mark.slow
 def test_the_default_search_made_short(succeed):
     strategy = "sedona(pretrain=3,meta_steps=2,inner_steps=2,memory=2,outer_batch=32)"
     text = succeed("search", "--iterations", "2", "--strategy", strategy)
@@ -237,6 +239,7 @@ def test_a_search_that_diverges_says_what_to_change(call):
 
 # ---- several seeds, several objectives
 
+@pytest.mark.slow
 def test_seeds_search_one_after_another_as_each_would_alone(succeed):
     alone = [json.loads(succeed(*SEARCH, "--json", "--seed", str(seed))) for seed in (4, 5, 6)]
     text = succeed(*SEARCH, "--seed", "4", "--seeds", "3")
@@ -301,6 +304,7 @@ def test_evaluate_compares_methods_over_seeds(succeed):
     assert {path.name for path in Path("runs").glob("*/*")} == {"trained.pt"}  # finished runs leave no checkpoint behind
 
 
+@pytest.mark.slow
 def test_exits_are_rows_and_a_table(succeed):
     text = succeed(*EVALUATE, "--exits")
     facts = json.loads(succeed(*EVALUATE, "--exits", "--json"))
@@ -313,6 +317,7 @@ def test_exits_are_rows_and_a_table(succeed):
     assert "results/exits.csv" in text and "stopping after each block" not in succeed(*EVALUATE)
 
 
+@pytest.mark.slow
 def test_exits_are_calibrated_on_request_with_curves_and_a_picture(call, succeed):
     code, out, err = call(*EVALUATE, "--calibrate")
     assert (code, out) == (2, "") and "--exits is not given" in err
@@ -328,6 +333,7 @@ def test_exits_are_calibrated_on_request_with_curves_and_a_picture(call, succeed
     assert facts["new_rows"] == 0 and facts["plot"] in text and Path(facts["plot"]).read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_the_same_command_again_adds_nothing_and_says_so(call):
     _, out, err = call(*EVALUATE)
     before = Path("results/evaluate.csv").read_bytes()
@@ -338,6 +344,7 @@ def test_the_same_command_again_adds_nothing_and_says_so(call):
     assert "4 of 6 runs" in more and len(rows()) == 6
 
 
+@pytest.mark.slow
 def test_a_learning_rate_is_chosen_for_each_method(succeed):
     facts = json.loads(succeed(*EVALUATE, "--seeds", "1", "--methods", "dgl", "--lr", "1e30", "0.05", "--json"))
     assert [row["lr"] for row in facts["rows"]] == ["0.05"]
@@ -346,6 +353,7 @@ def test_a_learning_rate_is_chosen_for_each_method(succeed):
     assert "test_error" not in tuning
 
 
+@pytest.mark.slow
 def test_runs_that_diverge_are_rows_and_stay_valid_json(succeed):
     diverging = (*EVALUATE, "--methods", "dgl", "--lr", "1e30")
     assert "(2 diverged)" in succeed(*diverging)
@@ -363,6 +371,7 @@ def test_the_next_command_keeps_the_limit_on_classes(succeed):
     assert "--class-batches 'classes(num=5)'" in re.search(r"^next +(.*)$", printed, re.MULTILINE)[1]
 
 
+@pytest.mark.slow
 def test_a_limit_on_classes_makes_other_rows_and_leaves_those_that_are_there(succeed, refused):
     new_rows = lambda *flags: json.loads(succeed(*EVALUATE, *flags, "--json"))["new_rows"]  # noqa: E731
     assert new_rows() == 4
@@ -376,6 +385,7 @@ def test_a_limit_on_classes_makes_other_rows_and_leaves_those_that_are_there(suc
     assert "--class-batches" in refused("profile", "--class-batches", "classes(3)")
 
 
+@pytest.mark.slow
 def test_a_grown_network_is_a_row_of_its_own_and_growing_without_delay_is_refused(succeed, refused):
     grown = lambda *flags: json.loads(succeed(*EVALUATE, "--methods", "dgl", *flags, "--json"))["rows"]  # noqa: E731
     joint, delayed = grown(), grown("--grow", "frozen")
@@ -385,6 +395,7 @@ def test_a_grown_network_is_a_row_of_its_own_and_growing_without_delay_is_refuse
     assert grown() == joint and len(rows()) == 4
 
 
+@pytest.mark.slow
 def test_a_run_that_is_kept_is_extended_and_its_exits_stay(succeed, refused):
     task = ("--task", "digits", "--iterations", "4", "--methods", "dgl", "--exits", "--json")
     small, begin = ("--space", "small(width=0.25)"), ("--space", "prefix(of='small(width=0.25)',units=4)")
@@ -599,6 +610,7 @@ def test_a_results_folder_that_must_not_be_written(call):
     assert (code, out) == (2, "") and "writable" in err.splitlines()[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["random(trials=1)", "sedona(pretrain=1,meta_steps=1,memory=1,outer_batch=32)"])
 def test_a_search_of_which_all_is_there_is_shown_from_a_folder_that_may_only_be_read(call, succeed, monkeypatch, strategy):
     argv = ("search", "--space", "small(width=0.25,num_blocks=2)", *TINY[2:], "--strategy", strategy)
@@ -616,6 +628,7 @@ def test_a_search_of_which_all_is_there_is_shown_from_a_folder_that_may_only_be_
     assert (code, out) == (2, "") and "Read-only file system" in err.splitlines()[-1] and not list(Path("runs").glob("*/check*"))
 
 
+@pytest.mark.slow
 def test_a_torn_row_is_trained_again_and_no_other(succeed):
     succeed(*EVALUATE)
     path, whole = Path("results/evaluate.csv"), rows()
@@ -626,6 +639,7 @@ def test_a_torn_row_is_trained_again_and_no_other(succeed):
     pd.testing.assert_frame_equal(rows()[scores], whole[scores])
 
 
+@pytest.mark.slow
 def test_a_damaged_row_is_named_and_left_alone(call, succeed):
     succeed(*EVALUATE)
     path = Path("results/evaluate.csv")
@@ -675,6 +689,7 @@ def assert_complete(undisturbed):
     assert {path.name for path in Path("runs").glob("*/*")} == {"trained.pt"}
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(succeed, undisturbed):
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a test run in the background has it ignored
     process = start(*LONGER, preexec_fn=heard)
@@ -691,6 +706,7 @@ def test_ctrl_c_keeps_what_is_finished_and_says_how_to_go_on(succeed, undisturbe
     assert_complete(undisturbed)
 
 
+@pytest.mark.slow
 def test_a_killed_command_goes_on_where_it_was(succeed, undisturbed):
     process = start(*LONGER)
     wait_for_the_second_run(process)
@@ -701,6 +717,7 @@ def test_a_killed_command_goes_on_where_it_was(succeed, undisturbed):
     assert_complete(undisturbed)
 
 
+@pytest.mark.slow
 def test_two_processes_share_an_evaluation(undisturbed):
     processes = [start(*LONGER) for _ in range(2)]
     outputs = [process.communicate() for process in processes]
@@ -709,6 +726,7 @@ def test_two_processes_share_an_evaluation(undisturbed):
     assert_complete(undisturbed)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_the_command_goes_on(succeed, undisturbed):
     """No file may grow beyond 12 KiB, so that the first checkpoint does not fit."""
     limit = 12 * 1024
@@ -727,6 +745,7 @@ def test_help():
     assert all(command in out for command in ("search", "evaluate", "profile", "list"))
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_seen_enough_and_a_terminal_without_box_characters():
     process = start("list", env={"PYTHONIOENCODING": "ascii"})
     process.stdout.close()
@@ -776,6 +795,7 @@ def test_a_figure_is_measured_and_compared_where_it_is_asked_for(call, succeed, 
     assert "energy_joules" in refused(*one, "--measure", "energy")
 
 
+@pytest.mark.slow
 def test_the_rows_of_evaluate_make_a_fair_table(succeed, call):
     succeed(*EVALUATE, "--methods", "dgl", "backprop", "--json")
     succeed(*EVALUATE, "--methods", "backprop", "--checkpoint-units", "--json")

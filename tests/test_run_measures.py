@@ -47,6 +47,7 @@ def written(folder):
     return {name: table.drop(columns=[column for column in PASSING if column in table]) for name, table in tables.items()}
 
 
+@pytest.mark.slow
 def test_later_is_as_at_once(call, trained, tmp_path, monkeypatch):
     found = []
     for name, commands in (("once", [ASKED]), ("later", [(), ASKED]), ("parts", [("--ensemble", "2"), (), ("--exits",), ASKED])):
@@ -73,6 +74,7 @@ def test_later_is_as_at_once(call, trained, tmp_path, monkeypatch):
         pd.testing.assert_frame_equal(table, calibrated)
 
 
+@pytest.mark.slow
 def test_what_is_measured_or_trained_again_is_said(call, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     call(*EVALUATE)
@@ -84,6 +86,7 @@ def test_what_is_measured_or_trained_again_is_said(call, trained, tmp_path, monk
     assert trained == [0, 1, 0, 1] and not list(Path("runs").glob("*/*"))
 
 
+@pytest.mark.slow
 def test_a_search_saves_weights_where_asked(call, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     search = ("search", "--space", "small(width=0.25,heads=[linear],num_blocks=2)", "--strategy", "random(trials=2)",

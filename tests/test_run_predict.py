@@ -54,6 +54,7 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
     return np.rint(data.images[test] * (255 / 16)).astype(np.uint8), data.target[test]
 
 
+@pytest.mark.slow
 def test_images_are_answered_as_in_the_evaluation(capsys):
     folder, row = saved(capsys, *DIGITS, "--exits")
     images, labels = digits()
@@ -91,6 +92,7 @@ def test_it_computes_in_the_precision_of_the_run(capsys):
     assert abs(found - rounded.numpy()).max() < 0.1 * abs(found - plain.numpy()).max()
 
 
+@pytest.mark.slow
 def test_a_threshold_lets_inputs_leave_and_a_budget_stops_them(capsys):
     folder, _ = saved(capsys, *DIGITS)
     images, _ = digits()
@@ -108,6 +110,7 @@ def test_a_threshold_lets_inputs_leave_and_a_budget_stops_them(capsys):
     assert sum(facts["depths"].values()) == len(images) == len(facts["predictions"])
 
 
+@pytest.mark.slow
 def test_texts_are_answered_by_their_classes(capsys):
     rng = np.random.default_rng(0)
     rows = [(" ".join(rng.choice(words.split(), rng.integers(1, 9))), name) for _ in range(40) for name, words in WORDS.items()]
@@ -133,6 +136,7 @@ def test_texts_are_answered_by_their_classes(capsys):
         assert (code, out) == (2, "") and says in err and err.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_images_with_features_are_answered_as_in_the_evaluation(capsys):
     """Images are noise, and the class is the sign of what stands beside them in the second place."""
     rng = np.random.default_rng(0)
@@ -200,6 +204,7 @@ def test_images_that_cannot_be_read_keep_no_others_from_their_answers(capsys):
     assert code == 2 and sum(json.loads(out)["depths"].values()) == len(pd.read_csv("a.csv")) == 3
 
 
+@pytest.mark.slow
 def test_weights_that_were_discarded_are_trained_again_where_asked_for_and_the_row_stays_one(capsys):
     code, *_ = call(capsys, *DIGITS, "--discard-weights")
     assert code == 0 and not list(Path("runs").glob("*/trained.pt"))

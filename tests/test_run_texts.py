@@ -36,6 +36,7 @@ def call(capsys, *argv):
     return code, *capsys.readouterr()
 
 
+@pytest.mark.slow
 def test_texts_from_search_to_exits(capsys):
     code, out, err = call(capsys, "search", *SPACE, *TRAINING, "--method", "al", "--strategy", "random(trials=2)", "--json")
     assert code == 0, err
@@ -50,6 +51,7 @@ def test_texts_from_search_to_exits(capsys):
     assert call(capsys, *arguments)[1] == out and len(pd.read_csv("results/evaluate.csv")) == len(runs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["words", "vectors"])
 def test_what_lies_in_the_files_makes_a_run_another(capsys, change):
     arguments = ("evaluate", *SPACE, *TRAINING, "--embeddings", "vectors.txt", "--decoupling", "uncut", "--methods", "dgl",
@@ -76,6 +78,7 @@ def test_wrong_combinations_are_one_line(capsys, options, says):
     assert (code, out) == (2, "") and err.count("\n") == 1 and says in err, err
 
 
+@pytest.mark.slow
 def test_side_inputs_from_profile_to_exits(capsys):
     split = ("--decoupling", "2:linear", "--side-dim", "2-3")
     space = (*SPACE[:2], "--task", "texts('.',length=5)")
@@ -113,6 +116,7 @@ def test_side_inputs_that_do_not_fit_are_one_line(capsys, options, says):
     assert not Path("results/evaluate.csv").exists()
 
 
+@pytest.mark.slow
 def test_columns_of_the_table_reach_a_block(capsys):
     """Texts that say nothing, and a column that says all."""
     for part in ("train", "test"):
@@ -127,6 +131,7 @@ def test_columns_of_the_table_reach_a_block(capsys):
     assert errors[0] == 0.5 and errors[1] == 0
 
 
+@pytest.mark.slow
 def test_a_run_with_a_side_input_is_kept_and_answers(capsys):
     arguments = ("evaluate", *SPACE[:2], "--task", "texts('.',length=5)", *TRAINING, "--decoupling", "2:linear", "--seeds", "1",
                  "--methods", "dgl")
@@ -138,6 +143,7 @@ def test_a_run_with_a_side_input_is_kept_and_answers(capsys):
     assert [answer["answer"] for answer in json.loads(out)["predictions"]] == ["0", "1", "1"]
 
 
+@pytest.mark.slow
 def test_a_trained_run_takes_further_tokens(capsys):
     """What a text says stands behind its first two tokens, which is all that the run was given."""
     rows = [f"some {['text', 'film'][i // 2 % 2]} {['good', 'bad'][i % 2]},{i % 2}" for i in range(80)]
@@ -162,6 +168,7 @@ def test_a_trained_run_takes_further_tokens(capsys):
     assert code == 0 and [answer["answer"] for answer in json.loads(out)["predictions"]] == ["0", "1"], err
 
 
+@pytest.mark.slow
 def test_a_run_with_features_answers_new_inputs_that_have_them(capsys):
     """The label of a text is a number beside it, 100 or 102, and its word says nothing."""
     rows = [f"{100 + 2 * (i % 2)},{['good', 'bad'][i // 2 % 2]},{i % 2}" for i in range(80)]

@@ -132,6 +132,7 @@ def build_small() -> ContSup:
     return build("R1E", ",decoder=True", (2, 4))
 
 
+@pytest.mark.slow
 def test_a_process_a_stage_finds_what_one_process_finds_to_the_bit() -> None:
     settings = TrainingSettings(iterations=4, batch_size=16, lr=0.05, schedule="multistep")
     trainer = Trainer(build_small(), settings, seed=3, device=torch.device("cpu"))

@@ -30,6 +30,7 @@ def test_every_cut_gets_the_methods_head_and_learns_as_dgl_does(spec, head):
     assert torch.equal(*losses)
 
 
+@pytest.mark.slow
 def test_balanced_counts_the_head_that_auglocal_will_have():
     space = read_space("resnet32", (3, 32, 32), 10)
     small, large = (read_decoupling("balanced(4)", space, head).cuts for head in ("linear", "auglocal"))

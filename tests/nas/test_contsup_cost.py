@@ -54,6 +54,7 @@ def free_normalisation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nn.BatchNorm2d, "forward", lambda self, x: x.clone())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "context", "num_blocks"), CASES)
 def test_contexts_cost_at_inference_what_the_released_code_costs(name: str, context: str, num_blocks: int) -> None:
     """MACs are those of convolutions and linear layers; BatchNorm, pools, biases and the sum count nothing on either side."""

@@ -112,6 +112,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checkpoint_units", [False, True])
 @pytest.mark.parametrize(("name", "method_name", "split"), CASES)
 def test_memory_from_shapes_is_that_of_a_real_step(name: str, method_name: str, split: str, checkpoint_units: bool) -> None:

@@ -92,6 +92,7 @@ def test_an_lstms_memory_is_that_of_a_real_step_but_for_what_a_fused_kernel_keep
         assert least < found.peak_activation_bytes / (memory.peak + x.nbytes) < 1.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checkpoint_units", [False, True])
 @pytest.mark.parametrize("text", SPACES)
 def test_block_bytes_are_what_the_whole_networks_training_step_takes(text: str, checkpoint_units: bool) -> None:

@@ -81,6 +81,7 @@ def test_even_moves_to_what_the_space_allows():
         cuts_of("even(5)", "small(gaps=[1,2,5],num_blocks=None)")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("text", "num_blocks", "head", "checkpoint_units"), [
     ("small", 3, "mlp_sr", False), ("small", 4, "conv(depth=2)", True), ("small(min_block=2)", 3, "linear", False),
     ("vgg11", 4, "linear", False), ("vgg11", 2, "linear", True),

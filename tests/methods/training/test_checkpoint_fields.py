@@ -29,6 +29,7 @@ def go(path: Path, how: TrainingSettings) -> None:
     train(method, Batches(), lambda: iter([Batches().batch(0, 0)]), how, seed=0, device=torch.device("cpu"), checkpoint=path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_every_field_that_is_missing_or_wrong_is_told(tmp_path, optimizer):
     path, how = tmp_path / "checkpoint.pt", TrainingSettings(iterations=2, batch_size=4, optimizer=optimizer)

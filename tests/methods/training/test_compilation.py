@@ -75,6 +75,7 @@ def losses(method: Method, compile: Any, batches: Any = images, steps: int = 2) 
     return torch.stack([loss for step in range(steps) for loss in trainer.step(*batches(step), step)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*sorted(METHODS), "contsup(decoder=True)", "dgl with conv"])
 def test_a_stage_is_one_graph_and_computes_the_same(name: str, graphs: CompileCounter) -> None:
     method = build(name)

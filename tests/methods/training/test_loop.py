@@ -190,6 +190,7 @@ def main(path: str) -> None:
     run(Path(path), method=build(dropout=True), how=settings(iterations=60), report=lambda progress: print(flush=True))
 
 
+@pytest.mark.slow
 def test_survives_kill_9_at_any_moment(tmp_path: Path) -> None:
     path = tmp_path / "killed.pt"
     folders = [str(HERE), str(HERE.parents[2])]

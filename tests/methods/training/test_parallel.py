@@ -64,6 +64,7 @@ def check_same_as_one_process(build: Callable[[], Method], batches: TrainBatches
     return found
 
 
+@pytest.mark.slow
 def test_a_process_a_stage_finds_what_one_process_finds_to_the_bit() -> None:
     settings = TrainingSettings(iterations=6, batch_size=16, lr=0.05, optimizer="adam", schedule="multistep")
     found, start = check_same_as_one_process(build, Noise(), settings), build().state_dict()

@@ -143,6 +143,7 @@ def test_tuning_never_reads_the_test_split(tmp_path: Path, scripted: Scripted, m
     assert reads == [3, 4]
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_does_not_stop_the_others(tmp_path: Path, scripted: Scripted) -> None:
     scripted.errors = {("dgl", 0.1): 1.0}
     rows = compare(tmp_path).run()
@@ -221,6 +222,7 @@ def start(folder: Path, *, iterations: int, num_seeds: int, dies_at: int | None 
     return process
 
 
+@pytest.mark.slow
 def test_two_processes_share_the_runs_and_neither_loses_nor_repeats_one(tmp_path: Path) -> None:
     processes = [start(tmp_path, iterations=6, num_seeds=2) for _ in range(2)]
     for process in processes:
@@ -232,6 +234,7 @@ def test_two_processes_share_the_runs_and_neither_loses_nor_repeats_one(tmp_path
     assert Counter(names(ResultsLog(tmp_path / "evaluate.csv").rows())) == Counter(WANTED)
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_its_run_to_the_next_which_ends_as_if_nothing_had_been(tmp_path: Path) -> None:
     process = start(tmp_path / "killed", iterations=20, num_seeds=1, dies_at=15)
     process.communicate("go\n")

@@ -222,6 +222,7 @@ CPU_FULL = ("[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: 
 GPU_FULL = "CUDA out of memory. Tried to allocate 3.00 GiB. GPU 0 has a total capacity of 1.00 GiB"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [torch.OutOfMemoryError(GPU_FULL), RuntimeError(CPU_FULL), MemoryError(), OSError(12, "no"),
                                    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")])
 @pytest.mark.parametrize("where", ["timed", "train", "error_and_loss"])

@@ -118,6 +118,7 @@ def test_a_network_with_one_exit_has_no_curve(problem: Problem) -> None:
     assert len(exit_rows(made)) == 1 and curve_rows(made) == []
 
 
+@pytest.mark.slow
 def test_exits_of_which_lines_were_deleted_are_completed(problem: Problem) -> None:
     evaluator(problem)(POINT)
     paths = [problem.results / name for name in ("exits.csv", "curves.csv")]

@@ -181,6 +181,7 @@ def _save(run: TrainedRun) -> None:
     raise Killed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", ["saved", "discarded"])
 @pytest.mark.parametrize("place", ["save", "row", "ensembles.csv", "exits.csv", "curves.csv", "end"])
 def test_killed_anywhere_the_next_command_gives_the_same_rows(problem: Problem, tmp_path: Path, trainings: list[int], place: str,

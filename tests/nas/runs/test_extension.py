@@ -119,6 +119,7 @@ def tensors(method: Method, k: int) -> list[torch.Tensor]:
     return list(nn.ModuleList(method.stage_modules(k)).state_dict().values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grow", [None, "frozen", "training"])
 @pytest.mark.parametrize("method", [name for name in CASES if name != "predsim"])
 def test_the_blocks_of_the_run_stay_and_answer_to_the_bit(
@@ -131,6 +132,7 @@ def test_the_blocks_of_the_run_stay_and_answer_to_the_bit(
     check(run, replace(new, settings=replace(new.settings, grow=grow)), decoupling, monkeypatch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("space", ["transformer", "lstm", "linear"])
 @pytest.mark.parametrize("method", TEXTS)
 def test_texts_too(texts: Problem, monkeypatch: pytest.MonkeyPatch, method: str, space: str) -> None:

@@ -100,6 +100,7 @@ def problem(tmp_path: Path) -> Problem:
     return make_problem(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", TEXTS)
 @pytest.mark.parametrize(("method", "space", "embedding"), [
     ("dgl", "transformer", "own"), ("dgl", "lstm", "shared"), ("al", "linear", "own"), ("al", "transformer", "shared")])

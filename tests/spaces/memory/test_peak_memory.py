@@ -213,6 +213,7 @@ def test_modules_are_alike_where_they_compute_alike():
 CASES = [("vgg11", 2), ("small", 3), ("resnet18", 2), ("resnet32", 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "num_decouplings"), CASES)
 @pytest.mark.parametrize("checkpoint_units", [False, True])
 def test_block_bytes_are_what_the_whole_networks_training_step_takes(name, num_decouplings, checkpoint_units):

@@ -127,6 +127,7 @@ def test_a_damaged_image_is_named_when_its_batch_comes(split: FolderSplit) -> No
         list(eval_batches(task(split), split, 10))
 
 
+@pytest.mark.slow
 def test_signals_to_all_processes_leave_the_workers_and_one_that_is_killed_is_one_line(split: FolderSplit) -> None:
     """Batch systems and `kill -- -GROUP` send a signal to every process; then this one still has a step to finish. Of a worker
     that is killed the pool tells the others to end, or leaving would wait for them."""
@@ -148,6 +149,7 @@ def test_signals_to_all_processes_leave_the_workers_and_one_that_is_killed_is_on
     assert "killed" in ended.stdout and ended.stdout.count("\n") == 1 and ended.stderr == ""
 
 
+@pytest.mark.slow
 def test_workers_do_not_outlive_a_process_that_is_killed(split: FolderSplit) -> None:
     program = ("import sys, time, torch; from pathlib import Path\n"
                "from nas.data.images.folder_samples import FolderSplit, _workers\n"

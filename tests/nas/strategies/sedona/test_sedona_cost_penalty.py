@@ -99,6 +99,7 @@ def test_adam_along_the_penalty_alone_reaches_the_cheapest_decoupling_of_all(dig
 
 # ---- in a search
 
+@pytest.mark.slow
 def test_a_large_weight_makes_the_answer_cheaper(digits_problem):
     space, largest_block = digits_problem(heads=HEADS, num_blocks=2).space, {}
     for weight in (0, 1000):

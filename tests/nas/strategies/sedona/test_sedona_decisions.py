@@ -166,6 +166,7 @@ def test_a_decision_in_words():
 
 # ---- how that is told
 
+@pytest.mark.slow
 def test_a_search_prints_how_sure_its_answer_is_and_records_it_once_for_every_number_of_blocks(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     command = ["search", "--space", "small(width=0.25,num_blocks=[2,3],heads=[linear,mlp_sr])", "--iterations", "2",

@@ -533,6 +533,7 @@ def peak_bytes(engine, num_steps, units):
     return memory.peak, problem
 
 
+@pytest.mark.slow
 def test_memory_grows_by_the_weights_of_a_step_or_by_its_graph():
     def units(dropout):
         return [nn.Sequential(nn.Conv2d(2 if first else 32, 32, 3, padding=1), nn.BatchNorm2d(32), nn.Softplus())

@@ -214,6 +214,7 @@ def saved_step(name, count):
     return max((torch.load(path)[count] for path in Path("runs").glob(f"*/{name}.pt")), default=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("during", ["pretraining", "meta-learning"])
 def test_a_killed_search_goes_on_from_its_last_save_and_ends_as_if_it_had_not_been(tmp_path, monkeypatch, undisturbed, during):
     monkeypatch.chdir(tmp_path)

@@ -178,6 +178,7 @@ def undisturbed(problem_in, tmp_path_factory):
     return search(problem), (problem.results / "alpha_beta.csv").read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seconds", "step"), [
     *((-1.0, step) for step in range(1, PRETRAIN + META_STEPS + 1)),  # saved at each step
     (30.0, PRETRAIN), (30.0, PRETRAIN + META_STEPS),  # saved at the end of pretraining only
