@@ -9,9 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from test_contract import VARIANTS
-from test_contract import batch as contract_batch
-from test_contract import build as contract_build
 from torch import nn
 from torch.nn import functional as F
 
@@ -23,7 +20,10 @@ from methods.training.growth import GROWTHS, Window, check_grows, stage_windows
 from methods.training.loop import Progress, Trainer, error_and_loss
 from methods.training.parallel import train_parallel
 from methods.training.settings import TrainingSettings
+from nas.testing import toy_batch
 from spaces.notation.errors import UserError
+from tests.methods.test_contract import VARIANTS
+from tests.methods.test_contract import build as contract_build
 from tests.methods.training.test_loop import Toy, build, results, run, run_interrupted, same, settings
 
 CPU = torch.device("cpu")
@@ -44,7 +44,7 @@ def steps(name: str, grow: str | None, iterations: int = 6) -> Iterator[tuple[Me
     how = TrainingSettings(iterations=iterations, batch_size=16, lr=0.01, optimizer="adam", grow=grow)
     trainer = Trainer(method, how, seed=0, device=CPU)
     for iteration in range(iterations):
-        trainer.step(*contract_batch(method, seed=iteration), iteration)
+        trainer.step(*toy_batch(method, seed=iteration), iteration)
         yield method, trainer
 
 
@@ -97,9 +97,9 @@ def test_grown_without_delay_is_joint_training_to_the_bit(name: str) -> None:
     def trained(grow: str | None) -> list[Any]:
         method = contract_build(name)
         data = Toy()
-        data.batch = lambda seed, iteration: contract_batch(method, seed=iteration)  # type: ignore[method-assign]
+        data.batch = lambda seed, iteration: toy_batch(method, seed=iteration)  # type: ignore[method-assign]
         how = TrainingSettings(iterations=7, batch_size=16, lr=0.01, grow=grow)
-        result = training.train(method, data, lambda: iter([contract_batch(method, seed=99)]), how, seed=0, device=CPU)
+        result = training.train(method, data, lambda: iter([toy_batch(method, seed=99)]), how, seed=0, device=CPU)
         outcome = [result.validation_error, result.validation_loss, result.best_iteration, result.train_loss]
         return [outcome, result.method.state_dict()]
 
@@ -155,7 +155,7 @@ def test_frozen_growth_is_one_plain_training_after_another() -> None:
 @pytest.mark.parametrize("k", [0, 1, 2])
 def test_an_exit_is_validated_as_it_answers(name: str, k: int) -> None:
     *_, (method, _) = steps(name, None)
-    data = [contract_batch(method, size, seed=7) for size in (20, 9)]
+    data = [toy_batch(method, size, seed=7) for size in (20, 9)]
     error, loss = error_and_loss(method, iter(data), "fp32", k)
     assert method.training
     method.eval()

@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 import torch
-from test_contract import EVERYWHERE, NUM_CLASSES, batch, build, parts
 
 from methods.method import Carry, Method
 from methods.table import answers_early
 from nas.exits.adaptive import adaptive
 from nas.exits.answers import exit_answers
 from nas.exits.confidence import CONFIDENCES, ConfidenceRule, largest
+from nas.testing import toy_batch
 from spaces.notation.errors import UserError
+from tests.methods.test_contract import EVERYWHERE, NUM_CLASSES, build, parts
 
 BLOCKS = 3
 
@@ -24,7 +25,7 @@ WITH_EXITS = [case for case in EVERYWHERE if answers_early(parts(case)[0])]
 def untrained(case: str) -> tuple[Method, torch.Tensor, torch.Tensor]:
     """A method in float64 on a batch, and the logits (K, N, C) of its exits."""
     method = build(case).double().eval()
-    x, _ = batch(method, 12)
+    x, _ = toy_batch(method, 12)
     x = x if x.dtype == torch.long else x.double()
     with torch.no_grad():
         return method, x, torch.stack(list(method.exits(x)))
@@ -150,7 +151,7 @@ def test_nothing_is_copied_while_all_stay(operator_calls: Any) -> None:
 def test_exits_that_give_no_logits_are_refused(case: str) -> None:
     method = build(case).eval()
     with pytest.raises(UserError, match="one a class of 4, but exit 0 of this method gives"):
-        adaptive(method, batch(method)[0], CONFIDENCES["margin"], 0.5)
+        adaptive(method, toy_batch(method)[0], CONFIDENCES["margin"], 0.5)
 
 
 def test_at_infinity_all_stay_though_confidences_round_to_one() -> None:
@@ -166,20 +167,20 @@ def test_at_infinity_all_stay_though_confidences_round_to_one() -> None:
 def test_a_threshold_that_no_confidence_can_be_is_refused(threshold: float) -> None:
     method = build("dgl").eval()
     with pytest.raises(UserError, match="a threshold is a confidence above 0 and at most 1"):
-        adaptive(method, batch(method)[0], CONFIDENCES["margin"], threshold)
+        adaptive(method, toy_batch(method)[0], CONFIDENCES["margin"], threshold)
 
 
 @pytest.mark.parametrize("depth", [0, 4])
 def test_a_depth_that_the_network_has_not_is_refused(depth: int) -> None:
     method = build("dgl").eval()
     with pytest.raises(UserError, match=r"in 1\.\.3 of this network"):
-        adaptive(method, batch(method)[0], CONFIDENCES["margin"], 0.5, max_depth=depth)
+        adaptive(method, toy_batch(method)[0], CONFIDENCES["margin"], 0.5, max_depth=depth)
 
 
 def bounded(spec: str) -> tuple[Method, torch.Tensor]:
     """AL whose first decoder is bounded, in float64, and a batch."""
     method = build(spec).double().eval()
-    return method, batch(method, 64)[0].double()
+    return method, toy_batch(method, 64)[0].double()
 
 
 @pytest.mark.parametrize("spec", ["al(activation=sigmoid,first_decoder=bounded)", "al(first_decoder=bounded)",
