@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from pathlib import Path
@@ -40,11 +41,12 @@ def arrow(importer: Path, imported: Path) -> tuple[str, str, str]:
     return "/".join(importer.parts[:depth]), importer.with_suffix("").parts[depth], imported.with_suffix("").parts[depth]
 
 
-def arrows() -> set[tuple[str, str, str]]:
+@cache
+def arrows() -> frozenset[tuple[str, str, str]]:
     """All imports of one file by another, as arrows within a folder."""
     read = {file: ast.parse((ROOT / file).read_text(encoding="utf-8")) for file in FILES}
     pairs = {(file, MODULES[module]) for file, tree in read.items() for module in imports_of(tree)}
-    return {arrow(*pair) for pair in pairs if pair[0] != pair[1]}
+    return frozenset(arrow(*pair) for pair in pairs if pair[0] != pair[1])
 
 
 def circle(graph: Mapping[str, set[str]]) -> list[str]:
@@ -56,7 +58,7 @@ def circle(graph: Mapping[str, set[str]]) -> list[str]:
     return []
 
 
-def within(folder: str, found: set[tuple[str, str, str]]) -> dict[str, set[str]]:
+def within(folder: str, found: Set[tuple[str, str, str]]) -> dict[str, set[str]]:
     """Of what lies in the folder, what else in it each imports."""
     graph: dict[str, set[str]] = {}
     for place, one, other in found:
