@@ -33,7 +33,7 @@ import torch
 from benchmarks.command import benchmark_parser, made_by
 from benchmarks.step_time import now
 from methods.method import Method
-from methods.table import METHODS, adapter, method_class
+from methods.table import METHODS, traits
 from methods.training.loop import Batch, train
 from methods.training.settings import TrainingSettings
 from nas.commands.problem import read_task
@@ -88,8 +88,8 @@ def main() -> None:
 def network(data: TaskData, space_spec: str, method_spec: str, decoupling: str) -> Callable[[], Method]:
     """Makes the method on its network, freshly initialised."""
     space = read_space(space_spec, data.input_shape, data.num_classes, data.vectors)
-    kind = method_class(method_spec)
-    point = adapter(method_spec)(read_decoupling(decoupling, space, kind.default_head))
+    kind = traits(method_spec)
+    point = traits(method_spec).adapt(read_decoupling(decoupling, space, kind.default_head))
 
     def build() -> Method:
         torch.manual_seed(0)

@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 
 from benchmarks.command import benchmark_parser, made_by
-from methods.al import AL
+from methods.al import AL, AssociatedCarry
 from methods.table import METHODS
 from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
@@ -112,7 +112,7 @@ def grown(case: Case, seed: int) -> Iterator[Given]:
                 carry = carried(method, k, y)
             trainer.stage_step(k, carry, y, iteration)
         with torch.no_grad():
-            yield given_back(method, k, carried(method, k + 1, classes)[1], classes)
+            yield given_back(method, k, carried(method, k + 1, classes).code, classes)
 
 
 def build(case: Case, seed: int) -> AL:
@@ -125,11 +125,11 @@ def build(case: Case, seed: int) -> AL:
     return method
 
 
-def carried(method: AL, depth: int, y: torch.Tensor) -> tuple[object, torch.Tensor]:
-    """(s, t) that stage `depth` is given for these labels, each with the same one-word text."""
+def carried(method: AL, depth: int, y: torch.Tensor) -> AssociatedCarry:
+    """s and t that stage `depth` is given for these labels, each with the same one-word text."""
     carry = method.start(torch.ones(len(y), 1, dtype=torch.int64), y)
     for k in range(depth):
-        carry = method.run_block(k, carry)[0], method.encoders[k](carry[1])
+        carry = AssociatedCarry(method.run_block(k, carry).h, method.encoders[k](carry.code))
     return carry
 
 

@@ -28,7 +28,7 @@ import torch
 from benchmarks.command import benchmark_parser, made_by
 from benchmarks.step_time import now
 from methods.method import Method
-from methods.table import METHODS, adapter, method_class
+from methods.table import METHODS, traits
 from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
 from nas.cost import cost
@@ -59,7 +59,7 @@ class Loop:
         """Freshly initialised."""
         torch.manual_seed(0)
         net = space.build(self.decoupling, checkpoint_units=self.checkpoint_units, pixels=PIXELS,
-                          head_lookahead=method_class(self.method).head_lookahead)
+                          head_lookahead=traits(self.method).head_lookahead)
         return METHODS.build(self.method, net)
 
 
@@ -84,8 +84,8 @@ def loops(space: SearchSpace) -> Iterator[Loop]:
     yield Loop("backprop", Decoupling(), checkpoint_units=True)
     for num_blocks in NUM_BLOCKS:
         for spec in map(str, map(METHODS.resolve, SPECS)):
-            asked = read_decoupling(f"published({num_blocks})", space, method_class(spec).default_head)
-            yield Loop(spec, adapter(spec)(asked))
+            asked = read_decoupling(f"published({num_blocks})", space, traits(spec).default_head)
+            yield Loop(spec, traits(spec).adapt(asked))
 
 
 def measured(space: SearchSpace, batch_size: int, turns: int, device: torch.device) -> list[dict[str, Cell]]:

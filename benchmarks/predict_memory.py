@@ -20,7 +20,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.command import benchmark_parser, made_by
-from methods.table import METHODS, method_class
+from methods.table import METHODS, traits
 from nas.exits.confidence import max_softmax
 from nas.exits.predict import predict
 from nas.records.provenance import device_name
@@ -68,7 +68,7 @@ def main() -> None:
 def run_of(network: str, method: str, decoupling: str) -> TrainedRun:
     """A saved run that nobody trained."""
     space, spec = read_space(network, SHAPE, CLASSES), str(METHODS.resolve(method))
-    point = read_decoupling(decoupling, space, method_class(spec).default_head)
+    point = read_decoupling(decoupling, space, traits(spec).default_head)
     pixels = PixelScale((0.5,) * 3, (0.5,) * 3)
     weights = METHODS.build(spec, space.build(point, pixels=pixels)).state_dict()
     inputs: dict[str, Any] = {"kind": "images", "shape": list(SHAPE), "mean": [0.5] * 3, "std": [0.5] * 3, "zoom": 1.0,

@@ -29,7 +29,7 @@ import torch
 from benchmarks.command import benchmark_parser, made_by
 from benchmarks.step_time import now
 from methods.method import Method
-from methods.table import METHODS, adapter, method_class
+from methods.table import METHODS, traits
 from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
 from nas.cost import cost
@@ -95,7 +95,7 @@ def measured(name: str, depth: int, turns: int, device: torch.device) -> list[di
 def build(space: SearchSpace, spec: str) -> Method:
     """The method on one block a unit, freshly initialised."""
     torch.manual_seed(0)
-    point = adapter(spec)(read_decoupling("layerwise", space, method_class(spec).default_head))
+    point = traits(spec).adapt(read_decoupling("layerwise", space, traits(spec).default_head))
     return METHODS.build(spec, space.build(point))
 
 

@@ -6,12 +6,14 @@
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import nn
 
 from methods.method import Carry, Method
+from methods.traits import Traits
 from nas.cli.main import main
 from nas.testing import HeadContract, MethodContract
 from spaces.backbone import Site
@@ -20,7 +22,10 @@ from spaces.backbone import Site
 class Weighted(Method):
     """Local cross-entropy, which counts less the deeper a block lies: L_k = CE(head_k(h_k), y) / (k + 1)."""
 
-    default_head = "mlp_sr"
+    @classmethod
+    def traits(cls, **settings: Any) -> Traits:
+        """Its head where a cut names none is mlp_sr."""
+        return Traits(default_head="mlp_sr")
 
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
         h = self.run_block(k, carry)

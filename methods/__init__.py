@@ -10,10 +10,12 @@ if TYPE_CHECKING:
     from methods.table import METHODS
     from methods.training.loop import train
     from methods.training.settings import TrainingSettings
+    from methods.traits import Traits
+    from methods.wrapped import WrappedMethod
 
-__all__ = ["METHODS", "Method", "TrainingSettings", "train"]
+__all__ = ["METHODS", "Method", "TrainingSettings", "Traits", "WrappedMethod", "train"]
 _MODULES = {"METHODS": "methods.table", "Method": "methods.method", "TrainingSettings": "methods.training.settings",
-            "train": "methods.training.loop"}
+            "Traits": "methods.traits", "WrappedMethod": "methods.wrapped", "train": "methods.training.loop"}
 
 
 def __getattr__(name: str) -> object:

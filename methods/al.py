@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import nn
@@ -11,11 +11,18 @@ from torch.nn import functional as F
 
 from methods.method import Carry, Method
 from methods.parts.bridge import ACTIVATIONS, RANGES, ActivationName, Pool, bridge, num_features
+from methods.traits import Traits
 from spaces.activation import Activation
-from spaces.decoupling import Decoupling
 from spaces.heads import NO_HEAD
 from spaces.network import DecoupledNet
 from spaces.notation.errors import UserError
+
+
+class AssociatedCarry(NamedTuple):
+    """s_k, and the label's code t_k (N, label_dim), t_0 (N, classes) of the first; None at inference, which has no labels."""
+
+    h: Activation
+    code: torch.Tensor | None
 
 
 class AL(Method):
@@ -43,21 +50,19 @@ class AL(Method):
     All released codes train with Adam: both errors are means over label_dim, which leaves SGD small gradients.
     """
 
-    default_head = NO_HEAD
-
     def __init__(self, net: DecoupledNet, *, label_smoothing: float = 0.0, label_dim: int = 128, bridge_depth: Literal[1, 2] = 1,
                  pooling: str = "mean", activation: ActivationName = "tanh", bounded_decoders: bool = False,
                  first_decoder: Literal["logits", "bounded", "sigmoid"] = "logits",
                  detach_target: bool = True) -> None:
         super().__init__(net, label_smoothing=label_smoothing)
         if label_dim < 1:
-            raise UserError(f"label_dim is a number of features from 1 on, but {label_dim} came; try 128")
+            raise UserError(f"label_dim is a number of features from 1 on, got {label_dim}; try 128")
         if first_decoder == "sigmoid" == activation:
             raise UserError("first_decoder=sigmoid goes with activation=tanh; with sigmoid take first_decoder=bounded")
         self.detach_target = detach_target
         ends: list[ActivationName | None] = [activation if bounded_decoders else None] * self.num_stages
         ends[0] = {"logits": None, "bounded": activation, "sigmoid": "sigmoid"}[first_decoder]
-        self.answer_range = RANGES[ends[0]] if ends[0] else None
+        self.logit_range = RANGES[ends[0]] if ends[0] else None
         widths = [net.num_classes] + [label_dim] * self.num_stages  # of t_0 .. t_K
         pool = Pool(pooling)
         net.heads = nn.ModuleList(nn.Sequential(pool, *bridge(features, label_dim, bridge_depth, activation))
@@ -71,31 +76,23 @@ class AL(Method):
                 nn.init.zeros_(layer.bias)
 
     @classmethod
-    def adapt(cls, decoupling: Decoupling, **settings: Any) -> Decoupling:
-        """The same cuts, without heads."""
-        return decoupling.with_head(NO_HEAD)
+    def traits(cls, **settings: Any) -> Traits:
+        """Its cuts have no heads."""
+        return Traits(default_head=NO_HEAD, rewrite=lambda asked: asked.with_head(NO_HEAD))
 
     def start(self, x: torch.Tensor, y: torch.Tensor | None = None) -> Carry:
         """s_0 and t_0, which is None where there are no labels."""
-        return x, None if y is None else F.one_hot(y, self.net.num_classes).float()
+        return AssociatedCarry(x, None if y is None else F.one_hot(y, self.net.num_classes).float())
 
     def run_block(self, k: int, carry: Carry) -> Carry:
         """s_k, and no label: inference encodes none."""
-        return self.net.blocks[k](self.activation(carry)), None
-
-    def activation(self, carry: Carry) -> Any:
-        """s_k."""
-        return carry[0]
-
-    def replaced(self, carry: Carry, h: Activation) -> Carry:
-        """With h for s_k."""
-        return h, carry[1]
+        return AssociatedCarry(self.net.blocks[k](carry.h), None)
 
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
         """s_k and t_k; the sum of the associated and the autoencoder loss."""
-        given = carry[1]
-        s, code = self.activation(self.run_block(k, carry)), self.encoders[k](given)
-        return (s, code), self.associated_loss(k, s, code) + self.autoencoder_loss(k, code, given, y)
+        given = carry.code
+        s, code = self.run_block(k, carry).h, self.encoders[k](given)
+        return AssociatedCarry(s, code), self.associated_loss(k, s, code) + self.autoencoder_loss(k, code, given, y)
 
     def associated_loss(self, k: int, s: Activation, code: torch.Tensor) -> torch.Tensor:
         """A_k = MSE(b_k(s_k), t_k)."""
@@ -106,9 +103,9 @@ class AL(Method):
         decoded = self.decoders[k](code)
         return F.mse_loss(decoded, given) if k else self.cross_entropy(decoded, y)
 
-    def answer(self, k: int, carry: Carry) -> torch.Tensor:
+    def exit_logits(self, k: int, carry: Carry) -> torch.Tensor:
         """h_1 .. h_k b_k(s_k)."""
-        code = super().answer(k, carry)
+        code = super().exit_logits(k, carry)
         for decoder in reversed(self.decoders[:k + 1]):
             code = decoder(code)
         return code

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from methods.dgl import DGL
-from spaces.decoupling import Decoupling
+from methods.traits import Traits
 from spaces.heads import HEADS
 from spaces.network import DecoupledNet
 from spaces.notation.component import Component
@@ -19,14 +19,13 @@ class AugLocal(DGL):
     has a block a unit and no pyramid: `layerwise` with pyramid=0.
     """
 
-    default_head = "auglocal"
-
     def __init__(self, net: DecoupledNet, *, label_smoothing: float = 0.0, depth: int = 6, pyramid: float = 0.5) -> None:
         super().__init__(net, label_smoothing=label_smoothing)
-        self.depth, self.pyramid = depth, pyramid  # of the heads that `adapt` has named
+        self.depth, self.pyramid = depth, pyramid  # of the heads that `traits` names
 
     @classmethod
-    def adapt(cls, decoupling: Decoupling, **settings: Any) -> Decoupling:
-        """The same cuts, each with the auglocal head of this depth and pyramid."""
-        of_head = {name: settings[name] for name in ("depth", "pyramid") if name in settings}
-        return decoupling.with_head(str(HEADS.resolve(Component("auglocal", tuple(of_head.items())))))
+    def traits(cls, **settings: Any) -> Traits:
+        """Every cut has the auglocal head of this depth and pyramid."""
+        of_head = tuple((name, settings[name]) for name in ("depth", "pyramid") if name in settings)
+        return Traits(default_head="auglocal",
+                      rewrite=lambda asked: asked.with_head(str(HEADS.resolve(Component("auglocal", of_head)))))

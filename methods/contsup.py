@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import nn
@@ -10,7 +10,16 @@ from torch import nn
 from methods.infopro import InfoPro
 from methods.method import Carry
 from methods.parts.context import Context, ContextForm
+from spaces.activation import Activation
 from spaces.network import DecoupledNet
+
+
+class ContextCarry(NamedTuple):
+    """InfoPro's carry, and the activations that the last blocks were given, the latest first, as contexts of the next."""
+
+    h: Activation
+    image: torch.Tensor
+    sources: tuple[torch.Tensor, ...]
 
 
 class ContSup(InfoPro):
@@ -41,15 +50,15 @@ class ContSup(InfoPro):
 
     def start(self, x: torch.Tensor, y: torch.Tensor | None = None) -> Carry:
         """InfoPro's carry, and no contexts yet."""
-        return x, x, ()
+        return ContextCarry(x, x, ())
 
     def run_block(self, k: int, carry: Carry) -> Carry:
         """Add the contexts to the activation, run block k, and keep what it was given for the next blocks."""
-        h, image, sources = carry
+        h, image, sources = carry.h, carry.image, carry.sources
         if str(k) in self.contexts:
             h = h + self.contexts[str(k)](image, sources)
         following = (h, *sources)[:len(self.form.sources(k + 1))]
-        return self.net.blocks[k](h), image, following
+        return ContextCarry(self.net.blocks[k](h), image, following)
 
     def inference_modules(self, k: int) -> list[nn.Module]:
         """With the context encoders, where there are any."""

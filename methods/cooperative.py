@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import nn
 from methods.early_exit import EarlyExit
 from methods.losses import distillation
 from methods.method import Carry
+from methods.traits import Traits
 from spaces.decoupling import Decoupling
 from spaces.heads import HEADS
 from spaces.network import DecoupledNet
@@ -43,29 +45,34 @@ class Cooperative(EarlyExit):
                  mutual_temperature: float = 1.0, leader_weight: float = 1.0, leader_temperature: float = 4.0) -> None:
         super().__init__(net, label_smoothing=label_smoothing, exit_weight=exit_weight)
         ends = tuple(accumulate(len(list(block.children())) for block in net.blocks))
-        assert depths in (None, ends[:-1]), "the network is of the decoupling that `adapt` gave"
+        assert depths in (None, ends[:-1]), "the network is of the decoupling that `traits` rewrote"
         assert net.draw_another is not None, "the space that built the network can draw another"
         self.terms = {"sub": (sub_weight, sub_temperature), "mutual": (mutual_weight, mutual_temperature),
                       "leader": (leader_weight, leader_temperature)}
         for name, (weight, temperature) in self.terms.items():
             if not (0 <= weight < math.inf and 0 < temperature < math.inf):
-                raise UserError(f"{name}_weight is a number from 0 on and {name}_temperature one above 0, but {weight} and "
-                                f"{temperature} came; a weight of 0 leaves the term out")
+                raise UserError(f"{name}_weight is a number from 0 on and {name}_temperature one above 0, got {weight} and "
+                                f"{temperature}; a weight of 0 leaves the term out")
         self.teammate = EarlyExit(net.draw_another(), label_smoothing=label_smoothing, exit_weight=exit_weight)
         self.leader = net.draw_another()
         self.leader.heads = self.leader.heads[-1:]
 
     @classmethod
-    def adapt(cls, decoupling: Decoupling, *, depths: tuple[int, ...] | None = None, **settings: Any) -> Decoupling:
-        """Cuts at `depths` where they are given."""
-        if depths is None:
-            return decoupling
-        head = decoupling.heads[0] if decoupling.heads else str(HEADS.resolve(cls.default_head or ""))
-        return Decoupling(depths, (head,) * len(depths))
+    def traits(cls, *, depths: tuple[int, ...] | None = None, **settings: Any) -> Traits:
+        """As early_exit; the cuts are at `depths` where they are given."""
+        plain = super().traits()
+
+        def at_depths(asked: Decoupling) -> Decoupling:
+            if depths is None:
+                return asked
+            head = asked.heads[0] if asked.heads else str(HEADS.resolve(str(plain.default_head)))
+            return Decoupling(depths, (head,) * len(depths))
+
+        return replace(plain, rewrite=at_depths)
 
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
         """The first teammate's last activation, and the loss of all three networks."""
-        leader, (_, second) = self.leader(carry), self.teammate.run_exits(carry)
+        leader, (_, second) = self.leader(carry.h), self.teammate.run_exits(carry)
         carry, first = self.run_exits(carry)
         from_labels = self.exits_loss(first, y) + self.exits_loss(second, y) + self.cross_entropy(leader, y)
         return carry, from_labels + self.distillation_loss(first, second, leader)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
 from methods.method import Carry, Method
+from methods.traits import Traits
 from spaces.decoupling import Decoupling
 
 
@@ -16,7 +17,10 @@ class DGL(Method):
     What differs between DGL, SEDONA and plain greedy learning is the decoupling, not the method.
     """
 
-    default_head: ClassVar[str | None] = "mlp_sr"
+    @classmethod
+    def traits(cls, **settings: Any) -> Traits:
+        """Its head where a cut names none is mlp_sr."""
+        return Traits(default_head="mlp_sr")
 
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
         """h_k = block_k(h_{k-1}), L_k = CE(head_k(h_k), y)."""
@@ -27,9 +31,7 @@ class DGL(Method):
 class Backprop(DGL):
     """End-to-end backprop: one block, one loss. It has no use for cuts or heads."""
 
-    default_head = None
-
     @classmethod
-    def adapt(cls, decoupling: Decoupling, **settings: Any) -> Decoupling:
-        """Always uncut."""
-        return Decoupling()
+    def traits(cls, **settings: Any) -> Traits:
+        """It is always uncut."""
+        return Traits(rewrite=lambda asked: Decoupling())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
 from methods.method import Carry, Method
+from methods.traits import Traits
 from spaces.network import DecoupledNet
 from spaces.notation.errors import UserError
 
@@ -23,28 +24,22 @@ class EarlyExit(Method):
     Deviation: exits are the heads of this framework, where both papers have branches of their own architecture.
     """
 
-    default_head: ClassVar[str | None] = "mlp_sr"
-
     def __init__(self, net: DecoupledNet, *, label_smoothing: float = 0.1, exit_weight: float = 1.0) -> None:
         super().__init__(net, label_smoothing=label_smoothing)
         if not 0 < exit_weight < math.inf:
-            raise UserError(f"exit_weight is the weight of each early exit's loss, above 0, where the classifier's is 1, but "
-                            f"{exit_weight} came; without early exits it is backprop")
+            raise UserError(f"exit_weight is the weight of each early exit's loss, above 0, where the classifier's is 1, got "
+                            f"{exit_weight}; without early exits it is backprop")
         self.exit_weight = exit_weight
 
     @classmethod
-    def learns_jointly(cls, **settings: Any) -> bool:
-        """Always."""
-        return True
+    def traits(cls, **settings: Any) -> Traits:
+        """End to end; its head where a cut names none is mlp_sr."""
+        return Traits(default_head="mlp_sr", end_to_end=True)
 
     @property
-    def num_stages(self) -> int:
-        """1: gradients join all blocks."""
-        return 1
-
-    def stage_blocks(self, k: int) -> range:
-        """All."""
-        return range(self.net.num_blocks)
+    def stages(self) -> tuple[range, ...]:
+        """One of all blocks, which gradients join."""
+        return (range(self.net.num_blocks),)
 
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
         """All blocks and heads, and the weighted sum of their losses."""
@@ -56,10 +51,10 @@ class EarlyExit(Method):
         answers = []
         for block in range(self.net.num_blocks):
             carry = self.run_block(block, carry)
-            answers.append(self.answer(block, carry))
+            answers.append(self.exit_logits(block, carry))
         return carry, answers
 
     def exits_loss(self, answers: list[torch.Tensor], y: torch.Tensor) -> torch.Tensor:
-        """L."""
+        """CE(classifier) + exit_weight times the sum of the other exits' CE, of logits (N, classes) each."""
         *early, last = (self.cross_entropy(logits, y) for logits in answers)
         return last + self.exit_weight * sum(early)

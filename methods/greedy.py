@@ -5,19 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from methods.dgl import DGL
-from spaces.decoupling import Decoupling
+from methods.traits import Traits
 from spaces.network import DecoupledNet
 
 
 class Greedy(DGL):
     """Local cross-entropy through a linear head at every cut: the papers' "greedy SL" baseline (Wang et al. 2021)."""
 
-    default_head = "linear"
-
     def __init__(self, net: DecoupledNet, *, label_smoothing: float = 0.0) -> None:
         super().__init__(net, label_smoothing=label_smoothing)
 
     @classmethod
-    def adapt(cls, decoupling: Decoupling, **settings: Any) -> Decoupling:
-        """The same cuts, each with the linear head."""
-        return decoupling.with_head("linear")
+    def traits(cls, **settings: Any) -> Traits:
+        """Every cut has the linear head."""
+        return Traits(default_head="linear", rewrite=lambda asked: asked.with_head("linear"))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import nn
@@ -12,6 +13,7 @@ from methods.losses import supervised_contrast
 from methods.method import Carry, Method
 from methods.parts.decoder import Decoder
 from methods.parts.lambdas import DEFAULT, loss_weights
+from methods.traits import Traits
 from spaces.activation import Activation
 from spaces.decoupling import Decoupling
 from spaces.heads import HEADS
@@ -20,6 +22,13 @@ from spaces.notation.component import Component
 from spaces.notation.errors import UserError
 
 TEMPERATURE = 0.07
+
+
+class ImageCarry(NamedTuple):
+    """The activation, and the images (N, C, H, W) that decoders are compared with."""
+
+    h: Activation
+    image: torch.Tensor
 
 
 class InfoPro(Method):
@@ -38,18 +47,16 @@ class InfoPro(Method):
     The carry is the activation and the input.
     """
 
-    default_head = "1c2f"
-
     def __init__(self, net: DecoupledNet, *, loss: Literal["softmax", "contrast"] = "softmax", decoder: bool = True,
                  lambdas: str | tuple[float, ...] | None = None, label_smoothing: float = 0.0,
                  temperature: float | None = None) -> None:
         super().__init__(net, label_smoothing=label_smoothing)
         if lambdas is not None and not decoder:
-            raise UserError(f"lambdas weigh reconstruction against prediction, but lambdas={lambdas} came without a decoder; "
+            raise UserError(f"lambdas weigh reconstruction against prediction, got lambdas={lambdas} without a decoder; "
                             "leave them out, or take decoder=True")
         if temperature is not None and (loss != "contrast" or not 0 < temperature < math.inf):
-            raise UserError(f"temperature is a number above 0 and only of loss=contrast, but temperature={temperature} came with "
-                            f"loss={loss}")
+            raise UserError(f"temperature is a number above 0 and only of loss=contrast, got temperature={temperature} with "
+                            f"loss={loss}; leave it out")
         self.contrasts = loss == "contrast"
         self.temperature = TEMPERATURE if temperature is None else temperature
         last = self.num_stages - 1
@@ -59,39 +66,22 @@ class InfoPro(Method):
         })
 
     @classmethod
-    def adapt(cls, decoupling: Decoupling, **settings: Any) -> Decoupling:
-        """With loss=contrast every head gives an embedding: it becomes 1c2f where it cannot."""
-        if cls.answers_early(**settings):
-            return decoupling
-        return Decoupling(decoupling.cuts, tuple(map(_embedding, decoupling.heads)))
-
-    @classmethod
-    def answers_early(cls, **settings: Any) -> bool:
-        """Not with embeddings. A head whose lambda is 0 answers, but has learnt nothing."""
-        return settings.get("loss") != "contrast"
+    def traits(cls, **settings: Any) -> Traits:
+        """With loss=contrast exits have no logits: every head gives an embedding, and becomes 1c2f where it cannot. The logits
+        of a head whose lambda is 0 have learnt nothing."""
+        plain = Traits(default_head="1c2f")
+        if settings.get("loss") != "contrast":
+            return plain
+        return replace(plain, has_exit_logits=False, rewrite=_with_embeddings)
 
     def start(self, x: torch.Tensor, y: torch.Tensor | None = None) -> Carry:
         """The input twice: as what the first block is given, and as what decoders are compared with."""
-        return x, x
-
-    def run_block(self, k: int, carry: Carry) -> Carry:
-        """The activation through block k; the input as it is."""
-        h, image = carry
-        return self.net.blocks[k](h), image
-
-    def activation(self, carry: Carry) -> Activation:
-        """The first of the carry."""
-        return carry[0]
-
-    def replaced(self, carry: Carry, h: Activation) -> Carry:
-        """With h for the first."""
-        return h, *carry[1:]
+        return ImageCarry(x, x)
 
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
         """Block k and its local loss."""
         following = self.run_block(k, carry)
-        _, image, *_ = following
-        return following, self.local_loss(k, self.head_input(k, following), image, y)
+        return following, self.local_loss(k, self.head_input(k, following), following.image, y)
 
     def local_loss(self, k: int, h: Activation, image: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """L_k for what head and decoder are given of block k."""
@@ -114,6 +104,10 @@ class InfoPro(Method):
         """With the decoder, where there is one."""
         own = [self.decoders[str(k)]] if str(k) in self.decoders else []
         return [*super().stage_modules(k), *own]
+
+
+def _with_embeddings(asked: Decoupling) -> Decoupling:
+    return Decoupling(asked.cuts, tuple(map(_embedding, asked.heads)))
 
 
 def _embedding(spec: str) -> str:

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from methods.losses import full_precision
 from methods.method import Carry, Method
+from methods.traits import Traits
 from spaces.activation import Activation, Tokens
-from spaces.decoupling import Decoupling
 from spaces.network import DecoupledNet
 from spaces.notation.errors import UserError
 
@@ -23,18 +23,16 @@ class PredSim(Method):
     both codes. Every cut gets the `predsim` head, whatever head the decoupling names.
     """
 
-    default_head = "predsim"
-
     def __init__(self, net: DecoupledNet, *, label_smoothing: float = 0.0, similarity: float = 0.99) -> None:
         super().__init__(net, label_smoothing=label_smoothing)
         if not 0 <= similarity <= 1:
-            raise UserError(f"similarity is a loss's share in [0, 1], but {similarity} came; the paper has 0.99")
+            raise UserError(f"similarity is a loss's share in [0, 1], got {similarity}; the paper has 0.99")
         self.similarity = similarity
 
     @classmethod
-    def adapt(cls, decoupling: Decoupling, **settings: Any) -> Decoupling:
-        """The same cuts, each with the predsim head."""
-        return decoupling.with_head("predsim")
+    def traits(cls, **settings: Any) -> Traits:
+        """Every cut has the predsim head."""
+        return Traits(default_head="predsim", rewrite=lambda asked: asked.with_head("predsim"))
 
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
         """h_k = block_k(h_{k-1}) and its local loss; the last stage has the classifier's cross-entropy alone."""

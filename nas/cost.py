@@ -91,7 +91,7 @@ def _cost(method: Method, x: torch.Tensor, y: torch.Tensor) -> Cost:
     params, (macs, _) = count([method.net.heads[-1]]), macs_of(batch_size, method, x)
     blocks, net, carry = [], method.net, method.start(x, y)
     for k in range(method.num_stages):
-        of_stage = tuple(method.stage_blocks(k))
+        of_stage = tuple(method.stages[k])
         block_macs, _ = macs_of(batch_size, _run_blocks, method, of_stage, carry)
         stage_macs, (carry, _) = macs_of(batch_size, method.isolated_stage, k, carry, y)
         units = sum(len(list(net.blocks[block].children())) for block in of_stage)

@@ -12,7 +12,7 @@ import torch
 
 from methods.method import Method
 from methods.sides import with_side
-from methods.table import METHODS, adapter, method_class
+from methods.table import METHODS, traits
 from methods.training.settings import TrainingSettings
 from nas.data.task_data import TaskData
 from nas.records.results_log import Cell
@@ -62,14 +62,14 @@ class Problem:
 
     def adapt(self, decoupling: Decoupling) -> Decoupling:
         """The decoupling that the method trains when this one is asked for."""
-        return adapter(self.method)(decoupling)
+        return traits(self.method).adapt(decoupling)
 
     def build(self, decoupling: Decoupling) -> Method:
         """A freshly initialised method on its network; equal seeds give equal backbones for every decoupling. With `extends`
         its first blocks have the run's weights, and a decoupling or side input that does not go on from the run a UserError."""
         torch.manual_seed(self.seed)
         net = self.space.build(decoupling, checkpoint_units=self.settings.checkpoint_units,
-                               head_lookahead=method_class(self.method).head_lookahead,
+                               head_lookahead=traits(self.method).head_lookahead,
                                pixels=self.data.pixels)
         base, side = METHODS.build(self.method, net), partial(with_side, spec=self.side, num_features=self.data.num_features)
         return side(base) if self.extends is None else extended(self.extends, base, side, self.data.inputs)

@@ -15,7 +15,7 @@ import torch
 import run
 from methods.method import Method
 from methods.parts.lambdas import loss_weights
-from methods.table import METHODS, adapter, method_class
+from methods.table import METHODS, traits
 from methods.training.loop import Trainer
 from methods.training.optimization import SCHEDULES
 from methods.training.settings import TrainingSettings
@@ -58,7 +58,7 @@ class Network:
         """The method on its network for inputs of this shape, on the current default device."""
         net = space_for(self.space, shape, CLASSES[self.task]).build(
             self.decoupling, checkpoint_units=self.checkpoint_units, pixels=PixelScale((0.5,) * 3, (0.25,) * 3),
-            head_lookahead=method_class(self.method).head_lookahead)
+            head_lookahead=traits(self.method).head_lookahead)
         return METHODS.build(self.method, net)
 
 
@@ -75,8 +75,8 @@ def networks(path: Path) -> tuple[Network, ...]:
     space = space_for(options.space, SHAPES[task], CLASSES[task])
     found = []
     for method in (str(METHODS.resolve(text)) for text in options.methods):
-        points = (read_decoupling(text, space, method_class(method).default_head) for text in options.decoupling)
-        found += [Network(options.space, task, method, point, options.checkpoint_units) for point in map(adapter(method), points)]
+        points = (read_decoupling(text, space, traits(method).default_head) for text in options.decoupling)
+        found += [Network(options.space, task, method, traits(method).adapt(point), options.checkpoint_units) for point in points]
     return tuple(dict.fromkeys(found))
 
 

@@ -14,9 +14,6 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FILES = [path.relative_to(ROOT) for package in ("spaces", "methods", "nas") for path in sorted((ROOT / package).rglob("*.py"))]
 MODULES = {".".join(file.with_suffix("").parts).removesuffix(".__init__"): file for file in FILES}
-ALLOWED = {  # of a folder, who imports whom: what a rebuilding has yet to open
-    ("methods", "man", "table"), ("spaces/backbones", "prefix", "__init__"),
-}
 
 
 def imports_of(tree: ast.AST) -> Iterator[str]:
@@ -69,11 +66,7 @@ def within(folder: str, found: Set[tuple[str, str, str]]) -> dict[str, set[str]]
 
 @pytest.mark.parametrize("folder", ["", *sorted({str(file.parent) for file in FILES})])
 def test_no_circle_in(folder: str) -> None:
-    assert circle(within(folder, arrows() - ALLOWED)) == []
-
-
-def test_what_is_allowed_for_now_is_still_there() -> None:
-    assert arrows() >= ALLOWED
+    assert circle(within(folder, arrows())) == []
 
 
 @pytest.mark.parametrize("text", ["import spaces.space", "from spaces.space import SearchSpace", "from spaces import space",

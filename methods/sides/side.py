@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import nn
 
 from methods.method import Carry, Method
+from methods.wrapped import WrappedMethod
 from spaces.activation import Activation, WithFeatures
 from spaces.network import DecoupledNet
 from spaces.notation.errors import UserError
@@ -54,69 +55,67 @@ class SideInput(nn.Module, ABC):
         return ()
 
 
-class SideInputs(Method):
+class SideCarry(NamedTuple):
+    """The base's carry, its activation h apart from the `rest`, and the input x as a whole."""
+
+    h: Activation
+    x: Input
+    rest: Carry
+
+    @classmethod
+    def of(cls, base: Carry, x: Input) -> SideCarry:
+        """The base's carry beside x."""
+        return cls(base.h, x, base._replace(h=None))
+
+    @property
+    def base(self) -> Carry:
+        """The base's carry."""
+        return self.rest._replace(h=self.h)
+
+
+class SideInputs(WrappedMethod):
     """Another method whose blocks are given side inputs: the base's stages, on joined activations.
 
     Stage k joins, runs the base's stage and trains both; the full path and all exits join alike (the original's shortcut
-    path leaves the side input out, and its new parameters belong to no optimizer). The carry is the base's, and the input
-    as a whole. The base's weights keep their names below `base`: `base.load_state_dict` takes those of a run without side
-    inputs.
+    path leaves the side input out, and its new parameters belong to no optimizer).
     """
 
     def __init__(self, base: Method, side: SideInput) -> None:
         if base.num_stages < base.net.num_blocks:
             raise UserError(f"a side input is joined before a stage, but {type(base).__name__} trains all blocks in one; take a "
                             "method that trains block by block, such as dgl")
-        nn.Module.__init__(self)
-        self.base, self.side = base, side
-        for name, shared in (("net", base.net), ("lookaheads", base.lookaheads)):
-            object.__setattr__(self, name, shared)  # their tensors are registered once, as the base's
-        self.label_smoothing, self.answer_range = base.label_smoothing, base.answer_range
+        super().__init__(base)
+        self.side = side
 
     def start(self, x: Input, y: torch.Tensor | None = None) -> Carry:
-        """The base's, of what block 0 is given; and x."""
-        return self.base.start(self.side.start(x), y), x
+        """The base's carry of what block 0 is given of x; and x."""
+        return SideCarry.of(super().start(self.side.start(x), y), x)
 
     def run_block(self, k: int, carry: Carry) -> Carry:
-        """Join, then the base's."""
-        return self.base.run_block(k, self._joined(k, carry)), carry[1]
+        """Block k of the base, on the joined activation."""
+        return SideCarry.of(super().run_block(k, self._joined(k, carry)), carry.x)
 
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
-        """Join, then the base's."""
-        following, loss = self.base.stage(k, self._joined(k, carry), y)
-        return (following, carry[1]), loss
+        """Stage k of the base, on the joined activation."""
+        following, loss = super().stage(k, self._joined(k, carry), y)
+        return SideCarry.of(following, carry.x), loss
 
-    def activation(self, carry: Carry) -> Activation:
-        """The base's."""
-        return self.base.activation(carry[0])
-
-    def replaced(self, carry: Carry, h: Activation) -> Carry:
-        """The base's."""
-        return self.base.replaced(carry[0], h), carry[1]
-
-    def head_input(self, k: int, carry: Carry) -> Activation:
-        """The base's."""
-        return self.base.head_input(k, carry[0])
-
-    def answer(self, k: int, carry: Carry) -> torch.Tensor:
-        """The base's."""
-        return self.base.answer(k, carry[0])
+    def exit_logits(self, k: int, carry: Carry) -> torch.Tensor:
+        """The logits (N, classes) of the base."""
+        return super().exit_logits(k, carry.base)
 
     def inference_modules(self, k: int) -> list[nn.Module]:
         """With what learns of the side input."""
-        return [*self.base.inference_modules(k), self.side.parts[k]]
+        return [*super().inference_modules(k), self.side.parts[k]]
 
     def stage_modules(self, k: int) -> list[nn.Module]:
         """With what learns of the side input."""
-        return [*self.base.stage_modules(k), self.side.parts[k]]
+        return [*super().stage_modules(k), self.side.parts[k]]
 
     def reads(self, k: int) -> tuple[int, ...]:
         """What the base and the side input read."""
-        return tuple(sorted({*self.base.reads(k), *self.side.reads(k)}))
+        return tuple(sorted({*super().reads(k), *self.side.reads(k)}))
 
-    def _joined(self, k: int, carry: Carry) -> Carry:
+    def _joined(self, k: int, carry: SideCarry) -> Carry:
         """The base's carry, with the side input of block k in its activation."""
-        of_base, x = carry
-        if k == 0:
-            return of_base
-        return self.base.replaced(of_base, self.side.join(k, self.base.activation(of_base), x))
+        return carry.base if k == 0 else carry.rest._replace(h=self.side.join(k, carry.h, carry.x))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from methods.table import learns_jointly
+from methods.table import traits
 from nas.cli.config import Invocation
 from nas.cli.output import say_where
 from nas.commands.profile import Profile
@@ -22,5 +22,5 @@ def run_profile(asked: Invocation) -> None:
         print(json.dumps(facts | {"method": problem.method, "decoupling": str(decoupling)}))
         return
     say_where(problem, asked)
-    print(f"{problem.method}\n\n{picture(decoupling, problem.space.num_units, joint=learns_jointly(problem.method))}\n")
+    print(f"{problem.method}\n\n{picture(decoupling, problem.space.num_units, joint=traits(problem.method).end_to_end)}\n")
     print(cost_table(costs, decoupling))

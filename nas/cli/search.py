@@ -7,7 +7,7 @@ import shlex
 from dataclasses import asdict
 from typing import Any
 
-from methods.table import learns_jointly
+from methods.table import traits
 from nas.cli.config import Invocation
 from nas.cli.output import Bars, allowing, command_line, drawn, say_where
 from nas.cli.program import program_words
@@ -62,7 +62,7 @@ def show_searches(problem: Problem, searches: list[Searched], front: list[Evalua
     best = front[0]
     if len(searches) > 1:
         print(f"{searches_table(searches)}\n")
-    print(picture(best.decoupling, problem.space.num_units, joint=learns_jointly(problem.method)))
+    print(picture(best.decoupling, problem.space.num_units, joint=traits(problem.method).end_to_end))
     if facts["plot"]:
         print(f"\n{pareto_table(front)}")
     print(f"\nfound       {best.decoupling}")

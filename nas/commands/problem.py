@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from methods.sides import read_side
-from methods.table import METHODS, method_class
+from methods.table import METHODS, traits
 from methods.training.settings import TrainingSettings
 from nas.commands.shared_options import AllowOptions, DeviceOptions, ProblemOptions, TrainingOptions
 from nas.device import check_switches, read_device, set_switches, use_threads
@@ -100,5 +100,5 @@ def shortened(count: int, share: float) -> int:
 
 def adapted(problem: Problem, text: str) -> Decoupling:
     """The decoupling that the text names, as the problem's method trains it."""
-    default_head = method_class(problem.method).default_head
+    default_head = traits(problem.method).default_head
     return problem.adapt(read_decoupling(text, problem.space, default_head))

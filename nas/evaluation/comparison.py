@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from methods.table import METHODS, adapter, answers_early, method_class
+from methods.table import METHODS, traits
 from methods.training.settings import TrainingSettings
 from nas.evaluation.evaluator import Evaluator, Weights
 from nas.evaluation.figures import notice_empty
@@ -89,7 +89,7 @@ class Comparison:
         for method in self.points:
             for measurement in self.measurements:
                 measurement.check(method, most)
-            if problem.settings.grow and not answers_early(method):
+            if problem.settings.grow and not traits(method).has_exit_logits:
                 raise UserError(f"growing needs the logits of heads, but those of {method} give none; leave --grow, or the "
                                 "method, out")
 
@@ -141,9 +141,9 @@ class Comparison:
         return sum(run.is_done for run in decided), len(decided)
 
     def _points(self, method: str, decouplings: Sequence[str]) -> list[Decoupling]:
-        kind = method_class(method)
+        kind = traits(method)
         read = (read_decoupling(text, self.problem.space, kind.default_head) for text in decouplings)
-        return list(dict.fromkeys(map(adapter(method), read)))
+        return list(dict.fromkeys(map(kind.adapt, read)))
 
     def _tuning(self, method: str) -> list[Run]:
         if len(self.grid) == 1:

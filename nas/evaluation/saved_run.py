@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from methods.method import Method
-from methods.table import answers_early
+from methods.table import traits
 from methods.training.loop import error_and_loss
 from nas.evaluation.measurements.measurement import EVAL_BATCH_SIZE
 from nas.exits.answers import exit_answers, exit_costs
@@ -31,7 +31,7 @@ def _exits(problem: Problem, decoupling: Decoupling, method: Method) -> tuple[Sa
     costs = exit_costs(lambda: problem.build(decoupling), data.input_shape)
     read = partial(data.eval_batches, data.validation, EVAL_BATCH_SIZE)
     temperatures: list[float | None] = [None]
-    if answers_early(problem.method):
+    if traits(problem.method).has_exit_logits:
         answers = exit_answers(method, read(), precision)
         errors, temperatures = answers.errors(), [*answers.temperatures()]
     else:

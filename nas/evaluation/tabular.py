@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Literal
 
-from methods.table import adapter
+from methods.table import traits
 from nas.evaluation.evaluator import read_score
 from nas.problem import Problem, Score
 from nas.records.results_log import ResultsLog
@@ -33,7 +33,7 @@ class Tabular:
 
     def __init__(self, problem: Problem, path: Path, *, seeds: Seeds = "one") -> None:
         self.problem, self.log = problem, ResultsLog(path, RUNS)
-        self.adapt = adapter(problem.method)  # reading the method's settings each time would take most of an answer
+        self.adapt = traits(problem.method).adapt  # reading the method's settings each time would take most of an answer
         self.rows = _agreeing(self.log, problem)
         undigested = sum(not row.get("data_digest") for row in self.rows)
         self.notes = () if not undigested else (

@@ -45,13 +45,13 @@ def adaptive(method: Method, x: torch.Tensor, rule: ConfidenceRule, threshold: f
     answers, before = None, None
     for k in range(last + 1):
         carry = method.run_block(k, carry)
-        given = checked_logits(method, k, method.answer(k, carry))
+        given = checked_logits(method, k, method.exit_logits(k, carry))
         logits = given if temperatures is None else given / temperatures[k]
         if answers is None:
             here = torch.arange(len(logits), device=logits.device)
             answers = Answers(torch.empty_like(logits), torch.empty_like(here))
         answers.logits[here], answers.depths[here] = logits, k + 1  # of those who stay, until they come to the next exit
-        sure = confidence(rule, logits, before, None if method.answer_range is None else given)
+        sure = confidence(rule, logits, before, None if method.logit_range is None else given)
         staying = (sure < threshold).nonzero().squeeze(1) if k < last else here[:0]
         if not len(staying):
             break
@@ -83,7 +83,7 @@ def check_reachable(method: Method, rule: ConfidenceRule, threshold: float, temp
     if threshold == math.inf or not num_exits or rule not in (CONFIDENCES[name] for name in CONFIDENCES):
         return
     exits = [1.0] * num_exits if temperatures is None else temperatures[:num_exits]
-    reached = largest(rule, method.net.num_classes, method.answer_range, exits)
+    reached = largest(rule, method.net.num_classes, method.logit_range, exits)
     if reached < threshold - _ROUNDING:
         raise UserError(f"by the rule {rule.__name__} the exits before the last of this method reach {reached:.4f} at most, got "
                         f"the threshold {threshold:g}, at which nobody would leave; take a lower one or the rule sigmoid")

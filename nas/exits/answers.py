@@ -40,7 +40,7 @@ def _exit_costs(method: Method, x: torch.Tensor) -> list[ExitCost]:
     carry = method.eval().start(x)
     for k, block in enumerate(method.net.blocks):
         block_macs, carry = macs_of(2, method.run_block, k, carry)
-        answer_macs, _ = macs_of(2, method.answer, k, carry)
+        answer_macs, _ = macs_of(2, method.exit_logits, k, carry)
         units, params, macs = units + len(list(block.children())), params + count(method.inference_modules(k)), macs + block_macs
         answers += answer_macs
         head_params = count([method.lookaheads[k], method.net.heads[k]])
@@ -92,4 +92,4 @@ def exit_answers(method: Method, batches: Iterator[Batch], precision: Precision)
         labels.append(y.cpu())
     method.train(training)
     every = torch.cat(logits, dim=1)
-    return ExitAnswers(every, torch.cat(labels), None if method.answer_range is None else every)
+    return ExitAnswers(every, torch.cat(labels), None if method.logit_range is None else every)

@@ -75,7 +75,7 @@ def _static(method: Method, batches: Sequence[Batch]) -> list[float]:
             carry = method.run_block(k, carry)
             arrived = _now(x.device)
             of_blocks += arrived - started
-            method.answer(k, carry)
+            method.exit_logits(k, carry)
             started = _now(x.device)
             seconds[k] += of_blocks + started - arrived
     return seconds

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from methods.table import METHODS, learns_jointly
+from methods.table import METHODS, traits
 from nas.records.cell_types import DIGEST
 from nas.records.column import Compared, Role
 from nas.records.columns import COLUMNS, names
@@ -99,7 +99,7 @@ def check_comparable(rows: pd.DataFrame) -> None:
 
 def _may_be_joint(method: str) -> bool:
     """Whether all blocks may learn as one. Of a method of one's own nothing is known here: a row imports nothing."""
-    return not METHODS.registers(method) or learns_jointly(method)
+    return not METHODS.registers(method) or traits(method).end_to_end
 
 
 def disagree(cells: pd.Series) -> bool:

@@ -108,7 +108,7 @@ def _check_given(run: TrainedRun, old: Method, method: Method, trained: int) -> 
 
 def _first_given(method: Method) -> tuple[int, ...]:
     """The shape of what block 0 is given."""
-    return activation_shape(method.activation(method.start(example_input(method.net.shapes[0], 1, "cpu"))))
+    return activation_shape(method.start(example_input(method.net.shapes[0], 1, "cpu")).h)
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ import torch
 
 from methods.method import Method
 from methods.sides import with_side
-from methods.table import METHODS, method_class
+from methods.table import METHODS, traits
 from methods.training.checkpoint import damage_told, save_whole
 from methods.training.saved_fields import (
     COUNT,
@@ -146,7 +146,7 @@ class TrainedRun:
         space = SearchSpace(str(self.key["backbone"]), (), input_shape=input_shape, num_classes=len(inputs["classes"]),
                             num_blocks=1)
         pixels = None if texts else PixelScale(tuple(inputs["mean"]), tuple(inputs["std"]))
-        net = space.build(self.decoupling, head_lookahead=method_class(spec).head_lookahead, pixels=pixels)
+        net = space.build(self.decoupling, head_lookahead=traits(spec).head_lookahead, pixels=pixels)
         side = self.key.get("side")
         num_features = len(inputs["features"]["mean"]) if inputs.get("features") else 0
         return with_side(METHODS.build(spec, net), str(side) if side else None, num_features)

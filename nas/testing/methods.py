@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 
 from methods.method import Carry, Method
 from methods.sides import with_side
-from methods.table import METHODS, adapter, answers_early, learns_jointly, method_class
+from methods.table import METHODS, traits
 from methods.training.loop import Trainer, error_and_loss
 from methods.training.settings import TrainingSettings
 from nas.testing.spec import spec_of
@@ -67,8 +67,8 @@ class MethodCase:
 
     def build(self, decoupling: str | None = None) -> Method:
         """A freshly initialised method; equal at every call."""
-        kind = method_class(self.spec)
-        point = adapter(self.spec)(read_decoupling(decoupling or self.decoupling, self.space, kind.default_head))
+        kind = traits(self.spec)
+        point = traits(self.spec).adapt(read_decoupling(decoupling or self.decoupling, self.space, kind.default_head))
         torch.manual_seed(0)
         return with_side(METHODS.build(self.spec, self.space.build(point, head_lookahead=kind.head_lookahead)), self.side)
 
@@ -140,12 +140,12 @@ class MethodContract:
         return case.build()
 
     def test_a_block_is_a_stage_unless_all_learn_jointly(self, case: MethodCase, built: Method) -> None:
-        assert built.num_stages == (1 if learns_jointly(case.spec) else built.net.num_blocks)
+        assert built.num_stages == (1 if traits(case.spec).end_to_end else built.net.num_blocks)
 
     def test_one_finite_scalar_loss_a_stage(self, built: Method) -> None:
         losses = list(built.losses(*toy_batch(built)))
         assert len(losses) == built.num_stages and len(built.net.blocks) == len(built.net.heads)
-        assert [block for k in range(built.num_stages) for block in built.stage_blocks(k)] == [*range(built.net.num_blocks)]
+        assert [block for k in range(built.num_stages) for block in built.stages[k]] == [*range(built.net.num_blocks)]
         assert all(loss.shape == () and loss.isfinite() for loss in losses)
 
     def test_a_loss_reaches_its_own_stage_and_no_other(self, built: Method) -> None:
@@ -164,7 +164,7 @@ class MethodContract:
         owned = [name for k in range(built.num_stages) for module in built.stage_modules(k) for name in module.state_dict()]
         assert len(owned) == len(built.state_dict())
         for k in range(built.num_stages):
-            assert all(set(built.inference_modules(block)) <= set(built.stage_modules(k)) for block in built.stage_blocks(k))
+            assert all(set(built.inference_modules(block)) <= set(built.stage_modules(k)) for block in built.stages[k])
             assert k not in built.reads(k) and set(built.reads(k)) <= set(range(built.num_stages))
 
     def test_inputs_and_carries_are_left_as_they_were(self, built: Method) -> None:
@@ -202,7 +202,7 @@ class MethodContract:
         x, _ = toy_batch(method)
         exits = list(method.exits(x))
         assert len(exits) == method.net.num_blocks
-        shown = exits if answers_early(case.spec) else exits[-1:]
+        shown = exits if traits(case.spec).has_exit_logits else exits[-1:]
         assert all(logits.shape == (len(x), method.net.num_classes) for logits in shown)
         assert torch.equal(exits[-1], method(x))
 

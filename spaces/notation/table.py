@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Generic, TypeVar
+from functools import partial
+from typing import Any, Generic, TypeVar, get_origin
 
 from spaces.notation.component import Component, Literal, written
 from spaces.notation.errors import UserError, unknown
 from spaces.notation.factory import Kinds, check_factory, check_made, num_positional, settings_of
 from spaces.notation.limits import check_size
+from spaces.notation.nested import Nested
 from spaces.notation.own_modules import OWN_ERRORS, import_factory, said_by
 from spaces.notation.setting_types import typed
 
@@ -23,7 +25,8 @@ class Table(Generic[T], Mapping[str, Callable[..., T]]):
     `def conv(site, *, depth: int = 1)`. A name that is a dotted path (`package.module.name`) is imported instead of
     looked up, so a user's own component needs no edit here; `spaces.notation.own_modules` says which may be. `makes` is the class
     of what factories make, or several; `takes` is how many positional arguments they have, by default as many as the entries
-    have. `nested` are the settings that are components themselves, each with its table; None stands for this one.
+    have. `nested` are the settings that are components themselves, each with its table; None stands for this one. A factory
+    that annotates one as `Nested` is given it bound to its table, any other its text.
     """
 
     def __init__(self, kind: str, entries: Mapping[str, Callable[..., T]],
@@ -68,8 +71,11 @@ class Table(Generic[T], Mapping[str, Callable[..., T]]):
                 raise UserError(f"{self.kind} {component.name} needs the setting {name}: {component.name}({name}=...)")
             if isinstance(value, list):
                 value = tuple(value)
+            annotation = parameter.annotation
+            if _is_nested(annotation):
+                value, annotation = str(value) if isinstance(value, Nested) else value, str
             if name in given or isinstance(value, bool | int | float | str | tuple):
-                value = typed(value, parameter.annotation, f"{self.kind} {component.name}, setting {name}")
+                value = typed(value, annotation, f"{self.kind} {component.name}, setting {name}")
             check_size(f"{self.kind} {component.name}, setting {name},", name, value)
             if name in self._nested:
                 value = str(self._nested[name].resolve(str(value)))
@@ -81,7 +87,7 @@ class Table(Generic[T], Mapping[str, Callable[..., T]]):
         """Call the factory with the framework's arguments and the resolved settings."""
         component = self.resolve(text)
         try:
-            made = self[component.name](*context, **dict(component.settings))
+            made = self[component.name](*context, **self._bound_settings(component))
         except UserError:
             raise
         except OWN_ERRORS as error:
@@ -90,6 +96,17 @@ class Table(Generic[T], Mapping[str, Callable[..., T]]):
             raise UserError(f"{self.kind} {component} cannot be made ({said_by(error)}); mend it, or take another") from None
         check_made(f"{self.kind} {component.name}", made, self._makes)
         return made
+
+    def bind(self, text: str | Component) -> Nested[T]:
+        """The component resolved, with its factory and its settings, and not yet built."""
+        component = self.resolve(text)
+        return Nested(str(component), self[component.name], self._bound_settings(component), partial(self.build, component))
+
+    def _bound_settings(self, component: Component) -> dict[str, Any]:
+        """The settings of a resolved component as its factory takes them."""
+        parameters = self.parameters(component.name)
+        return {name: self._nested[name].bind(value) if _is_nested(parameters[name].annotation) else value
+                for name, value in component.settings}
 
     def registers(self, text: str | Component) -> bool:
         """Whether the name, and those of nested components, are this table's own, so that nothing need be imported."""
@@ -122,3 +139,7 @@ class Table(Generic[T], Mapping[str, Callable[..., T]]):
                 raise UserError(f"{self.kind} {component.name}: the setting {name} came twice in {component}")
             given[name] = value
         return given
+
+
+def _is_nested(annotation: Any) -> bool:
+    return (get_origin(annotation) or annotation) is Nested

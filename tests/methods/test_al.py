@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from methods.al import AL
+from methods.al import AL, AssociatedCarry
 from methods.table import METHODS
 from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
@@ -48,8 +48,8 @@ def test_each_loss_trains_its_own_functions_of_its_own_stage(spec: str, trained:
     x, y = batch()
     carry = method.start(x, y)
     for k in range(3):
-        s, code = method.net.blocks[k](carry[0]), method.encoders[k](carry[1])
-        losses = method.associated_loss(k, s, code), method.autoencoder_loss(k, code, carry[1], y)
+        s, code = method.net.blocks[k](carry.h), method.encoders[k](carry.code)
+        losses = method.associated_loss(k, s, code), method.autoencoder_loss(k, code, carry.code, y)
         reached = []
         for loss in losses:
             method.zero_grad(set_to_none=True)
@@ -58,7 +58,7 @@ def test_each_loss_trains_its_own_functions_of_its_own_stage(spec: str, trained:
                             if any(p.grad is not None and p.grad.any() for p in part.parameters())})
         assert reached[0] == {(name, k) for name in trained} and reached[1] == {(name, k) for name in "gh"}
         method.zero_grad(set_to_none=True)
-        carry = s.detach(), code.detach()
+        carry = AssociatedCarry(s.detach(), code.detach())
 
 
 @pytest.mark.parametrize("detach", [True, False])
@@ -163,7 +163,7 @@ def test_labels_come_back_from_every_depth_when_blocks_are_added_one_after_the_o
         for step in range(40):
             y = torch.randint(4, (8,), generator=generator)
             code = nn.Sequential(*method.encoders[:k])(F.one_hot(y, 4).float())
-            trainer.stage_step(k, (torch.zeros(8, *method.net.shapes[k]), code), y, step)
+            trainer.stage_step(k, AssociatedCarry(torch.zeros(8, *method.net.shapes[k]), code), y, step)
         chain = nn.Sequential(*method.encoders[:k + 1], *reversed(method.decoders[:k + 1]))
         kept.append(torch.equal(chain(torch.eye(4)).argmax(1), torch.arange(4)))
     assert kept[0] and all(kept) == come_back
@@ -207,7 +207,7 @@ def test_every_setting_changes_the_losses(setting: str) -> None:
 
 
 @pytest.mark.parametrize(("settings", "says"), [
-    ("label_dim=0", "from 1 on, but 0 came"), ("bridge_depth=3", "bridge_depth"), ("activation=relu", "tanh"),
+    ("label_dim=0", "from 1 on, got 0"), ("bridge_depth=3", "bridge_depth"), ("activation=relu", "tanh"),
     ("pooling=max", "'max' came"), ("pooling=grid0", "'grid0' came"), ("pooling=state", "came where a block hands on maps"),
 ])
 def test_settings_that_do_not_hold(settings: str, says: str) -> None:

@@ -12,7 +12,7 @@ from methods.al import AL
 from methods.method import Carry, Method
 from methods.sides import with_side
 from methods.sides.side import SideInputs
-from methods.table import METHODS, adapter, method_class
+from methods.table import METHODS, traits
 from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
 from nas.testing import MethodCase, MethodContract, toy_batch
@@ -32,7 +32,7 @@ VARIANTS = (
     "man(base=infopro(loss=contrast))", "man(base=contsup(context=R1E))", "al(detach_target=False,bridge_depth=2,pooling=grid2)",
     "al(bounded_decoders=True,first_decoder=bounded,pooling=flatten,label_dim=16)",
 )
-WITHOUT_HEADS = (*(name for name in VARIANTS if method_class(name).default_head == NO_HEAD), "al(pooling=state)")
+WITHOUT_HEADS = (*(name for name in VARIANTS if traits(name).default_head == NO_HEAD), "al(pooling=state)")
 SPACE = read_space("small(width=0.5)", (3, 8, 8), NUM_CLASSES)
 TEXTS = TextShape(8, 14)
 TEXT_SPACES = {
@@ -72,9 +72,9 @@ def parts(case: str) -> tuple[str, SearchSpace]:
 
 def build(case: str, split: str | None = None, seed: int = 0) -> Method:
     name, space = parts(case)
-    kind = method_class(name)
+    kind = traits(name)
     split = split or ("even(3)" if space is SPACE or kind.default_head in (None, "mlp_sr") else "even(3,head=mlp)")
-    point = adapter(name)(read_decoupling(split, space, kind.default_head))
+    point = traits(name).adapt(read_decoupling(split, space, kind.default_head))
     torch.manual_seed(seed)
     method = METHODS.build(name, space.build(point, head_lookahead=kind.head_lookahead))
     side = case.partition(" with ")[2]
@@ -96,7 +96,7 @@ def recipe(method: Method) -> dict[str, Any]:
 def method_case(case: str) -> MethodCase:
     """What `nas.testing` is told of a case."""
     name, space = parts(case)
-    plain = space is SPACE or method_class(name).default_head in (None, "mlp_sr")
+    plain = space is SPACE or traits(name).default_head in (None, "mlp_sr")
     return MethodCase(name, space, "even(3)" if plain else "even(3,head=mlp)", case.partition(" with ")[2] or None,
                       recipe(build(case)))
 
@@ -140,15 +140,14 @@ def test_word_embeddings_learn_under_every_method() -> None:
 @pytest.mark.parametrize("name", sorted({*VARIANTS} - {*WITHOUT_HEADS}))
 def test_heads_give_what_the_method_learns_from(name: str) -> None:
     """Logits; embeddings only where the method says that its heads answer none, and refused elsewhere."""
-    settings = dict(METHODS.resolve(name).settings)
     asked = Decoupling((2,), ("1c2f(width=1.0,feature_dim=9,embedding=True)",))
     try:
-        point = adapter(name)(asked)
+        point = traits(name).adapt(asked)
     except UserError as error:
         assert "embedding=True" in str(error) and "loss=contrast" in str(error)
-        point = adapter(name)(asked.with_head("1c2f(width=1.0,feature_dim=9,embedding=False)"))
-    net = SPACE.build(point, head_lookahead=method_class(name).head_lookahead)
-    wants = NUM_CLASSES if method_class(name).answers_early(**settings) else 9
+        point = traits(name).adapt(asked.with_head("1c2f(width=1.0,feature_dim=9,embedding=False)"))
+    net = SPACE.build(point, head_lookahead=traits(name).head_lookahead)
+    wants = NUM_CLASSES if traits(name).has_exit_logits else 9
     for head, shape in zip(net.heads[:-1], net.head_shapes, strict=False):
         assert head(torch.zeros(2, *shape)).shape == (2, wants)
 
@@ -157,13 +156,13 @@ def test_heads_give_what_the_method_learns_from(name: str) -> None:
 def test_a_cut_has_a_head_or_its_method_needs_none(name: str) -> None:
     """`2:none` is refused, or trained with the method's own head; methods without heads show none, whatever was asked for."""
     try:
-        point = adapter(name)(Decoupling((2,), (NO_HEAD,)))
+        point = traits(name).adapt(Decoupling((2,), (NO_HEAD,)))
     except UserError as error:
         assert "learns through heads, but '2:none' has none" in str(error)
     else:
         assert point.heads == () or (NO_HEAD in point.heads) == (name in WITHOUT_HEADS)
     if name in WITHOUT_HEADS:
-        assert str(adapter(name)(Decoupling((2, 4), ("linear", "predsim")))) == "2:none 4:none"
+        assert str(traits(name).adapt(Decoupling((2, 4), ("linear", "predsim")))) == "2:none 4:none"
 
 
 def tensors(carry: Carry) -> list[torch.Tensor]:
@@ -176,7 +175,7 @@ class NoStage(Method):
 
 def test_a_method_without_stages_is_told_what_it_lacks() -> None:
     with pytest.raises(UserError, match="NoStage has no stage"):
-        method_class(f"{__name__}.NoStage")
+        traits(f"{__name__}.NoStage")
 
 
 def test_the_table_is_not_all_uncut() -> None:
@@ -188,10 +187,10 @@ def test_an_activation_is_replaced_and_nothing_else(method: Method) -> None:
     carry = method.start(*toy_batch(method))
     for k in range(method.num_stages):
         carry, _ = method.isolated_stage(k, carry, toy_batch(method)[1])
-        given, h = method.activation(carry), method.activation(method.start(*toy_batch(method, seed=1)))
-        swapped = method.replaced(carry, h)
-        assert method.activation(swapped) is h and method.activation(carry) is given
-        back = method.replaced(swapped, given)
+        given, h = carry.h, method.start(*toy_batch(method, seed=1)).h
+        swapped = carry._replace(h=h)
+        assert swapped.h is h and carry.h is given
+        back = swapped._replace(h=given)
         assert len(tensors(back)) == len(tensors(carry)) and all(map(is_, tensors(back), tensors(carry)))
 
 

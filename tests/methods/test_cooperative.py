@@ -9,7 +9,7 @@ import torch
 from methods.cooperative import Cooperative
 from methods.dgl import Backprop
 from methods.losses import distillation
-from methods.table import METHODS, adapter
+from methods.table import METHODS, traits
 from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
 from nas.cost import cost
@@ -34,7 +34,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def answers(method: Cooperative, x: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor], torch.Tensor]:
-    return method.run_exits(x)[1], method.teammate.run_exits(x)[1], method.leader(x)
+    return method.run_exits(method.start(x))[1], method.teammate.run_exits(method.start(x))[1], method.leader(x)
 
 
 def kl(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> float:
@@ -174,7 +174,7 @@ def test_inference_is_the_first_teammate_and_training_pays_for_three() -> None:
     """Inference costs what backprop's does. Training: two more networks, and the heads of both teammates."""
     method = build().eval()
     x, _ = batch()
-    assert torch.equal(method(x), method.net(x)) and all(map(torch.equal, method.exits(x), method.run_exits(x)[1]))
+    assert torch.equal(method(x), method.net(x)) and all(map(torch.equal, method.exits(x), method.run_exits(method.start(x))[1]))
     ours, plain = (cost(lambda kind=kind, point=point: kind(SPACE.build(point)), (3, 8, 8), 4, 64)  # type: ignore[misc]
                    for kind, point in ((Cooperative, POINT), (Backprop, Decoupling())))
     heads = sum(parameter.numel() for head in method.net.heads[:2] for parameter in head.parameters())
@@ -186,14 +186,14 @@ def test_inference_is_the_first_teammate_and_training_pays_for_three() -> None:
 # ---- settings
 
 def test_depths_take_the_place_of_cuts() -> None:
-    adapt = adapter("cooperative(depths=(1,3,5))")
+    adapt = traits("cooperative(depths=(1,3,5))").adapt
     assert adapt(Decoupling((2,), ("linear",))) == Decoupling((1, 3, 5), ("linear",) * 3)
     assert [head.partition("(")[0] for head in adapt(Decoupling()).heads] == ["mlp_sr"] * 3
-    assert adapter("cooperative")(POINT) == POINT
+    assert traits("cooperative").adapt(POINT) == POINT
     net = SPACE.build(adapt(POINT))
     assert METHODS.build("cooperative(depths=[1,3,5])", net).net.num_blocks == 4
     with pytest.raises(UserError, match="cut 6 is past the last gap"):
-        SPACE.build(adapter("cooperative(depths=[2,6])")(POINT))
+        SPACE.build(traits("cooperative(depths=[2,6])").adapt(POINT))
 
 
 @pytest.mark.parametrize("setting", ["sub_weight=-1", "mutual_weight=1e999", "leader_temperature=0", "sub_temperature=-2.0"])

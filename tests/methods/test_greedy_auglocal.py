@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from methods.table import METHODS, adapter
+from methods.table import METHODS, traits
 from spaces.decoupling import Decoupling
 from spaces.named import read_space
 from spaces.notation.errors import UserError
@@ -19,9 +19,9 @@ ASKED = Decoupling((2, 4), ("mlp_sr", "conv(depth=2)"))
     ("auglocal(label_smoothing=0.1)", "auglocal(depth=6,pyramid=0.5)"),
 ])
 def test_every_cut_gets_the_methods_head_and_learns_as_dgl_does(spec, head):
-    point = adapter(spec)(ASKED)
-    assert point == Decoupling((2, 4), (head, head)) == adapter(spec)(point)
-    assert adapter(spec)(Decoupling()) == Decoupling()
+    point = traits(spec).adapt(ASKED)
+    assert point == Decoupling((2, 4), (head, head)) == traits(spec).adapt(point)
+    assert traits(spec).adapt(Decoupling()) == Decoupling()
     x, y = torch.randn(8, 3, 8, 8), torch.arange(8) % 4
     losses = []
     for method in (spec, f"dgl(label_smoothing={0.1 if 'smoothing' in spec else 0})"):
@@ -39,4 +39,4 @@ def test_balanced_counts_the_head_that_auglocal_will_have():
 
 def test_unfit_depths_are_told_when_the_network_is_built():
     with pytest.raises(UserError, match="from 1 on, but 0 came"):
-        SPACE.build(adapter("auglocal(depth=0)")(ASKED))
+        SPACE.build(traits("auglocal(depth=0)").adapt(ASKED))

@@ -8,7 +8,7 @@ from methods.infopro import InfoPro
 from methods.losses import supervised_contrast
 from methods.parts.decoder import Decoder
 from methods.parts.lambdas import DEFAULT, PUBLISHED, loss_weights
-from methods.table import METHODS, adapter
+from methods.table import METHODS, traits
 from spaces.decoupling import Decoupling
 from spaces.named import read_space
 from spaces.network import PixelScale
@@ -21,7 +21,7 @@ PIXELS = PixelScale((0.4, 0.5, 0.6), (0.2, 0.3, 0.25))
 
 def build(spec: str, decoupling: Decoupling = CUTS) -> InfoPro:
     torch.manual_seed(0)
-    method = METHODS.build(spec, SPACE.build(adapter(spec)(decoupling), pixels=PIXELS))
+    method = METHODS.build(spec, SPACE.build(traits(spec).adapt(decoupling), pixels=PIXELS))
     assert isinstance(method, InfoPro)
     return method
 
@@ -123,12 +123,12 @@ def test_every_published_set_leaves_every_block_a_loss() -> None:
 
 
 def test_with_contrast_heads_give_embeddings() -> None:
-    assert InfoPro.adapt(CUTS, loss="softmax") == CUTS == InfoPro.adapt(CUTS)
-    adapted = InfoPro.adapt(CUTS, loss="contrast")
+    assert traits("infopro").adapt(CUTS) == CUTS
+    adapted = traits("infopro(loss=contrast)").adapt(CUTS)
     embedding = "1c2f(width=1.0,feature_dim=128,embedding=True)"
     assert adapted == Decoupling(CUTS.cuts, (embedding, embedding, "0c1f(feature_dim=32,embedding=True)"))
-    assert InfoPro.adapt(adapted, loss="contrast") == adapted == Decoupling.parse(str(adapted))
-    assert InfoPro.answers_early(loss="softmax") and not InfoPro.answers_early(loss="contrast")
+    assert traits("infopro(loss=contrast)").adapt(adapted) == adapted == Decoupling.parse(str(adapted))
+    assert InfoPro.traits(loss="softmax").has_exit_logits and not InfoPro.traits(loss="contrast").has_exit_logits
 
 
 @pytest.mark.parametrize(("settings", "message"), [
@@ -148,7 +148,7 @@ def test_embeddings_are_no_logits(spec: str) -> None:
     torch.manual_seed(0)
     point = Decoupling((2,), ("1c2f(embedding=True)",))
     with pytest.raises(UserError, match="leave embedding=True out"):
-        adapter(spec)(point)
+        traits(spec).adapt(point)
     method = METHODS.build(spec, SPACE.build(point))  # as a head of a user's own would come
-    with pytest.raises(UserError, match="takes 5 logits, one a class, but 128 numbers came"):
+    with pytest.raises(UserError, match="takes 5 logits, one a class, got 128 numbers"):
         next(method.losses(*batch()))

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from methods.man import MAN, Lookahead
+from methods.man import MAN
+from methods.parts.lookahead import Lookahead
 from methods.predsim import similarity_matrix
-from methods.table import METHODS, adapter, method_class
+from methods.table import METHODS, traits
 from methods.training.loop import Trainer
 from methods.training.parallel import train_parallel
 from methods.training.settings import TrainingSettings
@@ -22,7 +23,7 @@ CUTS = Decoupling((2, 3), ("linear", "mlp_sr"))  # after unit 2 the map halves a
 
 def build(spec: str = "man", seed: int = 0) -> MAN:
     torch.manual_seed(seed)
-    method = METHODS.build(spec, SPACE.build(adapter(spec)(CUTS), head_lookahead=method_class(spec).head_lookahead))
+    method = METHODS.build(spec, SPACE.build(traits(spec).adapt(CUTS), head_lookahead=traits(spec).head_lookahead))
     assert isinstance(method, MAN)
     return method
 
@@ -164,14 +165,14 @@ def test_around_predsim_both_terms_see_what_the_head_sees():
     head = method.net.heads[0]
     target = similarity_matrix(F.one_hot(y, 4))
     torch.testing.assert_close(loss, F.mse_loss(similarity_matrix(head.similarity(looked)), target))  # type: ignore[operator]
-    assert str(adapter("man(base=predsim)")(CUTS)) == "2:predsim 3:predsim"
+    assert str(traits("man(base=predsim)").adapt(CUTS)) == "2:predsim 3:predsim"
 
 
 @pytest.mark.parametrize(("spec", "says"), [
-    ("man(base=man)", r"other than man, but man\(.* came"), ("man(base=backprop)", r"other than man, but backprop\("),
+    ("man(base=man)", r"other than man, got man\("), ("man(base=backprop)", r"other than man, got backprop\("),
     ("man(base=dlg)", "unknown method 'dlg'; did you mean dgl"), ("man(base=dgl(x=1))", "setting of method dgl: 'x'"),
-    ("man(momentum=1.5)", r"\[0, 1\], but 1.5 came"), ("man(bias=False,scale=True)", "but bias=False came"),
-    ("man(start=later)", "'later'"), ("man(base=dgl(label_smoothing=0.7))", "but 0.7 came"),
+    ("man(momentum=1.5)", r"\[0, 1\], got 1.5"), ("man(bias=False,scale=True)", "and bias=False"),
+    ("man(start=later)", "'later'"), ("man(base=dgl(label_smoothing=0.7))", "got 0.7"),
 ])
 def test_wrong_settings(spec, says):
     with pytest.raises(UserError, match=says):

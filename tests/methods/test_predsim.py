@@ -5,14 +5,14 @@ import torch
 from torch.nn import functional as F
 
 from methods.predsim import PredSim, similarity_matrix
-from methods.table import METHODS
+from methods.table import METHODS, traits
 from spaces.activation import Tokens
 from spaces.decoupling import Decoupling
 from spaces.named import read_space
 from spaces.notation.errors import UserError
 
 SPACE = read_space("small(width=0.5)", (3, 8, 8), 5)
-CUT = PredSim.adapt(Decoupling((2, 4), ("linear", "conv(depth=2)")))
+CUT = traits("predsim").adapt(Decoupling((2, 4), ("linear", "conv(depth=2)")))
 
 
 def build(spec: str = "predsim") -> PredSim:
@@ -28,8 +28,8 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_every_cut_gets_the_predsim_head() -> None:
     assert str(CUT) == "2:predsim 4:predsim"
-    assert PredSim.adapt(CUT) == CUT
-    assert PredSim.adapt(Decoupling()) == Decoupling()
+    assert traits("predsim").adapt(CUT) == CUT
+    assert traits("predsim").adapt(Decoupling()) == Decoupling()
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.99, 1.0])
@@ -72,7 +72,7 @@ def test_similarity_matching_pulls_samples_of_a_class_together() -> None:
 
 @pytest.mark.parametrize("share", ["-0.1", "1.5"])
 def test_a_share_outside_0_to_1_is_a_user_error(share: str) -> None:
-    with pytest.raises(UserError, match=rf"\[0, 1\], but {share} came"):
+    with pytest.raises(UserError, match=rf"\[0, 1\], got {share}"):
         build(f"predsim(similarity={share})")
 
 

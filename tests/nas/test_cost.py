@@ -10,7 +10,7 @@ from torch import nn
 from methods.dgl import DGL
 from methods.early_exit import EarlyExit
 from methods.method import Method
-from methods.table import METHODS
+from methods.table import METHODS, traits
 from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
 from nas.cost import BlockCost, Cost, cost, timed
@@ -118,11 +118,11 @@ CASES = [
 def test_memory_from_shapes_is_that_of_a_real_step(name: str, method_name: str, split: str, checkpoint_units: bool) -> None:
     """What is counted on the meta device is what a step on the CPU has at its peak, and 4 bytes a loss that it keeps."""
     shape, batch_size = ((3, 32, 32) if name in ("vgg11", "resnet18") else (3, 8, 8)), 4
-    space, kind = read_space(f"{name}(width=0.25)", shape, 10), METHODS[method_name]
-    point = kind.adapt(read_decoupling(split, space, kind.default_head))  # type: ignore[attr-defined]
+    space, kind = read_space(f"{name}(width=0.25)", shape, 10), traits(method_name)
+    point = kind.adapt(read_decoupling(split, space, kind.default_head))
 
     def build() -> Method:
-        net = space.build(point, checkpoint_units=checkpoint_units, head_lookahead=kind.head_lookahead)  # type: ignore[attr-defined]
+        net = space.build(point, checkpoint_units=checkpoint_units, head_lookahead=kind.head_lookahead)
         return METHODS.build(method_name, net)
 
     costs = cost(build, shape, 10, batch_size)

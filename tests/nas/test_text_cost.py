@@ -11,7 +11,7 @@ import torch
 from methods.al import AL
 from methods.dgl import DGL
 from methods.method import Method
-from methods.table import METHODS
+from methods.table import METHODS, traits
 from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
 from nas.cost import cost
@@ -61,8 +61,8 @@ def test_macs_by_hand() -> None:
 @pytest.mark.parametrize("method", ["backprop", "dgl", "predsim", "man"])
 @pytest.mark.parametrize("text", [SPACES[0], SPACES[2]])
 def test_memory_from_shapes_is_that_of_a_real_step(text: str, method: str, checkpoint_units: bool) -> None:
-    space, kind = space_of(text), METHODS[method]
-    point = kind.adapt(Decoupling((1, 3), ("linear", "mlp")))  # type: ignore[attr-defined]
+    space = space_of(text)
+    point = traits(method).adapt(Decoupling((1, 3), ("linear", "mlp")))
 
     def build() -> Any:
         return METHODS.build(method, space.build(point, checkpoint_units=checkpoint_units, head_lookahead=int(method == "man")))

@@ -34,7 +34,7 @@ def test_it_has_the_units_of_the_whole_and_the_head_of_a_cut_there(of, input_sha
 def test_the_whole_is_a_prefix_of_itself_and_more_is_refused():
     assert len(drawn("prefix(of=vgg11,units=8)", IMAGES).units) == 8
     for units in (0, 9):
-        with pytest.raises(UserError, match=rf"prefix takes 1..8 units of vgg11.*, but units={units} came"):
+        with pytest.raises(UserError, match=rf"prefix takes 1..8 units of vgg11.*, got units={units}"):
             drawn(f"prefix(of=vgg11,units={units})", IMAGES)
 
 

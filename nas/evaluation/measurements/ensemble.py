@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from methods.method import Method
-from methods.table import answers_early
+from methods.table import traits
 from methods.training.loop import Batch, autocast
 from methods.training.settings import Precision
 from nas.evaluation.measurements.measurement import EVAL_BATCH_SIZE, MeasuredRun, Measurement, Row, Rows
@@ -51,7 +51,7 @@ class Ensemble(Measurement):
         if self.size > num_blocks:
             raise UserError(f"an ensemble sums the last heads of a network, got {self.size}, but no run has more than "
                             f"{num_blocks}")
-        if not answers_early(method):
+        if not traits(method).has_exit_logits:
             raise UserError(f"an ensemble needs the logits of heads, but those of {method} give none; leave --ensemble, or the "
                             "method, out")
 

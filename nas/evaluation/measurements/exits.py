@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from methods.table import answers_early
+from methods.table import traits
 from nas.evaluation.measurements.measurement import EVAL_BATCH_SIZE, MeasuredRun, Measurement, Row, Rows
 from nas.exits.answers import exit_answers, exit_costs
 from nas.exits.calibration import expected_calibration_error
@@ -47,7 +47,7 @@ class Exits(Measurement):
         return Rows(self.exits, ("depth",)), Rows(self.curves, ("rule", "threshold"))
 
     def check(self, method: str, num_blocks: int) -> None:
-        if not answers_early(method):
+        if not traits(method).has_exit_logits:
             raise UserError(f"early exits need the logits of heads, but those of {method} give none; leave --exits, or the "
                             "method, out")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from methods.table import learns_jointly
+from methods.table import traits
 from nas.problem import Evaluate, Found, Problem, Report
 from nas.records.results_log import ResultsLog
 from nas.records.row_kinds import DECISIONS
@@ -36,7 +36,7 @@ class Sedona(Settings):
         if problem.objectives != ("error",):
             raise UserError(f"sedona minimises the error alone, but the objectives {' '.join(problem.objectives)} came; its "
                             "settings memory_weight and time_weight add what the largest block costs to it")
-        if learns_jointly(problem.method):
+        if traits(problem.method).end_to_end:
             raise UserError(f"sedona decides where gradients are cut, but those of {problem.method} cross every cut; take "
                             "another strategy, such as optuna, or another method")
         if problem.space.block_counts[-1] == 1:

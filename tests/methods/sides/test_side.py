@@ -12,7 +12,7 @@ from methods.method import Method
 from methods.sides import SIDES, read_side, with_side
 from methods.sides.conv import ConvSide
 from methods.sides.side import SideInputs, SideSite
-from methods.table import METHODS, adapter, method_class
+from methods.table import METHODS, traits
 from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
 from spaces.activation import PADDING, TextShape, Tokens
@@ -31,7 +31,7 @@ SIDE = "text(dim=[3,3,2])"
 
 def build(space: str, method: str = "dgl", side: str | None = SIDE, split: str = SPLITS[0], shape: Any = SHAPE) -> Any:
     read = read_space(space, shape, 3, VECTORS if shape is SHAPE else None)
-    point = adapter(method)(read_decoupling(split, read, method_class(method).default_head))
+    point = traits(method).adapt(read_decoupling(split, read, traits(method).default_head))
     torch.manual_seed(0)
     built = METHODS.build(method, read.build(point))
     return with_side(built, side) if side else built
@@ -198,7 +198,9 @@ def test_a_convolution_is_not_added_to_vectors() -> None:
 class AllAtOnce(DGL):
     """One stage for all blocks."""
 
-    num_stages = 1
+    @property
+    def stages(self) -> tuple[range, ...]:
+        return (range(self.net.num_blocks),)
 
 
 def test_blocks_that_train_in_one_stage_are_refused() -> None:

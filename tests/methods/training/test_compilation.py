@@ -11,7 +11,7 @@ from torch._dynamo.testing import CompileCounter
 from methods.dgl import DGL
 from methods.method import Carry, Method
 from methods.sides import with_side
-from methods.table import METHODS, adapter, method_class
+from methods.table import METHODS, traits
 from methods.training import compilation
 from methods.training.compilation import compile_stage
 from methods.training.loop import Batch, Trainer
@@ -52,9 +52,9 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> Any:
 def build(name: str, split: str = "even(2)") -> Method:
     name, _, side = name.partition(" with ")
     name, _, texts = name.partition(" on ")
-    kind, space = method_class(name), TEXT_SPACES[texts] if texts else SPACE
+    kind, space = traits(name), TEXT_SPACES[texts] if texts else SPACE
     torch.manual_seed(0)
-    point = adapter(name)(read_decoupling(split, space, kind.default_head))
+    point = traits(name).adapt(read_decoupling(split, space, kind.default_head))
     method = METHODS.build(name, space.build(point, head_lookahead=kind.head_lookahead))
     return with_side(method, side) if side else method
 

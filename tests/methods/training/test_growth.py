@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from methods.method import Method
-from methods.table import answers_early
+from methods.table import traits
 from methods.training import checkpoint
 from methods.training import loop as training
 from methods.training.growth import GROWTHS, Window, check_grows, stage_windows
@@ -28,7 +28,7 @@ from tests.methods.training.test_loop import Toy, build, results, run, run_inter
 
 CPU = torch.device("cpu")
 BUILT = {name: contract_build(name) for name in (*VARIANTS, "al on lstm", "dgl on transformer")
-         if answers_early(name.partition(" ")[0])}
+         if traits(name.partition(" ")[0]).has_exit_logits}
 GROWN = [name for name, method in BUILT.items() if method.num_stages > 1]
 READING = [name for name in GROWN if BUILT[name].reads(0)]
 

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from methods.dgl import DGL
 from methods.method import Carry, Method
-from methods.table import METHODS
+from methods.table import METHODS, traits
 from methods.training import checkpoint
 from methods.training import loop as training
 from methods.training.diverged import Diverged
@@ -56,7 +56,7 @@ class Toy:
 
 def build(spec: str = "dgl", *, dropout: bool = False, seed: int = 0) -> Method:
     torch.manual_seed(seed)
-    net = SPACE.build(METHODS[spec].adapt(Decoupling((2, 4), ("linear", "mlp_sr"))))  # type: ignore[attr-defined]
+    net = SPACE.build(traits(spec).adapt(Decoupling((2, 4), ("linear", "mlp_sr"))))
     if dropout:
         net.heads = nn.ModuleList(nn.Sequential(nn.Dropout(0.3), head) for head in net.heads)
     return METHODS.build(spec, net)

@@ -10,9 +10,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from methods.dgl import DGL
-from methods.method import Carry, Method
+from methods.method import Carry, Method, PlainCarry
 from methods.sides import with_side
-from methods.table import METHODS, adapter, method_class
+from methods.table import METHODS, traits
 from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
 from nas.exits.adaptive import adaptive
@@ -114,9 +114,9 @@ def build(case: str, inplace: bool, *, checkpoint_units: bool = False) -> Method
     shape = TEXTS if kind else IMAGES
     space = SearchSpace(f"{__name__}.{kind or 'maps'}(inplace={inplace})", [], input_shape=shape, num_classes=NUM_CLASSES,
                         num_blocks=1)
-    method = method_class(name)
+    method = traits(name)
     heads = "" if method.default_head in (None, "none") else f",head={__name__}.head(inplace={inplace})"
-    point = adapter(name)(read_decoupling(f"even(3{heads})", space, method.default_head))
+    point = traits(name).adapt(read_decoupling(f"even(3{heads})", space, method.default_head))
     torch.manual_seed(0)
     net = space.build(point, checkpoint_units=checkpoint_units, head_lookahead=method.head_lookahead)
     return with_side(METHODS.build(name, net), side or None)
@@ -158,10 +158,10 @@ def test_what_a_stage_is_given_stays(case: str) -> None:
     method, (x, y) = build(case, True), batch(case)
     carry = method.start(x, y)
     for k in range(method.num_stages):
-        h = method.activation(carry).clone()  # type: ignore[union-attr]
+        h = carry.h.clone()
         following, loss = method.isolated_stage(k, carry, y)
         loss.backward()
-        assert torch.equal(method.activation(carry), h)  # type: ignore[arg-type]
+        assert torch.equal(carry.h, h)
         carry = following
 
 
@@ -169,7 +169,7 @@ class Overwrites(DGL):
     """A user's method that computes in place on what it is given."""
 
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
-        return super().stage(k, carry.add_(1), y)
+        return super().stage(k, PlainCarry(carry.h.add_(1)), y)
 
 
 def test_a_method_that_overwrites_its_carry_is_told() -> None:
@@ -180,8 +180,8 @@ def test_a_method_that_overwrites_its_carry_is_told() -> None:
 
 @pytest.mark.parametrize("name", sorted(METHODS))
 def test_a_network_that_overwrites_nothing_pays_nothing(name: str, operator_calls: Any) -> None:
-    space, method = read_space("small(width=0.25)", IMAGES, NUM_CLASSES), method_class(name)
-    point = adapter(name)(read_decoupling("even(3)", space, method.default_head))
+    space, method = read_space("small(width=0.25)", IMAGES, NUM_CLASSES), traits(name)
+    point = traits(name).adapt(read_decoupling("even(3)", space, method.default_head))
     built = METHODS.build(name, space.build(point, head_lookahead=method.head_lookahead))
     assert not any(map(is_kept_apart, built.modules()))
     with operator_calls() as calls:

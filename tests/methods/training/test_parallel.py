@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -31,16 +32,21 @@ class Noise:
         return torch.randn(16, 3, 8, 8, generator=generator), torch.randint(4, (16,), generator=generator)
 
 
+class RunningCarry(NamedTuple):
+    h: Any
+    total: torch.Tensor  # (N,): the sum of each sample's activations so far
+
+
 class Running(DGL):
-    """Its carry is a pair: the activation, and the sum of each sample's activations so far."""
+    """Hands on more than the activation."""
 
     def start(self, x: torch.Tensor, y: torch.Tensor) -> Carry:
-        return x, x.sum((1, 2, 3)).double()
+        return RunningCarry(x, x.sum((1, 2, 3)).double())
 
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
-        h, total = carry
-        h, loss = super().stage(k, h, y)
-        return (h, total + h.sum((1, 2, 3))), loss + 1e-3 * (total + h.sum((1, 2, 3))).square().mean().float()
+        carry, loss = super().stage(k, carry, y)
+        total = carry.total + carry.h.sum((1, 2, 3))
+        return RunningCarry(carry.h, total), loss + 1e-3 * total.square().mean().float()
 
 
 def build(cuts: tuple[int, ...] = (2, 4)) -> Method:

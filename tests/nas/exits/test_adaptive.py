@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from methods.method import Carry, Method
-from methods.table import answers_early
+from methods.table import traits
 from nas.exits.adaptive import adaptive
 from nas.exits.answers import exit_answers
 from nas.exits.confidence import CONFIDENCES, ConfidenceRule, largest
@@ -19,7 +19,7 @@ from tests.methods.test_contract import EVERYWHERE, NUM_CLASSES, build, parts
 BLOCKS = 3
 
 
-WITH_EXITS = [case for case in EVERYWHERE if answers_early(parts(case)[0])]
+WITH_EXITS = [case for case in EVERYWHERE if traits(parts(case)[0]).has_exit_logits]
 
 
 def untrained(case: str) -> tuple[Method, torch.Tensor, torch.Tensor]:
@@ -103,7 +103,7 @@ class Watched:
 
         def run_block(k: int, carry: Carry) -> Carry:
             following = run(k, carry)
-            activation: Any = method.activation(following)
+            activation: Any = following.h
             self.blocks.append(len(activation[0] if isinstance(activation, tuple) else activation))
             if isinstance(activation, tuple):
                 self.columns.append(activation[0].shape[1])

@@ -34,12 +34,12 @@ class Costly(Method):
         raise NotImplementedError
 
     def run_block(self, k: int, carry: Carry) -> Carry:
-        self.clock.time += self.unit * len(carry) * (100, 10, 1)[k]
+        self.clock.time += self.unit * len(carry.h) * (100, 10, 1)[k]
         return carry
 
     def answer(self, k: int, carry: Carry) -> torch.Tensor:
-        self.clock.time += self.unit * len(carry) * 1000
-        return 100 * torch.cat([carry - 1.5 + k, carry * 0], 1).abs() * torch.tensor([1.0, 0.0]) * (carry > 1.5 - k)
+        self.clock.time += self.unit * len(carry.h) * 1000
+        return 100 * torch.cat([carry.h - 1.5 + k, carry.h * 0], 1).abs() * torch.tensor([1.0, 0.0]) * (carry.h > 1.5 - k)
 
 
 class Data:
