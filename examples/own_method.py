@@ -12,9 +12,9 @@ import pandas as pd
 import torch
 from torch import nn
 
+import nas
 from methods.method import Carry, Method
 from methods.traits import Traits
-from nas.cli.main import main
 from nas.testing import HeadContract, MethodContract
 from spaces.backbone import Site
 
@@ -49,10 +49,9 @@ class TestHidden(HeadContract):
 
 def compare(folder: Path, iterations: int = 60) -> pd.DataFrame:
     """Both methods on the same cuts, with the head above."""
-    main(["evaluate", "--space", "small", "--task", "digits", "--methods", "own_method.Weighted", "dgl", "--seeds", "1",
-          "--decoupling", "even(3,head=own_method.hidden)", "--iterations", str(iterations),
-          "--results", str(folder / "results"), "--runs", str(folder / "runs")])
-    return pd.read_csv(folder / "results" / "evaluate.csv")[["method", "decoupling", "test_error"]]
+    table = nas.evaluate("small", "digits", methods=["own_method.Weighted", "dgl"], seeds=1, iterations=iterations,
+                         decoupling=["even(3,head=own_method.hidden)"], results=folder / "results", runs=folder / "runs")
+    return table[["method", "decoupling", "test_error"]]
 
 
 if __name__ == "__main__":

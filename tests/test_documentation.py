@@ -4,7 +4,7 @@ A page's fenced blocks run in one empty folder: `bash` line by line, `python` in
 `title="name"` is written there as a file of that name. `python run.py` and `decoupled-nas` run in this process. A comment
 before a block shortens it, puts it into the slow lane, or says why it does not run:
 
-    <!-- test: with --iterations 2 -->      flags for its commands that train or profile
+    <!-- test: with --iterations 2 -->      flags for its commands that train or profile; in Python keywords for what has them
     <!-- test: slow; with --iterations 2 -->  only in the slow lane, and shortened
     <!-- test: not run: needs a GPU -->       the reason is part of it
 
@@ -19,14 +19,16 @@ import runpy
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+import nas
 from nas.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,6 +39,7 @@ SHORTENED = {  # the commands that the flags of a marker are for, and those whic
     "profile": {"--iterations", "--batch-size"},
 }
 A_RUN = "runs/0123456789abcdef"
+LISTS = {"--methods", "--decoupling", "--lr"}
 Settings = dict[str, list[str]]
 NOT_RUN = 16  # blocks whose marker says why they do not run; raise it together with the block
 
@@ -168,7 +171,8 @@ class Folder:
             target.write_text(block.text, encoding="utf-8")
         elif block.runs and block.language == "python":
             with self.patch.context() as patch:
-                patch.setattr("nas.cli.main.main", lambda argv: main(shortened(argv, block.settings)))
+                for name in SHORTENED if block.settings else ():
+                    patch.setattr(nas, name, shortened_call(getattr(nas, name), keywords(name, block.settings)))
                 exec(compile("\n" * block.line + self.named(block.text), str(block.page), "exec"), self.names)
         elif block.runs:
             for line in command_lines(block.text):
@@ -239,6 +243,21 @@ def shortened(argv: list[str], settings: Settings) -> list[str]:
         if not replaced:
             kept.append(word)
     return kept + [word for name, values in own.items() for word in (name, *values)]
+
+
+def keywords(command: str, settings: Settings) -> dict[str, Any]:
+    """The marker's settings as keywords of the function of that name."""
+    read = {name: [yaml.safe_load(value) for value in values] for name, values in settings.items() if name in SHORTENED[command]}
+    return {name.removeprefix("--").replace("-", "_"): values if name in LISTS else values[0] for name, values in read.items()}
+
+
+def shortened_call(function: Callable[..., Any], own: dict[str, Any]) -> Callable[..., Any]:
+    """The function with the marker's keywords in place of those that a block gives, and of epochs where iterations are given."""
+    def call(*given: Any, **options: Any) -> Any:
+        if "iterations" in own:
+            options.pop("epochs", None)
+        return function(*given, **{**options, **own})
+    return call
 
 
 def command_lines(text: str) -> list[str]:

@@ -52,7 +52,9 @@ def on_page_content(page_html: str, **_: Any) -> str:
 
 def commands_page() -> str:
     """The help of every command, as the command line prints it."""
-    parts = ["# Commands", "", "Every option of a command that trains is also a key of `--config`.", ""]
+    parts = ["# Commands", "", "`python run.py` and, once installed, `decoupled-nas` are the same program.",
+             "An option that says what to do, and not how to print it, is also a keyword of the [Python function](python.md)",
+             "of that name. Those of `search`, `evaluate` and `profile` are keys of `--config`, too.", ""]
     for command in COMMANDS:
         parts += [f"## {command}", "", "```text", printed([*command.split(), "--help"]).strip(), "```", ""]
     return "\n".join(parts)
