@@ -31,6 +31,11 @@ class PlainCarry(NamedTuple):
     h: Activation
 
 
+# Members that methods had in earlier versions, which would have no effect now, and what takes their place.
+FORMER = {"answer": "exit_logits", **dict.fromkeys(
+    ("default_head", "head_lookahead", "answers_early", "learns_jointly", "adapt"), "traits")}
+
+
 class Method(nn.Module, ABC):
     """A learning rule for a decoupled network. Stage k trains block k and head k; with `Traits.end_to_end` one stage trains all.
 
@@ -77,6 +82,8 @@ class Method(nn.Module, ABC):
             if is_derived(inspect.getattr_static(Method, name, None)):
                 raise UserError(f"{name} of a method follows from its other members, got one of {cls.__name__}'s own; give "
                                 "exit_logits, run_block or stage in its place")
+            if name in FORMER:
+                raise UserError(f"a method says what it is in {FORMER[name]}, got {name} of {cls.__name__}; give that instead")
 
     def __init__(self, net: DecoupledNet, *, label_smoothing: float = 0.1) -> None:
         super().__init__()

@@ -120,3 +120,10 @@ def _activations(method: Method, x: torch.Tensor) -> list[Any]:
         carry = method.run_block(k, carry)
         found.append(carry.h)
     return found
+
+
+@pytest.mark.parametrize(("member", "instead"), [
+    ("default_head", "traits"), ("answers_early", "traits"), ("answer", "exit_logits")])
+def test_a_member_of_an_earlier_version_is_refused_since_it_would_have_no_effect(member: str, instead: str) -> None:
+    with pytest.raises(UserError, match=f"in {instead}, got {member} of Mine"):
+        type("Mine", (Method,), {member: "mlp_sr"})

@@ -93,13 +93,13 @@ def test_temperatures_and_a_depth(case: str) -> None:
 
 
 class Watched:
-    """Of each call of a method's `run_block` and `answer`: how many samples came, and how many columns of tokens."""
+    """Of each call of a method's `run_block` and `exit_logits`: how many samples came, and how many columns of tokens."""
 
     def __init__(self, method: Method, monkeypatch: pytest.MonkeyPatch) -> None:
         self.blocks: list[int] = []
         self.answers: list[int] = []
         self.columns: list[int] = []
-        run, answer = method.run_block, method.answer
+        run, answer = method.run_block, method.exit_logits
 
         def run_block(k: int, carry: Carry) -> Carry:
             following = run(k, carry)
@@ -115,7 +115,7 @@ class Watched:
             return logits
 
         monkeypatch.setattr(method, "run_block", run_block)
-        monkeypatch.setattr(method, "answer", answered)
+        monkeypatch.setattr(method, "exit_logits", answered)
 
 
 @pytest.mark.parametrize("case", ["dgl", "dgl on lstm", "al on transformer"])
