@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from methods.losses import full_precision
 from methods.method import Carry, Method
 from methods.traits import Traits
-from spaces.activation import Activation, Tokens
+from spaces.activation import Activation, deviation, values_of
 from spaces.network import DecoupledNet
 from spaces.notation.errors import UserError
 
@@ -54,20 +54,10 @@ def similarity_matrix(h: Activation) -> torch.Tensor:
     1 x 1, which has none, to its values. Tokens are reduced to that over each text's own tokens, which is ours. In
     float32 also under autocast, since it is a difference of nearly equal numbers.
     """
-    with full_precision(h.values.device if isinstance(h, Tokens) else h.device):
-        v = _spread(h)
+    with full_precision(values_of(h).device):
+        v = deviation(h, _LEAST_VARIANCE)
         v = F.normalize(v - v.mean(dim=1, keepdim=True), dim=1)
         return (v @ v.T).clamp(-1, 1)
-
-
-def _spread(h: Activation) -> torch.Tensor:
-    """(N, features): standard deviations; the values of what has only one a feature."""
-    if isinstance(h, Tokens):
-        h = h._replace(values=h.values.float())
-        deviations = h.values - h.mean()[:, None]
-        return (h._replace(values=deviations.square()).mean() + _LEAST_VARIANCE).sqrt()
-    v = h.float().flatten(2) if h.dim() > 2 else h.float()[:, :, None]
-    return (v.var(dim=2, correction=0) + _LEAST_VARIANCE).sqrt() if v.shape[2] > 1 else v.squeeze(2)
 
 
 _LEAST_VARIANCE = 1e-8

@@ -9,7 +9,7 @@ from math import prod
 import torch
 from torch import nn
 
-from spaces.activation import TextShape
+from spaces.activation import input_shape
 from spaces.decoupling import Decoupling
 from spaces.heads import HEADS
 from spaces.memory.peak_memory import Footprint, footprint, likeness
@@ -95,7 +95,7 @@ def block_bytes(space: SearchSpace, head: str, *, checkpoint_units: bool = False
     the few numbers that the loss keeps. A few small runs on the meta device, one for each kind of unit and head, serve
     all pairs. Of texts each block is run.
     """
-    if isinstance(space.input_shape, TextShape):
+    if not input_shape(space.input_shape).plain:
         return text_block_bytes(space, head, checkpoint_units=checkpoint_units)
     with torch.device("meta"):
         backbone = space.build_backbone()

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from spaces.activation import Activation, Tokens, example_input, pooled
+from spaces.activation import Activation, activation_name, example_input, pooled
 from spaces.memory.in_place import traced
 from spaces.network import DecoupledNet
 from spaces.notation.errors import UserError
@@ -43,14 +43,14 @@ class Pool(nn.Module):
 
     def forward(self, h: Activation) -> torch.Tensor:
         """(N, C, H, W), (N, D) or tokens -> (N, features)."""
-        if isinstance(h, Tokens) and self.pooling == "state":
-            return h.mean() if h.state is None else h.state[0].sum(0)
+        if self.pooling == "state" and not isinstance(h, torch.Tensor):
+            state = h.final_state()
+            return h.mean() if state is None else state
         if self.pooling == "mean":
             return pooled(h)
-        if isinstance(h, Tokens) or self.pooling == "state" or (self.side and h.dim() != 4):
-            what = "tokens" if isinstance(h, Tokens) else "maps" if h.dim() == 4 else "vectors"
-            raise UserError(f"pooling={self.pooling} came where a block hands on {what}; state is for recurrent networks, grid "
-                            "for images, flatten for images and vectors, mean for all")
+        if not isinstance(h, torch.Tensor) or self.pooling == "state" or (self.side and h.dim() != 4):
+            raise UserError(f"pooling={self.pooling} came where a block hands on {activation_name(h)}; state is for recurrent "
+                            "networks, grid for images, flatten for images and vectors, mean for all")
         return (F.adaptive_avg_pool2d(h, self.side) if self.side else h).flatten(1)
 
 
@@ -68,9 +68,14 @@ def num_features(net: DecoupledNet, pool: Pool) -> list[int]:
     A pooling that does not fit the activations, or that no block makes use of, is a UserError.
     """
     handed_on = list(_handed_on(net))
-    if pool.pooling == "state" and all(isinstance(h, Tokens) and h.state is None for h in handed_on):
+    if pool.pooling == "state" and all(_has_no_state(h) for h in handed_on):
         raise UserError("pooling=state adds up the final states of a recurrent network, but no block hands on any; take mean")
     return [pool(h).shape[1] for h in handed_on]
+
+
+def _has_no_state(h: Activation) -> bool:
+    """Whether it could have a final state, but has none. A plain tensor cannot, which `Pool` says of it."""
+    return not isinstance(h, torch.Tensor) and h.final_state() is None
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from methods.losses import full_precision
-from spaces.activation import TextShape
+from spaces.activation import input_shape
 from spaces.layers.layers import Draw, image_shape, kaiming
 from spaces.network import PixelScale
 from spaces.notation.errors import UserError
@@ -28,8 +28,8 @@ class Decoder(nn.Module):
     def __init__(self, shape: tuple[int, ...], image: tuple[int, ...], pixels: PixelScale | None,
                  draw: Draw = kaiming) -> None:
         super().__init__()
-        if isinstance(image, TextShape):
-            raise UserError("a decoder reconstructs images, but the inputs are texts; take decoder=False")
+        if not input_shape(image).plain:
+            raise UserError(f"a decoder reconstructs images, but the inputs are {input_shape(image).kind}; take decoder=False")
         inputs, _, _ = image_shape("the decoder", shape)
         colours, *self.size = image_shape("the decoder", image)
         scale = pixels or PixelScale((0.0,), (1.0,))

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from methods.sides.side import Input, SideInput, SideSite
-from spaces.activation import Activation, Tokens, WithFeatures
+from spaces.activation import Activation, features_beside, with_features, without_features
 from spaces.notation.errors import UserError
 
 
@@ -37,7 +37,7 @@ class FeaturesSide(SideInput):
 
     def start(self, x: Input) -> torch.Tensor:
         """The input alone."""
-        return x.x if isinstance(x, WithFeatures) else x
+        return without_features(x)
 
     def given(self, k: int) -> str | None:
         """All features, if this is the block."""
@@ -47,13 +47,9 @@ class FeaturesSide(SideInput):
         """Any activation -> one of its shape; tokens have one more."""
         if k != self.block:
             return h
-        phi = x.features if isinstance(x, WithFeatures) else torch.zeros(len(x), self.num_features, device=x.device)
-        part = self.parts[k]
-        if isinstance(h, Tokens):
-            one = torch.ones(len(phi), 1, dtype=torch.bool, device=phi.device)
-            return Tokens(part(phi)[:, None], one, h.state).followed_by(h)
-        maps = phi.view(*phi.shape, *(1,) * (h.dim() - 2)).expand(*phi.shape, *h.shape[2:])
-        return part(torch.cat([h, maps], dim=1))
+        given = features_beside(x)
+        phi = torch.zeros(len(x), self.num_features, device=x.device) if given is None else given
+        return with_features(h, phi, self.parts[k])
 
 
 def _part(shape: tuple[int, ...], num_features: int) -> nn.Module:

@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_map_only
 
 from methods.method import Carry, Method, Stage
 from methods.training.settings import Compile
-from spaces.activation import TextShape
+from spaces.activation import input_shape
 from spaces.notation.errors import UserError
 
 BACKEND = "inductor"
@@ -24,8 +24,8 @@ def compile_stage(method: Method, k: int, mode: Compile) -> Stage:
     compiled and not be. Texts of all lengths share a graph. With CUDA graphs (reduce-overhead) outputs lie where the next
     replay writes, which a stage's backward pass may precede, so what is handed on is copied.
     """
-    texts = isinstance(method.net.shapes[0], TextShape)
-    compiled = torch.compile(_Stage(method, k), fullgraph=True, dynamic=True if texts else None, mode=mode, backend=BACKEND)
+    dynamic = True if input_shape(method.net.shapes[0]).varies else None
+    compiled = torch.compile(_Stage(method, k), fullgraph=True, dynamic=dynamic, mode=mode, backend=BACKEND)
 
     def run(carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
         try:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from torch.utils._pytree import tree_map
 
-from methods.method import Carry, Method
+from methods.method import Method
 from nas.exits.confidence import CONFIDENCES, ConfidenceRule, confidence, largest
-from spaces.activation import Tokens
+from spaces.activation import rows
 from spaces.notation.errors import UserError
 
 _ROUNDING = 1e-5  # of confidences in float32
@@ -56,7 +55,7 @@ def adaptive(method: Method, x: torch.Tensor, rule: ConfidenceRule, threshold: f
         if not len(staying):
             break
         if len(staying) < len(here):
-            carry, here, logits = _rows(carry, staying), here[staying], logits[staying]
+            carry, here, logits = rows(carry, staying), here[staying], logits[staying]
         before = logits
     assert answers is not None, "a network has a block"
     return answers
@@ -95,21 +94,3 @@ def checked_logits(method: Method, k: int, logits: torch.Tensor) -> torch.Tensor
         raise UserError(f"a sample leaves early with logits, one a class of {method.net.num_classes}, but exit {k} of this "
                         f"method gives {logits.shape[-1]} numbers; methods with loss=contrast answer at the last exit alone")
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
-
-
-def _rows(carry: Carry, index: torch.Tensor) -> Carry:
-    """The carry of the samples at `index`."""
-    def of(leaf: Any) -> Any:
-        if isinstance(leaf, Tokens):
-            return _texts(leaf, index)
-        return leaf[index] if isinstance(leaf, torch.Tensor) else leaf
-
-    return tree_map(of, carry, is_leaf=lambda leaf: isinstance(leaf, Tokens))
-
-
-def _texts(tokens: Tokens, index: torch.Tensor) -> Tokens:
-    """The texts at `index`, without the columns behind the last token of all of them."""
-    mask = tokens.mask[index]
-    longest = int(mask.any(0).nonzero()[-1]) + 1
-    state = tokens.state and (tokens.state[0][:, index], tokens.state[1][:, index])
-    return Tokens(tokens.values[:, :longest].index_select(0, index), mask[:, :longest], state)

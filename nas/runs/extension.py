@@ -16,7 +16,7 @@ from torch import nn
 from methods.method import Method
 from methods.sides.side import SideInputs
 from nas.runs.trained_run import TrainedRun
-from spaces.activation import UNKNOWN, TextShape, activation_shape, example_input
+from spaces.activation import activation_shape, example_input, input_shape
 from spaces.notation.errors import UserError
 
 
@@ -124,11 +124,8 @@ def _take_over(own: nn.Module, given: nn.Module, no_fit: UserError) -> None:
 @torch.no_grad()
 def _check_exits(run: TrainedRun, old: Method, method: Method, trained: int) -> None:
     """Equal shapes may hide another backbone or another head, so noise decides; the run sees no more of a text than it did."""
-    shape, generator = method.net.shapes[0], torch.Generator().manual_seed(0)
-    x = given = torch.randn(2, *shape, generator=generator)
-    if isinstance(shape, TextShape):
-        x = torch.randint(UNKNOWN, shape.num_words, (2, shape.length), generator=generator)
-        given = x[:, :old.net.shapes[0][0]]
+    x = input_shape(method.net.shapes[0]).noise(2, torch.Generator().manual_seed(0))
+    given = input_shape(old.net.shapes[0]).cut(x)
     training = method.training
     method.eval()
     for depth, *pair in zip(range(1, trained + 1), old.exits(given), method.exits(x), strict=False):

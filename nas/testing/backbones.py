@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from nas.testing.spec import spec_of
-from spaces.activation import TextShape, activation_shape
+from spaces.activation import activation_shape, input_shape
 from spaces.backbone import Backbone
 from spaces.backbones import BACKBONES
 
@@ -38,10 +38,7 @@ class BackboneContract:
 
     def inputs(self) -> torch.Tensor:
         """Two of them."""
-        generator = torch.Generator().manual_seed(1)
-        if isinstance(self.input_shape, TextShape):
-            return torch.randint(1, self.input_shape.num_words, (2, self.input_shape.length), generator=generator)
-        return torch.randn(2, *self.input_shape, generator=generator)
+        return input_shape(self.input_shape).noise(2, torch.Generator().manual_seed(1))
 
     def test_there_are_units_to_cut_between(self, spec: str) -> None:
         assert len(self.build(spec).units) >= 2

@@ -20,14 +20,13 @@ from methods.table import METHODS, traits
 from methods.training.loop import Trainer, error_and_loss
 from methods.training.settings import TrainingSettings
 from nas.testing.spec import spec_of
-from spaces.activation import PADDING, TextShape
+from spaces.activation import example_input, input_shape
 from spaces.memory.peak_memory import PeakMemory
 from spaces.named import read_space
 from spaces.rules import read_decoupling
 from spaces.space import SearchSpace
 
 CPU = torch.device("cpu")
-CHANCE_OF_OWN_WORD = 0.9
 SMALL = read_space("small(width=0.5)", (3, 8, 8), 4)
 
 
@@ -37,15 +36,12 @@ def toy_batch(method: Method, size: int = 16, seed: int = 0) -> tuple[torch.Tens
     shape, classes = method.net.shapes[0], method.net.num_classes
     generator = torch.Generator().manual_seed(seed)
     y = torch.arange(size) % classes
-    if isinstance(shape, TextShape):
-        words = (shape.num_words - 1) // classes  # of each class
-        ids = torch.randint(1, shape.num_words, (size, shape.length), generator=generator)
-        own = torch.rand(size, shape.length, generator=generator) < CHANCE_OF_OWN_WORD
-        ids[own] = (1 + words * y[:, None] + ids % words)[own]
-        lengths = torch.randint(shape.length // 2, shape.length + 1, (size, 1), generator=generator)
-        return ids.masked_fill(torch.arange(shape.length) >= lengths, PADDING), y
-    colours = torch.randn(classes, shape[0], 1, 1, generator=torch.Generator().manual_seed(99))
-    return colours[y] + 0.5 * torch.randn(size, *shape, generator=generator), y
+    return input_shape(shape).toys(y, classes, generator), y
+
+
+def has_ids(shape: tuple[int, ...]) -> bool:
+    """Whether inputs of the shape hold ids, which a network looks up, beside or in place of numbers that it computes with."""
+    return not all(tensor.is_floating_point() for tensor in tree_leaves(example_input(shape, 1, "meta")))
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,7 @@ class MethodCase:
 
     def settings(self, **changes: Any) -> TrainingSettings:
         """How it is trained; words learn only where they occur, so texts take more iterations."""
-        usual = {"iterations": 60, "lr": 0.1} if isinstance(self.space.input_shape, TextShape) else {"iterations": 30, "lr": 0.05}
+        usual = {"iterations": 60, "lr": 0.1} if has_ids(self.space.input_shape) else {"iterations": 30, "lr": 0.05}
         return TrainingSettings(**{**usual, **self.recipe, **changes})
 
     def plain(self) -> nn.Sequential:
@@ -293,7 +289,7 @@ class MethodContract:
             stages.append(memory.peak)
         scalars = 16 * built.num_stages
         # Stages share a mask, copies do not; and a loss that reads no token of an LSTM's keeps in which order they were read.
-        masks = x.numel() * (built.num_stages + 8) if isinstance(built.net.shapes[0], TextShape) else 0
+        masks = x.numel() * (built.num_stages + 8) if has_ids(built.net.shapes[0]) else 0
         assert peak_bytes(built, built.losses(x, y), at_once=False) == pytest.approx(max(stages), abs=scalars + masks)
         if built.num_stages > 1 and len(built.net.shapes[-1]) > 1:  # once tokens are pooled, the first block is nearly all
             assert max(stages) < 0.8 * peak_bytes(built, built.losses(x, y), at_once=True)

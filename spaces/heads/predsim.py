@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from spaces.activation import Activation, Tokens, num_features
+from spaces.activation import Activation, convolved, num_features
 from spaces.backbone import Site
 from spaces.layers.layers import pooled_linear, scaled
 
@@ -48,10 +48,7 @@ class PredSimHead(nn.Module):
 
     def similarity(self, h: Activation) -> Activation:
         """An activation -> one of the same shape, whose similarity matrix is matched with the labels'."""
-        if not isinstance(h, Tokens):
-            return self.projection(h)
-        values = h.values.masked_fill(~h.mask[..., None], 0)
-        return Tokens(self.projection(values.transpose(1, 2)).transpose(1, 2), h.mask)
+        return convolved(h, self.projection)
 
 
 def _pooling(channels: int, sides: Sequence[int], target: int) -> tuple[tuple[int, int], int]:

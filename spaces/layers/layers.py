@@ -9,7 +9,7 @@ from typing import Literal, Protocol, TypeVar
 import torch
 from torch import nn
 
-from spaces.activation import Activation, TextShape, pooled
+from spaces.activation import Activation, TextShape, input_shape, pooled
 from spaces.notation.errors import UserError
 
 M = TypeVar("M", bound=nn.Module)
@@ -103,9 +103,10 @@ def scaled(channels: int, width: float) -> int:
 
 def image_shape(component: str, shape: tuple[int, ...], smallest: int = 1) -> tuple[int, int, int]:
     """`shape` as (C, H, W); a UserError if it is no such shape or a side is under `smallest`."""
-    if isinstance(shape, TextShape):
-        raise UserError(f"{component} takes images (channels, height, width), but texts of up to {shape.length} tokens came; "
-                        "take a task of images, or a space for texts: linear, lstm or transformer")
+    came = input_shape(shape)
+    if not came.plain:
+        raise UserError(f"{component} takes images (channels, height, width), but {came.described} came; "
+                        f"take a task of images, or {came.spaces}")
     if len(shape) != 3:
         raise UserError(f"{component} takes images or maps (channels, height, width), but the shape {tuple(shape)} came; "
                         "on tokens and vectors take the head linear, mlp, mlp_sr, predsim or auglocal")
@@ -121,8 +122,9 @@ def image_shape(component: str, shape: tuple[int, ...], smallest: int = 1) -> tu
 def text_shape(component: str, shape: tuple[int, ...]) -> TextShape:
     """`shape`, if it is that of texts, else a UserError."""
     if not isinstance(shape, TextShape):
-        raise UserError(f"{component} is for texts, but inputs of the shape {tuple(shape)} came; take a task of texts such as "
-                        "ag_news, or a space for images such as resnet18")
+        came = input_shape(shape)
+        raise UserError(f"{component} is for texts, but {came.described} came; take a task of texts such as ag_news, or "
+                        f"{came.spaces}")
     return shape
 
 

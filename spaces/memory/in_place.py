@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from spaces.activation import Activation, Tokens, activation_shape
+from spaces.activation import Activation, OwnActivation, activation_shape
 from spaces.notation.errors import UserError
 from spaces.notation.own_modules import OWN_ERRORS, said_by
 
@@ -58,7 +58,7 @@ def traced_at(what: str, module: nn.Module, given: Activation) -> tuple[Activati
     except OWN_ERRORS as error:
         raise UserError(f"{what}, {type(module).__name__}, cannot take activations of {activation_shape(given)} "
                         f"({said_by(error)}); it has to fit what comes before it and the task's inputs") from None
-    values, samples = (h.values if isinstance(h, Tokens) else h for h in (made, given))
+    values, samples = (h.values if isinstance(h, OwnActivation) else h for h in (made, given))
     if not isinstance(values, torch.Tensor):
         raise UserError(f"{what}, {type(module).__name__}, must hand on a tensor, or Tokens, but it gives a "
                         f"{type(values).__name__}")
