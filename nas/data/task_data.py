@@ -43,7 +43,7 @@ class TaskData(Protocol):
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """(C, H, W) of an image; a `TextShape` of texts."""
+        """(C, H, W) of an image; a `TextShape` of texts, or another `spaces.activation.InputShape`."""
 
     @property
     def pixels(self) -> PixelScale | None:
@@ -74,7 +74,7 @@ class TaskData(Protocol):
 
     @property
     def inputs(self) -> dict[str, Any]:
-        """How inputs are made of files, as plain data: what a trained run keeps to read new ones (`nas.data.new.new_inputs`)."""
+        """How inputs are made of files, as plain data kept with a trained run; its `kind` is of `nas.data.new.input_kinds`."""
 
     def facts(self, folder: Path) -> dict[str, Cell]:
         """What a row says of the data beside its settings and content; a file that the row names is written to `folder`."""

@@ -9,7 +9,7 @@ import torch
 from torch.utils._pytree import tree_map_only
 
 from methods.training.loop import autocast
-from nas.data.new.new_inputs import NewInputs
+from nas.data.new.input_kind import NewInputs
 from nas.exits.adaptive import adaptive
 from nas.exits.confidence import ConfidenceRule
 from nas.records.spreadsheet import csv_text

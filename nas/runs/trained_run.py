@@ -26,16 +26,14 @@ from methods.training.saved_fields import (
     TEXT,
     Field,
     check_fields,
-    number,
     whole,
 )
 from methods.training.saved_file import load_saved
 from methods.training.settings import Precision
 from nas.data.digest import weights_digest
+from nas.data.new.input_kinds import NAMED, input_kind
 from nas.records.results_log import Cell
-from spaces.activation import TextShape
 from spaces.decoupling import Decoupling
-from spaces.network import PixelScale
 from spaces.notation.errors import UserError
 from spaces.notation.own_modules import names_of_a_file
 from spaces.space import SearchSpace
@@ -141,12 +139,10 @@ class TrainedRun:
     def _built(self) -> Method:
         """The method without the weights."""
         inputs, spec = self.inputs, str(self.key["method"])
-        texts = inputs["kind"] == "texts"
-        input_shape = TextShape(inputs["length"], len(inputs["words"]) + 2) if texts else tuple(inputs["shape"])
-        space = SearchSpace(str(self.key["backbone"]), (), input_shape=input_shape, num_classes=len(inputs["classes"]),
+        kind = input_kind(inputs)
+        space = SearchSpace(str(self.key["backbone"]), (), input_shape=kind.shape(inputs), num_classes=len(inputs["classes"]),
                             num_blocks=1)
-        pixels = None if texts else PixelScale(tuple(inputs["mean"]), tuple(inputs["std"]))
-        net = space.build(self.decoupling, head_lookahead=traits(spec).head_lookahead, pixels=pixels)
+        net = space.build(self.decoupling, head_lookahead=traits(spec).head_lookahead, pixels=kind.pixels(inputs))
         side = self.key.get("side")
         num_features = len(inputs["features"]["mean"]) if inputs.get("features") else 0
         return with_side(METHODS.build(spec, net), str(side) if side else None, num_features)
@@ -162,17 +158,10 @@ KEY = {
 }
 EXIT = {"depth": COUNT, "macs": COUNT, "path_macs": COUNT, "validation_error": SHARE}
 FITTED = Field(f"{POSITIVE.rule}, or nothing", lambda held: held is None or POSITIVE.holds(held))
-SCALES = FINITE.listed("a finite number each"), POSITIVE.listed("a number above 0 each")
-CLASSES = TEXT.listed("names of classes")
-IMAGES = {
-    "classes": CLASSES, "mean": SCALES[0], "std": SCALES[1], "zoom": number("a number in 1..4", lambda held: 1 <= held <= 4),
-    "shape": Field("channels, height and width, each in 1..10000",
-                   lambda held: whole(1, 10_000).listed("").holds(held) and len(held) == 3),
-}
-TEXTS = {"classes": CLASSES, "length": whole(1, 100_000), "words": TEXT.listed("words")}
+INPUTS = {"kind": NAMED, "classes": TEXT.listed("names of classes")}
 FEATURES = {
     "columns": Field("names of columns", lambda held: isinstance(held, list) and all(map(TEXT.holds, held))),
-    "mean": SCALES[0], "std": SCALES[1],
+    "mean": FINITE.listed("a finite number each"), "std": POSITIVE.listed("a number above 0 each"),
 }
 
 
@@ -183,16 +172,15 @@ def _check(file: str, saved: dict[str, Any]) -> None:
     key, inputs, exits = saved["key"], saved["inputs"], saved["exits"]
     plain = Field("a number, a text or nothing", lambda held: held is None or isinstance(held, bool | int | float | str))
     check(key, dict.fromkeys(key, plain) | KEY, within="key")
-    check(inputs, {"kind": Field("images or texts", lambda held: held in ("images", "texts"))}, within="inputs")
-    check(inputs, TEXTS if inputs["kind"] == "texts" else IMAGES, within="inputs")
+    check(inputs, INPUTS, within="inputs")
+    kind = input_kind(inputs)
+    check(inputs, kind.fields, within="inputs")
+    check(inputs, kind.fitting(inputs), within="inputs")
     num_blocks = Decoupling.parse(key["decoupling"]).num_blocks
     for place, exit in enumerate(exits):
         optional = {"temperature": POSITIVE, "fitted_temperature": FITTED}
         check(exit, EXIT | {"depth": whole(1, num_blocks)} | {name: optional[name] for name in optional if name in exit},
               within=f"exits[{place}]")
-    if inputs["kind"] == "images":
-        per_channel = Field(f"{inputs['shape'][0]} numbers, as many as channels", lambda held: len(held) == inputs["shape"][0])
-        check(inputs, {"mean": per_channel, "std": per_channel}, within="inputs")
     if features := inputs.get("features"):
         check(features, FEATURES, within="inputs.features")
         count = len(features["mean"])

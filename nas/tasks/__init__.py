@@ -1,8 +1,7 @@
 """The tasks by name: data, its splits and its augmentation."""
 
-from nas.data.images.images import Images
 from nas.data.task_data import TaskData
-from nas.data.texts.texts import Texts
+from nas.data.task_parts import TaskParts
 from nas.tasks.arrays import arrays
 from nas.tasks.digits import digits
 from nas.tasks.imagenet import imagenet
@@ -24,4 +23,4 @@ TASKS: Table[TaskData] = Table("task", {
     "arrays": arrays,
     **TEXT_SETS,
     "texts": texts,
-}, makes=(Images, Texts))
+}, makes=TaskParts)

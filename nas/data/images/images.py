@@ -59,7 +59,7 @@ class Images(TaskParts[Samples]):
         beside them are scaled."""
         zoom = EVAL_ZOOM if self.augmentation.resized_crop else 1.0
         return {"kind": "images", "shape": list(self.input_shape), "mean": list(self.mean), "std": list(self.std), "zoom": zoom,
-                "classes": list(self.classes or map(str, range(self.num_classes))), 
+                "classes": list(self.classes or map(str, range(self.num_classes))),
                 "features": self.feature_scale and self.feature_scale.facts}
 
     def facts(self, folder: Path) -> dict[str, Cell]:

@@ -67,7 +67,7 @@ class Texts(TaskParts[TextSplit]):
     def inputs(self) -> dict[str, Any]:
         """How many tokens of a text are kept, the words, the classes, and how features beside them are scaled."""
         return {"kind": "texts", "length": self.length, "words": list(self.vocabulary.words),
-                "classes": list(self.classes or map(str, range(self.num_classes))), 
+                "classes": list(self.classes or map(str, range(self.num_classes))),
                 "features": self.feature_scale and self.feature_scale.facts}
 
     def facts(self, folder: Path) -> dict[str, Cell]:
