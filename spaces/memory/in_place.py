@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-from spaces.activation import Activation, OwnActivation, activation_shape
+from spaces.activation import Activation, OwnActivation
 from spaces.notation.errors import UserError
 from spaces.notation.own_modules import OWN_ERRORS, said_by
 
@@ -56,9 +56,9 @@ def traced_at(what: str, module: nn.Module, given: Activation) -> tuple[Activati
     except UserError:
         raise
     except OWN_ERRORS as error:
-        raise UserError(f"{what}, {type(module).__name__}, cannot take activations of {activation_shape(given)} "
+        raise UserError(f"{what}, {type(module).__name__}, cannot take activations of {tuple(_tensors(given)[0].shape[1:])} "
                         f"({said_by(error)}); it has to fit what comes before it and the task's inputs") from None
-    values, samples = (h.values if isinstance(h, OwnActivation) else h for h in (made, given))
+    values, samples = made.values if isinstance(made, OwnActivation) else made, _tensors(given)[0]
     if not isinstance(values, torch.Tensor):
         raise UserError(f"{what}, {type(module).__name__}, must hand on a tensor, or Tokens, but it gives a "
                         f"{type(values).__name__}")
