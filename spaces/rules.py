@@ -93,7 +93,7 @@ def block_bytes(space: SearchSpace, head: str, *, checkpoint_units: bool = False
     kept are alive beside it; so the peak is the largest of these sums, the head's included (the classifier's in the
     last block). It is the figure that `Cost` finds in the whole network, but for what does not grow with the batch and
     the few numbers that the loss keeps. A few small runs on the meta device, one for each kind of unit and head, serve
-    all pairs. Of texts each block is run.
+    all pairs. Of inputs that are no plain tensors, such as texts, each block is run.
     """
     if not input_shape(space.input_shape).plain:
         return text_block_bytes(space, head, checkpoint_units=checkpoint_units)

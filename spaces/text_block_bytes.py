@@ -1,4 +1,4 @@
-"""Activation bytes of a text network's blocks, by running each on the meta device."""
+"""Activation bytes of the blocks of networks for texts, and all else that is no plain tensor, by running each as shapes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BATCH = 2**14  # large, so that texts and not the vocabulary's gradient decide 
 
 
 def text_block_bytes(space: SearchSpace, head: str, *, checkpoint_units: bool = False) -> Callable[[int, int], int]:
-    """As `spaces.rules.block_bytes`, for texts of full length. A text network has so few units that every block can be run."""
+    """As `spaces.rules.block_bytes`, of inputs of the largest size, such as texts of full length: every block is run."""
     with torch.device("meta"):
         backbone = space.build_backbone()
     space.keep_head_apart(backbone.classifier, space.num_units)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from methods.sides.side import Input, SideInput, SideSite
-from spaces.activation import Activation, features_beside, with_features, without_features
+from spaces.activation import Activation, features_beside, values_of, with_features, without_features
 from spaces.notation.errors import UserError
 
 
@@ -48,7 +48,7 @@ class FeaturesSide(SideInput):
         if k != self.block:
             return h
         given = features_beside(x)
-        phi = torch.zeros(len(x), self.num_features, device=x.device) if given is None else given
+        phi = torch.zeros(len(values_of(h)), self.num_features, device=x.device) if given is None else given
         return with_features(h, phi, self.parts[k])
 
 
