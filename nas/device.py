@@ -36,7 +36,7 @@ def read_device(text: str) -> torch.device:
         device = torch.device(name if name.startswith(("cpu", "cuda")) else "")
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError):
-        raise UserError(f"--device is auto, cpu, cuda or cuda:N and must be on this machine, but {text!r} came") from None
+        raise UserError(f"--device is auto, cpu, cuda or cuda:N and must be on this machine, got {text!r}") from None
     return device
 
 
@@ -44,7 +44,7 @@ def use_threads(count: int) -> None:
     """Compute with so many CPU threads."""
     num_cores = usable_cores()
     if not 1 <= count <= num_cores:
-        raise UserError(f"--threads is a number of threads in 1..{num_cores} on this machine, but {count} came")
+        raise UserError(f"--threads is a number of threads in 1..{num_cores} on this machine, got {count}")
     torch.set_num_threads(count)
 
 

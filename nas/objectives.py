@@ -23,7 +23,7 @@ def checked_objectives(names: Sequence[str]) -> tuple[str, ...]:
         if name not in OBJECTIVES:
             raise unknown("objective", name, OBJECTIVES)
     if len(set(names)) < len(names) or "error" not in names:
-        raise UserError(f"objectives are error and others beside it, each once, but {' '.join(names)} came")
+        raise UserError(f"objectives are error and others beside it, each once, got {' '.join(names)}")
     return tuple(names)
 
 

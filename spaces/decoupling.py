@@ -23,9 +23,9 @@ class Decoupling:
 
     def __post_init__(self) -> None:
         if len(self.cuts) != len(self.heads):
-            raise UserError(f"each cut has one head, but {len(self.cuts)} cuts and {len(self.heads)} heads came")
+            raise UserError(f"each cut has one head, got {len(self.cuts)} cuts and {len(self.heads)} heads")
         if any(cut < 1 for cut in self.cuts) or list(self.cuts) != sorted(set(self.cuts)):
-            raise UserError(f"cuts are numbers of units before each cut, rising from 1 on, but {self.cuts} came")
+            raise UserError(f"cuts are numbers of units before each cut, rising from 1 on, got {self.cuts}")
 
     @property
     def num_blocks(self) -> int:
@@ -56,7 +56,7 @@ class Decoupling:
         if not all(pairs):
             raise UserError(
                 f"a decoupling is written '6:conv(depth=4) 13:mlp_sr' (units before the cut, then its head), or "
-                f"'{UNCUT}', but {text!r} came"
+                f"'{UNCUT}', got {text!r}"
             )
         return Decoupling(tuple(int(pair[1]) for pair in pairs if pair), tuple(pair[2] for pair in pairs if pair))
 

@@ -53,7 +53,7 @@ def read_space(text: str, input_shape: tuple[int, ...], num_classes: int, vector
         return _from_keys(_read_file(Path(text)), text, input_shape, num_classes, vectors)
     component = Component.parse(text)
     if component.positional:
-        raise UserError(f"the settings of a space are written name=value, but {text!r} came")
+        raise UserError(f"the settings of a space are written name=value, got {text!r}")
     settings = dict(component.settings)
     if component.name == "space":
         return _from_keys(settings, text, input_shape, num_classes, vectors)
@@ -93,17 +93,17 @@ def _from_keys(keys: dict[str, Any], where: str, input_shape: tuple[int, ...], n
     num_blocks, gaps, heads = keys.get("num_blocks"), keys.get("gaps"), keys["heads"]
     if isinstance(num_blocks, list | tuple):
         if len(num_blocks) != 2 or not all(type(k) is int for k in num_blocks):
-            raise UserError(f"num_blocks is a number or a range [lowest, highest], but {num_blocks} came in {where}")
+            raise UserError(f"num_blocks is a number or a range [lowest, highest], got {num_blocks} in {where}")
         num_blocks = (num_blocks[0], num_blocks[1])
     elif num_blocks is not None and type(num_blocks) is not int:
-        raise UserError(f"num_blocks is a number or a range [lowest, highest], but {num_blocks!r} came in {where}")
+        raise UserError(f"num_blocks is a number or a range [lowest, highest], got {num_blocks!r} in {where}")
     heads = [heads] if isinstance(heads, str) else heads
     if not isinstance(heads, list | tuple) or not all(isinstance(head, str) for head in heads):
-        raise UserError(f"heads is a list of head specs, but {heads!r} came in {where}")
+        raise UserError(f"heads is a list of head specs, got {heads!r} in {where}")
     if gaps is not None and not (isinstance(gaps, list | tuple) and all(type(gap) is int for gap in gaps)):
-        raise UserError(f"gaps is a list of numbers of units, but {gaps!r} came in {where}")
+        raise UserError(f"gaps is a list of numbers of units, got {gaps!r} in {where}")
     min_block = keys.get("min_block", 1)
     if type(min_block) is not int:
-        raise UserError(f"min_block is a number of units, but {min_block!r} came in {where}")
+        raise UserError(f"min_block is a number of units, got {min_block!r} in {where}")
     return SearchSpace(str(keys["backbone"]), heads, input_shape=input_shape, num_classes=num_classes,
                        num_blocks=num_blocks, gaps=gaps, min_block=min_block, vectors=vectors)

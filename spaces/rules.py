@@ -58,7 +58,7 @@ def balanced(space: SearchSpace, default_head: str | None, *, num_blocks: int, h
 def layerwise(space: SearchSpace, default_head: str | None, *, last: int = 1, head: str | None = None) -> Decoupling:
     """Every unit a block, but for the last `last` units, which are one: AugLocal's K = L and depth d is last = d + 1."""
     if not 1 <= last <= space.num_units:
-        raise UserError(f"{space.num_units} units have a last block of 1..{space.num_units}, but last={last} came")
+        raise UserError(f"{space.num_units} units have a last block of 1..{space.num_units}, got last={last}")
     return _with_head(space.nearest_cuts(range(1, space.num_units - last + 1)), head or default_head)
 
 
@@ -148,7 +148,7 @@ _BYTES = 4  # of a float32
 
 def _check_num_blocks(space: SearchSpace, num_blocks: int) -> None:
     if not 1 <= num_blocks <= space.num_units:
-        raise UserError(f"{space.num_units} units make 1..{space.num_units} blocks, but {num_blocks} came")
+        raise UserError(f"{space.num_units} units make 1..{space.num_units} blocks, got {num_blocks}")
 
 
 def _with_head(cuts: tuple[int, ...], head: str | None) -> Decoupling:

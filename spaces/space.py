@@ -258,20 +258,20 @@ class SearchSpace:
         last = self.num_units - 1
         chosen = tuple(range(1, last + 1)) if gaps is None else tuple(sorted(set(gaps)))
         if any(not 1 <= gap <= last for gap in chosen):
-            raise UserError(f"gaps of a {self.num_units}-unit backbone lie in 1..{last}, but {chosen} came")
+            raise UserError(f"gaps of a {self.num_units}-unit backbone lie in 1..{last}, got {chosen}")
         return chosen
 
     def _checked_block_counts(self, num_blocks: int | tuple[int, int] | None) -> tuple[int, ...]:
         if not 1 <= self.min_block <= self.num_units:
             raise UserError(f"blocks of a {self.num_units}-unit backbone have at least 1..{self.num_units} units, "
-                            f"but min_block={self.min_block} came")
+                            f"got min_block={self.min_block}")
         most = max(k for k in range(1, len(self.gaps) + 2) if self.cut_sets.count(k - 1))
         if num_blocks is None:
             num_blocks = (1, most)
         lowest, highest = num_blocks if isinstance(num_blocks, tuple) else (num_blocks, num_blocks)
         if not 1 <= lowest <= highest <= most:
             raise UserError(f"{len(self.gaps)} gaps and blocks of at least {self.min_block} of {self.num_units} units allow "
-                            f"1..{most} blocks, but num_blocks={num_blocks} came")
+                            f"1..{most} blocks, got num_blocks={num_blocks}")
         if highest > 1 and not self.heads:
             raise UserError("a space that cuts needs at least one head; name one in 'heads'")
         return tuple(range(lowest, highest + 1))

@@ -97,7 +97,7 @@ def test_a_number_that_is_plainly_a_slip_is_told_before_anything_is_taken(refuse
 
 def test_a_message_keeps_its_ends():
     assert one_line("short, with 'é' and 漢字") == "short, with 'é' and 漢字"
-    told = one_line("the rule, but " + "x" * 10_000 + " came; do this")
-    assert told.startswith("the rule, but x") and told.endswith(" came; do this") and len(told) <= 500
+    told = one_line("the rule, got " + "x" * 10_000 + "; do this")
+    assert told.startswith("the rule, got x") and told.endswith("; do this") and len(told) <= 500
     assert one_line("a\x1b[31m\0\u202e\udcff\nb").isprintable()
     assert len(one_line("\x1b" * 10_000)) <= 500

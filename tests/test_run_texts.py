@@ -182,7 +182,7 @@ def test_a_run_with_features_answers_new_inputs_that_have_them(capsys):
         code, out, err = call(capsys, "predict", kept, "new.csv", "--json", *threshold)
         assert code == 0 and [answer["answer"] for answer in json.loads(out)["predictions"]] == ["1", "0", "1"], err
     for text, says in [("text\ngood\n", "and a column n"),
-                       ("text,n\ngood,1\nbad,old\n", "line 3: features are finite numbers, but 'old' came in the column n"),
+                       ("text,n\ngood,1\nbad,old\n", "line 3: features are finite numbers, got 'old' in the column n"),
                        ("text,n\ngood,inf\n", "'inf' came"), ("text,n\ngood,\n", "'' came")]:
         Path("new.csv").write_text(text)
         code, out, err = call(capsys, "predict", kept, "new.csv")

@@ -38,7 +38,7 @@ class Pool(nn.Module):
         super().__init__()
         found = re.fullmatch(r"mean|flatten|state|grid(?P<side>[1-9][0-9]{0,8})", pooling)
         if not found:
-            raise UserError(f"pooling is mean, flatten, state or a grid such as grid2, but {pooling!r} came")
+            raise UserError(f"pooling is mean, flatten, state or a grid such as grid2, got {pooling!r}")
         self.pooling, self.side = pooling, int(found["side"] or 0)
 
     def forward(self, h: Activation) -> torch.Tensor:

@@ -29,7 +29,7 @@ class ContextForm:
         found = re.fullmatch(r"R0|E|R(?P<blocks>[1-9][0-9]{0,8})E?", text)
         if not found:
             raise UserError(f"context is R0 (none), R1, R2, ... (the inputs of so many blocks before), E (the image) or both, "
-                            f"such as R1E, but {text!r} came")
+                            f"such as R1E, got {text!r}")
         return ContextForm(int(found["blocks"] or 0), text.endswith("E"))
 
     def sources(self, k: int) -> range:

@@ -37,7 +37,7 @@ def loss_weights(lambdas: str | Lambdas, num_blocks: int) -> list[tuple[float, f
     chosen = _published(lambdas, num_blocks) if isinstance(lambdas, str) else lambdas
     if len(chosen) != 4 or not all(0 <= value < math.inf for value in chosen):
         raise UserError(f"lambdas are four numbers from 0 on, reconstruction and prediction of the first block and of the last "
-                        f"with a head, but {list(chosen)} came; ours are {list(DEFAULT)}")
+                        f"with a head, got {list(chosen)}; ours are {list(DEFAULT)}")
     first, last, steps = chosen[:2], chosen[2:], max(1, num_blocks - 2)
     weights = [tuple(a + (b - a) * k / steps for a, b in zip(first, last, strict=True)) for k in range(num_blocks - 1)]
     for k, pair in enumerate(weights):

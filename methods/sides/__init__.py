@@ -21,8 +21,8 @@ def with_side(base: Method, spec: str | None, num_features: int = 0) -> Method:
     beside each input. Numbers that no block is given are a UserError."""
     side = None if spec is None else SIDES.build(spec, SideSite(base.net, num_features))
     if num_features and not (side and side.takes_features):
-        raise UserError(f"the task has {num_features} features beside each input, which a side input gives to a block, but "
-                        f"{spec or 'none'} came; take evaluate --side 'features(block=1)', or leave them out of the task")
+        raise UserError(f"the task has {num_features} features beside each input, which a side input gives to a block, got "
+                        f"{spec or 'none'}; take evaluate --side 'features(block=1)', or leave them out of the task")
     return base if side is None else SideInputs(base, side)
 
 
@@ -30,9 +30,9 @@ def read_side(spec: str | None, dim: str | None) -> str | None:
     """The side input with all its settings, of `--side` or of the short form `--side-dim`, `100-100-50`; None for none."""
     if dim is not None:
         if spec is not None:
-            raise UserError(f"--side-dim {dim} is short for --side text(dim=...), but --side {spec} came too; give one of them")
+            raise UserError(f"--side-dim {dim} is short for --side text(dim=...), got --side {spec} too; give one of them")
         parts = dim.split("-")
         if not all(re.fullmatch("[0-9]{1,9}", part) for part in parts):
-            raise UserError(f"--side-dim is how many tokens each block is given, such as 100-100-50, but {dim} came")
+            raise UserError(f"--side-dim is how many tokens each block is given, such as 100-100-50, got {dim}")
         spec = str(Component("text", (("dim", tuple(map(int, parts))),)))
     return None if spec is None else str(SIDES.resolve(spec))

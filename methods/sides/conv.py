@@ -28,8 +28,8 @@ class ConvSide(SideInput):
             raise UserError("the side input conv is for the blocks after the first, but the network is uncut, as it always is "
                             "under backprop; cut it, or leave the side input out")
         if not 1 <= first < net.num_blocks:
-            raise UserError(f"the side input conv is for blocks after the first, of 0 to {net.num_blocks - 1} here, but "
-                            f"first={first} came; block 0 is given the image itself")
+            raise UserError(f"the side input conv is for blocks after the first, of 0 to {net.num_blocks - 1} here, got "
+                            f"first={first}; block 0 is given the image itself")
         super().__init__(nn.Identity() if k < first else _part(image, net.shapes[k]) for k in range(net.num_blocks))
 
     def start(self, x: Input) -> torch.Tensor:

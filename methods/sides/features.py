@@ -31,7 +31,7 @@ class FeaturesSide(SideInput):
                             "under backprop; cut it, or leave features and side input out")
         if not 1 <= block < num_blocks:
             raise UserError("the side input features is for one of the blocks after the first, of 0 to "
-                            f"{num_blocks - 1} here, but block={block} came; block 0 is given the input itself")
+                            f"{num_blocks - 1} here, got block={block}; block 0 is given the input itself")
         shape = site.net.shapes[block]
         super().__init__(_part(shape, self.num_features) if k == block else nn.Identity() for k in range(num_blocks))
 

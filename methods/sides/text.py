@@ -101,13 +101,13 @@ def _largest(h: torch.Tensor, new: Tokens) -> torch.Tensor:
 def _check(dim: tuple[int, ...], length: int, num_blocks: int) -> None:
     written = "-".join(map(str, dim))
     if num_blocks < 2:
-        raise UserError(f"the side input text splits the tokens over blocks, but {written} came for a network that is uncut, as "
+        raise UserError(f"the side input text splits the tokens over blocks, got {written} for a network that is uncut, as "
                         "it always is under backprop; cut it, or leave the side input out")
     if len(dim) != num_blocks:
-        raise UserError(f"the side input text splits the tokens over the blocks, one part a block, but {len(dim)} parts "
-                        f"{written} came for {num_blocks} blocks; give {num_blocks}")
+        raise UserError(f"the side input text splits the tokens over the blocks, one part a block, got {len(dim)} parts "
+                        f"{written} for {num_blocks} blocks; give {num_blocks}")
     if dim[0] < 1 or min(dim) < 0 or sum(dim) != length:
         raise UserError(f"the parts of a text are tokens, at least one for the first block, {length} in all, the task's length, "
-                        f"but {written} came, {sum(dim)} in all; change the parts, or the task's length")
+                        f"got {written}, {sum(dim)} in all; change the parts, or the task's length")
     if not any(dim[1:]):
-        raise UserError(f"the side input text gives tokens to blocks after the first, but {written} came; leave it out")
+        raise UserError(f"the side input text gives tokens to blocks after the first, got {written}; leave it out")

@@ -20,9 +20,9 @@ class ClassLimit:
 def classes(iterations: int, *, num: int, until: float = 1.0) -> ClassLimit:
     """`num` random classes a batch over the share `until` of the iterations."""
     if num < 1:
-        raise UserError(f"num is how many classes a batch holds, from 1 on, but {num} came")
+        raise UserError(f"num is how many classes a batch holds, from 1 on, got {num}")
     if not 0 < until <= 1:
-        raise UserError(f"until is a share of the iterations in (0, 1], but {until} came; 0.5 means the first half")
+        raise UserError(f"until is a share of the iterations in (0, 1], got {until}; 0.5 means the first half")
     return ClassLimit(num, math.ceil(until * iterations))
 
 

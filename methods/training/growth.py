@@ -47,7 +47,7 @@ def stage_windows(grow: str | None, num_stages: int, iterations: int, *, trained
     """
     growing = num_stages - trained
     if grow is not None and growing < 2:
-        raise UserError(f"stages begin one after the other where there are several, but --grow {grow} came for one that "
+        raise UserError(f"stages begin one after the other where there are several, got --grow {grow} for one that "
                         "is to be trained; leave it out, cut more, or take a method that trains its blocks apart")
     windows = (Window(0, iterations),) * growing if grow is None else GROWTHS.build(grow, growing, iterations)
     return (Window(0, 0),) * trained + windows
@@ -67,8 +67,8 @@ def _iterations(num_stages: int, iterations: int, starts: tuple[float, ...] | No
         starts = tuple(k / num_stages for k in range(num_stages))
     rises = all(earlier <= later for earlier, later in pairwise((*starts, 1.0)))
     if len(starts) != num_stages or starts[0] != 0 or not rises or starts[-1] >= 1:
-        raise UserError(f"starts are shares of training in [0, 1), one a stage, the first 0 and none before the last, but "
-                        f"{list(starts)} came for {num_stages} stages; for all at once leave --grow out")
+        raise UserError(f"starts are shares of training in [0, 1), one a stage, the first 0 and none before the last, got "
+                        f"{list(starts)} for {num_stages} stages; for all at once leave --grow out")
     begins = [round(share * iterations) for share in starts]
     if begins[-1] >= iterations:
         raise UserError(f"the last stage would begin after the last of {iterations} iterations; give more, or an earlier start")

@@ -22,7 +22,7 @@ def sgd(parameters: Iterable[nn.Parameter], lr: float, weight_decay: float, *, m
     """Stochastic gradient descent with momentum."""
     _check_share("momentum", momentum, "0.9 keeps nine tenths of the last step")
     if nesterov and not momentum:
-        raise UserError("nesterov looks ahead along the momentum, but momentum=0 came; try momentum=0.9")
+        raise UserError("nesterov looks ahead along the momentum, got momentum=0; try momentum=0.9")
     optimizer = torch.optim.SGD(parameters, lr, momentum, weight_decay=weight_decay, nesterov=nesterov, fused=True)
     if momentum:  # else a first step that loss scaling skips leaves torch's fused kernel with uninitialised momentum
         for parameter in optimizer.param_groups[0]["params"]:
@@ -78,9 +78,9 @@ def warmed_cosine(*, warmup: float = 0.1, start: float = 0.0, steps: int | None 
     _check_share("warmup", warmup, OF_TRAINING)
     _check_factor("start", start)
     if not warmup:
-        raise UserError("warmed_cosine warms up over the share warmup of training, but 0 came; take cosine(final=0.0)")
+        raise UserError("warmed_cosine warms up over the share warmup of training, got 0; take cosine(final=0.0)")
     if steps is not None and steps < 1:
-        raise UserError(f"steps is how often the rate changes, such as the number of epochs, but {steps} came")
+        raise UserError(f"steps is how often the rate changes, such as the number of epochs, got {steps}")
 
     def factor(progress: float) -> float:
         step = progress if steps is None else math.ceil(progress * steps - _ROUNDING) / steps
@@ -106,12 +106,12 @@ def multistep(*, milestones: tuple[float, ...] = (0.5, 0.75), gamma: float = 0.1
 
 def _check_share(name: str, value: float, hint: str) -> None:
     if not 0 <= value < 1:
-        raise UserError(f"{name} is a share in [0, 1), but {value} came; {hint}")
+        raise UserError(f"{name} is a share in [0, 1), got {value}; {hint}")
 
 
 def _check_factor(name: str, value: float) -> None:
     if not 0 <= value < math.inf:
-        raise UserError(f"{name} multiplies the learning rate, so it is a number from 0 on, but {value} came; try 0.1")
+        raise UserError(f"{name} multiplies the learning rate, so it is a number from 0 on, got {value}; try 0.1")
 
 
 OPTIMIZERS: Table[torch.optim.Optimizer] = Table("optimizer", {"sgd": sgd, "adam": adam}, makes=torch.optim.Optimizer)

@@ -29,7 +29,7 @@ def train_parallel(build: Callable[[], Method], batches: TrainBatches, settings:
     Validation and checkpoints belong to `train`.
     """
     if settings.grow is not None:
-        raise UserError(f"stages in processes of their own begin together, but grow={settings.grow} came; use one process")
+        raise UserError(f"stages in processes of their own begin together, got grow={settings.grow}; use one process")
     method = build()
     for k in range(method.num_stages):
         if method.reads(k):

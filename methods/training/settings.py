@@ -53,16 +53,16 @@ class TrainingSettings:
         object.__setattr__(self, "deterministic", self.deterministic or None)  # rows from before have no such cell
         for name, lowest in (("iterations", 1), ("batch_size", 2)):
             if getattr(self, name) < lowest:
-                raise UserError(f"{name} is a whole number from {lowest} on, but {getattr(self, name)} came")
+                raise UserError(f"{name} is a whole number from {lowest} on, got {getattr(self, name)}")
             check_size(name, name, getattr(self, name))
         if not 0 < self.lr < math.inf or not 0 <= self.weight_decay < math.inf:
-            raise UserError(f"lr is a number above 0 and weight_decay one from 0 on, but {self.lr} and {self.weight_decay} came")
+            raise UserError(f"lr is a number above 0 and weight_decay one from 0 on, got {self.lr} and {self.weight_decay}")
         for name, choices in (("precision", get_args(Precision)), ("compile", get_args(Compile))):
             if getattr(self, name) not in choices:
                 raise unknown(name, getattr(self, name), choices)
         if self.checkpoint_units and self.compile != "no":
-            raise UserError("torch's compiler decides itself what is computed again, but checkpoint_units and "
-                            f"compile={self.compile} came; leave one of them out")
+            raise UserError("torch's compiler decides itself what is computed again, got checkpoint_units and "
+                            f"compile={self.compile}; leave one of them out")
         object.__setattr__(self, "optimizer", str(OPTIMIZERS.resolve(self.optimizer)))
         object.__setattr__(self, "schedule", str(SCHEDULES.resolve(self.schedule)))
         if self.class_batches is not None:

@@ -95,7 +95,7 @@ def check_out(path: Path | None) -> None:
         if path.is_file():
             os.close(os.open(path, os.O_WRONLY))
         elif path.is_dir() or not path.parent.is_dir():
-            raise UserError(f"--out is a file in a folder that is there, but {path} came; name such a file")
+            raise UserError(f"--out is a file in a folder that is there, got {path}; name such a file")
         elif not path.exists():
             check_folder(path.parent)
     except OSError as error:

@@ -25,11 +25,11 @@ from spaces.rules import read_decoupling
 def checked_seeds(first: int, count: int) -> range:
     """`count` seeds from `first` on."""
     if count < 1:
-        raise UserError(f"--seeds is how many seeds to run, from 1 on, but {count} came")
+        raise UserError(f"--seeds is how many seeds to run, from 1 on, got {count}")
     check_size("--seeds", "seeds", count)
     for seed in (first, first + count - 1):
         if not 0 <= seed < 2**32:
-            raise UserError(f"a seed is a whole number in 0..2**32 - 1, but {seed} came")
+            raise UserError(f"a seed is a whole number in 0..2**32 - 1, got {seed}")
     return range(first, first + count)
 
 
@@ -52,7 +52,7 @@ def read_problem(options: TrainedProblemOptions, method: str, seed: int, lr: flo
     if iterations is None:
         epochs = options.EPOCHS if options.epochs is None else options.epochs
         if epochs < 1:
-            raise UserError(f"--epochs is a whole number from 1 on, but {epochs} came")
+            raise UserError(f"--epochs is a whole number from 1 on, got {epochs}")
         check_size("--epochs", "epochs", epochs)
         iterations = shortened(epochs, share) * num_batches
     else:
@@ -82,14 +82,14 @@ def read_task(options: ProblemOptions) -> Component:
     if "embeddings" not in TASKS.parameters(task.name):
         raise UserError(f"--embeddings gives words their first vectors, but the task {task.name} has no words; leave it out")
     if "embeddings" in dict(task.settings):
-        raise UserError("--embeddings and the task's own setting embeddings came; give one of them")
+        raise UserError("--embeddings and the task's own setting embeddings give the same, got both; give one of them")
     return TASKS.resolve(Component(task.name, (*task.settings, ("embeddings", options.embeddings))))
 
 
 def checked_scale(scale: float | None) -> float:
     """The share of a trial; 1, the whole, where none is given."""
     if scale is not None and not 0 < scale <= 1:
-        raise UserError(f"--scale is the share that a trial takes, above 0 and at most 1, but {scale} came")
+        raise UserError(f"--scale is the share that a trial takes, above 0 and at most 1, got {scale}")
     return 1.0 if scale is None else scale
 
 

@@ -19,10 +19,10 @@ class ClassLimited:
     def __init__(self, labels: torch.Tensor, num_classes: int, num: int, batch_size: int) -> None:
         """`num` outside 1..num_classes - 1 or above the batch size, and a class with too few samples, are UserErrors."""
         if not 1 <= num < num_classes:
-            raise UserError(f"a batch is limited to 1..{num_classes - 1} of the task's {num_classes} classes, but num={num} "
-                            "came; for all of them leave the limit out")
+            raise UserError(f"a batch is limited to 1..{num_classes - 1} of the task's {num_classes} classes, got num={num}; "
+                            "for all of them leave the limit out")
         if num > batch_size:
-            raise UserError(f"a batch of {batch_size} samples holds at most {batch_size} classes, but num={num} came; choose a "
+            raise UserError(f"a batch of {batch_size} samples holds at most {batch_size} classes, got num={num}; choose a "
                             "larger batch or a smaller num")
         by_class = labels.cpu().numpy().astype(np.uint16)
         self._num_samples = np.bincount(by_class, minlength=num_classes)

@@ -33,7 +33,7 @@ class OptunaSearch:
 
     def __init__(self, *, sampler: SamplerName = "tpe", trials: int = 10, population: int = 10) -> None:
         if population < 2:
-            raise UserError(f"optuna's population is a whole number from 2 on, but {population} came")
+            raise UserError(f"optuna's population is a whole number from 2 on, got {population}")
         self.sampler, self.trials, self.population = sampler, checked_trials(trials), population
 
     def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Found:
@@ -42,7 +42,7 @@ class OptunaSearch:
 
         objectives = problem.objectives
         if self.sampler == "cmaes" and len(objectives) > 1:
-            raise UserError(f"cmaes minimises one objective, but {' '.join(objectives)} came; "
+            raise UserError(f"cmaes minimises one objective, got {' '.join(objectives)}; "
                             "choose another sampler, such as optuna(sampler=nsga2)")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         with warnings.catch_warnings():

@@ -66,5 +66,5 @@ def best(scores: dict[Decoupling, Score]) -> Decoupling:
 def checked_trials(trials: int) -> int:
     """A budget of at least one training."""
     if trials < 1:
-        raise UserError(f"a search trains at least one decoupling, but a budget of {trials} came")
+        raise UserError(f"a search trains at least one decoupling, got a budget of {trials}")
     return trials

@@ -77,10 +77,10 @@ def parts(labels: torch.Tensor, *, validation: float, split_seed: int, names: Se
     num_samples = len(labels)
     num_validation = round(validation * num_samples) if 0 < validation < 1 else 0
     if not 1 <= num_validation < num_samples:
-        raise UserError(f"validation is a share between 0 and 1 that leaves a sample on both sides, but {validation} "
-                        f"of {num_samples} samples came; try validation=0.1")
+        raise UserError(f"validation is a share between 0 and 1 that leaves a sample on both sides, got {validation} "
+                        f"of {num_samples} samples; try validation=0.1")
     if split_seed < 0:
-        raise UserError(f"split_seed is a whole number from 0 on, but {split_seed} came")
+        raise UserError(f"split_seed is a whole number from 0 on, got {split_seed}")
     plain = np.random.default_rng(split_seed).permutation(num_samples)
     order = complete(plain, labels.numpy(), num_validation, rest=True)
     held_out, train = torch.from_numpy(order).tensor_split([num_validation])
@@ -95,21 +95,21 @@ def pixel_constants(own: tuple[tuple[float, ...], tuple[float, ...]], mean: Cons
     channel, of pixels in 0..1."""
     for name, given in (("mean", mean), ("std", std)):
         if given is not None and len(given) != len(own[0]):
-            raise UserError(f"{name} is a list of {len(own[0])} numbers here, one a channel, but {len(given)} came")
+            raise UserError(f"{name} is a list of {len(own[0])} numbers here, one a channel, got {len(given)}")
     if mean is not None and not all(0 <= value <= 1 for value in mean):
-        raise UserError(f"mean is that of pixels scaled to 0..1, but {list(mean)} came; divide numbers of 0..255 by 255")
+        raise UserError(f"mean is that of pixels scaled to 0..1, got {list(mean)}; divide numbers of 0..255 by 255")
     if std is not None and not all(0 < value <= 1 for value in std):
-        raise UserError(f"std is that of pixels scaled to 0..1, above 0, but {list(std)} came; divide numbers of 0..255 by 255")
+        raise UserError(f"std is that of pixels scaled to 0..1, above 0, got {list(std)}; divide numbers of 0..255 by 255")
     return own[0] if mean is None else mean, own[1] if std is None else std
 
 
 def check_augmentation(augmentation: Augmentation, side: int) -> None:
     if not 0 <= augmentation.crop < side:
-        raise UserError(f"crop pads by 0..{side - 1} pixels where the shorter side has {side}, but {augmentation.crop} "
-                        "came; 0 crops nothing")
+        raise UserError(f"crop pads by 0..{side - 1} pixels where the shorter side has {side}, got {augmentation.crop}; "
+                        "0 crops nothing")
     if not 0 <= augmentation.cutout <= side:
-        raise UserError(f"cutout is the side of a square in 0..{side} pixels where the shorter side has {side}, but "
-                        f"{augmentation.cutout} came; 0 cuts nothing out")
+        raise UserError(f"cutout is the side of a square in 0..{side} pixels where the shorter side has {side}, got "
+                        f"{augmentation.cutout}; 0 cuts nothing out")
 
 
 def _mean_and_std(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

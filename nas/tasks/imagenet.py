@@ -33,7 +33,7 @@ def imagenet(data_dir: Path, *, validation: float = 0.02, split_seed: int = 0, s
     and, when its turn comes, a damaged image are UserErrors.
     """
     if size < 1:
-        raise UserError(f"size is the side of a training image in pixels, from 1 on, but {size} came; ImageNet's is 224")
+        raise UserError(f"size is the side of a training image in pixels, from 1 on, got {size}; ImageNet's is 224")
     augmentation = Augmentation(flip=flip, cutout=cutout, resized_crop=True)
     check_augmentation(augmentation, size)
     train, test = (Path(data_dir) / "imagenet" / part for part in ("train", "val"))

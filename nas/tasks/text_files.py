@@ -48,10 +48,10 @@ def text_files(data_dir: Path, root: str, num_classes: int | None, *, length: in
     without a token, settings of a hold-out beside a validation.csv.gz and num_words beside a vocabulary are UserErrors.
     """
     if length < 1:
-        raise UserError(f"length is how many tokens of a text are kept, from 1 on, but {length} came")
+        raise UserError(f"length is how many tokens of a text are kept, from 1 on, got {length}")
     files = {part: _file(Path(data_dir) / root, part) for part in ("train", "validation", "test")}
     if vocabulary is not None and num_words != NUM_WORDS:
-        raise UserError(f"num_words is the size of a vocabulary that is learned, but num_words={num_words} came with "
+        raise UserError(f"num_words is the size of a vocabulary that is learned, got num_words={num_words} with "
                         f"{vocabulary}; give one of them")
     pool = read_csv(files["train"], features)
     classes = _classes(pool, num_classes)

@@ -28,9 +28,9 @@ def auglocal(site: Site, *, depth: int = 6, pyramid: float = 0.5) -> nn.Module:
     pyramid outside 0..1 is a UserError.
     """
     if depth < 1:
-        raise UserError(f"the depth of head auglocal is a number from 1 on, but {depth} came")
+        raise UserError(f"the depth of head auglocal is a number from 1 on, got {depth}")
     if not 0 <= pyramid <= 1:
-        raise UserError(f"pyramid says how much of head auglocal's depth the last cut loses, in 0..1, but {pyramid} came")
+        raise UserError(f"pyramid says how much of head auglocal's depth the last cut loses, in 0..1, got {pyramid}")
     num_units, last = len(site.backbone.units), site.gap - 1
     share = pyramid * min(1.0, last / max(1, num_units - depth - 2))
     asked = max(1, round(depth * (1 - share) + share))

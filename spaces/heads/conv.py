@@ -25,9 +25,9 @@ def conv(site: Site, *, depth: int = 1, reduction: int = 4) -> nn.Module:
     """
     channels, *sides = image_shape("head conv", site.shape)
     if not 1 <= depth <= MAX_DEPTH:
-        raise UserError(f"the depth of head conv lies in 1..{MAX_DEPTH}, but {depth} came")
+        raise UserError(f"the depth of head conv lies in 1..{MAX_DEPTH}, got {depth}")
     if reduction < 1:
-        raise UserError(f"head conv divides the channels by reduction, a number from 1 on, but {reduction} came")
+        raise UserError(f"head conv divides the channels by reduction, a number from 1 on, got {reduction}")
     planes = max(1, channels // reduction)
     layers: list[nn.Module] = [
         conv_bn_relu(channels, planes, 1),

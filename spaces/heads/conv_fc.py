@@ -56,5 +56,5 @@ def _conv_fc(name: str, convs: int, site: Site, width: float, feature_dim: int, 
 
 def _outputs(name: str, site: Site, feature_dim: int, embedding: bool) -> int:
     if feature_dim < 1:
-        raise UserError(f"feature_dim of head {name} is a number of features from 1 on, but {feature_dim} came; try 128")
+        raise UserError(f"feature_dim of head {name} is a number of features from 1 on, got {feature_dim}; try 128")
     return feature_dim if embedding else site.num_classes

@@ -17,7 +17,7 @@ def mlp(site: Site, *, depth: int = 1, width: int = 256) -> nn.Module:
     """
     for name, size in (("depth", depth), ("width", width)):
         if size < 1:
-            raise UserError(f"the {name} of head mlp is a number from 1 on, but {size} came; without hidden layers take linear")
+            raise UserError(f"the {name} of head mlp is a number from 1 on, got {size}; without hidden layers take linear")
     widths = [num_features(site.shape), *[width] * (depth - 1)]
     layers = [layer for inputs in widths for layer in (nn.Linear(inputs, width), nn.ReLU(inplace=True))]
     return site.backbone.draw(nn.Sequential(GlobalAveragePool(), *layers, nn.Linear(width, site.num_classes)))

@@ -23,7 +23,7 @@ def mlp_sr(site: Site, *, pool: int | None = None) -> nn.Module:
     of such a map: of the mean token's features, or of the vector's.
     """
     if pool is not None and pool < 1:
-        raise UserError(f"pool is the side in pixels to which head mlp_sr pools first, from 1 on, but {pool} came; leave it out "
+        raise UserError(f"pool is the side in pixels to which head mlp_sr pools first, from 1 on, got {pool}; leave it out "
                         "for a quarter of the side")
     is_map = len(site.shape) == 3
     channels, *sides = image_shape("head mlp_sr", site.shape if is_map else (num_features(site.shape), 1, 1))

@@ -97,7 +97,7 @@ def xavier(module: M) -> M:
 def scaled(channels: int, width: float) -> int:
     """`width` times as many channels, rounded down; a UserError if none is left."""
     if not 1 <= channels * width < math.inf:
-        raise UserError(f"width multiplies the channels; it is a number from 1/{channels} on here, but {width} came")
+        raise UserError(f"width multiplies the channels; it is a number from 1/{channels} on here, got {width}")
     return int(channels * width)
 
 
@@ -108,12 +108,12 @@ def image_shape(component: str, shape: tuple[int, ...], smallest: int = 1) -> tu
         raise UserError(f"{component} takes images (channels, height, width), but {came.described} came; "
                         f"take a task of images, or {came.spaces}")
     if len(shape) != 3:
-        raise UserError(f"{component} takes images or maps (channels, height, width), but the shape {tuple(shape)} came; "
+        raise UserError(f"{component} takes images or maps (channels, height, width), got the shape {tuple(shape)}; "
                         "on tokens and vectors take the head linear, mlp, mlp_sr, predsim or auglocal")
     channels, height, columns = shape
     if min(height, columns) < smallest:
         raise UserError(
-            f"{component} needs at least {smallest} x {smallest} pixels, but {height} x {columns} came; "
+            f"{component} needs at least {smallest} x {smallest} pixels, got {height} x {columns}; "
             "take larger images or another backbone"
         )
     return channels, height, columns
@@ -132,6 +132,6 @@ def check_sizes(component: str, dropout: float, **sizes: int) -> None:
     """A UserError unless all sizes are from 1 on and dropout is a share of what is dropped."""
     for name, size in sizes.items():
         if size < 1:
-            raise UserError(f"{component}, setting {name} is a number from 1 on, but {size} came")
+            raise UserError(f"{component}, setting {name} is a number from 1 on, got {size}")
     if not 0 <= dropout < 1:
-        raise UserError(f"{component}, setting dropout is a share in [0, 1), but {dropout} came")
+        raise UserError(f"{component}, setting dropout is a share in [0, 1), got {dropout}")

@@ -27,10 +27,10 @@ class Component:
         """Read the notation. A bare word or path as a value is a string (`optuna(sampler=gp)`, `arrays(root=../mine)`); lists
         become tuples."""
         if len(text) > LONGEST:
-            raise UserError(f"a component is written in {LONGEST:,} characters at most, but {len(text):,} came: {text[:40]!r}...")
+            raise UserError(f"a component is written in {LONGEST:,} characters at most, got {len(text):,}: {text[:40]!r}...")
         head, bracket, rest = text.strip().partition("(")
         if not re.fullmatch(r"\d*[^\W\d]\w*(\.\w+)*(:\w+)?", head):
-            raise UserError(f"a component is written name or name(setting=value, ...), but {text!r} came")
+            raise UserError(f"a component is written name or name(setting=value, ...), got {text!r}")
         if not bracket:
             return Component(head)
         try:
@@ -48,7 +48,7 @@ class Component:
     def _of(head: str, call: ast.Call, text: str) -> Component:
         names = [setting.arg for setting in call.keywords]
         if None in names or len(set(names)) < len(names):
-            raise UserError(f"settings are written name=value, each once, but {text!r} came")
+            raise UserError(f"settings are written name=value, each once, got {text!r}")
         settings = tuple((str(setting.arg), _literal(setting.value, text)) for setting in call.keywords)
         return Component(head, settings, tuple(_literal(value, text) for value in call.args))
 

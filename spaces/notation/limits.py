@@ -33,7 +33,7 @@ def check_size(what: str, name: str, value: object) -> None:
     elif name in LARGEST or type(value) is int:
         largest = LARGEST.get(name, LARGEST_OTHER)
         if isinstance(value, int | float) and largest < abs(value) < math.inf:  # who writes infinity means it
-            raise UserError(f"{what} is at most {largest:,}, but {value:,} came; was that meant?")
+            raise UserError(f"{what} is at most {largest:,}, got {value:,}; was that meant?")
 
 
 def check_memory(what: str, module: nn.Module) -> None:

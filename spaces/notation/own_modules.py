@@ -47,7 +47,7 @@ def only_allowed(packages: Iterable[str] = (), names: Iterable[str] = ()) -> Ite
     packages = frozenset(packages)
     for package in packages:
         if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", package):
-            raise UserError(f"what is allowed is a package, such as my_package or my_package.heads, but {package!r} came")
+            raise UserError(f"what is allowed is a package, such as my_package or my_package.heads, got {package!r}")
     token = _allowed.set(Allowed(packages, frozenset(_module(name) for name in names)))
     try:
         yield

@@ -36,7 +36,7 @@ def typed(value: Literal, annotation: Any, where: str) -> Literal:
             return tuple(typed(entry, element, where) for entry in value)
     elif _fits(value, annotation):
         return annotation(value)
-    raise UserError(f"{where} must be {_name(annotation)}, but {written(value)} came")
+    raise UserError(f"{where} must be {_name(annotation)}, got {written(value)}")
 
 
 def _fits(value: Literal, annotation: Any) -> bool:

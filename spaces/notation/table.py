@@ -127,16 +127,16 @@ class Table(Generic[T], Mapping[str, Callable[..., T]]):
         if len(component.positional) > len(parameters):
             raise UserError(
                 f"{self.kind} {component.name} takes {len(parameters)} settings ({', '.join(parameters) or 'none'}), "
-                f"but {len(component.positional)} values came: {component}"
+                f"got {len(component.positional)} values: {component}"
             )
         given = dict(zip(parameters, component.positional, strict=False))
         for name, value in component.settings:
             if name not in parameters:
                 raise unknown(f"setting of {self.kind} {component.name}:", name, parameters) if parameters else UserError(
-                    f"{self.kind} {component.name} takes no settings, but {name}={written(value)} came"
+                    f"{self.kind} {component.name} takes no settings, got {name}={written(value)}"
                 )
             if name in given:
-                raise UserError(f"{self.kind} {component.name}: the setting {name} came twice in {component}")
+                raise UserError(f"{self.kind} {component.name}: a setting is given once, got {name} twice in {component}")
             given[name] = value
         return given
 

@@ -33,7 +33,7 @@ def published_cuts(backbone_name: str, num_blocks: int) -> tuple[tuple[int, ...]
     scores = torch.softmax(torch.tensor(networks[backbone_name]["alpha"], dtype=torch.float32), dim=1)[:, 0].tolist()
     num_units, num_cuts = len(scores) + 1, num_blocks - 1
     if not 0 <= num_cuts < num_units:
-        raise UserError(f"{backbone_name} has {num_units} units, so 1..{num_units} blocks, but {num_blocks} came")
+        raise UserError(f"{backbone_name} has {num_units} units, so 1..{num_units} blocks, got {num_blocks}")
     order = sorted(range(len(scores)), key=lambda gap: -scores[gap])
     chosen, rest = order[:num_cuts], order[num_cuts:]
     if chosen and rest and scores[chosen[-1]] == scores[rest[0]]:

@@ -38,5 +38,5 @@ def test_balanced_counts_the_head_that_auglocal_will_have():
 
 
 def test_unfit_depths_are_told_when_the_network_is_built():
-    with pytest.raises(UserError, match="from 1 on, but 0 came"):
+    with pytest.raises(UserError, match="from 1 on, got 0"):
         SPACE.build(traits("auglocal(depth=0)").adapt(ASKED))

@@ -42,7 +42,7 @@ def test_objectives_keep_their_order(names):
 
 @pytest.mark.parametrize(("names", "said"), [
     (["error", "eror"], "'eror'.*error"), (["memory", "error"], "peak_memory"), (["pipeline"], "pipeline came"),
-    (["error", "error"], "each once, but error error came"),
+    (["error", "error"], "each once, got error error"),
 ])
 def test_objectives_that_cannot_be(names, said):
     with pytest.raises(UserError, match=said):

@@ -247,7 +247,7 @@ def test_it_is_trained_and_answers_new_rows_early() -> None:
     right = [answer == ["low", "middle", "high"][label] for answer, label in zip(found["answer"], new.labels, strict=True)]
     assert sum(right) > 6 and found["depth"].min() < 3
     Path("other.csv").touch()
-    with pytest.raises(UserError, match=r"answers a \.rows file, but other.csv came"):
+    with pytest.raises(UserError, match=r"answers a \.rows file, got other.csv"):
         nas.predict(f"runs/{table['run'][0]}", "other.csv", allow=[HERE])
     with pytest.raises(UserError, match=f"give --allow {HERE.partition('.')[0]}"):
         nas.predict(f"runs/{table['run'][0]}", "new.rows")
@@ -265,9 +265,9 @@ def test_it_is_searched() -> None:
 
 
 def test_what_is_for_other_kinds_says_so() -> None:
-    with pytest.raises(UserError, match=r"takes images .*, but tables of 4 \+ 2 columns came; take a task of images, or"):
+    with pytest.raises(UserError, match=r"takes images .*, got tables of 4 \+ 2 columns; take a task of images, or"):
         read_space("small", SHAPE, 3)
-    with pytest.raises(UserError, match=r"is for texts, but tables of 4 \+ 2 columns came"):
+    with pytest.raises(UserError, match=r"is for texts, got tables of 4 \+ 2 columns"):
         read_space("lstm", SHAPE, 3)
 
 

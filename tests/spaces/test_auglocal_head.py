@@ -128,7 +128,7 @@ def test_batch_norm_before_the_linear_layer_of_a_head_of_one_unit(depth):
 
 
 @pytest.mark.parametrize(("setting", "says"), [
-    ("depth=0", "from 1 on, but 0 came"), ("pyramid=1.5", r"in 0\.\.1, but 1.5 came"), ("pyramid=-0.5", "but -0.5 came"),
+    ("depth=0", "from 1 on, got 0"), ("pyramid=1.5", r"in 0\.\.1, got 1.5"), ("pyramid=-0.5", "got -0.5"),
 ])
 def test_unfit_settings(setting, says):
     with pytest.raises(UserError, match=says):

@@ -92,7 +92,7 @@ def test_vgg_without_dropout_has_its_layers_and_drops_nothing():
     h = torch.randn(2, *backbone.shapes[-1])
     assert torch.equal(backbone.classifier(h), backbone.classifier(h))
     assert not torch.equal(build("vgg11").classifier(h), build("vgg11").classifier(h))
-    with pytest.raises(UserError, match=r"dropout is a share in \[0, 1\), but 1.0 came"):
+    with pytest.raises(UserError, match=r"dropout is a share in \[0, 1\), got 1.0"):
         BACKBONES.build("vgg11(dropout=1)", CIFAR, 10)
     assert str(BACKBONES.resolve("vgg11")) == "vgg11(width=1.0)", "rows without the setting keep their name"
 
@@ -203,9 +203,9 @@ def test_small_takes_small_images(size):
 
 
 @pytest.mark.parametrize(("name", "input_shape", "says"), [
-    ("vgg11", (3, 31, 64), "backbone vgg11 needs at least 32 x 32 pixels, but 31 x 64 came"),
-    ("al_vgg", (3, 16, 15), "backbone al_vgg needs at least 16 x 16 pixels, but 16 x 15 came"),
-    ("small", (1, 3, 3), "backbone small needs at least 4 x 4 pixels, but 3 x 3 came"),
+    ("vgg11", (3, 31, 64), "backbone vgg11 needs at least 32 x 32 pixels, got 31 x 64"),
+    ("al_vgg", (3, 16, 15), "backbone al_vgg needs at least 16 x 16 pixels, got 16 x 15"),
+    ("small", (1, 3, 3), "backbone small needs at least 4 x 4 pixels, got 3 x 3"),
     ("resnet18", (3, 0, 8), "backbone resnet18 needs at least 1 x 1 pixels"),
     ("resnet32", (64,), r"backbone resnet32 takes images .* the shape \(64,\) came"),
 ])

@@ -65,5 +65,5 @@ def test_cuts_rise_from_1(text, cuts):
 
 
 def test_one_head_a_cut():
-    with pytest.raises(UserError, match="each cut has one head, but 2 cuts and 1 heads came"):
+    with pytest.raises(UserError, match="each cut has one head, got 2 cuts and 1 heads"):
         Decoupling((1, 2), ("linear",))

@@ -237,12 +237,12 @@ def test_linear_sees_only_the_mean_of_each_channel():
 
 @pytest.mark.parametrize("depth", [0, 5, -1])
 def test_unfit_depths(depth):
-    with pytest.raises(UserError, match=rf"lies in 1\.\.4, but {depth} came"):
+    with pytest.raises(UserError, match=rf"lies in 1\.\.4, got {depth}"):
         HEADS.build(Component("conv", (("depth", depth),)), site_with((16, 8, 8)))
 
 
 def test_unfit_reduction():
-    with pytest.raises(UserError, match="reduction, a number from 1 on, but 0 came"):
+    with pytest.raises(UserError, match="reduction, a number from 1 on, got 0"):
         HEADS.build("conv(reduction=0)", site_with((16, 8, 8)))
 
 
@@ -258,5 +258,5 @@ def test_the_parameters_of_a_perceptron():
         assert num_params("mlp(depth=1,width=7)", site_with(shape)) == (features + 1) * 7 + 8 * 5
         assert num_params("mlp(depth=3,width=7)", site_with(shape)) == (features + 1) * 7 + 2 * 8 * 7 + 8 * 5
     for setting in ("depth=0", "width=0"):
-        with pytest.raises(UserError, match="from 1 on, but 0 came"):
+        with pytest.raises(UserError, match="from 1 on, got 0"):
             HEADS.build(f"mlp({setting})", site_with((6,)))

@@ -188,11 +188,11 @@ def test_an_own_split(tmp_path, monkeypatch):
     ("uncutt", "unknown rule 'uncutt'; did you mean uncut"), ("evn(3)", "did you mean even"),
     ("zzz", "balanced, even, layerwise, published, uncut"),
     ("even", r"rule even needs the setting num_blocks: even\(num_blocks=...\)"),
-    ("even(x)", "must be a whole number, but x came"),
-    ("even(0)", r"6 units make 1\.\.6 blocks, but 0 came"), ("balanced(7)", r"6 units make 1\.\.6 blocks, but 7 came"),
+    ("even(x)", "must be a whole number, got x"),
+    ("even(0)", r"6 units make 1\.\.6 blocks, got 0"), ("balanced(7)", r"6 units make 1\.\.6 blocks, got 7"),
     ("even(3, haed=linear)", "'haed'; did you mean head"), ("even(3, head=lineer)", "'lineer'; did you mean linear"),
     ("3:lineer", "unknown head 'lineer'; did you mean linear"), ("6:linear", r"past the last gap .* lie in 1\.\.5"),
-    ("3:linear(x=1)", "head linear takes no settings, but x=1 came"),
+    ("3:linear(x=1)", "head linear takes no settings, got x=1"),
     ("published(2)", "backbone with a published decoupling: 'small'; .* resnet110, .* resnet32, .* vgg19"),
 ])
 def test_a_wrong_text_is_told_with_the_way_out(text, says):

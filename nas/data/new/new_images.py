@@ -68,7 +68,7 @@ class ImageFiles:
         UserError."""
         if inputs.get("features"):
             raise UserError("this run answers images with features beside them, which a folder has not; give an .npz with the "
-                            f"arrays images and features, but {path} came")
+                            f"arrays images and features, got {path}")
         if inputs["shape"][0] not in (1, 3):
             raise UserError(f"this run answers images of {inputs['shape'][0]} channels, which no image file has; give an .npz")
         if not path.is_dir():

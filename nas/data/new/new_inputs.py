@@ -24,7 +24,7 @@ def new_inputs(path: Path, inputs: Mapping[str, Any]) -> NewInputs:
     if not path.exists():
         raise UserError(f"there is no {path}; this run answers {kind.wanted}")
     if not kind.takes(path):
-        raise UserError(f"this run answers {kind.wanted}, but {path} came")
+        raise UserError(f"this run answers {kind.wanted}, got {path}")
     found = kind.read(path, inputs)
     if not found.names:
         raise UserError(f"there is nothing to answer in {path}; give at least one input"

@@ -51,7 +51,7 @@ class TextRows(NamedTuple):
         for row, label in enumerate(self.labels):
             if label not in places:
                 known = ", ".join(map(_short, classes[:10])) + ", ..." * (len(classes) > 10)
-                raise self.error(row, f"labels are the {len(classes)} classes {known}, but {_short(label)!r} came")
+                raise self.error(row, f"labels are the {len(classes)} classes {known}, got {_short(label)!r}")
         return [places[label] for label in self.labels]
 
     def tokens(self, length: int) -> Iterator[list[str]]:
@@ -97,7 +97,7 @@ def read_csv(path: Path, features: Sequence[str] = (), *, labelled: bool = True)
             if blank:
                 raise rows.error(-1, "the text is empty")
             if len(cells) <= max(places) or any(cells[len(header):]):
-                raise UserError(f"{path}, line {line}: a row has {len(header)} cells, as the header, but {len(cells)} came; "
+                raise UserError(f"{path}, line {line}: a row has {len(header)} cells, as the header, got {len(cells)}; "
                                 "put a text that holds separators, line breaks or quotes in quotes")
             text, *others = (cells[place] for place in places)
             rows.texts.append(text)
@@ -170,7 +170,7 @@ def _number(rows: TextRows, cell: str, column: str) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise rows.error(-1, f"features are finite numbers, but {_short(cell)!r} came in the column {_short(column)}")
+        raise rows.error(-1, f"features are finite numbers, got {_short(cell)!r} in the column {_short(column)}")
     return number
 
 

@@ -55,7 +55,7 @@ class Vocabulary:
     def learned(cls, texts: Iterable[Sequence[str]], num_words: int) -> Vocabulary:
         """The most frequent tokens of the texts, as many as `num_words` ids have room for; ties in alphabetical order."""
         if num_words <= _FIRST:
-            raise UserError(f"num_words, with padding and the unknown word, is at least {_FIRST + 1}, but {num_words} came")
+            raise UserError(f"num_words, with padding and the unknown word, is at least {_FIRST + 1}, got {num_words}")
         counts: Counter[str] = Counter()
         for tokens in texts:
             counts.update(tokens)

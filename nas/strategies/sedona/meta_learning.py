@@ -145,8 +145,8 @@ class MetaLearning:
         most = 2 * (self.settings.memory + ADDS_BETWEEN_SAVES) + 1
         needed = bytes_needed(self.training.relaxation, self.training.optimizer, most) / 1e9
         if needed > self.settings.disk_gb:
-            raise UserError(f"{self.settings.memory} snapshots of this network may take {needed:.1f} GB of disk in all, but "
-                            f"disk_gb={self.settings.disk_gb} came; lower sedona's memory or raise its disk_gb")
+            raise UserError(f"{self.settings.memory} snapshots of this network may take {needed:.1f} GB of disk in all, got "
+                            f"disk_gb={self.settings.disk_gb}; lower sedona's memory or raise its disk_gb")
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the search goes on from; the weights lie in the memory's files."""

@@ -60,10 +60,10 @@ class Settings:
         given = {field.name: getattr(self, field.name) for field in fields(self)}
         for name, fewest in COUNTS.items():
             if given[name] is not None and given[name] < fewest:
-                raise UserError(f"sedona's {name} is a whole number from {fewest} on, but {given[name]} came")
+                raise UserError(f"sedona's {name} is a whole number from {fewest} on, got {given[name]}")
         for name in RATES:
             if not 0 < given[name] < math.inf:
-                raise UserError(f"sedona's {name} is a number above 0, but {given[name]} came")
+                raise UserError(f"sedona's {name} is a number above 0, got {given[name]}")
         for name in WEIGHTS:
             if not 0 <= given[name] < math.inf:
-                raise UserError(f"sedona's {name} is a number from 0 on, where 0 ignores that cost, but {given[name]} came")
+                raise UserError(f"sedona's {name} is a number from 0 on, where 0 ignores that cost, got {given[name]}")

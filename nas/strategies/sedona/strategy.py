@@ -34,7 +34,7 @@ class Sedona(Settings):
         The notes say how sure each of its cuts is; decisions.csv says it for every K.
         """
         if problem.objectives != ("error",):
-            raise UserError(f"sedona minimises the error alone, but the objectives {' '.join(problem.objectives)} came; its "
+            raise UserError(f"sedona minimises the error alone, got the objectives {' '.join(problem.objectives)}; its "
                             "settings memory_weight and time_weight add what the largest block costs to it")
         if traits(problem.method).end_to_end:
             raise UserError(f"sedona decides where gradients are cut, but those of {problem.method} cross every cut; take "

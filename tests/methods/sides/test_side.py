@@ -173,16 +173,16 @@ def test_a_convolution_of_the_image_is_added_at_any_size(size: tuple[int, int], 
 
 @pytest.mark.parametrize(("side", "space", "split", "says"), [
     ("text(dim=[4,4])", SPACES[0], SPLITS[0], "2 parts 4-4 came for 3 blocks; give 3"),
-    ("text(dim=[3,3,3])", SPACES[0], SPLITS[0], "8 in all, the task's length, but 3-3-3 came, 9 in all"),
-    ("text(dim=[8,0,0])", SPACES[0], SPLITS[0], "gives tokens to blocks after the first, but 8-0-0 came"),
+    ("text(dim=[3,3,3])", SPACES[0], SPLITS[0], "8 in all, the task's length, got 3-3-3, 9 in all"),
+    ("text(dim=[8,0,0])", SPACES[0], SPLITS[0], "gives tokens to blocks after the first, got 8-0-0"),
     ("text(dim=[0,4,4])", SPACES[0], SPLITS[0], "at least one for the first block"),
     ("text(dim=[6,-1,3])", SPACES[0], SPLITS[0], "tokens, at least one for the first block"),
     ("text(dim=[8])", SPACES[0], "uncut", "network that is uncut"),
     ("conv", SPACES[0], SPLITS[0], "takes images"),
     (SIDE, "small", "2:linear 4:linear", "is for texts"),
     ("conv", "small", "uncut", "the network is uncut"),
-    ("conv(first=0)", "small", "2:linear 4:linear", "of 0 to 2 here, but first=0 came"),
-    ("conv(first=3)", "small", "2:linear 4:linear", "of 0 to 2 here, but first=3 came"),
+    ("conv(first=0)", "small", "2:linear 4:linear", "of 0 to 2 here, got first=0"),
+    ("conv(first=3)", "small", "2:linear 4:linear", "of 0 to 2 here, got first=3"),
     ("text(dim=[3,3,2],embedding=mine)", SPACES[0], SPLITS[0], "own or shared|unknown value"),
 ])
 def test_what_does_not_fit_is_refused(side: str, space: str, split: str, says: str) -> None:

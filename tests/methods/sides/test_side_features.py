@@ -84,9 +84,9 @@ def test_features_learn_with_their_block_and_change_what_comes_after(case: str, 
     ("maps", "features", 0, "the task has none"),
     ("maps", "features(block=0)", 3, "block=0 came"),
     ("maps", "features(block=3)", 3, "of 0 to 2 here"),
-    ("maps", "conv", 3, "gives to a block, but conv came"),
-    ("tokens", "text(dim=[2,2,2])", 3, r"but text\(.*\) came"),
-    ("tokens", None, 3, "3 features beside each input.*but none came"),
+    ("maps", "conv", 3, "gives to a block, got conv"),
+    ("tokens", "text(dim=[2,2,2])", 3, r"got text\(.*\)"),
+    ("tokens", None, 3, "3 features beside each input.*got none"),
 ])
 def test_features_and_the_side_input_come_together(case: str, side: str | None, num_features: int, says: str) -> None:
     with pytest.raises(UserError, match=says):

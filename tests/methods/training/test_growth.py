@@ -230,7 +230,7 @@ def test_losses_of_two_phases_may_wait_on_the_device(monkeypatch: pytest.MonkeyP
 
 
 def test_stages_in_processes_of_their_own_do_not_grow() -> None:
-    with pytest.raises(UserError, match="begin together, but grow=frozen came"):
+    with pytest.raises(UserError, match="begin together, got grow=frozen"):
         train_parallel(build, Toy(), settings(grow="frozen"), seed=0)
 
 

@@ -170,20 +170,20 @@ def test_a_first_step_that_loss_scaling_skips_leaves_no_trace(spec: str) -> None
     ({"optimizer": "sdg"}, "unknown optimizer 'sdg'; did you mean sgd"),
     ({"optimizer": "sgd(momentun=0.9)"}, "did you mean momentum"),
     ({"schedule": "cosin"}, "did you mean cosine"),
-    ({"schedule": "cosine(warmup=1.0)"}, "warmup is a share in [0, 1), but 1.0 came; 0.1 means the first tenth of training"),
+    ({"schedule": "cosine(warmup=1.0)"}, "warmup is a share in [0, 1), got 1.0; 0.1 means the first tenth of training"),
     ({"schedule": "cosine(final=-1)"}, "final multiplies the learning rate"),
-    ({"schedule": "warmed_cosine(warmup=0)"}, "but 0 came; take cosine(final=0.0)"),
-    ({"schedule": "warmed_cosine(warmup=1.0)"}, "warmup is a share in [0, 1), but 1.0 came"),
+    ({"schedule": "warmed_cosine(warmup=0)"}, "got 0; take cosine(final=0.0)"),
+    ({"schedule": "warmed_cosine(warmup=1.0)"}, "warmup is a share in [0, 1), got 1.0"),
     ({"schedule": "warmed_cosine(start=-1)"}, "start multiplies the learning rate"),
     ({"schedule": "warmed_cosine(steps=0)"}, "steps is how often the rate changes"),
-    ({"schedule": "multistep(milestones=[0.5,1.5])"}, "milestone is a share in [0, 1), but 1.5 came"),
+    ({"schedule": "multistep(milestones=[0.5,1.5])"}, "milestone is a share in [0, 1), got 1.5"),
     ({"schedule": "multistep(milestones=0.5)"}, "milestones must be"),
     ({"schedule": "multistep(gamma=-0.1)"}, "gamma multiplies"),
     ({"lr": 0.0}, "lr is a number above 0"),
     ({"lr": float("nan")}, "lr is a number above 0"),
     ({"weight_decay": -1.0}, "weight_decay one from 0 on"),
-    ({"iterations": 0}, "iterations is a whole number from 1 on, but 0 came"),
-    ({"batch_size": 1}, "batch_size is a whole number from 2 on, but 1 came"),
+    ({"iterations": 0}, "iterations is a whole number from 1 on, got 0"),
+    ({"batch_size": 1}, "batch_size is a whole number from 2 on, got 1"),
     ({"precision": "fp61"}, "did you mean fp16"),
     ({"compile": "yes"}, "unknown compile 'yes'"),
 ])
@@ -193,11 +193,11 @@ def test_wrong_settings_are_user_errors(settings: dict, message: str) -> None:
 
 
 @pytest.mark.parametrize(("spec", "message"), [
-    ("sgd(momentum=-1)", "momentum is a share in [0, 1), but -1.0 came"),
-    ("sgd(momentum=1)", "momentum is a share in [0, 1), but 1.0 came"),
-    ("sgd(momentum=0,nesterov=True)", "nesterov looks ahead along the momentum, but momentum=0 came"),
-    ("adam(beta1=1.5)", "beta1 is a share in [0, 1), but 1.5 came"),
-    ("adam(beta2=-0.5)", "beta2 is a share in [0, 1), but -0.5 came"),
+    ("sgd(momentum=-1)", "momentum is a share in [0, 1), got -1.0"),
+    ("sgd(momentum=1)", "momentum is a share in [0, 1), got 1.0"),
+    ("sgd(momentum=0,nesterov=True)", "nesterov looks ahead along the momentum, got momentum=0"),
+    ("adam(beta1=1.5)", "beta1 is a share in [0, 1), got 1.5"),
+    ("adam(beta2=-0.5)", "beta2 is a share in [0, 1), got -0.5"),
 ])
 def test_wrong_optimizers_are_user_errors(spec: str, message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)):

@@ -202,7 +202,7 @@ def test_the_front_is_what_nothing_evaluated_dominates_and_the_answer_its_lowest
 def test_cmaes_refuses_several_objectives_before_it_trains():
     space = SPACES["K fixed"]
     evaluate = Recorded({})
-    with pytest.raises(UserError, match="one objective, but error peak_memory came.*nsga2"):
+    with pytest.raises(UserError, match="one objective, got error peak_memory.*nsga2"):
         find("optuna(sampler=cmaes)", space, evaluate, objectives=("error", "peak_memory"))
     assert evaluate.asked == []
 

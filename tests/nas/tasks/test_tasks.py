@@ -103,7 +103,7 @@ def test_constants_that_are_given_take_the_place_of_the_training_splits(folder: 
 
 
 @pytest.mark.parametrize(("settings", "says"), [
-    ("mean=[0.5]", "mean is a list of 3 numbers here, one a channel, but 1 came"),
+    ("mean=[0.5]", "mean is a list of 3 numbers here, one a channel, got 1"),
     ("std=[1,1,1,1]", "std is a list of 3 numbers here"),
     ("mean=[127.5,127.5,127.5]", "divide numbers of 0..255 by 255"),
     ("std=[0,0.5,0.5]", "std is that of pixels scaled to 0..1, above 0"),

@@ -173,7 +173,7 @@ def test_a_bad_row_is_named_by_file_and_line(folder: Path, content: str | bytes,
 
 def test_a_label_that_training_lacks_is_named_by_line(folder: Path) -> None:
     write(folder / "mine" / "validation.csv.gz", [("a", "0"), ("two\nlines", "1"), ("b", "7")])
-    with pytest.raises(UserError, match=r"validation\.csv\.gz, line 5: labels are the 4 classes 0, 1, 2, 3, but '7' came"):
+    with pytest.raises(UserError, match=r"validation\.csv\.gz, line 5: labels are the 4 classes 0, 1, 2, 3, got '7'"):
         mine(folder)
     (folder / "mine" / "validation.csv.gz").unlink()
     write(folder / "mine" / "test.csv.gz", [("a", "-1")])

@@ -67,7 +67,7 @@ def test_the_published_networks_are_the_backbones_here(name):
 
 @pytest.mark.parametrize("num_blocks", [-1, 0, 17])
 def test_unfit_number_of_blocks(num_blocks):
-    with pytest.raises(UserError, match=rf"1\.\.16 blocks, but {num_blocks} came"):
+    with pytest.raises(UserError, match=rf"1\.\.16 blocks, got {num_blocks}"):
         published_cuts("vgg19", num_blocks)
 
 

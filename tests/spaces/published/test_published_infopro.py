@@ -67,7 +67,7 @@ def test_published_takes_the_methods_head_or_the_one_that_is_named():
 
 
 @pytest.mark.parametrize(("space", "text", "says"), [
-    ("resnet32", "published(5)", "resnet32 for 1, 2, 3, 4, 8, 16 blocks, but 5 came"),
+    ("resnet32", "published(5)", "resnet32 for 1, 2, 3, 4, 8, 16 blocks, got 5"),
     ("resnet110", "published(8,memory_balanced=True)", "memory-balanced cuts of resnet110 32x32 for 1, 2, 3, 4 blocks"),
     ("vgg19", "published(4,memory_balanced=True)", "no cuts by memory"), ("vgg19", "published(4,head=linear)", "heads of vgg19"),
 ])
@@ -79,6 +79,6 @@ def test_what_is_not_published_is_a_user_error(space, text, says):
 def test_other_networks_and_image_sizes_are_user_errors():
     with pytest.raises(UserError, match="did you mean resnet110"):
         infopro_cuts("resnet11", 2)
-    with pytest.raises(UserError, match="but resnet32 96x96 came"):
+    with pytest.raises(UserError, match="got resnet32 96x96"):
         infopro_cuts("resnet32", 2, memory_balanced=True, input_shape=(3, 96, 96))
     assert set(infopro_networks()) == set(NUM_UNITS)

@@ -101,7 +101,7 @@ def test_the_most_frequent_words_are_kept_and_ties_are_alphabetical(num_words: i
 
 
 def test_a_vocabulary_of_no_words_is_refused() -> None:
-    with pytest.raises(UserError, match=r"num_words.*3.*but 2 came"):
+    with pytest.raises(UserError, match=r"num_words.*3.*got 2"):
         Vocabulary.learned([["a"]], 2)
 
 
