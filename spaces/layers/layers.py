@@ -105,7 +105,7 @@ def image_shape(component: str, shape: tuple[int, ...], smallest: int = 1) -> tu
     """`shape` as (C, H, W); a UserError if it is no such shape or a side is under `smallest`."""
     came = input_shape(shape)
     if not came.plain:
-        raise UserError(f"{component} takes images (channels, height, width), but {came.described} came; "
+        raise UserError(f"{component} takes images (channels, height, width), got {came.described}; "
                         f"take a task of images, or {came.spaces}")
     if len(shape) != 3:
         raise UserError(f"{component} takes images or maps (channels, height, width), got the shape {tuple(shape)}; "
