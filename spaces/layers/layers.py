@@ -123,7 +123,7 @@ def text_shape(component: str, shape: tuple[int, ...]) -> TextShape:
     """`shape`, if it is that of texts, else a UserError."""
     if not isinstance(shape, TextShape):
         came = input_shape(shape)
-        raise UserError(f"{component} is for texts, but {came.described} came; take a task of texts such as ag_news, or "
+        raise UserError(f"{component} is for texts, got {came.described}; take a task of texts such as ag_news, or "
                         f"{came.spaces}")
     return shape
 
