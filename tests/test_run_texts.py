@@ -101,13 +101,13 @@ def test_side_inputs_from_profile_to_exits(capsys):
 
 
 @pytest.mark.parametrize(("options", "says"), [
-    (("--side-dim", "2-2"), "2-2 came, 4 in all"),
-    (("--side-dim", "2-2-1"), "3 parts 2-2-1 came for 2 blocks"),
+    (("--side-dim", "2-2"), "2-2, 4 in all"),
+    (("--side-dim", "2-2-1"), "3 parts 2-2-1 for 2 blocks"),
     (("--side-dim", "2-3", "--side", "conv"), "give one of them"),
     (("--side", "conv"), "takes images"),
     (("--side", "test"), "text"),
     (("--side", "features"), "the task has none"),
-    (("--side-dim", "2-3", "--methods", "backprop"), "2-3 came for a network that is uncut"),
+    (("--side-dim", "2-3", "--methods", "backprop"), "2-3 for a network that is uncut"),
 ])
 def test_side_inputs_that_do_not_fit_are_one_line(capsys, options, says):
     code, out, err = call(capsys, "evaluate", *SPACE[:2], "--task", "texts('.',length=5)", *TRAINING, "--decoupling", "2:linear",
@@ -183,7 +183,7 @@ def test_a_run_with_features_answers_new_inputs_that_have_them(capsys):
         assert code == 0 and [answer["answer"] for answer in json.loads(out)["predictions"]] == ["1", "0", "1"], err
     for text, says in [("text\ngood\n", "and a column n"),
                        ("text,n\ngood,1\nbad,old\n", "line 3: features are finite numbers, got 'old' in the column n"),
-                       ("text,n\ngood,inf\n", "'inf' came"), ("text,n\ngood,\n", "'' came")]:
+                       ("text,n\ngood,inf\n", "got 'inf'"), ("text,n\ngood,\n", "got ''")]:
         Path("new.csv").write_text(text)
         code, out, err = call(capsys, "predict", kept, "new.csv")
         assert (code, out) == (2, "") and says in err and err.count("\n") == 1

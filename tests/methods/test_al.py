@@ -208,7 +208,7 @@ def test_every_setting_changes_the_losses(setting: str) -> None:
 
 @pytest.mark.parametrize(("settings", "says"), [
     ("label_dim=0", "from 1 on, got 0"), ("bridge_depth=3", "bridge_depth"), ("activation=relu", "tanh"),
-    ("pooling=max", "'max' came"), ("pooling=grid0", "'grid0' came"), ("pooling=state", "came where a block hands on maps"),
+    ("pooling=max", "got 'max'"), ("pooling=grid0", "got 'grid0'"), ("pooling=state", "came where a block hands on maps"),
 ])
 def test_settings_that_do_not_hold(settings: str, says: str) -> None:
     with pytest.raises(UserError, match=says):

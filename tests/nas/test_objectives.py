@@ -41,7 +41,7 @@ def test_objectives_keep_their_order(names):
 
 
 @pytest.mark.parametrize(("names", "said"), [
-    (["error", "eror"], "'eror'.*error"), (["memory", "error"], "peak_memory"), (["pipeline"], "pipeline came"),
+    (["error", "eror"], "'eror'.*error"), (["memory", "error"], "peak_memory"), (["pipeline"], "got pipeline"),
     (["error", "error"], "each once, got error error"),
 ])
 def test_objectives_that_cannot_be(names, said):

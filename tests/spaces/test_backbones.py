@@ -207,7 +207,7 @@ def test_small_takes_small_images(size):
     ("al_vgg", (3, 16, 15), "backbone al_vgg needs at least 16 x 16 pixels, got 16 x 15"),
     ("small", (1, 3, 3), "backbone small needs at least 4 x 4 pixels, got 3 x 3"),
     ("resnet18", (3, 0, 8), "backbone resnet18 needs at least 1 x 1 pixels"),
-    ("resnet32", (64,), r"backbone resnet32 takes images .* the shape \(64,\) came"),
+    ("resnet32", (64,), r"backbone resnet32 takes images .* got the shape \(64,\)"),
 ])
 def test_unfit_inputs(name, input_shape, says):
     with pytest.raises(UserError, match=says):

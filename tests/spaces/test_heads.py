@@ -173,7 +173,7 @@ def test_infopros_heads_widen_until_the_backbones_end():
 def test_an_embedding_replaces_the_logits(name):
     h = torch.randn(3, 16, 8, 8)
     assert HEADS.build(f"{name}(feature_dim=7,embedding=True)", site_with((16, 8, 8)))(h).shape == (3, 7)
-    with pytest.raises(UserError, match=f"feature_dim of head {name} .* but 0 came"):
+    with pytest.raises(UserError, match=f"feature_dim of head {name} .* got 0"):
         HEADS.build(f"{name}(feature_dim=0)", site_with((16, 8, 8)))
 
 
@@ -249,7 +249,7 @@ def test_unfit_reduction():
 @pytest.mark.parametrize(("shape", "written"), [((64,), r"\(64,\)"), ((20, 64), r"\(20, 64\)")])
 @pytest.mark.parametrize("spec", ["conv", "1c2f", "2c2f"])
 def test_unfit_shapes(spec, shape, written):
-    with pytest.raises(UserError, match=rf"head {spec} takes images or maps .* the shape {written} came; .* head linear"):
+    with pytest.raises(UserError, match=rf"head {spec} takes images or maps .* got the shape {written}; .* head linear"):
         HEADS.build(spec, site_with(shape))
 
 

@@ -221,7 +221,7 @@ def test_the_vector_of_padding_never_learns():
 @pytest.mark.parametrize(("spec", "shape", "says"), [
     ("linear", (3, 32, 32), r"backbone linear is for texts, got inputs of the shape \(3, 32, 32\); .* ag_news"),
     ("lstm", (3, 32, 32), "backbone lstm is for texts"), ("transformer", (64,), "backbone transformer is for texts"),
-    ("resnet18", SHAPE, "backbone resnet18 takes images .* texts of up to 12 tokens came; .* linear, lstm or transformer"),
+    ("resnet18", SHAPE, "backbone resnet18 takes images .* got texts of up to 12 tokens; .* linear, lstm or transformer"),
     ("lstm(depth=0)", SHAPE, "backbone lstm, setting depth is a number from 1 on, got 0"),
     ("transformer(attention_heads=0)", SHAPE, "setting attention_heads is a number from 1 on"),
     ("linear(dropout=1)", SHAPE, r"setting dropout is a share in \[0, 1\), got 1.0"),

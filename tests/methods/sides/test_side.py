@@ -172,7 +172,7 @@ def test_a_convolution_of_the_image_is_added_at_any_size(size: tuple[int, int], 
 
 
 @pytest.mark.parametrize(("side", "space", "split", "says"), [
-    ("text(dim=[4,4])", SPACES[0], SPLITS[0], "2 parts 4-4 came for 3 blocks; give 3"),
+    ("text(dim=[4,4])", SPACES[0], SPLITS[0], "2 parts 4-4 for 3 blocks; give 3"),
     ("text(dim=[3,3,3])", SPACES[0], SPLITS[0], "8 in all, the task's length, got 3-3-3, 9 in all"),
     ("text(dim=[8,0,0])", SPACES[0], SPLITS[0], "gives tokens to blocks after the first, got 8-0-0"),
     ("text(dim=[0,4,4])", SPACES[0], SPLITS[0], "at least one for the first block"),
@@ -212,6 +212,6 @@ def test_blocks_that_train_in_one_stage_are_refused() -> None:
 def test_the_short_form_is_the_long_one() -> None:
     assert read_side(None, "3-3-2") == read_side("text(dim=(3,3,2))", None) == "text(dim=[3,3,2],embedding=own)"
     assert read_side(None, None) is None and read_side("conv", None) == "conv(first=1)"
-    for spec, dim, says in [("conv", "3-3", "give one of them"), (None, "3-x", "3-x came"), (None, "", "such as")]:
+    for spec, dim, says in [("conv", "3-3", "give one of them"), (None, "3-x", "got 3-x"), (None, "", "such as")]:
         with pytest.raises(UserError, match=says):
             read_side(spec, dim)

@@ -82,7 +82,7 @@ def test_features_learn_with_their_block_and_change_what_comes_after(case: str, 
 
 @pytest.mark.parametrize(("case", "side", "num_features", "says"), [
     ("maps", "features", 0, "the task has none"),
-    ("maps", "features(block=0)", 3, "block=0 came"),
+    ("maps", "features(block=0)", 3, "got block=0"),
     ("maps", "features(block=3)", 3, "of 0 to 2 here"),
     ("maps", "conv", 3, "gives to a block, got conv"),
     ("tokens", "text(dim=[2,2,2])", 3, r"got text\(.*\)"),

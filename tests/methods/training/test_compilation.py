@@ -113,7 +113,7 @@ def test_what_is_no_single_graph_is_refused_and_not_half_compiled(name: str, gra
 
 
 def test_checkpoints_and_the_compiler_are_either_or() -> None:
-    with pytest.raises(UserError, match="checkpoint_units and compile=default came"):
+    with pytest.raises(UserError, match="got checkpoint_units and compile=default"):
         TrainingSettings(checkpoint_units=True, compile="default")
 
 

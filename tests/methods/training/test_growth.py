@@ -70,7 +70,7 @@ def test_frozen_windows_part_the_iterations_and_training_ones_reach_the_end(num_
 
 
 @pytest.mark.parametrize(("grow", "num_stages", "says"), [
-    ("frozen", 1, "came for one"), ("frozen(starts=[0,0.5])", 3, "one a stage"), ("training(starts=[0.1,0.5])", 2, "the first 0"),
+    ("frozen", 1, "for one"), ("frozen(starts=[0,0.5])", 3, "one a stage"), ("training(starts=[0.1,0.5])", 2, "the first 0"),
     ("training(starts=[0,0.5,0.4])", 3, "none before"), ("training(starts=[0,1])", 2, "in \\[0, 1\\)"),
     ("frozen", 5, "stage 2 of 5"),
     ("frozen(starts=[0,0])", 2, "stage 0 of 2"), ("training(starts=[0,0.99])", 2, "after the last of 4"),
@@ -88,7 +88,7 @@ def test_growing_that_is_joint_training_has_no_effect() -> None:
 
 
 def test_stages_that_are_trained_already_are_none_that_grow() -> None:
-    with pytest.raises(UserError, match="came for one"):
+    with pytest.raises(UserError, match="for one"):
         stage_windows("frozen", 3, 9, trained=2)
 
 

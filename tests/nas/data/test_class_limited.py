@@ -97,7 +97,7 @@ def test_until_is_a_share_of_the_iterations(iterations: int, until: float, limit
 
 
 @pytest.mark.parametrize("written, says", [
-    ("classes", "needs the setting num"), ("classes(num=0)", "num .* 0 came"), ("classes(num=2,until=0)", r"until .*\(0, 1\]"),
+    ("classes", "needs the setting num"), ("classes(num=0)", "num .* got 0"), ("classes(num=2,until=0)", r"until .*\(0, 1\]"),
     ("classes(num=2,until=1.5)", r"until .*1\.5"), ("clases(num=2)", "did you mean classes"),
 ])
 def test_a_wrong_limit_is_refused_with_the_settings(written: str, says: str) -> None:

@@ -66,7 +66,7 @@ def test_features_of_texts_stay_with_them(folder: Path) -> None:
     assert TASKS.build("texts(mine)", folder).num_features == 0
 
 
-@pytest.mark.parametrize(("cell", "says"), [("old", "'old' came in the column age"), ("", "'' came"), ("inf", "'inf'"),
+@pytest.mark.parametrize(("cell", "says"), [("old", "got 'old' in the column age"), ("", "got ''"), ("inf", "'inf'"),
                                             ("nan", "'nan'")])
 def test_a_cell_that_is_no_number_is_named_by_its_line(folder: Path, cell: str, says: str) -> None:
     lines = gzip.decompress((folder / "mine" / "train.csv.gz").read_bytes()).decode().split("\n")

@@ -126,7 +126,7 @@ def test_the_blocks_of_the_run_stay_and_answer_to_the_bit(
         problem: Problem, monkeypatch: pytest.MonkeyPatch, method: str, grow: str | None) -> None:
     run, new, decoupling = extended(problem, method, CASES[method])
     if grow and decoupling.count(":") == run.decoupling.num_blocks:
-        with pytest.raises(UserError, match="came for one"):
+        with pytest.raises(UserError, match="for one"):
             make(replace(new, settings=replace(new.settings, grow=grow))).run(read_decoupling(decoupling, new.space, "linear"))
         return
     check(run, replace(new, settings=replace(new.settings, grow=grow)), decoupling, monkeypatch)

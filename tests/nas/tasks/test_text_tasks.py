@@ -156,8 +156,8 @@ def test_word_vectors_of_a_file_here_or_in_the_data_folder(folder: Path, monkeyp
     ("text,label\n<br /> ,0\ngood,1\n", "line 2: the text is empty"),
     ("text,label\ngood,0\nbad,\n", "line 3: the label is empty"),
     ('text,label\n"two\nlines",0\nbad,\n', "line 4: the label is empty"),
-    ("text,label\ngood,0\ngood, bad,1\n", "line 3: a row has 2 cells.* 3 came"),
-    ("text,label\ngood,0\n\nbad\n", "line 4: .* 1 came"),
+    ("text,label\ngood,0\ngood, bad,1\n", "line 3: a row has 2 cells.* got 3"),
+    ("text,label\ngood,0\n\nbad\n", "line 4: .* got 1"),
     ("text,class\ngood,0\n", "line 1: .*column label.*text, class"), ("x,y\n", "one column text and one column label"),
     ("text,text,label\na,b,0\n", "line 1: .*column text"), ("", "line 1: .*nothing"), ("text,label\n", "none below the header"),
     ('text,label\ngood,0\n"bad,1\nbetter,1\n', "line 3: no CSV"), ('text,label\n"a"b,0\n', "line 2: no CSV"),
@@ -178,7 +178,7 @@ def test_a_label_that_training_lacks_is_named_by_line(folder: Path) -> None:
     (folder / "mine" / "validation.csv.gz").unlink()
     write(folder / "mine" / "test.csv.gz", [("a", "-1")])
     data = mine(folder)
-    with pytest.raises(UserError, match=r"test\.csv\.gz, line 2: .*'-1' came"):
+    with pytest.raises(UserError, match=r"test\.csv\.gz, line 2: .*got '-1'"):
         data.test()
 
 
@@ -192,7 +192,7 @@ def test_an_incomplete_file_is_never_taken_for_a_whole_one(folder: Path) -> None
 
 
 @pytest.mark.parametrize("settings, says", [
-    ("length=0", "length.* 0 came"), ("num_words=2", "num_words.* 2 came"), ("validation=0", "validation"),
+    ("length=0", "length.* got 0"), ("num_words=2", "num_words.* got 2"), ("validation=0", "validation"),
     ("validation=1.0", "validation"), ("split_seed=-1", "split_seed"),
 ])
 def test_a_wrong_setting_is_named(folder: Path, settings: str, says: str) -> None:
@@ -237,5 +237,5 @@ def test_every_shared_set_reads_its_folder_and_counts_its_classes(tmp_path: Path
         with pytest.raises(UserError, match=rf"train\.csv\.gz.*{num_classes} classes.*none of class {num_classes - 1}"):
             TASKS.build(name, tmp_path)
         write(tmp_path / name / "train.csv.gz", [*content, ("more", str(num_classes))])
-        with pytest.raises(UserError, match=rf"train\.csv\.gz, line {count + 2}.*'{num_classes}' came"):
+        with pytest.raises(UserError, match=rf"train\.csv\.gz, line {count + 2}.*got '{num_classes}'"):
             TASKS.build(name, tmp_path)

@@ -162,11 +162,11 @@ def test_settings_reach_the_factory_as_annotated(text, name, value):
     ("thing(steps=[1, a])", "setting steps must be a number, got a"),
     ("thing(maybe=x)", "maybe must be a whole number or None, got x"),
     ("thing(siez=3)", "unknown setting of thing thing: 'siez'; did you mean size"),
-    ("thing(3, size=4)", "the setting size came twice"), ("bare(x=1)", "thing bare takes no settings, got x=1"),
+    ("thing(3, size=4)", "a setting is given once, got size twice"), ("bare(x=1)", "thing bare takes no settings, got x=1"),
     ("bare(1)", r"takes 0 settings \(none\), got 1 values"), ("needy", r"needy needs the setting size: needy\(size=...\)"),
     ("thign", "unknown thing 'thign'; did you mean thing"),
     ("zzz", "unknown thing 'zzz'; there are: bare, classy, needy, partly, thing"),
-    ("thing(1,2,3,4,5,6,7,8,9,10,11,12)", "takes 11 settings .* but 12 values came"),
+    ("thing(1,2,3,4,5,6,7,8,9,10,11,12)", "takes 11 settings .* got 12 values"),
 ])
 def test_a_wrong_setting_is_told_with_rule_value_and_way_out(text, says):
     with pytest.raises(UserError, match=says):

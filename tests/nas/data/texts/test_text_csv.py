@@ -174,7 +174,7 @@ def test_a_long_document_is_one_cell_and_readers_elsewhere_keep_their_limit(tmp_
     ("text^label\ngood^0\n", "parted by comma, semicolon, tab or bar"),
     ("Text,Label\ngood,0\n", r"says Text, Label; .*rename Text to text, Label to label"),
     ("texts;label\ngut;0\n", "rename texts to text"),
-    ("id,text,label\n1,good, really,0\n", "line 2: a row has 3 cells.* 4 came"),
+    ("id,text,label\n1,good, really,0\n", "line 2: a row has 3 cells.* got 4"),
     (b"text,label\ngood,0\ncaf\xe9,1\n", "line 3: this is no UTF-8.*CSV UTF-8"),
     (b"\xff\xfe" + "text\tlabel\ngood\t0\nbad\t1\n".encode("utf-16-le")[:-1], "line [34]: this is no UTF-8, nor UTF-16"),
     (b"PK\3\4\x14\0\6\0", "an Excel workbook; .*save it as plain text"),
@@ -183,7 +183,7 @@ def test_a_long_document_is_one_cell_and_readers_elsewhere_keep_their_limit(tmp_
     (bz2.compress(b"text,label\ngood,0\n"), "a bzip2 archive"),
     (gzip.compress(b"PK\3\4\x14\0\6\0", mtime=0), "an Excel workbook"),
     (gzip.compress(gzip.compress(b"x", mtime=0), mtime=0), "gzipped twice"),  # the time would be in the test's name
-    ("a" * 100_000 + ",text\n", "there is one column label"), ("text,label\n" + "x" * 200_000 + "\n", "1 came"),
+    ("a" * 100_000 + ",text\n", "there is one column label"), ("text,label\n" + "x" * 200_000 + "\n", "got 1"),
 ])
 def test_training_and_predict_say_the_same_of_a_file_that_is_not_read(tmp_path: Path, content: str | bytes, says: str) -> None:
     for part in ("train", "test"):
@@ -193,7 +193,7 @@ def test_training_and_predict_say_the_same_of_a_file_that_is_not_read(tmp_path: 
     with pytest.raises(UserError, match=rf"train\.csv.*{says}") as trained:
         TASKS.build("texts(root='.',validation=0.5)", tmp_path)
     messages = [str(trained.value)]
-    if says != "there is one column label" and "1 came" not in says and "parted" not in says:
+    if says != "there is one column label" and "got 1" not in says and "parted" not in says:
         with pytest.raises(UserError) as asked:
             new_inputs(tmp_path / "train.csv", inputs)
         messages.append(str(asked.value))

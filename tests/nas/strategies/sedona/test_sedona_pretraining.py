@@ -158,7 +158,7 @@ def test_what_a_killed_process_left_goes_with_the_next_search(digits_problem):
 def test_disk_that_a_search_may_not_take(digits_problem, tmp_path):
     """The bound is twice the memory and what comes between two collections; a snapshot's size is read off its file."""
     problem = digits_problem("many", num_blocks=2)
-    with pytest.raises(UserError, match=r"100000 snapshots .* disk_gb=0.5 came; lower sedona's memory or raise") as refused:
+    with pytest.raises(UserError, match=r"100000 snapshots .* got disk_gb=0.5; lower sedona's memory or raise") as refused:
         search(problem, memory=100_000, disk_gb=0.5)
     assert not problem.runs.exists() and not problem.results.exists()
     needed = float(re.search(r"take ([\d.]+) GB", str(refused.value))[1])

@@ -91,7 +91,7 @@ def test_a_method_whose_gradients_cross_cuts_is_refused(digits_problem):
 
 def test_several_objectives_are_refused_with_what_does_the_same(digits_problem):
     problem = replace(digits_problem(num_blocks=2), objectives=("error", "peak_memory"))
-    with pytest.raises(UserError, match=r"error peak_memory came.*memory_weight.*time_weight"):
+    with pytest.raises(UserError, match=r"got the objectives error peak_memory.*memory_weight.*time_weight"):
         search(problem)
     assert not problem.results.exists() and not problem.runs.exists()
 
