@@ -21,6 +21,7 @@ package: $(BIN)/.installed
 
 lint: $(BIN)/.installed
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy run.py nas methods spaces
 
 results/README.md: $(BIN)/.installed

@@ -71,9 +71,15 @@ class Case:
 
     @property
     def columns(self) -> dict[str, Cell]:
-        return {"backbone": str(self.space.backbone), "split": self.split, "head": self.head,
-                "decoupling": str(self.decoupling), "num_blocks": self.decoupling.num_blocks,
-                "checkpoint_units": self.checkpoint_units, "target_ratio": self.target}
+        return {
+            "backbone": str(self.space.backbone),
+            "split": self.split,
+            "head": self.head,
+            "decoupling": str(self.decoupling),
+            "num_blocks": self.decoupling.num_blocks,
+            "checkpoint_units": self.checkpoint_units,
+            "target_ratio": self.target,
+        }
 
 
 def main() -> None:
@@ -86,8 +92,10 @@ def main() -> None:
     space = SearchSpace("vgg19", HEADS, input_shape=INPUT_SHAPE, num_classes=NUM_CLASSES)
     plain = of_plain(device)
     backprop = of_case(next(cases(space)), device)
-    print(f"{'':42}{'KiB an':>8}{'ratio to':>10}{'ratio to our backprop':>23}\n{'':42}{'image':>8}{'plain':>10}"
-          + "".join(f"{name:>10}" for name in backprop))
+    print(
+        f"{'':42}{'KiB an':>8}{'ratio to':>10}{'ratio to our backprop':>23}\n{'':42}{'image':>8}{'plain':>10}"
+        + "".join(f"{name:>10}" for name in backprop)
+    )
     rows = [source | {"method": "plain PyTorch"} | compared(plain, plain, backprop)]
     for case in cases(space):
         figures = of_case(case, device)
@@ -177,8 +185,11 @@ def compared(figures: Figures, plain: Figures, backprop: Figures) -> dict[str, C
     """The columns of a case's figures and ratios."""
     columns: dict[str, Cell] = {}
     for name, value in figures.items():
-        columns |= {f"{name}_bytes_per_image": value, f"{name}_ratio": value / backprop[name],
-                    f"{name}_ratio_to_plain": value / plain[name]}
+        columns |= {
+            f"{name}_bytes_per_image": value,
+            f"{name}_ratio": value / backprop[name],
+            f"{name}_ratio_to_plain": value / plain[name],
+        }
     return columns
 
 

@@ -72,9 +72,16 @@ def main() -> None:
     data = TASKS.build(task, arguments.data_dir).to(arguments.device)
     build = network(data, arguments.space, arguments.method, arguments.decoupling)
     source: dict[str, Cell] = {
-        "task": str(task), "space": arguments.space, "method": str(METHODS.resolve(arguments.method)),
-        "decoupling": arguments.decoupling, "epochs": arguments.epochs, "lr": arguments.lr,
-        "turns": arguments.turns, "threads": 1, "device": device_name(arguments.device), **made_by(),
+        "task": str(task),
+        "space": arguments.space,
+        "method": str(METHODS.resolve(arguments.method)),
+        "decoupling": arguments.decoupling,
+        "epochs": arguments.epochs,
+        "lr": arguments.lr,
+        "turns": arguments.turns,
+        "threads": 1,
+        "device": device_name(arguments.device),
+        **made_by(),
     }
     method = trained(build, data, arguments.epochs, arguments.lr, arguments.device)
     points = [*chosen(build, method, data), REFERENCE]
@@ -123,38 +130,50 @@ class Pass:
     depths: torch.Tensor
 
 
-def measured(method: Method, batches: Sequence[Batch], points: Sequence[tuple[str, float]], turns: int,
-             device: torch.device) -> list[dict[str, Cell]]:
+def measured(
+    method: Method, batches: Sequence[Batch], points: Sequence[tuple[str, float]], turns: int, device: torch.device
+) -> list[dict[str, Cell]]:
     """A row for each rule and threshold."""
     y, num_blocks = torch.cat([y for _, y in batches]), method.net.num_blocks
     full, adapted = [], []
     for _ in range(turns + 1):
         full.append(one_pass(lambda x: (method(x), torch.full((len(x),), num_blocks)), batches, device))
-        adapted.append([
-            one_pass(partial(adaptive, method, rule=CONFIDENCES[rule], threshold=threshold), batches, device)
-            for rule, threshold in points])
+        adapted.append(
+            [
+                one_pass(partial(adaptive, method, rule=CONFIDENCES[rule], threshold=threshold), batches, device)
+                for rule, threshold in points
+            ]
+        )
     rows = []
     full_error = float((full[0].logits.argmax(1) != y).double().mean())
     for (rule, threshold), passes in zip(points, zip(*adapted[1:], strict=True), strict=True):
         shares = (torch.bincount(passes[0].depths.cpu() - 1, minlength=num_blocks) / len(y)).tolist()
         row = {
-            "rule": rule, "threshold": threshold, "chosen": (rule, threshold) != REFERENCE,
-            "test_error": float((passes[0].logits.argmax(1) != y).double().mean()), "full_path_test_error": full_error,
-            "samples": len(y), "samples_per_second": len(y) / median(own.seconds for own in passes),
+            "rule": rule,
+            "threshold": threshold,
+            "chosen": (rule, threshold) != REFERENCE,
+            "test_error": float((passes[0].logits.argmax(1) != y).double().mean()),
+            "full_path_test_error": full_error,
+            "samples": len(y),
+            "samples_per_second": len(y) / median(own.seconds for own in passes),
             "full_path_samples_per_second": len(y) / median(own.seconds for own in full[1:]),
             "speed_ratio": median(whole.seconds / own.seconds for whole, own in zip(full[1:], passes, strict=True)),
             "shares": " ".join(f"{share:.4f}" for share in shares),
         }
         left = " ".join(f"{100 * share:.0f}" for share in shares)
-        print(f"{rule:12}{threshold:10.4f}{100 * row['test_error']:14.2f}{100 * full_error:13.2f}"
-              f"{row['samples_per_second']:11.0f}{row['speed_ratio']:13.2f}  {left}", flush=True)
+        print(
+            f"{rule:12}{threshold:10.4f}{100 * row['test_error']:14.2f}{100 * full_error:13.2f}"
+            f"{row['samples_per_second']:11.0f}{row['speed_ratio']:13.2f}  {left}",
+            flush=True,
+        )
         rows.append(row)
     return rows
 
 
 @torch.no_grad()
-def one_pass(answer: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]], batches: Sequence[Batch],
-             device: torch.device) -> Pass:
+def one_pass(
+    answer: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]], batches: Sequence[Batch], device: torch.device
+) -> Pass:
     started = now(device)
     answers = [answer(x) for x, _ in batches]
     seconds = now(device) - started

@@ -50,9 +50,16 @@ def compared(space: SearchSpace, head: str, counts: tuple[int, ...]) -> Iterator
         cuts = [read_decoupling(split, space, head).cuts for split in splits]
         largest = [max(bytes_of(start, stop) for start, stop in pairwise((0, *chosen, space.num_units))) for chosen in cuts]
         yield [
-            {"backbone": str(space.backbone), "input_shape": "x".join(map(str, space.input_shape)), "num_blocks": num_blocks,
-             "head": head, "split": split, "cuts": " ".join(map(str, chosen)), "largest_block_bytes": size,
-             "ratio": size / largest[0]}
+            {
+                "backbone": str(space.backbone),
+                "input_shape": "x".join(map(str, space.input_shape)),
+                "num_blocks": num_blocks,
+                "head": head,
+                "split": split,
+                "cuts": " ".join(map(str, chosen)),
+                "largest_block_bytes": size,
+                "ratio": size / largest[0],
+            }
             for split, chosen, size in zip(splits, cuts, largest, strict=True)
         ]
 

@@ -36,24 +36,38 @@ def main() -> None:
     arguments = parser.parse_args()
     own, no_worker, one_worker = measure(arguments.data_dir)
     ratio = own / max(no_worker, one_worker)
-    print(f"own {own:,.0f}, torchvision {no_worker:,.0f} without a worker, {one_worker:,.0f} with one (images/s); "
-          f"ratio {ratio:.1f}, medians of {REPEATS}")
-    ResultsLog(arguments.out).append({
-        "task": "cifar10", "batch_size": BATCH_SIZE, "threads": 1, "repeats": REPEATS, "own_images_per_second": own,
-        "torchvision_images_per_second": no_worker, "torchvision_one_worker_images_per_second": one_worker,
-        "ratio": ratio, "device": device_name(torch.device("cpu")), **made_by(),
-    })
+    print(
+        f"own {own:,.0f}, torchvision {no_worker:,.0f} without a worker, {one_worker:,.0f} with one (images/s); "
+        f"ratio {ratio:.1f}, medians of {REPEATS}"
+    )
+    ResultsLog(arguments.out).append(
+        {
+            "task": "cifar10",
+            "batch_size": BATCH_SIZE,
+            "threads": 1,
+            "repeats": REPEATS,
+            "own_images_per_second": own,
+            "torchvision_images_per_second": no_worker,
+            "torchvision_one_worker_images_per_second": one_worker,
+            "ratio": ratio,
+            "device": device_name(torch.device("cpu")),
+            **made_by(),
+        }
+    )
 
 
 def measure(data_dir: Path) -> tuple[float, float, float]:
     """Images a second: own, torchvision without a worker, with one; medians of alternating repeats."""
     images = TASKS.build("cifar10", data_dir)
     batches, dataset = Batches(images, BATCH_SIZE), per_image(data_dir, images)
-    repeats = [(
-        speed((batches.batch(0, iteration) for iteration in range(10_000)), 600),
-        speed(iter(DataLoader(dataset, BATCH_SIZE, shuffle=True, num_workers=0)), 60),
-        speed(iter(DataLoader(dataset, BATCH_SIZE, shuffle=True, num_workers=1)), 60),
-    ) for _ in range(REPEATS)]
+    repeats = [
+        (
+            speed((batches.batch(0, iteration) for iteration in range(10_000)), 600),
+            speed(iter(DataLoader(dataset, BATCH_SIZE, shuffle=True, num_workers=0)), 60),
+            speed(iter(DataLoader(dataset, BATCH_SIZE, shuffle=True, num_workers=1)), 60),
+        )
+        for _ in range(REPEATS)
+    ]
     own, no_worker, one_worker = (statistics.median(figures) for figures in zip(*repeats, strict=True))
     return own, no_worker, one_worker
 
@@ -61,12 +75,17 @@ def measure(data_dir: Path) -> tuple[float, float, float]:
 def per_image(data_dir: Path, images: Images) -> Dataset:
     """The same augmentation in torchvision's way."""
     transforms, (_, height, width) = torchvision().transforms, images.input_shape
-    return torchvision().datasets.CIFAR10(data_dir, transform=transforms.Compose([
-        transforms.RandomCrop((height, width), padding=images.augmentation.crop),
-        transforms.RandomHorizontalFlip(),
-        transforms.ToTensor(),
-        transforms.Normalize(images.mean, images.std),
-    ]))
+    return torchvision().datasets.CIFAR10(
+        data_dir,
+        transform=transforms.Compose(
+            [
+                transforms.RandomCrop((height, width), padding=images.augmentation.crop),
+                transforms.RandomHorizontalFlip(),
+                transforms.ToTensor(),
+                transforms.Normalize(images.mean, images.std),
+            ]
+        ),
+    )
 
 
 def speed(batches: Iterator[Batch], count: int) -> float:

@@ -50,14 +50,19 @@ def main() -> None:
     undecided = Architecture.zeros(num_gaps, num_heads, device=problem.device)
     for step in range(WARM_UP):
         training.step(undecided, step, training.batches.batch(0, step), seed=step)
-    where: dict[str, Cell] = {**provenance(), "device": device_name(problem.device), "threads": 1,
-                              "command": shlex.join(["python", *sys.argv])}
+    where: dict[str, Cell] = {
+        **provenance(),
+        "device": device_name(problem.device),
+        "threads": 1,
+        "command": shlex.join(["python", *sys.argv]),
+    }
     log = ResultsLog(arguments.out)
     for lr in arguments.rates:
         for num_steps in arguments.steps:
             rows = compared(training, problem, num_steps, lr, arguments.draws)
-            log.append_all([{"num_steps": num_steps, "lr": lr, "warm_up": WARM_UP, "draws": arguments.draws, **row, **where}
-                            for row in rows])
+            log.append_all(
+                [{"num_steps": num_steps, "lr": lr, "warm_up": WARM_UP, "draws": arguments.draws, **row, **where} for row in rows]
+            )
 
 
 def compared(training: RelaxedTraining, problem: Problem, num_steps: int, lr: float, draws: int) -> list[dict[str, Cell]]:
@@ -78,8 +83,11 @@ def compared(training: RelaxedTraining, problem: Problem, num_steps: int, lr: fl
         cosines = [float(torch.cosine_similarity(a, b, dim=0)) for a, b in zip(gradients, exact, strict=True)]
         norms = [float(a.norm() / b.norm()) for a, b in zip(gradients, exact, strict=True)]
         row = {"way": name, "cosine": sum(cosines) / draws, "lowest_cosine": min(cosines), "norm_ratio": sum(norms) / draws}
-        print(f"lr {lr:<6} T = {num_steps:2}  {name:14} cosine {row['cosine']:7.4f} (lowest {row['lowest_cosine']:7.4f})   norm "
-              f"{row['norm_ratio']:6.3f}", flush=True)
+        print(
+            f"lr {lr:<6} T = {num_steps:2}  {name:14} cosine {row['cosine']:7.4f} (lowest {row['lowest_cosine']:7.4f})   norm "
+            f"{row['norm_ratio']:6.3f}",
+            flush=True,
+        )
         rows.append(row)
     return rows
 
@@ -102,16 +110,25 @@ def drawn(problem: Problem, num_steps: int, draw: int) -> tuple[Architecture, li
     return architecture, inner, outer_batches(problem, OUTER_BATCH).batch(1, draw)
 
 
-def flat_gradient(training: RelaxedTraining, architecture: Architecture, inner: list[Batch], outer: Batch, engine: str, *,
-                  dtype: torch.dtype = torch.float32, kind: type[Bilevel] = Bilevel) -> torch.Tensor:
+def flat_gradient(
+    training: RelaxedTraining,
+    architecture: Architecture,
+    inner: list[Batch],
+    outer: Batch,
+    engine: str,
+    *,
+    dtype: torch.dtype = torch.float32,
+    kind: type[Bilevel] = Bilevel,
+) -> torch.Tensor:
     """The gradient of alpha and beta as one float64 vector."""
     relaxation, optimizer = copy.deepcopy((training.relaxation, training.optimizer))
     relaxation.to(dtype)
     for state in optimizer.state.values():
         state["momentum_buffer"] = state["momentum_buffer"].to(dtype)
     moved = Architecture(architecture.alpha.to(dtype), architecture.beta.to(dtype))
-    result = ENGINES[engine](kind(relaxation, optimizer, moved, [(x.to(dtype), y) for x, y in inner],
-                                  (outer[0].to(dtype), outer[1])))
+    result = ENGINES[engine](
+        kind(relaxation, optimizer, moved, [(x.to(dtype), y) for x, y in inner], (outer[0].to(dtype), outer[1]))
+    )
     return torch.cat([result.alpha_grad.flatten(), result.beta_grad.flatten()]).double()
 
 

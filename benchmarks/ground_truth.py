@@ -41,12 +41,23 @@ def main() -> None:
     arguments = parser.parse_args()
     images = TASKS.build(TASK, arguments.data_dir).to(arguments.device)
     space = read_space(SPACE, images.input_shape, images.num_classes)
-    problem = Problem(space, METHOD, str(TASKS.resolve(TASK)), images, SETTINGS, 0, arguments.device, arguments.out.parent,
-                      arguments.runs)
+    problem = Problem(
+        space, METHOD, str(TASKS.resolve(TASK)), images, SETTINGS, 0, arguments.device, arguments.out.parent, arguments.runs
+    )
     log = ResultsLog(arguments.out, RUNS)
-    comparison = Comparison(problem, [METHOD], [str(point) for point in space.enumerate()], range(arguments.seeds), log=log,
-                            tuning_log=log, rates=[SETTINGS.lr], schedules=[SETTINGS.schedule],
-                            weights="discarded", report=silent, command=shlex.join(["python", *sys.argv]))
+    comparison = Comparison(
+        problem,
+        [METHOD],
+        [str(point) for point in space.enumerate()],
+        range(arguments.seeds),
+        log=log,
+        tuning_log=log,
+        rates=[SETTINGS.lr],
+        schedules=[SETTINGS.schedule],
+        weights="discarded",
+        report=silent,
+        command=shlex.join(["python", *sys.argv]),
+    )
     there, wanted = comparison.counts()
     print(f"{there} of {wanted} rows are in {arguments.out}", flush=True)
     comparison.run()

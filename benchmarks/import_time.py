@@ -39,8 +39,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=11, help="how often each is started")
     arguments = parser.parse_args()
     commands = {TORCH: (Path("."), ["-c", "import torch"])}
-    commands |= {(commit_of(folder), f"run.py {command}"): (folder, ["run.py", command])
-                 for folder in arguments.checkouts for command in COMMANDS}
+    commands |= {
+        (commit_of(folder), f"run.py {command}"): (folder, ["run.py", command])
+        for folder in arguments.checkouts
+        for command in COMMANDS
+    }
     taken: dict[tuple[str, str], list[float]] = {key: [] for key in commands}
     for one in range(arguments.rounds + 1):
         for key, command in commands.items():
@@ -57,8 +60,14 @@ def row(checkout: str, what: str, times: list[float], of_torch: list[float]) -> 
     """The figures of one, printed."""
     beyond = median(own - torch for own, torch in zip(times, of_torch, strict=True))
     print(f"{checkout:16}{what:16}{median(times):7.2f}{min(times):9.2f}{max(times):9.2f}{beyond:9.2f}")
-    return {"checkout": checkout, "what": what, "seconds": round(median(times), 4), "fastest": round(min(times), 4),
-            "slowest": round(max(times), 4), "beyond": round(beyond, 4)}
+    return {
+        "checkout": checkout,
+        "what": what,
+        "seconds": round(median(times), 4),
+        "fastest": round(min(times), 4),
+        "slowest": round(max(times), 4),
+        "beyond": round(beyond, 4),
+    }
 
 
 def commit_of(folder: Path) -> str:

@@ -58,7 +58,8 @@ class Case:
 
 
 CASES = (
-    Case("ours", "al", OURS, 8), Case("ours", "al", OURS, 8, num_classes=14),
+    Case("ours", "al", OURS, 8),
+    Case("ours", "al", OURS, 8, num_classes=14),
     *(Case("thesis", "al(first_decoder=bounded)", THESIS, 5, share=share) for share in (1, 1 / 64, 1 / 512)),
 )
 
@@ -87,14 +88,24 @@ def measured(case: Case, seeds: int) -> Iterator[dict[str, Cell]]:
     runs = [list(grown(case, seed)) for seed in range(seeds)]
     for depth, of_depth in enumerate(zip(*runs, strict=True), start=1):
         row: dict[str, Cell] = {
-            "case": case.name, "method": str(METHODS.resolve(case.method)), "num_classes": case.num_classes,
-            "optimizer": case.settings.optimizer, "lr": case.settings.lr, "schedule": case.settings.schedule,
-            "iterations": case.settings.iterations, "share": case.share, "depth": depth, "seeds": seeds,
-            "lost": sum(given.margin <= 0 for given in of_depth), "distance": median(given.distance for given in of_depth),
+            "case": case.name,
+            "method": str(METHODS.resolve(case.method)),
+            "num_classes": case.num_classes,
+            "optimizer": case.settings.optimizer,
+            "lr": case.settings.lr,
+            "schedule": case.settings.schedule,
+            "iterations": case.settings.iterations,
+            "share": case.share,
+            "depth": depth,
+            "seeds": seeds,
+            "lost": sum(given.margin <= 0 for given in of_depth),
+            "distance": median(given.distance for given in of_depth),
             "margin": min(given.margin for given in of_depth),
         }
-        print(f"{case.name:8}{case.num_classes:7}{case.share:9.4f}{depth:7}{row['lost']:6}{row['distance']:10.3f}{row['margin']:8.2f}",
-              flush=True)
+        print(
+            f"{case.name:8}{case.num_classes:7}{case.share:9.4f}{depth:7}{row['lost']:6}{row['distance']:10.3f}{row['margin']:8.2f}",
+            flush=True,
+        )
         yield row
 
 
@@ -118,8 +129,9 @@ def grown(case: Case, seed: int) -> Iterator[Given]:
 def build(case: Case, seed: int) -> AL:
     """The method on a network whose own features are next to nothing."""
     torch.manual_seed(seed)
-    space = read_space(f"linear(depth={case.num_blocks - 1},embedding=1,hidden=1,num_blocks={case.num_blocks})", INPUT_SHAPE,
-                       case.num_classes)
+    space = read_space(
+        f"linear(depth={case.num_blocks - 1},embedding=1,hidden=1,num_blocks={case.num_blocks})", INPUT_SHAPE, case.num_classes
+    )
     method = METHODS.build(case.method, space.build(read_decoupling("layerwise", space, "none")))
     assert isinstance(method, AL)
     return method
@@ -136,7 +148,7 @@ def carried(method: AL, depth: int, y: torch.Tensor) -> AssociatedCarry:
 def given_back(method: AL, k: int, codes: torch.Tensor, classes: torch.Tensor) -> Given:
     """The classes' codes t_k (C, label_dim) through h_k .. h_1."""
     distance = (codes[0] - codes[1]).square().mean().sqrt().item()
-    for decoder in reversed(method.decoders[:k + 1]):
+    for decoder in reversed(method.decoders[: k + 1]):
         codes = decoder(codes)
     right = codes.diagonal()
     wrong = codes.masked_fill(classes[:, None] == classes, -torch.inf).amax(1)

@@ -42,8 +42,18 @@ from spaces.space import SearchSpace
 
 INPUT_SHAPE, NUM_CLASSES = (3, 32, 32), 10
 PIXELS = PixelScale((0.5,) * 3, (0.25,) * 3)
-SPECS = ("greedy", "dgl", "predsim", "infopro", "infopro(loss=contrast)", "contsup(context=E)", "contsup(context=R1E)",
-         "auglocal(depth=2)", "man(base=dgl)", "man(base=infopro)")
+SPECS = (
+    "greedy",
+    "dgl",
+    "predsim",
+    "infopro",
+    "infopro(loss=contrast)",
+    "contsup(context=E)",
+    "contsup(context=R1E)",
+    "auglocal(depth=2)",
+    "man(base=dgl)",
+    "man(base=infopro)",
+)
 NUM_BLOCKS = (2, 4, 8, 16)
 
 
@@ -58,8 +68,12 @@ class Loop:
     def build(self, space: SearchSpace) -> Method:
         """Freshly initialised."""
         torch.manual_seed(0)
-        net = space.build(self.decoupling, checkpoint_units=self.checkpoint_units, pixels=PIXELS,
-                          head_lookahead=traits(self.method).head_lookahead)
+        net = space.build(
+            self.decoupling,
+            checkpoint_units=self.checkpoint_units,
+            pixels=PIXELS,
+            head_lookahead=traits(self.method).head_lookahead,
+        )
         return METHODS.build(self.method, net)
 
 
@@ -71,9 +85,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5, help="how often each is measured, after one to warm up")
     arguments = parser.parse_args()
     space = SearchSpace(arguments.backbone, ["linear"], input_shape=INPUT_SHAPE, num_classes=NUM_CLASSES)
-    source: dict[str, Cell] = {
-        "threads": 1, "turns": arguments.turns, "device": device_name(arguments.device), **made_by(),
-    }
+    source: dict[str, Cell] = {"threads": 1, "turns": arguments.turns, "device": device_name(arguments.device), **made_by()}
     rows = measured(space, arguments.batch_size, arguments.turns, arguments.device)
     ResultsLog(arguments.out).append_all([row | source for row in rows])
 
@@ -99,15 +111,30 @@ def measured(space: SearchSpace, batch_size: int, turns: int, device: torch.devi
         ratio = median(mine / reference for mine, reference in zip(own, seconds[0], strict=True))
         memory, checkpointed = costs_of.peak_activation_bytes, " checkpointed" * loop.checkpoint_units
         share = memory / costs[0].peak_activation_bytes
-        print(f"{loop.method + checkpointed:84}{loop.decoupling.num_blocks:4}{1e3 * median(own):8.0f}{ratio:12.3f}"
-              f"{memory / 2**20:6.1f}{share:12.3f}{costs_of.pipeline_speedup_bound:7.2f}", flush=True)
-        rows.append({
-            "backbone": str(space.backbone), "method": loop.method, "checkpoint_units": loop.checkpoint_units,
-            "num_blocks": loop.decoupling.num_blocks, "decoupling": str(loop.decoupling), "batch_size": batch_size,
-            "seconds": median(own), "seconds_ratio": ratio, "peak_activation_bytes": memory,
-            "memory_ratio": share, "params": costs_of.params, "head_params": costs_of.head_params,
-            "macs": costs_of.macs, "head_macs": costs_of.head_macs, "pipeline_bound": costs_of.pipeline_speedup_bound,
-        })
+        print(
+            f"{loop.method + checkpointed:84}{loop.decoupling.num_blocks:4}{1e3 * median(own):8.0f}{ratio:12.3f}"
+            f"{memory / 2**20:6.1f}{share:12.3f}{costs_of.pipeline_speedup_bound:7.2f}",
+            flush=True,
+        )
+        rows.append(
+            {
+                "backbone": str(space.backbone),
+                "method": loop.method,
+                "checkpoint_units": loop.checkpoint_units,
+                "num_blocks": loop.decoupling.num_blocks,
+                "decoupling": str(loop.decoupling),
+                "batch_size": batch_size,
+                "seconds": median(own),
+                "seconds_ratio": ratio,
+                "peak_activation_bytes": memory,
+                "memory_ratio": share,
+                "params": costs_of.params,
+                "head_params": costs_of.head_params,
+                "macs": costs_of.macs,
+                "head_macs": costs_of.head_macs,
+                "pipeline_bound": costs_of.pipeline_speedup_bound,
+            }
+        )
     return rows
 
 

@@ -38,8 +38,13 @@ def main() -> None:
     parser = benchmark_parser(__doc__, "results/benchmarks/lstm_padding.csv")
     parser.add_argument("--turns", type=int, default=7, help="how often each is measured, after one to warm up")
     arguments = parser.parse_args()
-    source: dict[str, Cell] = {"num_texts": NUM_TEXTS, "threads": 1, "turns": arguments.turns, "device": device_name(CPU),
-                               **made_by()}
+    source: dict[str, Cell] = {
+        "num_texts": NUM_TEXTS,
+        "threads": 1,
+        "turns": arguments.turns,
+        "device": device_name(CPU),
+        **made_by(),
+    }
     print("   T    D    H  packed ms  ours ms  train ratio  eval ratio  kept / counted")
     ResultsLog(arguments.out).append_all([measured(*shape, arguments.turns) | source for shape in SHAPES])
 
@@ -65,13 +70,21 @@ def measured(length: int, features: int, hidden: int, turns: int) -> dict[str, C
     counted = kept(lstm.to("meta"), values.detach().to("meta"), mask.to("meta"))
     lstm = nn.LSTM(features, hidden, batch_first=True, bidirectional=True)
     row: dict[str, Cell] = {
-        "length": length, "features": features, "hidden": hidden, "padding": 1 - mask.double().mean().item(),
-        "packed_seconds": median(train[0]), "seconds": median(train[1]), "train_ratio": ratio(train),
+        "length": length,
+        "features": features,
+        "hidden": hidden,
+        "padding": 1 - mask.double().mean().item(),
+        "packed_seconds": median(train[0]),
+        "seconds": median(train[1]),
+        "train_ratio": ratio(train),
         "eval_ratio": ratio(evaluated),
         "kept_over_counted": kept(lstm, values.detach(), mask) / counted,
     }
-    print(f"{length:4}{features:5}{hidden:5}{1e3 * median(train[0]):11.1f}{1e3 * median(train[1]):9.1f}{row['train_ratio']:13.2f}"
-          f"{row['eval_ratio']:12.2f}{row['kept_over_counted']:16.2f}", flush=True)
+    print(
+        f"{length:4}{features:5}{hidden:5}{1e3 * median(train[0]):11.1f}{1e3 * median(train[1]):9.1f}{row['train_ratio']:13.2f}"
+        f"{row['eval_ratio']:12.2f}{row['kept_over_counted']:16.2f}",
+        flush=True,
+    )
     return row
 
 

@@ -78,8 +78,9 @@ def main() -> None:
             ResultsLog(arguments.out).append_all([row | source for row in rows])
 
 
-def measured(backbone: str, names: tuple[str, ...], num_steps: int, device: torch.device, turns: int, *,
-             live: bool) -> list[dict[str, Cell]]:
+def measured(
+    backbone: str, names: tuple[str, ...], num_steps: int, device: torch.device, turns: int, *, live: bool
+) -> list[dict[str, Cell]]:
     """A row a name; the first is what the others are compared with."""
     sizes = ON_CPU if device.type == "cpu" else ON_GPU
     found: dict[str, list[tuple[float, int]]] = {name: [] for name in names}
@@ -92,13 +93,30 @@ def measured(backbone: str, names: tuple[str, ...], num_steps: int, device: torc
     rows: list[dict[str, Cell]] = []
     for name in names:
         seconds, peaks = zip(*found[name], strict=True)
-        ratios = [median(own[i] / reference[i] for own, reference in zip(found[name], found[names[0]], strict=True))
-                  for i in (0, 1)]
-        print(f"{backbone:10} T = {num_steps:2}  {name:23} {median(seconds):8.2f} s  x {ratios[0]:5.2f}   "
-              f"{median(peaks) / 2**20:7.0f} MiB  x {ratios[1]:5.3f}   live {(alive[name] or 0) / 2**20:7.0f} MiB", flush=True)
-        rows.append({"backbone": backbone, "num_steps": num_steps, "engine": name, "compared_with": names[0], "turns": turns,
-                     "seconds": median(seconds), "seconds_ratio": ratios[0], "peak_bytes": int(median(peaks)),
-                     "memory_ratio": ratios[1], "live_bytes": alive[name], "inner_batch": sizes[0], "outer_batch": sizes[1]})
+        ratios = [
+            median(own[i] / reference[i] for own, reference in zip(found[name], found[names[0]], strict=True)) for i in (0, 1)
+        ]
+        print(
+            f"{backbone:10} T = {num_steps:2}  {name:23} {median(seconds):8.2f} s  x {ratios[0]:5.2f}   "
+            f"{median(peaks) / 2**20:7.0f} MiB  x {ratios[1]:5.3f}   live {(alive[name] or 0) / 2**20:7.0f} MiB",
+            flush=True,
+        )
+        rows.append(
+            {
+                "backbone": backbone,
+                "num_steps": num_steps,
+                "engine": name,
+                "compared_with": names[0],
+                "turns": turns,
+                "seconds": median(seconds),
+                "seconds_ratio": ratios[0],
+                "peak_bytes": int(median(peaks)),
+                "memory_ratio": ratios[1],
+                "live_bytes": alive[name],
+                "inner_batch": sizes[0],
+                "outer_batch": sizes[1],
+            }
+        )
     return rows
 
 
@@ -168,8 +186,11 @@ def training_step(relaxation: Relaxation, batch: Batch, *, plain: bool) -> Step:
     """A step of pretraining, ours or as anyone would write it for the same network."""
     x, y = batch
     undecided = Architecture.zeros(len(relaxation.gaps), len(relaxation.heads[0]), device=x.device)
-    optimizer = (torch.optim.SGD(relaxation.parameters(), 0.01, 0.9, weight_decay=1e-4, fused=True) if plain
-                 else sgd(relaxation.parameters(), 0.01, 1e-4))
+    optimizer = (
+        torch.optim.SGD(relaxation.parameters(), 0.01, 0.9, weight_decay=1e-4, fused=True)
+        if plain
+        else sgd(relaxation.parameters(), 0.01, 1e-4)
+    )
 
     def plain_loss() -> torch.Tensor:
         h, losses = x, []
@@ -188,8 +209,9 @@ def training_step(relaxation: Relaxation, batch: Batch, *, plain: bool) -> Step:
     return step
 
 
-def released_meta_step(relaxation: Relaxation, optimizer: torch.optim.Optimizer, architecture: Architecture, inner: list[Batch],
-                    outer: Batch) -> tuple[torch.Tensor, ...]:
+def released_meta_step(
+    relaxation: Relaxation, optimizer: torch.optim.Optimizer, architecture: Architecture, inner: list[Batch], outer: Batch
+) -> tuple[torch.Tensor, ...]:
     """What the released code computes (sedona.md 1 and 4), without its fork of higher: each gradient is divided by what
     reaches its unit of the nested loss."""
     leaves = [t.detach().clone().requires_grad_() for t in (architecture.alpha, architecture.beta)]

@@ -56,13 +56,24 @@ def main() -> None:
             own = peak(run, threshold)
             with mock.patch("torch.inference_mode", contextlib.nullcontext):
                 graph = peak(run, threshold)
-            print(f"{network}, {method} {run.decoupling}, threshold {threshold}: {own / 2**20:,.0f} MiB, with a graph "
-                  f"{graph / 2**20:,.0f}")
-            ResultsLog(arguments.out).append({
-                "network": network, "method": run.key["method"], "decoupling": str(run.decoupling), "images": COUNT,
-                "threshold": threshold, "peak_bytes": own, "graph_bytes": graph, "threads": 1, "device": device_name(CPU),
-                **made_by(),
-            })
+            print(
+                f"{network}, {method} {run.decoupling}, threshold {threshold}: {own / 2**20:,.0f} MiB, with a graph "
+                f"{graph / 2**20:,.0f}"
+            )
+            ResultsLog(arguments.out).append(
+                {
+                    "network": network,
+                    "method": run.key["method"],
+                    "decoupling": str(run.decoupling),
+                    "images": COUNT,
+                    "threshold": threshold,
+                    "peak_bytes": own,
+                    "graph_bytes": graph,
+                    "threads": 1,
+                    "device": device_name(CPU),
+                    **made_by(),
+                }
+            )
 
 
 def run_of(network: str, method: str, decoupling: str) -> TrainedRun:
@@ -71,8 +82,15 @@ def run_of(network: str, method: str, decoupling: str) -> TrainedRun:
     point = read_decoupling(decoupling, space, traits(spec).default_head)
     pixels = PixelScale((0.5,) * 3, (0.5,) * 3)
     weights = METHODS.build(spec, space.build(point, pixels=pixels)).state_dict()
-    inputs: dict[str, Any] = {"kind": "images", "shape": list(SHAPE), "mean": [0.5] * 3, "std": [0.5] * 3, "zoom": 1.0,
-                              "classes": list(map(str, range(CLASSES))), "features": None}
+    inputs: dict[str, Any] = {
+        "kind": "images",
+        "shape": list(SHAPE),
+        "mean": [0.5] * 3,
+        "std": [0.5] * 3,
+        "zoom": 1.0,
+        "classes": list(map(str, range(CLASSES))),
+        "features": None,
+    }
     exits = tuple(SavedExit(depth, depth, depth, 0.5) for depth in range(1, point.num_blocks + 1))
     key = {"method": spec, "backbone": str(space.backbone), "decoupling": str(point), "precision": "fp32"}
     return TrainedRun(Path("nowhere"), key, inputs, exits, weights)

@@ -45,8 +45,12 @@ MARKERS = "os^Dv*"
 
 def main() -> None:
     parser = benchmark_parser(__doc__, "results/benchmarks/regret.csv")
-    parser.add_argument("--table", type=Path, default=Path("results/tabular/small_cifar10.csv"),
-                        help="the CSV file; a .yaml file of the same name holds its settings for run.py search")
+    parser.add_argument(
+        "--table",
+        type=Path,
+        default=Path("results/tabular/small_cifar10.csv"),
+        help="the CSV file; a .yaml file of the same name holds its settings for run.py search",
+    )
     parser.add_argument("--seeds", type=int, default=30, help="searches of each strategy, seeds 0..N-1")
     parser.add_argument("--num-blocks", type=int, help="search the decouplings of so many blocks (default: all)")
     arguments = parser.parse_args()
@@ -57,8 +61,10 @@ def main() -> None:
     test_errors = errors(rows)
     regret, floor = regrets(test_errors), noise_floor(test_errors)
     one_training = float(regret[errors(rows, "validation_error").idxmin()].mean())
-    print(f"{len(test_errors)} decouplings; over seeds: standard deviation {100 * floor.std:.2f} percent points, "
-          f"Spearman's rho {floor.rank_correlation:.3f}; the best of one training each has regret {100 * one_training:.2f}")
+    print(
+        f"{len(test_errors)} decouplings; over seeds: standard deviation {100 * floor.std:.2f} percent points, "
+        f"Spearman's rho {floor.rank_correlation:.3f}; the best of one training each has regret {100 * one_training:.2f}"
+    )
     log, wanted = ResultsLog(arguments.out), list(searches(arguments.seeds))
     table: dict[str, Cell] = {"table": str(arguments.table), "table_rows": len(rows), "num_blocks": arguments.num_blocks}
     where = made_by()
@@ -68,8 +74,12 @@ def main() -> None:
             steps = search(strategy, replace(problem, seed=seed), arguments.table, regret)
             log.append_all([{**key, **step, **where} for step in steps])
             print(strategy, seed, f"regret {100 * regret[str(steps[-1]['decoupling'])]:.2f} percent points", flush=True)
-    made = [row for row in log.rows() if all(row[name] == str("" if value is None else value) for name, value in table.items())
-            and (row["strategy"], int(row["seed"])) in wanted]
+    made = [
+        row
+        for row in log.rows()
+        if all(row[name] == str("" if value is None else value) for name, value in table.items())
+        and (row["strategy"], int(row["seed"])) in wanted
+    ]
     answers = arguments.out.with_name("sedona_truth.csv")
     markers = sedona_answers(answers, arguments.num_blocks, len(rows_of_all)) if answers.is_file() else None
     figure = plot(curves(made), markers, regret, one_training)
@@ -121,15 +131,20 @@ def search(strategy: str, problem: Problem, table: Path, regret: pd.Series) -> l
 
     STRATEGIES.build(strategy).search(problem, evaluate, silent)
     best = incumbents(scores)
-    return [{"unique_trainings": n, "decoupling": point, "regret": float(regret[point])} for n, point in enumerate(best, 1)
-            if n in (1, len(best)) or point != best[n - 2]]
+    return [
+        {"unique_trainings": n, "decoupling": point, "regret": float(regret[point])}
+        for n, point in enumerate(best, 1)
+        if n in (1, len(best)) or point != best[n - 2]
+    ]
 
 
 def curves(rows: list[dict[str, str]]) -> dict[str, pd.DataFrame]:
     """The regret of each strategy: a line for each number of unique trainings, a column for each seed."""
     frame = pd.DataFrame(rows).astype({"unique_trainings": int, "seed": int, "regret": float})
-    wide = {str(strategy): group.pivot(index="unique_trainings", columns="seed", values="regret")
-            for strategy, group in frame.groupby("strategy", sort=False)}
+    wide = {
+        str(strategy): group.pivot(index="unique_trainings", columns="seed", values="regret")
+        for strategy, group in frame.groupby("strategy", sort=False)
+    }
     return {strategy: steps.reindex(range(1, steps.index.max() + 1)).ffill() for strategy, steps in wide.items()}
 
 
@@ -145,14 +160,24 @@ def plot(regret_of: dict[str, pd.DataFrame], answers: pd.DataFrame | None, regre
         (line,) = axes.plot(mean.index, mean, label=f"{name} (n={n})")
         axes.fill_between(mean.index, mean - half, mean + half, color=line.get_color(), alpha=0.15, linewidth=0)
     for marker, (engine, group) in zip(MARKERS, answers.groupby("engine") if answers is not None else [], strict=False):
-        axes.scatter(group["equivalent_trainings"], 100 * regret[group["decoupling"]], marker=marker, facecolors="none",
-                     edgecolors="black", label=f"sedona {engine} (n={len(group)})", zorder=3)
+        axes.scatter(
+            group["equivalent_trainings"],
+            100 * regret[group["decoupling"]],
+            marker=marker,
+            facecolors="none",
+            edgecolors="black",
+            label=f"sedona {engine} (n={len(group)})",
+            zorder=3,
+        )
     axes.axhline(100 * one_training, color="grey", linestyle=":", label="every decoupling trained once")
     highest = max(steps.mean(axis=1).max() for steps in regret_of.values())
     if answers is not None:
         highest = max(highest, regret[answers["decoupling"]].max())
-    axes.set(xscale="log", xlabel="trainings (SEDONA: seconds of its search over those of one training)",
-             ylabel="regret (percent points of test error)")
+    axes.set(
+        xscale="log",
+        xlabel="trainings (SEDONA: seconds of its search over those of one training)",
+        ylabel="regret (percent points of test error)",
+    )
     axes.set_yscale("symlog", linthresh=1)  # an answer may have no regret at all
     axes.set_xticks([1, 2, 5, 10, 20, 50, 100], minor=False)
     axes.set_yticks([0, 0.5, 1, 2, 5, 10, 20, 50], minor=False)

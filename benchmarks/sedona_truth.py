@@ -66,11 +66,17 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS), help="which variants")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where weight memories lie")
     arguments = parser.parse_args()
-    problems = {num_blocks: replace(table_problem(arguments.table, num_blocks), runs=arguments.runs, results=arguments.runs)
-                for num_blocks in {num_blocks for _, num_blocks in VARIANTS.values()}}
+    problems = {
+        num_blocks: replace(table_problem(arguments.table, num_blocks), runs=arguments.runs, results=arguments.runs)
+        for num_blocks in {num_blocks for _, num_blocks in VARIANTS.values()}
+    }
     log, rows = ResultsLog(arguments.out), Tabular(problems[None], arguments.table).rows
-    where: dict[str, Cell] = {**provenance(), "device": device_name(problems[None].device), "threads": 1,
-                              "command": shlex.join(["python", *sys.argv])}
+    where: dict[str, Cell] = {
+        **provenance(),
+        "device": device_name(problems[None].device),
+        "threads": 1,
+        "command": shlex.join(["python", *sys.argv]),
+    }
     table: dict[str, Cell] = {"budget_seconds": arguments.seconds, "table_rows": len(rows)}
     training_seconds = seconds_of_a_training(problems[None])
     for seed in range(arguments.seeds):
@@ -78,15 +84,17 @@ def main() -> None:
             key: dict[str, Cell] = {"engine": name, "seed": seed, **table}
             if log.find(key) is None:
                 settings, num_blocks = VARIANTS[name]
-                found = answers(settings, replace(problems[num_blocks], seed=seed), arguments.seconds, rows, arguments.table,
-                                training_seconds)
+                found = answers(
+                    settings, replace(problems[num_blocks], seed=seed), arguments.seconds, rows, arguments.table, training_seconds
+                )
                 log.append_all([{**key, **answer, **where} for answer in found])
     made = [row for row in log.rows() if all(row[name] == str(value) for name, value in table.items())]
     print(means(pd.DataFrame(made)).to_string(index=False))
 
 
-def answers(settings: Settings, problem: Problem, budget: float, rows: list[dict[str, str]], table: Path,
-            training_seconds: float) -> list[dict[str, Cell]]:
+def answers(
+    settings: Settings, problem: Problem, budget: float, rows: list[dict[str, str]], table: Path, training_seconds: float
+) -> list[dict[str, Cell]]:
     """Search, and compare with the truth: a row for each number of blocks."""
     architecture, num_steps, seconds = searched(settings, problem, budget)
     space = problem.space
@@ -100,19 +108,33 @@ def answers(settings: Settings, problem: Problem, budget: float, rows: list[dict
     for point in points:
         same = [str(other) for other in space.enumerate() if other.num_blocks == point.num_blocks]
         among, regret = test_errors.loc[same], regrets(test_errors.loc[same])
-        found.append({
-            "meta_steps": num_steps, "seconds": seconds, "training_seconds": training_seconds,
-            "equivalent_trainings": seconds / training_seconds + 1,
-            "equivalent_trainings_any": seconds / training_seconds + len(points), "num_blocks": point.num_blocks,
-            "decoupling": str(point), "recommended": point == best, "num_points": len(same), "regret": float(regret[str(point)]),
-            "mean_regret": float(regret.mean()), "rank": int((regret < regret[str(point)]).sum()) + 1,
-            "regret_all": float(regrets(test_errors)[str(point)]), "peak_activation_bytes": tabular(point).peak_activation_bytes,
-            "rho": rank_correlation(scores, among) if len(same) > 2 else None, "rho_all": rank_correlation(scores, test_errors),
-            "rho_num_blocks": rank_correlation(num_blocks_of, test_errors) if len(points) > 1 else None,
-        })
+        found.append(
+            {
+                "meta_steps": num_steps,
+                "seconds": seconds,
+                "training_seconds": training_seconds,
+                "equivalent_trainings": seconds / training_seconds + 1,
+                "equivalent_trainings_any": seconds / training_seconds + len(points),
+                "num_blocks": point.num_blocks,
+                "decoupling": str(point),
+                "recommended": point == best,
+                "num_points": len(same),
+                "regret": float(regret[str(point)]),
+                "mean_regret": float(regret.mean()),
+                "rank": int((regret < regret[str(point)]).sum()) + 1,
+                "regret_all": float(regrets(test_errors)[str(point)]),
+                "peak_activation_bytes": tabular(point).peak_activation_bytes,
+                "rho": rank_correlation(scores, among) if len(same) > 2 else None,
+                "rho_all": rank_correlation(scores, test_errors),
+                "rho_num_blocks": rank_correlation(num_blocks_of, test_errors) if len(points) > 1 else None,
+            }
+        )
     shown = pd.DataFrame(found)[["num_blocks", "decoupling", "regret", "mean_regret", "rank", "num_points", "rho", "rho_all"]]
-    print(f"\nseed {problem.seed}, {settings.engine}, {settings.objective}: {num_steps} meta-steps, {seconds:.0f} s of search, "
-          f"{training_seconds:.1f} s a training\n{shown.to_string(index=False)}", flush=True)
+    print(
+        f"\nseed {problem.seed}, {settings.engine}, {settings.objective}: {num_steps} meta-steps, {seconds:.0f} s of search, "
+        f"{training_seconds:.1f} s a training\n{shown.to_string(index=False)}",
+        flush=True,
+    )
     return found
 
 
@@ -137,13 +159,15 @@ def seconds_of_pretraining(settings: Settings, problem: Problem) -> float:
     training = RelaxedTraining(problem, settings.objective, settings.lr, settings.pretrain)
     undecided = Architecture.zeros(len(problem.space.gaps), len(problem.space.heads), device=problem.device)
     return settings.pretrain * seconds_of_a_step(
-        lambda step: training.step(undecided, step, training.batches.batch(0, step), seed=step))
+        lambda step: training.step(undecided, step, training.batches.batch(0, step), seed=step)
+    )
 
 
 def seconds_of_a_training(problem: Problem) -> float:
     """One training of even(3), from some of its steps."""
-    trainer = Trainer(problem.build(even(problem.space, problem.space.heads[0], num_blocks=3)), problem.settings, seed=0,
-                      device=problem.device)
+    trainer = Trainer(
+        problem.build(even(problem.space, problem.space.heads[0], num_blocks=3)), problem.settings, seed=0, device=problem.device
+    )
     batches = problem.data.train_batches(problem.settings.batch_size)
     return problem.settings.iterations * seconds_of_a_step(lambda step: trainer.step(*batches.batch(0, step), step))
 

@@ -52,9 +52,7 @@ def main() -> None:
     parser = benchmark_parser(__doc__, "results/benchmarks/step_time.csv")
     parser.add_argument("--device", type=read_device, default="auto", help="auto, cpu, cuda or cuda:N")
     arguments = parser.parse_args()
-    source: dict[str, Cell] = {
-        "threads": 1, "turns": TURNS, "device": device_name(arguments.device), **made_by(),
-    }
+    source: dict[str, Cell] = {"threads": 1, "turns": TURNS, "device": device_name(arguments.device), **made_by()}
     rows = [*measured("vgg19", plain_vgg19, 128, arguments.device), *measured("resnet50", plain_resnet50, 64, arguments.device)]
     ResultsLog(arguments.out).append_all([row | source for row in rows])
 
@@ -63,11 +61,16 @@ def measured(backbone: str, plain: Callable[[], nn.Module], batch_size: int, dev
     """Time all loops on a backbone, and print what was found: a row each."""
     space = SearchSpace(backbone, HEADS, input_shape=INPUT_SHAPE, num_classes=NUM_CLASSES)
     decouplings = {"backprop": Decoupling()} | {
-        f"dgl even({num_blocks}) {head}": even(space, head, num_blocks=num_blocks) for num_blocks in NUM_BLOCKS for head in HEADS}
-    steps = {"plain PyTorch": plain_step(plain(), device)} | {
-        name: own_step(space, decoupling, device) for name, decoupling in decouplings.items()
-    } | {"plain, default SGD": plain_step(plain(), device, fused=None),
-         "plain, default layout": plain_step(plain(), device, layout=torch.contiguous_format)}
+        f"dgl even({num_blocks}) {head}": even(space, head, num_blocks=num_blocks) for num_blocks in NUM_BLOCKS for head in HEADS
+    }
+    steps = (
+        {"plain PyTorch": plain_step(plain(), device)}
+        | {name: own_step(space, decoupling, device) for name, decoupling in decouplings.items()}
+        | {
+            "plain, default SGD": plain_step(plain(), device, fused=None),
+            "plain, default layout": plain_step(plain(), device, layout=torch.contiguous_format),
+        }
+    )
     seconds = take_turns(list(steps.values()), batch_size, device)
     print(f"\n{backbone}, batches of {batch_size}{'':20}milliseconds     ratio explained    excess")
     rows: list[dict[str, Cell]] = []
@@ -77,9 +80,18 @@ def measured(backbone: str, plain: Callable[[], nn.Module], batch_size: int, dev
         excess = ratio / explained - 1
         verdict = f"   target {TARGET:.0%}: {'met' if excess <= TARGET else 'missed'}" if name in decouplings else ""
         print(f"{name:40}{median(own) * 1e3:12.1f}{ratio:10.3f}{explained:10.3f}{excess:+10.1%}{verdict}", flush=True)
-        rows.append({"backbone": backbone, "batch_size": batch_size, "loop": name,
-                     "decoupling": str(decouplings.get(name, Decoupling())), "seconds": median(own), "ratio": ratio,
-                     "explained_ratio": explained, "excess": excess})
+        rows.append(
+            {
+                "backbone": backbone,
+                "batch_size": batch_size,
+                "loop": name,
+                "decoupling": str(decouplings.get(name, Decoupling())),
+                "seconds": median(own),
+                "ratio": ratio,
+                "explained_ratio": explained,
+                "excess": excess,
+            }
+        )
     return rows
 
 
@@ -117,8 +129,9 @@ def own_step(space: SearchSpace, decoupling: Decoupling, device: torch.device) -
     return lambda x, y: trainer.step(x, y, iteration=0)
 
 
-def plain_step(model: nn.Module, device: torch.device, *, fused: bool | None = True,
-               layout: torch.memory_format = torch.channels_last) -> Step:
+def plain_step(
+    model: nn.Module, device: torch.device, *, fused: bool | None = True, layout: torch.memory_format = torch.channels_last
+) -> Step:
     """A step of plain PyTorch; the model is moved."""
     model.to(device=device, memory_format=layout)  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4, fused=fused)
@@ -141,8 +154,17 @@ def plain_vgg19() -> nn.Sequential:
             layers += [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
             inputs = outputs
         layers.append(nn.MaxPool2d(2))
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(128, 1024), nn.ReLU(), nn.Dropout(0.5),
-                         nn.Linear(1024, 1024), nn.ReLU(), nn.Dropout(0.5), nn.Linear(1024, NUM_CLASSES))
+    return nn.Sequential(
+        *layers,
+        nn.Flatten(),
+        nn.Linear(128, 1024),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Linear(1024, 1024),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Linear(1024, NUM_CLASSES),
+    )
 
 
 def plain_resnet50() -> nn.Sequential:

@@ -44,24 +44,39 @@ def main() -> None:
         own, no_worker, one_worker = measure(data)
         ratio = own / max(no_worker, one_worker)
         own_padding, loader_padding = padding(every_batch(data)), padding(iter(loader(OneByOne(data.train), 0)))
-        print(f"{name}: own {own:,.0f}, DataLoader {no_worker:,.0f} without a worker, {one_worker:,.0f} with one (tokens/s); "
-              f"ratio {ratio:.1f}, medians of {REPEATS}; padding {own_padding:.1%}, {loader_padding:.1%}")
-        ResultsLog(arguments.out).append({
-            "task": name, "batch_size": BATCH_SIZE, "threads": 1, "repeats": REPEATS, "own_tokens_per_second": own,
-            "loader_tokens_per_second": no_worker, "loader_one_worker_tokens_per_second": one_worker, "ratio": ratio,
-            "own_padding": own_padding, "loader_padding": loader_padding, "device": device_name(torch.device("cpu")),
-            **made_by(),
-        })
+        print(
+            f"{name}: own {own:,.0f}, DataLoader {no_worker:,.0f} without a worker, {one_worker:,.0f} with one (tokens/s); "
+            f"ratio {ratio:.1f}, medians of {REPEATS}; padding {own_padding:.1%}, {loader_padding:.1%}"
+        )
+        ResultsLog(arguments.out).append(
+            {
+                "task": name,
+                "batch_size": BATCH_SIZE,
+                "threads": 1,
+                "repeats": REPEATS,
+                "own_tokens_per_second": own,
+                "loader_tokens_per_second": no_worker,
+                "loader_one_worker_tokens_per_second": one_worker,
+                "ratio": ratio,
+                "own_padding": own_padding,
+                "loader_padding": loader_padding,
+                "device": device_name(torch.device("cpu")),
+                **made_by(),
+            }
+        )
 
 
 def measure(data: Texts) -> tuple[float, float, float]:
     """Tokens a second: own, the DataLoader without a worker, with one; medians of alternating repeats."""
     batches, texts = data.train_batches(BATCH_SIZE), OneByOne(data.train)
-    repeats = [(
-        speed((batches.batch(0, iteration) for iteration in range(10_000)), 500),
-        speed(endless(loader(texts, 0)), 200),
-        speed(endless(loader(texts, 1)), 200),
-    ) for _ in range(REPEATS)]
+    repeats = [
+        (
+            speed((batches.batch(0, iteration) for iteration in range(10_000)), 500),
+            speed(endless(loader(texts, 0)), 200),
+            speed(endless(loader(texts, 1)), 200),
+        )
+        for _ in range(REPEATS)
+    ]
     own, no_worker, one_worker = (statistics.median(figures) for figures in zip(*repeats, strict=True))
     return own, no_worker, one_worker
 
@@ -71,7 +86,7 @@ class OneByOne(Dataset):
 
     def __init__(self, split: TextSplit) -> None:
         places = zip(split.starts.tolist(), split.lengths.tolist(), split.labels, strict=True)
-        self._samples = [(split.tokens[start:start + length].long(), label) for start, length, label in places]
+        self._samples = [(split.tokens[start : start + length].long(), label) for start, length, label in places]
 
     def __len__(self) -> int:
         return len(self._samples)
@@ -81,8 +96,9 @@ class OneByOne(Dataset):
 
 
 def loader(texts: OneByOne, workers: int) -> DataLoader:
-    return DataLoader(texts, BATCH_SIZE, shuffle=True, drop_last=True, num_workers=workers, collate_fn=padded,
-                      persistent_workers=workers > 0)
+    return DataLoader(
+        texts, BATCH_SIZE, shuffle=True, drop_last=True, num_workers=workers, collate_fn=padded, persistent_workers=workers > 0
+    )
 
 
 def padded(batch: list[Batch]) -> Batch:

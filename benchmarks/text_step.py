@@ -54,12 +54,19 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=7, help="how often each is measured, after one to warm up")
     arguments = parser.parse_args()
     source: dict[str, Cell] = {
-        "batch_size": BATCH_SIZE, "threads": 1, "turns": arguments.turns, "device": device_name(arguments.device),
+        "batch_size": BATCH_SIZE,
+        "threads": 1,
+        "turns": arguments.turns,
+        "device": device_name(arguments.device),
         **made_by(),
     }
     print("backbone    layers  method        ms  x backprop    MiB  x backprop   tokens/s  bound  of MACs")
-    rows = [row | source for name in BACKBONES for depth in arguments.depths
-            for row in measured(name, depth, arguments.turns, arguments.device)]
+    rows = [
+        row | source
+        for name in BACKBONES
+        for depth in arguments.depths
+        for row in measured(name, depth, arguments.turns, arguments.device)
+    ]
     ResultsLog(arguments.out).append_all(rows)
 
 
@@ -69,25 +76,36 @@ def measured(name: str, depth: int, turns: int, device: torch.device) -> list[di
     x, y = batch(device)
     stages = take_turns([build(space, spec) for spec in METHODS_COMPARED], x, y, turns, device)
     steps = [[sum(turn) for turn in own] for own in stages]
-    costs = [cost(lambda spec=spec: build(space, spec), INPUT_SHAPE, NUM_CLASSES, BATCH_SIZE)  # type: ignore[misc]
-             for spec in METHODS_COMPARED]
+    costs = [
+        cost(lambda spec=spec: build(space, spec), INPUT_SHAPE, NUM_CLASSES, BATCH_SIZE)  # type: ignore[misc]
+        for spec in METHODS_COMPARED
+    ]
     rows: list[dict[str, Cell]] = []
     for spec, own, step, costs_of in zip(METHODS_COMPARED, stages, steps, costs, strict=True):
         medians = [median(seconds) for seconds in zip(*own, strict=True)]
         row: dict[str, Cell] = {
-            "backbone": str(space.backbone), "depth": depth, "method": spec, "num_blocks": len(costs_of.blocks),
+            "backbone": str(space.backbone),
+            "depth": depth,
+            "method": spec,
+            "num_blocks": len(costs_of.blocks),
             "seconds": median(step),
             "seconds_ratio": median(mine / reference for mine, reference in zip(step, steps[0], strict=True)),
             "peak_activation_bytes": costs_of.peak_activation_bytes,
             "memory_ratio": costs_of.peak_activation_bytes / costs[0].peak_activation_bytes,
             "tokens_per_second": int((x != PADDING).sum()) / median(step),
-            "speedup_bound": sum(medians) / max(medians), "speedup_of_macs": costs_of.pipeline_speedup_bound,
-            "params": costs_of.params, "head_params": costs_of.head_params, "macs": costs_of.macs,
+            "speedup_bound": sum(medians) / max(medians),
+            "speedup_of_macs": costs_of.pipeline_speedup_bound,
+            "params": costs_of.params,
+            "head_params": costs_of.head_params,
+            "macs": costs_of.macs,
             "head_macs": costs_of.head_macs,
         }
-        print(f"{name:12}{depth:6}  {spec.partition('(')[0]:8}{1e3 * median(step):8.1f}{row['seconds_ratio']:12.3f}"
-              f"{costs_of.peak_activation_bytes / 2**20:7.1f}{row['memory_ratio']:12.3f}{row['tokens_per_second']:11.0f}"
-              f"{row['speedup_bound']:7.2f}{row['speedup_of_macs']:9.2f}", flush=True)
+        print(
+            f"{name:12}{depth:6}  {spec.partition('(')[0]:8}{1e3 * median(step):8.1f}{row['seconds_ratio']:12.3f}"
+            f"{costs_of.peak_activation_bytes / 2**20:7.1f}{row['memory_ratio']:12.3f}{row['tokens_per_second']:11.0f}"
+            f"{row['speedup_bound']:7.2f}{row['speedup_of_macs']:9.2f}",
+            flush=True,
+        )
         rows.append(row)
     return rows
 
@@ -108,8 +126,9 @@ def batch(device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     return ids.to(device), (torch.arange(BATCH_SIZE) % NUM_CLASSES).to(device)
 
 
-def take_turns(methods: Sequence[Method], x: torch.Tensor, y: torch.Tensor, turns: int,
-               device: torch.device) -> list[list[list[float]]]:
+def take_turns(
+    methods: Sequence[Method], x: torch.Tensor, y: torch.Tensor, turns: int, device: torch.device
+) -> list[list[list[float]]]:
     """The seconds of every stage in each of `turns` steps of each method, after one to warm up; each turn runs all of them."""
     trainers = [Trainer(method, TrainingSettings(optimizer="adam"), seed=0, device=device) for method in methods]
     seconds: list[list[list[float]]] = [[] for _ in trainers]

@@ -1,6 +1,6 @@
 """What a network costs uncut and in blocks, and what stopping early saves once it is trained.
 
-    python examples/memory_and_exits.py
+python examples/memory_and_exits.py
 """
 
 from pathlib import Path
@@ -21,8 +21,17 @@ def peaks() -> dict[str, float]:
 
 def exits(folder: Path, iterations: int = 100) -> dict[float, float]:
     """Mean multiply-accumulates of an image that leaves at the first exit whose largest probability reaches a threshold."""
-    table = nas.evaluate("small", "digits", methods=["dgl"], decoupling=["even(3,head=linear)"], seeds=1,
-                         iterations=iterations, exits=True, results=folder / "results", runs=folder / "runs")
+    table = nas.evaluate(
+        "small",
+        "digits",
+        methods=["dgl"],
+        decoupling=["even(3,head=linear)"],
+        seeds=1,
+        iterations=iterations,
+        exits=True,
+        results=folder / "results",
+        runs=folder / "runs",
+    )
     images = load_digits().images[:100, :, :, None] * (255 / 16)
     np.savez(folder / "new.npz", images=images.astype("uint8"))
     run = folder / "runs" / table["run"].iloc[0]

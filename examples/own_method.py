@@ -1,7 +1,7 @@
 """A method and a head of one's own: trained beside DGL, and checked by the tests that the built-in ones pass.
 
-    PYTHONPATH=examples python examples/own_method.py
-    PYTHONPATH=examples python -m pytest -q examples/own_method.py
+PYTHONPATH=examples python examples/own_method.py
+PYTHONPATH=examples python -m pytest -q examples/own_method.py
 """
 
 from pathlib import Path
@@ -35,8 +35,9 @@ class Weighted(Method):
 
 def hidden(site: Site, *, width: int = 32) -> nn.Module:
     """The mean over space, one hidden layer of `width` features, and logits."""
-    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(site.shape[0], width), nn.ReLU(),
-                         nn.Linear(width, site.num_classes))
+    return nn.Sequential(
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(site.shape[0], width), nn.ReLU(), nn.Linear(width, site.num_classes)
+    )
 
 
 class TestWeighted(MethodContract):
@@ -49,8 +50,16 @@ class TestHidden(HeadContract):
 
 def compare(folder: Path, iterations: int = 60) -> pd.DataFrame:
     """Both methods on the same cuts, with the head above."""
-    table = nas.evaluate("small", "digits", methods=["own_method.Weighted", "dgl"], seeds=1, iterations=iterations,
-                         decoupling=["even(3,head=own_method.hidden)"], results=folder / "results", runs=folder / "runs")
+    table = nas.evaluate(
+        "small",
+        "digits",
+        methods=["own_method.Weighted", "dgl"],
+        seeds=1,
+        iterations=iterations,
+        decoupling=["even(3,head=own_method.hidden)"],
+        results=folder / "results",
+        runs=folder / "runs",
+    )
     return table[["method", "decoupling", "test_error"]]
 
 

@@ -14,8 +14,14 @@ if TYPE_CHECKING:
     from methods.wrapped import WrappedMethod
 
 __all__ = ["METHODS", "Method", "TrainingSettings", "Traits", "WrappedMethod", "train"]
-_MODULES = {"METHODS": "methods.table", "Method": "methods.method", "TrainingSettings": "methods.training.settings",
-            "Traits": "methods.traits", "WrappedMethod": "methods.wrapped", "train": "methods.training.loop"}
+_MODULES = {
+    "METHODS": "methods.table",
+    "Method": "methods.method",
+    "TrainingSettings": "methods.training.settings",
+    "Traits": "methods.traits",
+    "WrappedMethod": "methods.wrapped",
+    "train": "methods.training.loop",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -50,10 +50,19 @@ class AL(Method):
     All released codes train with Adam: both errors are means over label_dim, which leaves SGD small gradients.
     """
 
-    def __init__(self, net: DecoupledNet, *, label_smoothing: float = 0.0, label_dim: int = 128, bridge_depth: Literal[1, 2] = 1,
-                 pooling: str = "mean", activation: ActivationName = "tanh", bounded_decoders: bool = False,
-                 first_decoder: Literal["logits", "bounded", "sigmoid"] = "logits",
-                 detach_target: bool = True) -> None:
+    def __init__(
+        self,
+        net: DecoupledNet,
+        *,
+        label_smoothing: float = 0.0,
+        label_dim: int = 128,
+        bridge_depth: Literal[1, 2] = 1,
+        pooling: str = "mean",
+        activation: ActivationName = "tanh",
+        bounded_decoders: bool = False,
+        first_decoder: Literal["logits", "bounded", "sigmoid"] = "logits",
+        detach_target: bool = True,
+    ) -> None:
         super().__init__(net, label_smoothing=label_smoothing)
         if label_dim < 1:
             raise UserError(f"label_dim is a number of features from 1 on, got {label_dim}; try 128")
@@ -65,11 +74,13 @@ class AL(Method):
         self.logit_range = RANGES[ends[0]] if ends[0] else None
         widths = [net.num_classes] + [label_dim] * self.num_stages  # of t_0 .. t_K
         pool = Pool(pooling)
-        net.heads = nn.ModuleList(nn.Sequential(pool, *bridge(features, label_dim, bridge_depth, activation))
-                                  for features in num_features(net, pool))
+        net.heads = nn.ModuleList(
+            nn.Sequential(pool, *bridge(features, label_dim, bridge_depth, activation)) for features in num_features(net, pool)
+        )
         self.encoders = nn.ModuleList(_layer(*pair, activation) for pair in pairwise(widths))
-        self.decoders = nn.ModuleList(_layer(outputs, inputs, end)
-                                      for (inputs, outputs), end in zip(pairwise(widths), ends, strict=True))
+        self.decoders = nn.ModuleList(
+            _layer(outputs, inputs, end) for (inputs, outputs), end in zip(pairwise(widths), ends, strict=True)
+        )
         for layer in (*net.heads.modules(), *self.encoders.modules(), *self.decoders.modules()):
             if isinstance(layer, nn.Linear):
                 nn.init.xavier_uniform_(layer.weight)
@@ -106,7 +117,7 @@ class AL(Method):
     def exit_logits(self, k: int, carry: Carry) -> torch.Tensor:
         """h_1 .. h_k b_k(s_k)."""
         code = super().exit_logits(k, carry)
-        for decoder in reversed(self.decoders[:k + 1]):
+        for decoder in reversed(self.decoders[: k + 1]):
             code = decoder(code)
         return code
 

@@ -27,5 +27,6 @@ class AugLocal(DGL):
     def traits(cls, **settings: Any) -> Traits:
         """Every cut has the auglocal head of this depth and pyramid."""
         of_head = tuple((name, settings[name]) for name in ("depth", "pyramid") if name in settings)
-        return Traits(default_head="auglocal",
-                      rewrite=lambda asked: asked.with_head(str(HEADS.resolve(Component("auglocal", of_head)))))
+        return Traits(
+            default_head="auglocal", rewrite=lambda asked: asked.with_head(str(HEADS.resolve(Component("auglocal", of_head))))
+        )

@@ -36,17 +36,29 @@ class ContSup(InfoPro):
     the next blocks are given.
     """
 
-    def __init__(self, net: DecoupledNet, *, context: str = "R1E", loss: Literal["softmax", "contrast"] = "softmax",
-                 decoder: bool = False, lambdas: str | tuple[float, ...] | None = None, label_smoothing: float = 0.0,
-                 temperature: float | None = None) -> None:
-        super().__init__(net, loss=loss, decoder=decoder, lambdas=lambdas, label_smoothing=label_smoothing,
-                         temperature=temperature)
+    def __init__(
+        self,
+        net: DecoupledNet,
+        *,
+        context: str = "R1E",
+        loss: Literal["softmax", "contrast"] = "softmax",
+        decoder: bool = False,
+        lambdas: str | tuple[float, ...] | None = None,
+        label_smoothing: float = 0.0,
+        temperature: float | None = None,
+    ) -> None:
+        super().__init__(
+            net, loss=loss, decoder=decoder, lambdas=lambdas, label_smoothing=label_smoothing, temperature=temperature
+        )
         self.form = ContextForm.parse(context)
         image = net.shapes[0] if self.form.image else None
-        self.contexts = nn.ModuleDict({
-            str(k): Context(net.shapes[k], image, [net.shapes[j] for j in self.form.sources(k)], net.draw)
-            for k in range(1, self.num_stages) if self.form.image or self.form.blocks
-        })
+        self.contexts = nn.ModuleDict(
+            {
+                str(k): Context(net.shapes[k], image, [net.shapes[j] for j in self.form.sources(k)], net.draw)
+                for k in range(1, self.num_stages)
+                if self.form.image or self.form.blocks
+            }
+        )
 
     def start(self, x: torch.Tensor, y: torch.Tensor | None = None) -> Carry:
         """InfoPro's carry, and no contexts yet."""
@@ -57,7 +69,7 @@ class ContSup(InfoPro):
         h, image, sources = carry.h, carry.image, carry.sources
         if str(k) in self.contexts:
             h = h + self.contexts[str(k)](image, sources)
-        following = (h, *sources)[:len(self.form.sources(k + 1))]
+        following = (h, *sources)[: len(self.form.sources(k + 1))]
         return ContextCarry(self.net.blocks[k](h), image, following)
 
     def inference_modules(self, k: int) -> list[nn.Module]:

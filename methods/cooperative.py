@@ -40,19 +40,35 @@ class Cooperative(EarlyExit):
     1, in Zhang et al. 2018). The three networks differ in the weights that they start from.
     """
 
-    def __init__(self, net: DecoupledNet, *, depths: tuple[int, ...] | None = None, label_smoothing: float = 0.1,
-                 exit_weight: float = 1.0, sub_weight: float = 1.0, sub_temperature: float = 4.0, mutual_weight: float = 1.0,
-                 mutual_temperature: float = 1.0, leader_weight: float = 1.0, leader_temperature: float = 4.0) -> None:
+    def __init__(
+        self,
+        net: DecoupledNet,
+        *,
+        depths: tuple[int, ...] | None = None,
+        label_smoothing: float = 0.1,
+        exit_weight: float = 1.0,
+        sub_weight: float = 1.0,
+        sub_temperature: float = 4.0,
+        mutual_weight: float = 1.0,
+        mutual_temperature: float = 1.0,
+        leader_weight: float = 1.0,
+        leader_temperature: float = 4.0,
+    ) -> None:
         super().__init__(net, label_smoothing=label_smoothing, exit_weight=exit_weight)
         ends = tuple(accumulate(len(list(block.children())) for block in net.blocks))
         assert depths in (None, ends[:-1]), "the network is of the decoupling that `traits` rewrote"
         assert net.draw_another is not None, "the space that built the network can draw another"
-        self.terms = {"sub": (sub_weight, sub_temperature), "mutual": (mutual_weight, mutual_temperature),
-                      "leader": (leader_weight, leader_temperature)}
+        self.terms = {
+            "sub": (sub_weight, sub_temperature),
+            "mutual": (mutual_weight, mutual_temperature),
+            "leader": (leader_weight, leader_temperature),
+        }
         for name, (weight, temperature) in self.terms.items():
             if not (0 <= weight < math.inf and 0 < temperature < math.inf):
-                raise UserError(f"{name}_weight is a number from 0 on and {name}_temperature one above 0, got {weight} and "
-                                f"{temperature}; a weight of 0 leaves the term out")
+                raise UserError(
+                    f"{name}_weight is a number from 0 on and {name}_temperature one above 0, got {weight} and "
+                    f"{temperature}; a weight of 0 leaves the term out"
+                )
         self.teammate = EarlyExit(net.draw_another(), label_smoothing=label_smoothing, exit_weight=exit_weight)
         self.leader = net.draw_another()
         self.leader.heads = self.leader.heads[-1:]
@@ -85,8 +101,12 @@ class Cooperative(EarlyExit):
             "mutual": [whole, whole[::-1]],
             "leader": [(logits, leader) for logits in whole],
         }
-        losses = [weight * distillation(student, teacher, temperature)
-                  for term, (weight, temperature) in self.terms.items() if weight for student, teacher in pairs[term]]
+        losses = [
+            weight * distillation(student, teacher, temperature)
+            for term, (weight, temperature) in self.terms.items()
+            if weight
+            for student, teacher in pairs[term]
+        ]
         return torch.stack(losses).sum() if losses else leader.new_zeros(())
 
     def stage_modules(self, k: int) -> list[nn.Module]:

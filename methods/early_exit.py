@@ -27,8 +27,10 @@ class EarlyExit(Method):
     def __init__(self, net: DecoupledNet, *, label_smoothing: float = 0.1, exit_weight: float = 1.0) -> None:
         super().__init__(net, label_smoothing=label_smoothing)
         if not 0 < exit_weight < math.inf:
-            raise UserError(f"exit_weight is the weight of each early exit's loss, above 0, where the classifier's is 1, got "
-                            f"{exit_weight}; without early exits it is backprop")
+            raise UserError(
+                f"exit_weight is the weight of each early exit's loss, above 0, where the classifier's is 1, got "
+                f"{exit_weight}; without early exits it is backprop"
+            )
         self.exit_weight = exit_weight
 
     @classmethod

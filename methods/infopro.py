@@ -47,23 +47,34 @@ class InfoPro(Method):
     The carry is the activation and the input.
     """
 
-    def __init__(self, net: DecoupledNet, *, loss: Literal["softmax", "contrast"] = "softmax", decoder: bool = True,
-                 lambdas: str | tuple[float, ...] | None = None, label_smoothing: float = 0.0,
-                 temperature: float | None = None) -> None:
+    def __init__(
+        self,
+        net: DecoupledNet,
+        *,
+        loss: Literal["softmax", "contrast"] = "softmax",
+        decoder: bool = True,
+        lambdas: str | tuple[float, ...] | None = None,
+        label_smoothing: float = 0.0,
+        temperature: float | None = None,
+    ) -> None:
         super().__init__(net, label_smoothing=label_smoothing)
         if lambdas is not None and not decoder:
-            raise UserError(f"lambdas weigh reconstruction against prediction, got lambdas={lambdas} without a decoder; "
-                            "leave them out, or take decoder=True")
+            raise UserError(
+                f"lambdas weigh reconstruction against prediction, got lambdas={lambdas} without a decoder; "
+                "leave them out, or take decoder=True"
+            )
         if temperature is not None and (loss != "contrast" or not 0 < temperature < math.inf):
-            raise UserError(f"temperature is a number above 0 and only of loss=contrast, got temperature={temperature} with "
-                            f"loss={loss}; leave it out")
+            raise UserError(
+                f"temperature is a number above 0 and only of loss=contrast, got temperature={temperature} with "
+                f"loss={loss}; leave it out"
+            )
         self.contrasts = loss == "contrast"
         self.temperature = TEMPERATURE if temperature is None else temperature
         last = self.num_stages - 1
         self.weights = loss_weights(DEFAULT if lambdas is None else lambdas, last + 1) if decoder else [(0.0, 1.0)] * last
-        self.decoders = nn.ModuleDict({
-            str(k): Decoder(net.head_shapes[k], net.shapes[0], net.pixels, net.draw) for k in range(last) if self.weights[k][0]
-        })
+        self.decoders = nn.ModuleDict(
+            {str(k): Decoder(net.head_shapes[k], net.shapes[0], net.pixels, net.draw) for k in range(last) if self.weights[k][0]}
+        )
 
     @classmethod
     def traits(cls, **settings: Any) -> Traits:

@@ -37,11 +37,20 @@ class MAN(WrappedMethod):
     code moves EMA after its use, so it is one iteration behind.
     """
 
-    def __init__(self, net: DecoupledNet, *, base: Nested[Method] = DGL, momentum: float = 0.995, start: Start = "next",
-                 bias: bool = True, scale: bool = False) -> None:
+    def __init__(
+        self,
+        net: DecoupledNet,
+        *,
+        base: Nested[Method] = DGL,
+        momentum: float = 0.995,
+        start: Start = "next",
+        bias: bool = True,
+        scale: bool = False,
+    ) -> None:
         if not 0 <= momentum <= 1:
-            raise UserError(f"momentum is the share of the old average that stays, in [0, 1], got {momentum}; "
-                            "the paper has 0.995")
+            raise UserError(
+                f"momentum is the share of the old average that stays, in [0, 1], got {momentum}; the paper has 0.995"
+            )
         if scale and not bias:
             raise UserError("scale weighs the learnable bias, got scale=True and bias=False; leave one of them out")
         _base_traits(base)
@@ -78,6 +87,8 @@ def _base_traits(base: Nested[Method]) -> Traits:
     """Those of the base; one without heads, MAN itself, or one that learns end to end is a UserError."""
     traits = traits_of(base)
     if traits.default_head in (None, NO_HEAD) or traits.head_lookahead or traits.end_to_end:
-        raise UserError("man changes what the heads of blocks that learn apart are given, so its base is a method with "
-                        f"such heads other than man, got {base}; try man(base=dgl)")
+        raise UserError(
+            "man changes what the heads of blocks that learn apart are given, so its base is a method with "
+            f"such heads other than man, got {base}; try man(base=dgl)"
+        )
     return traits

@@ -32,8 +32,10 @@ class PlainCarry(NamedTuple):
 
 
 # Members that methods had in earlier versions, which would have no effect now, and what takes their place.
-FORMER = {"answer": "exit_logits", **dict.fromkeys(
-    ("default_head", "head_lookahead", "answers_early", "learns_jointly", "adapt"), "traits")}
+FORMER = {
+    "answer": "exit_logits",
+    **dict.fromkeys(("default_head", "head_lookahead", "answers_early", "learns_jointly", "adapt"), "traits"),
+}
 
 
 class Method(nn.Module, ABC):
@@ -80,16 +82,20 @@ class Method(nn.Module, ABC):
         super().__init_subclass__(**options)
         for name in vars(cls):
             if is_derived(inspect.getattr_static(Method, name, None)):
-                raise UserError(f"{name} of a method follows from its other members, got one of {cls.__name__}'s own; give "
-                                "exit_logits, run_block or stage in its place")
+                raise UserError(
+                    f"{name} of a method follows from its other members, got one of {cls.__name__}'s own; give "
+                    "exit_logits, run_block or stage in its place"
+                )
             if name in FORMER:
                 raise UserError(f"a method says what it is in {FORMER[name]}, got {name} of {cls.__name__}; give that instead")
 
     def __init__(self, net: DecoupledNet, *, label_smoothing: float = 0.1) -> None:
         super().__init__()
         if not 0 <= label_smoothing <= 0.5:
-            raise UserError(f"label_smoothing is the target's share of the wrong classes, in [0, 0.5], got {label_smoothing}; "
-                            "0 is plain cross-entropy")
+            raise UserError(
+                f"label_smoothing is the target's share of the wrong classes, in [0, 0.5], got {label_smoothing}; "
+                "0 is plain cross-entropy"
+            )
         self.net = net
         self.label_smoothing = label_smoothing
         self.lookaheads = nn.ModuleList(nn.Identity() for _ in net.blocks)
@@ -135,8 +141,9 @@ class Method(nn.Module, ABC):
         """
 
     @final
-    def isolated_stage(self, k: int, carry: Carry, y: torch.Tensor, *,
-                       compiled: Stage | None = None) -> tuple[Carry, torch.Tensor]:
+    def isolated_stage(
+        self, k: int, carry: Carry, y: torch.Tensor, *, compiled: Stage | None = None
+    ) -> tuple[Carry, torch.Tensor]:
         """`stage`, or what it was compiled to, on a carry that gradients do not cross.
 
         Detached tensors share their memory with those that others hold, so a stage that writes into them, past the copies
@@ -145,11 +152,15 @@ class Method(nn.Module, ABC):
         before, stage = versions(carry), compiled or partial(self.stage, k)
         following = stage(tree_map_only(torch.Tensor, torch.Tensor.detach, carry), y)
         if versions(carry) != before:
-            raise UserError(f"a stage leaves what it is given as it was, since others read it too, but stage {k} of "
-                            f"{type(self).__name__} wrote into it; compute out of place, or on a clone()")
+            raise UserError(
+                f"a stage leaves what it is given as it was, since others read it too, but stage {k} of "
+                f"{type(self).__name__} wrote into it; compute out of place, or on a clone()"
+            )
         if not hasattr(following[0], "h"):
-            raise UserError(f"a stage hands on a carry, a NamedTuple with a field h, got a {type(following[0]).__name__} of "
-                            f"stage {k} of {type(self).__name__}; hand on what run_block gives")
+            raise UserError(
+                f"a stage hands on a carry, a NamedTuple with a field h, got a {type(following[0]).__name__} of "
+                f"stage {k} of {type(self).__name__}; hand on what run_block gives"
+            )
         return following
 
     @final
@@ -192,8 +203,11 @@ class Method(nn.Module, ABC):
 
     def stage_modules(self, k: int) -> list[nn.Module]:
         """All whose parameters and buffers belong to stage k, the `inference_modules` of its blocks among them."""
-        return [module for block in self.stages[k]
-                for module in (*self.inference_modules(block), self.lookaheads[block], self.net.heads[block])]
+        return [
+            module
+            for block in self.stages[k]
+            for module in (*self.inference_modules(block), self.lookaheads[block], self.net.heads[block])
+        ]
 
     @final
     def stage_parameters(self, k: int) -> list[nn.Parameter]:
@@ -208,8 +222,10 @@ class Method(nn.Module, ABC):
         """Mean cross-entropy of logits (N, classes) with this method's label smoothing. Outputs that are no logits, one a class,
         are a UserError."""
         if logits.shape[-1] != self.net.num_classes:
-            raise UserError(f"cross-entropy takes {self.net.num_classes} logits, one a class, got {logits.shape[-1]} "
-                            "numbers; a head with embedding=True is for infopro and contsup with loss=contrast")
+            raise UserError(
+                f"cross-entropy takes {self.net.num_classes} logits, one a class, got {logits.shape[-1]} "
+                "numbers; a head with embedding=True is for infopro and contsup with loss=contrast"
+            )
         return smoothed_cross_entropy(logits, y, self.label_smoothing)
 
 

@@ -16,10 +16,24 @@ from methods.predsim import PredSim
 from methods.traits import Traits
 from spaces.notation.table import Table
 
-METHODS: Table[Method] = Table("method", {
-    "backprop": Backprop, "dgl": DGL, "predsim": PredSim, "infopro": InfoPro, "contsup": ContSup, "greedy": Greedy,
-    "auglocal": AugLocal, "man": MAN, "al": AL, "early_exit": EarlyExit, "cooperative": Cooperative,
-}, nested={"base": None}, makes=Method)
+METHODS: Table[Method] = Table(
+    "method",
+    {
+        "backprop": Backprop,
+        "dgl": DGL,
+        "predsim": PredSim,
+        "infopro": InfoPro,
+        "contsup": ContSup,
+        "greedy": Greedy,
+        "auglocal": AugLocal,
+        "man": MAN,
+        "al": AL,
+        "early_exit": EarlyExit,
+        "cooperative": Cooperative,
+    },
+    nested={"base": None},
+    makes=Method,
+)
 
 
 def traits(spec: str) -> Traits:

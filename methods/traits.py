@@ -44,6 +44,8 @@ class Traits:
         if NO_HEAD in adapted.heads and self.default_head != NO_HEAD:
             raise UserError(f"{self.name} learns through heads, but '{adapted}' has none at a cut; name one, such as linear")
         for head in filter(gives_embedding, adapted.heads if self.has_exit_logits else ()):
-            raise UserError(f"{self.name} learns from its heads' logits, but {head} gives an embedding; leave embedding=True "
-                            "out, or take loss=contrast of infopro or contsup")
+            raise UserError(
+                f"{self.name} learns from its heads' logits, but {head} gives an embedding; leave embedding=True "
+                "out, or take loss=contrast of infopro or contsup"
+            )
         return adapted

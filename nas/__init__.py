@@ -16,14 +16,39 @@ if TYPE_CHECKING:
     from spaces.notation.errors import UserError
 
 _MODULES = {
-    "search": "nas.commands.search", "evaluate": "nas.commands.evaluate", "compare": "nas.commands.compare",
-    "profile": "nas.commands.profile", "predict": "nas.commands.predict", "load_run": "nas.commands.predict",
-    "read_results": "nas.commands.compare", "SearchResult": "nas.commands.search", "TrainedRun": "nas.runs.trained_run",
-    "Problem": "nas.problem", "Score": "nas.problem", "Found": "nas.problem", "Strategy": "nas.problem", "Report": "nas.problem",
+    "search": "nas.commands.search",
+    "evaluate": "nas.commands.evaluate",
+    "compare": "nas.commands.compare",
+    "profile": "nas.commands.profile",
+    "predict": "nas.commands.predict",
+    "load_run": "nas.commands.predict",
+    "read_results": "nas.commands.compare",
+    "SearchResult": "nas.commands.search",
+    "TrainedRun": "nas.runs.trained_run",
+    "Problem": "nas.problem",
+    "Score": "nas.problem",
+    "Found": "nas.problem",
+    "Strategy": "nas.problem",
+    "Report": "nas.problem",
     "UserError": "spaces.notation.errors",
 }
-__all__ = ["Found", "Problem", "Report", "Score", "SearchResult", "Strategy", "TrainedRun", "UserError", "compare", "evaluate",
-           "load_run", "predict", "profile", "read_results", "search"]
+__all__ = [
+    "Found",
+    "Problem",
+    "Report",
+    "Score",
+    "SearchResult",
+    "Strategy",
+    "TrainedRun",
+    "UserError",
+    "compare",
+    "evaluate",
+    "load_run",
+    "predict",
+    "profile",
+    "read_results",
+    "search",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -97,15 +97,33 @@ def _cost(method: Method, x: torch.Tensor, y: torch.Tensor) -> Cost:
         units = sum(len(list(net.blocks[block].children())) for block in of_stage)
         block_params = count(module for block in of_stage for module in method.inference_modules(block))
         params += block_params
-        blocks.append(BlockCost(of_stage, units, block_params, count(method.stage_modules(k)) - block_params, block_macs,
-                                stage_macs - block_macs, activation_bytes=0, reads=method.reads(k)))
+        blocks.append(
+            BlockCost(
+                of_stage,
+                units,
+                block_params,
+                count(method.stage_modules(k)) - block_params,
+                block_macs,
+                stage_macs - block_macs,
+                activation_bytes=0,
+                reads=method.reads(k),
+            )
+        )
     peaks = _peaks(method, x, y)
     blocks = [replace(block, activation_bytes=peak // batch_size) for block, peak in zip(blocks, peaks, strict=True)]
     return Cost(tuple(blocks), batch_size, max(peaks), params, macs)
 
 
-def timed(cost_: Cost, method: Method, settings: TrainingSettings, x: torch.Tensor, y: torch.Tensor, *,
-          device: torch.device, repeats: int = 5) -> Cost:
+def timed(
+    cost_: Cost,
+    method: Method,
+    settings: TrainingSettings,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    *,
+    device: torch.device,
+    repeats: int = 5,
+) -> Cost:
     """`cost_` with each stage's seconds: medians of `repeats` training steps after one to warm up. Trains `method`."""
     trainer = Trainer(method, settings, seed=0, device=device)
     seconds: list[list[float]] = [[] for _ in range(method.num_stages)]

@@ -53,8 +53,10 @@ def check_switches(device: torch.device, precision: Precision, *, deterministic:
     if device.type != "cuda" and precision == "tf32":
         raise UserError(f"--precision tf32 is of a GPU's tensor cores, but the device is {device}; take fp32 or bf16")
     if device.type != "cuda" and deterministic:
-        raise UserError(f"--deterministic chooses a GPU's kernels, but the device is {device}, where equal seeds give equal "
-                        "bits without it; leave it out")
+        raise UserError(
+            f"--deterministic chooses a GPU's kernels, but the device is {device}, where equal seeds give equal "
+            "bits without it; leave it out"
+        )
 
 
 def set_switches(precision: Precision, *, deterministic: bool) -> None:

@@ -68,9 +68,12 @@ class Problem:
         """A freshly initialised method on its network; equal seeds give equal backbones for every decoupling. With `extends`
         its first blocks have the run's weights, and a decoupling or side input that does not go on from the run a UserError."""
         torch.manual_seed(self.seed)
-        net = self.space.build(decoupling, checkpoint_units=self.settings.checkpoint_units,
-                               head_lookahead=traits(self.method).head_lookahead,
-                               pixels=self.data.pixels)
+        net = self.space.build(
+            decoupling,
+            checkpoint_units=self.settings.checkpoint_units,
+            head_lookahead=traits(self.method).head_lookahead,
+            pixels=self.data.pixels,
+        )
         base, side = METHODS.build(self.method, net), partial(with_side, spec=self.side, num_features=self.data.num_features)
         return side(base) if self.extends is None else extended(self.extends, base, side, self.data.inputs)
 

@@ -41,8 +41,9 @@ class Searched:
         return [Evaluated(self.seed, decoupling, score) for decoupling, score in self.scores.items()]
 
 
-def search_once(strategy: Strategy, problem: Problem, evaluate: Evaluate, report: Report, *,
-                trials: Trials | None = None) -> Searched:
+def search_once(
+    strategy: Strategy, problem: Problem, evaluate: Evaluate, report: Report, *, trials: Trials | None = None
+) -> Searched:
     """Search with the problem's seed, and write what is asked for to `trials`.
 
     A strategy that asks for or answers with something outside the space, or that it did not evaluate, is a UserError.
@@ -59,21 +60,27 @@ def search_once(strategy: Strategy, problem: Problem, evaluate: Evaluate, report
 
     found = strategy.search(problem, remembered, report)
     if not isinstance(found, Found):
-        raise UserError(f"a strategy answers with a nas.problem.Found, but {name} answered with a {type(found).__name__}; return "
-                        "Found(decoupling)")
+        raise UserError(
+            f"a strategy answers with a nas.problem.Found, but {name} answered with a {type(found).__name__}; return "
+            "Found(decoupling)"
+        )
     for point in (found.decoupling, *(found.front or ())):
         _check_inside(problem.space, point, f"the strategy {name} answers with")
         if point not in scores:
-            raise UserError(f"a strategy evaluates what it recommends, but {name} answers with '{point}', which it never asked "
-                            "for; call evaluate with it first")
+            raise UserError(
+                f"a strategy evaluates what it recommends, but {name} answers with '{point}', which it never asked "
+                "for; call evaluate with it first"
+            )
     return Searched(problem.seed, found, scores)
 
 
 def _check_inside(space: SearchSpace, point: object, who: str) -> None:
     """Refuse what is no decoupling, and one that the space does not have."""
     if not isinstance(point, Decoupling):
-        raise UserError(f"a strategy asks for points of its space, which are spaces.decoupling.Decoupling, but {who} a "
-                        f"{type(point).__name__}; Decoupling.parse reads a text")
+        raise UserError(
+            f"a strategy asks for points of its space, which are spaces.decoupling.Decoupling, but {who} a "
+            f"{type(point).__name__}; Decoupling.parse reads a text"
+        )
     try:
         if Decoupling.parse(str(point)) != point:  # lists, as JSON has them, are no keys
             raise UserError("cuts and heads are tuples; Decoupling.parse reads a text")
@@ -88,7 +95,10 @@ def common_front(searches: Sequence[Searched], objectives: Sequence[str]) -> lis
     A search without a front stands there with its answer, so that for one objective this is the best answer. A decoupling
     may come once for each seed, as it is trained from each.
     """
-    fronts = [Evaluated(search.seed, decoupling, search.scores[decoupling])
-              for search in searches for decoupling in search.found.front or (search.found.decoupling,)]
+    fronts = [
+        Evaluated(search.seed, decoupling, search.scores[decoupling])
+        for search in searches
+        for decoupling in search.found.front or (search.found.decoupling,)
+    ]
     kept = pareto_front([measured(point.score, objectives) for point in fronts])
     return sorted((fronts[position] for position in kept), key=lambda point: point.score.error)

@@ -17,8 +17,13 @@ from spaces.decoupling import Decoupling
 def search_key(problem: Problem, strategy: str, evaluator: str) -> dict[str, Cell]:
     """What tells searches apart: who asks, and all that the answers depend on. `run_name` of it is the search's name."""
     settings = {name: cell for name, cell in problem.key(Decoupling((), ())).items() if name != "decoupling"}
-    return {"strategy": strategy, "objectives": " ".join(problem.objectives), "evaluator": evaluator,
-            "space": str(problem.space.spec), **settings}
+    return {
+        "strategy": strategy,
+        "objectives": " ".join(problem.objectives),
+        "evaluator": evaluator,
+        "space": str(problem.space.spec),
+        **settings,
+    }
 
 
 class Trials:
@@ -37,14 +42,22 @@ class Trials:
         """The next trial, and its score."""
         self.number += 1
         row = self.evaluator.recorded(decoupling) or {}
-        trial: dict[str, Cell] = {"search": self.name, "number": self.number, "run": row.get("run"),
-                                  "decoupling": str(decoupling), "status": score.status, "validation_error": score.error}
+        trial: dict[str, Cell] = {
+            "search": self.name,
+            "number": self.number,
+            "run": row.get("run"),
+            "decoupling": str(decoupling),
+            "status": score.status,
+            "validation_error": score.error,
+        }
         if there := self.log.find(trial):
             self._began = time.monotonic() - float(there["seconds"])
             return
-        costs: dict[str, Cell] = {"validation_loss": None if math.isnan(score.loss) else score.loss,
-                                  "peak_activation_bytes": score.peak_activation_bytes,
-                                  "pipeline_speedup_bound": score.pipeline_speedup_bound}
+        costs: dict[str, Cell] = {
+            "validation_loss": None if math.isnan(score.loss) else score.loss,
+            "peak_activation_bytes": score.peak_activation_bytes,
+            "pipeline_speedup_bound": score.pipeline_speedup_bound,
+        }
         mine = row.get("search") == self.name
         seconds = {"known": not mine, "seconds": time.monotonic() - self._began}
         self.log.append_once({**self.key, **trial, **costs, **seconds, **self.source}, trial)

@@ -14,9 +14,15 @@ if TYPE_CHECKING:
     from spaces.space import SearchSpace
 
 __all__ = ["Backbone", "DecoupledNet", "Decoupling", "SearchSpace", "Site", "read_decoupling", "read_space"]
-_MODULES = {"Backbone": "spaces.backbone", "Site": "spaces.backbone", "DecoupledNet": "spaces.network",
-            "Decoupling": "spaces.decoupling", "SearchSpace": "spaces.space", "read_decoupling": "spaces.rules",
-            "read_space": "spaces.named"}
+_MODULES = {
+    "Backbone": "spaces.backbone",
+    "Site": "spaces.backbone",
+    "DecoupledNet": "spaces.network",
+    "Decoupling": "spaces.decoupling",
+    "SearchSpace": "spaces.space",
+    "read_decoupling": "spaces.rules",
+    "read_space": "spaces.named",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -153,7 +153,7 @@ class TextShape(NamedTuple):
 
     def cut(self, x: torch.Tensor) -> torch.Tensor:
         """The first `length` tokens."""
-        return x[:, :self.length]
+        return x[:, : self.length]
 
 
 def input_shape(shape: tuple[int, ...]) -> InputShape:
@@ -301,6 +301,7 @@ def deviation(h: Activation, least_variance: float) -> torch.Tensor:
 
 def rows(carry: Any, index: torch.Tensor) -> Any:
     """All activations and tensors in `carry`, of the samples at `index` int64 (n,) alone."""
+
     def of(leaf: Any) -> Any:
         if isinstance(leaf, OwnActivation):
             return leaf.rows(index)
@@ -332,6 +333,7 @@ def activation_name(h: Activation) -> str:
 
 def combined(function: Callable[..., torch.Tensor], h: Activation, *others: Activation) -> Any:
     """`function` of the activations, tensor by tensor, states too; a mask is the first one's."""
+
     def of(first: Any, *rest: Any) -> Any:
         return function(first, *rest) if _differentiable(first) else first
 

@@ -18,8 +18,16 @@ class Backbone(nn.Module):
     """A network before cutting: L units in order, then the classifier. `width` is the multiplier it was built with; `draw` draws
     its weights, and those of what is put onto it: heads, decoders, contexts."""
 
-    def __init__(self, units: Sequence[nn.Module], classifier: nn.Module, *, input_shape: tuple[int, ...],
-                 num_classes: int, width: float = 1.0, draw: Draw = kaiming) -> None:
+    def __init__(
+        self,
+        units: Sequence[nn.Module],
+        classifier: nn.Module,
+        *,
+        input_shape: tuple[int, ...],
+        num_classes: int,
+        width: float = 1.0,
+        draw: Draw = kaiming,
+    ) -> None:
         super().__init__()
         self.units = nn.ModuleList(units)
         self.classifier = classifier

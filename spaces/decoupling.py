@@ -40,9 +40,7 @@ class Decoupling:
         """The units of each block; a cut outside 1..num_units-1 is a UserError."""
         for cut in self.cuts:
             if cut >= num_units:
-                raise UserError(
-                    f"cut {cut} is past the last gap of a {num_units}-unit backbone; cuts lie in 1..{num_units - 1}"
-                )
+                raise UserError(f"cut {cut} is past the last gap of a {num_units}-unit backbone; cuts lie in 1..{num_units - 1}")
         edges = (0, *self.cuts, num_units)
         return tuple(range(start, stop) for start, stop in pairwise(edges))
 

@@ -22,5 +22,10 @@ def dotted_names(text: str) -> set[str]:
 
 
 def _of_all(values: tuple[Literal, ...]) -> set[str]:
-    return set().union(*(_of_all(value) if isinstance(value, tuple) else dotted_names(value)
-                         for value in values if isinstance(value, str | tuple)))
+    return set().union(
+        *(
+            _of_all(value) if isinstance(value, tuple) else dotted_names(value)
+            for value in values
+            if isinstance(value, str | tuple)
+        )
+    )

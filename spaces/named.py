@@ -82,8 +82,9 @@ def _read_file(path: Path) -> dict[str, Any]:
     return keys
 
 
-def _from_keys(keys: dict[str, Any], where: str, input_shape: tuple[int, ...], num_classes: int,
-               vectors: torch.Tensor | None) -> SearchSpace:
+def _from_keys(
+    keys: dict[str, Any], where: str, input_shape: tuple[int, ...], num_classes: int, vectors: torch.Tensor | None
+) -> SearchSpace:
     for key in keys:
         if key not in KEYS:
             raise unknown(f"key of space {where}:", str(key), KEYS)
@@ -105,5 +106,13 @@ def _from_keys(keys: dict[str, Any], where: str, input_shape: tuple[int, ...], n
     min_block = keys.get("min_block", 1)
     if type(min_block) is not int:
         raise UserError(f"min_block is a number of units, got {min_block!r} in {where}")
-    return SearchSpace(str(keys["backbone"]), heads, input_shape=input_shape, num_classes=num_classes,
-                       num_blocks=num_blocks, gaps=gaps, min_block=min_block, vectors=vectors)
+    return SearchSpace(
+        str(keys["backbone"]),
+        heads,
+        input_shape=input_shape,
+        num_classes=num_classes,
+        num_blocks=num_blocks,
+        gaps=gaps,
+        min_block=min_block,
+        vectors=vectors,
+    )

@@ -34,10 +34,18 @@ class DecoupledNet(nn.Module):
     of its own, drawn as these were; `draw` draws what a method adds to it.
     """
 
-    def __init__(self, blocks: Sequence[Block], heads: Sequence[nn.Module], *, shapes: Sequence[tuple[int, ...]],
-                 num_classes: int, head_shapes: Sequence[tuple[int, ...]] | None = None,
-                 pixels: PixelScale | None = None, draw_another: Callable[[], DecoupledNet] | None = None,
-                 draw: Draw = kaiming) -> None:
+    def __init__(
+        self,
+        blocks: Sequence[Block],
+        heads: Sequence[nn.Module],
+        *,
+        shapes: Sequence[tuple[int, ...]],
+        num_classes: int,
+        head_shapes: Sequence[tuple[int, ...]] | None = None,
+        pixels: PixelScale | None = None,
+        draw_another: Callable[[], DecoupledNet] | None = None,
+        draw: Draw = kaiming,
+    ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
         self.heads = nn.ModuleList(heads)

@@ -39,8 +39,9 @@ def even(space: SearchSpace, default_head: str | None, *, num_blocks: int, head:
     return _with_head(space.nearest_cuts(positions), head or default_head)
 
 
-def balanced(space: SearchSpace, default_head: str | None, *, num_blocks: int, head: str | None = None,
-             checkpoint_units: bool = False) -> Decoupling:
+def balanced(
+    space: SearchSpace, default_head: str | None, *, num_blocks: int, head: str | None = None, checkpoint_units: bool = False
+) -> Decoupling:
     """K blocks of which the largest, its head counted, has the smallest peak of activation bytes in a training step.
 
     Optimal (dynamic programming over the allowed cuts with `block_bytes`), computed from the network's shapes.
@@ -62,8 +63,9 @@ def layerwise(space: SearchSpace, default_head: str | None, *, last: int = 1, he
     return _with_head(space.nearest_cuts(range(1, space.num_units - last + 1)), head or default_head)
 
 
-def published(space: SearchSpace, default_head: str | None, *, num_blocks: int, memory_balanced: bool = False,
-              head: str | None = None) -> Decoupling:
+def published(
+    space: SearchSpace, default_head: str | None, *, num_blocks: int, memory_balanced: bool = False, head: str | None = None
+) -> Decoupling:
     """SEDONA's released decoupling for K blocks, with its heads, or the cuts of InfoPro, ContSup and Associated Learning.
 
     SEDONA's are refused where the released numbers tie. InfoPro's and ContSup's, of resnet32 and resnet110, are cuts of
@@ -158,9 +160,9 @@ def _with_head(cuts: tuple[int, ...], head: str | None) -> Decoupling:
     return Decoupling(cuts, (spec,) * len(cuts))
 
 
-RULES: Table[Decoupling] = Table("rule", {
-    "uncut": uncut, "even": even, "layerwise": layerwise, "balanced": balanced, "published": published,
-}, makes=Decoupling)
+RULES: Table[Decoupling] = Table(
+    "rule", {"uncut": uncut, "even": even, "layerwise": layerwise, "balanced": balanced, "published": published}, makes=Decoupling
+)
 
 
 def read_decoupling(text: str, space: SearchSpace, default_head: str | None) -> Decoupling:

@@ -35,9 +35,18 @@ class SearchSpace:
     vectors     float32 (num_words, D): what the words of a text backbone start from; None for random vectors
     """
 
-    def __init__(self, backbone: str, heads: Sequence[str], *, input_shape: tuple[int, ...], num_classes: int,
-                 num_blocks: int | tuple[int, int] | None = None, gaps: Sequence[int] | None = None,
-                 min_block: int = 1, vectors: torch.Tensor | None = None) -> None:
+    def __init__(
+        self,
+        backbone: str,
+        heads: Sequence[str],
+        *,
+        input_shape: tuple[int, ...],
+        num_classes: int,
+        num_blocks: int | tuple[int, int] | None = None,
+        gaps: Sequence[int] | None = None,
+        min_block: int = 1,
+        vectors: torch.Tensor | None = None,
+    ) -> None:
         self.backbone = BACKBONES.resolve(backbone)
         self.heads = tuple(dict.fromkeys(str(HEADS.resolve(head)) for head in heads))  # each once
         self.input_shape, self.num_classes, self.vectors = input_shape, num_classes, vectors
@@ -53,8 +62,13 @@ class SearchSpace:
     @property
     def spec(self) -> Component:
         """All settings, in the notation that reads them back: `space(backbone=..., heads=[...], ...)`."""
-        settings = {"backbone": str(self.backbone), "heads": self.heads, "num_blocks": self._num_blocks,
-                    "gaps": self.gaps, "min_block": self.min_block}
+        settings = {
+            "backbone": str(self.backbone),
+            "heads": self.heads,
+            "num_blocks": self._num_blocks,
+            "gaps": self.gaps,
+            "min_block": self.min_block,
+        }
         return Component("space", tuple(settings.items()))
 
     @cached_property
@@ -64,8 +78,10 @@ class SearchSpace:
             backbone = self.build_backbone()
         for name, weights in backbone.named_parameters():
             if not weights.is_meta:
-                raise UserError(f"a backbone makes its weights anew whenever it is called, on torch's default device, but {name} "
-                                f"of {self.backbone} lies on {weights.device}; make its modules in the function, not before")
+                raise UserError(
+                    f"a backbone makes its weights anew whenever it is called, on torch's default device, but {name} "
+                    f"of {self.backbone} lies on {weights.device}; make its modules in the function, not before"
+                )
         check_memory(f"the backbone {self.backbone}", backbone)
         return backbone
 
@@ -179,13 +195,16 @@ class SearchSpace:
         if self.vectors is not None:  # after everything was drawn: a seed's other weights are the same without vectors
             first = backbone.units[0]
             if not isinstance(first, WordEmbedding):
-                raise UserError(f"word vectors are for backbones whose first unit is a WordEmbedding, but {self.backbone} begins "
-                                f"with a {type(first).__name__}; leave the task's embeddings out")
+                raise UserError(
+                    f"word vectors are for backbones whose first unit is a WordEmbedding, but {self.backbone} begins "
+                    f"with a {type(first).__name__}; leave the task's embeddings out"
+                )
             first.load_vectors(self.vectors)
         return backbone
 
-    def build(self, decoupling: Decoupling, *, checkpoint_units: bool = False, head_lookahead: int = 0,
-              pixels: PixelScale | None = None) -> DecoupledNet:
+    def build(
+        self, decoupling: Decoupling, *, checkpoint_units: bool = False, head_lookahead: int = 0, pixels: PixelScale | None = None
+    ) -> DecoupledNet:
         """The decoupled network. The backbone is initialised first, so it is the same for every decoupling of a seed.
 
         Each head is made for the activation `head_lookahead` units behind its cut. Heads need not be the space's own;
@@ -198,10 +217,18 @@ class SearchSpace:
         self.keep_head_apart(backbone.classifier, self.num_units)
         blocks = [self.block(block, backbone, checkpoint_units=checkpoint_units) for block in units]
         shapes = [self.template.shapes[gap] for gap in (0, *decoupling.cuts, self.num_units)]
-        net = DecoupledNet(blocks, [*heads, backbone.classifier], shapes=shapes, num_classes=self.num_classes,
-                            head_shapes=[*(site.shape for site in sites), shapes[-1]], pixels=pixels, draw=backbone.draw,
-                            draw_another=lambda: self.build(decoupling, checkpoint_units=checkpoint_units,
-                                                            head_lookahead=head_lookahead, pixels=pixels))
+        net = DecoupledNet(
+            blocks,
+            [*heads, backbone.classifier],
+            shapes=shapes,
+            num_classes=self.num_classes,
+            head_shapes=[*(site.shape for site in sites), shapes[-1]],
+            pixels=pixels,
+            draw=backbone.draw,
+            draw_another=lambda: self.build(
+                decoupling, checkpoint_units=checkpoint_units, head_lookahead=head_lookahead, pixels=pixels
+            ),
+        )
         if any(parameter.is_meta for parameter in net.parameters()):
             check_memory(f"{self.backbone} with the heads of '{decoupling}'", net)
         return net
@@ -241,8 +268,9 @@ class SearchSpace:
 
     def _changed(self, **changes: Any) -> SearchSpace:
         settings = {"num_blocks": self._num_blocks, "gaps": self.gaps, "min_block": self.min_block, "vectors": self.vectors}
-        return SearchSpace(str(self.backbone), self.heads, input_shape=self.input_shape, num_classes=self.num_classes,
-                           **(settings | changes))
+        return SearchSpace(
+            str(self.backbone), self.heads, input_shape=self.input_shape, num_classes=self.num_classes, **(settings | changes)
+        )
 
     def _count(self, num_blocks: int) -> int:
         return self.cut_sets.count(num_blocks - 1) * len(self.heads) ** (num_blocks - 1)
@@ -263,15 +291,19 @@ class SearchSpace:
 
     def _checked_block_counts(self, num_blocks: int | tuple[int, int] | None) -> tuple[int, ...]:
         if not 1 <= self.min_block <= self.num_units:
-            raise UserError(f"blocks of a {self.num_units}-unit backbone have at least 1..{self.num_units} units, "
-                            f"got min_block={self.min_block}")
+            raise UserError(
+                f"blocks of a {self.num_units}-unit backbone have at least 1..{self.num_units} units, "
+                f"got min_block={self.min_block}"
+            )
         most = max(k for k in range(1, len(self.gaps) + 2) if self.cut_sets.count(k - 1))
         if num_blocks is None:
             num_blocks = (1, most)
         lowest, highest = num_blocks if isinstance(num_blocks, tuple) else (num_blocks, num_blocks)
         if not 1 <= lowest <= highest <= most:
-            raise UserError(f"{len(self.gaps)} gaps and blocks of at least {self.min_block} of {self.num_units} units allow "
-                            f"1..{most} blocks, got num_blocks={num_blocks}")
+            raise UserError(
+                f"{len(self.gaps)} gaps and blocks of at least {self.min_block} of {self.num_units} units allow "
+                f"1..{most} blocks, got num_blocks={num_blocks}"
+            )
         if highest > 1 and not self.heads:
             raise UserError("a space that cuts needs at least one head; name one in 'heads'")
         return tuple(range(lowest, highest + 1))

@@ -45,7 +45,8 @@ NOT_RUN = 16  # blocks whose marker says why they do not run; raise it together 
 
 FENCE = re.compile(
     r'^(?:<!-- test: (?P<marker>.*?) -->\n+)?^```(?P<language>\w+)(?: title="(?P<title>[^"]+)")?.*?\n(?P<text>.*?)^```$',
-    re.MULTILINE | re.DOTALL)
+    re.MULTILINE | re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
@@ -93,15 +94,27 @@ class Block:
 
 def blocks(page: Path) -> list[Block]:
     text = page.read_text(encoding="utf-8")
-    return [Block(page, text[:found.start("language")].count("\n") + 1, found["language"], found["title"], found["text"],
-                  found["marker"] or "") for found in FENCE.finditer(text)]
+    return [
+        Block(
+            page,
+            text[: found.start("language")].count("\n") + 1,
+            found["language"],
+            found["title"],
+            found["text"],
+            found["marker"] or "",
+        )
+        for found in FENCE.finditer(text)
+    ]
 
 
 ALL = [block for page in PAGES for block in blocks(page)]
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if any(block.runs and not block.slow for block in blocks(page))],
-                         ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if any(block.runs and not block.slow for block in blocks(page))],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
 def test_what_a_page_says_runs(page: Path, folder: Folder) -> None:
     for block in blocks(page):
         if not block.slow:
@@ -109,8 +122,11 @@ def test_what_a_page_says_runs(page: Path, folder: Folder) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", [page for page in PAGES if any(block.runs and block.slow for block in blocks(page))],
-                         ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if any(block.runs and block.slow for block in blocks(page))],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
 def test_what_takes_longer_runs_too(page: Path, folder: Folder) -> None:
     for block in blocks(page):
         folder.take(block)
@@ -189,8 +205,11 @@ class Folder:
             case ["python", "run.py", *argv] | ["decoupled-nas", *argv]:
                 self.run(shortened(argv, settings) if argv[0] in SHORTENED else argv)
             case ["python", "-m", "pytest", *argv]:
-                subprocess.run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *argv], check=True,
-                               env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{self.path}"})
+                subprocess.run(
+                    [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *argv],
+                    check=True,
+                    env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{self.path}"},
+                )
             case ["python", script]:
                 runpy.run_path(str(ROOT / script if script.startswith("examples/") else self.path / script), run_name="__main__")
             case ["export", setting]:
@@ -204,7 +223,7 @@ class Folder:
             if ">" in argv:
                 out = stack.enter_context((self.path / argv[argv.index(">") + 1]).open("w", encoding="utf-8"))
                 stack.enter_context(redirect_stdout(out))
-                argv = argv[:argv.index(">")]
+                argv = argv[: argv.index(">")]
             assert main(argv) in (0, None)
 
     def set(self, name: str, value: str) -> None:
@@ -253,10 +272,12 @@ def keywords(command: str, settings: Settings) -> dict[str, Any]:
 
 def shortened_call(function: Callable[..., Any], own: dict[str, Any]) -> Callable[..., Any]:
     """The function with the marker's keywords in place of those that a block gives, and of epochs where iterations are given."""
+
     def call(*given: Any, **options: Any) -> Any:
         if "iterations" in own:
             options.pop("epochs", None)
         return function(*given, **{**options, **own})
+
     return call
 
 

@@ -33,13 +33,25 @@ from spaces.space import SearchSpace
 FOLDER = Path(run.__file__).with_name("experiments")
 RECIPES = sorted(FOLDER.glob("*.yaml"))
 SHAPES: dict[str, tuple[int, ...]] = {
-    "cifar10": (3, 32, 32), "svhn": (3, 32, 32), "stl10": (3, 96, 96), "imagenet": (3, 224, 224),
-    "ag_news": TextShape(128, 500), "dbpedia_14": TextShape(128, 500), "imdb": TextShape(256, 500),
+    "cifar10": (3, 32, 32),
+    "svhn": (3, 32, 32),
+    "stl10": (3, 96, 96),
+    "imagenet": (3, 224, 224),
+    "ag_news": TextShape(128, 500),
+    "dbpedia_14": TextShape(128, 500),
+    "imdb": TextShape(256, 500),
 }
 CLASSES = {"cifar10": 10, "svhn": 10, "stl10": 10, "imagenet": 1000, "ag_news": 4, "dbpedia_14": 14, "imdb": 2}
 RUNS = {  # a seed, from the commands of the released code (local_learning.md 4.3)
-    "contsup_table1": 4, "contsup_table2": 16, "contsup_table3_cifar10": 8, "contsup_table3_stl10": 8, "contsup_table3_svhn": 8,
-    "contsup_figure4_resnet32": 4, "contsup_figure4_resnet110": 3, "contsup_figure5": 44, "contsup_table4": 12,
+    "contsup_table1": 4,
+    "contsup_table2": 16,
+    "contsup_table3_cifar10": 8,
+    "contsup_table3_stl10": 8,
+    "contsup_table3_svhn": 8,
+    "contsup_figure4_resnet32": 4,
+    "contsup_figure4_resnet110": 3,
+    "contsup_figure5": 44,
+    "contsup_table4": 12,
     "contsup_table4_r16": 1,
 }
 
@@ -57,8 +69,11 @@ class Network:
     def build(self, shape: tuple[int, ...]) -> Method:
         """The method on its network for inputs of this shape, on the current default device."""
         net = space_for(self.space, shape, CLASSES[self.task]).build(
-            self.decoupling, checkpoint_units=self.checkpoint_units, pixels=PixelScale((0.5,) * 3, (0.25,) * 3),
-            head_lookahead=traits(self.method).head_lookahead)
+            self.decoupling,
+            checkpoint_units=self.checkpoint_units,
+            pixels=PixelScale((0.5,) * 3, (0.25,) * 3),
+            head_lookahead=traits(self.method).head_lookahead,
+        )
         return METHODS.build(self.method, net)
 
 
@@ -83,8 +98,14 @@ def networks(path: Path) -> tuple[Network, ...]:
 def settings(path: Path) -> TrainingSettings:
     """How a recipe trains."""
     options = parse(["evaluate", "--config", str(path)]).options
-    return TrainingSettings(batch_size=options.batch_size, lr=options.lr[0], schedule=options.schedule[0],
-                            weight_decay=options.weight_decay, optimizer=options.optimizer, precision=options.precision)
+    return TrainingSettings(
+        batch_size=options.batch_size,
+        lr=options.lr[0],
+        schedule=options.schedule[0],
+        weight_decay=options.weight_decay,
+        optimizer=options.optimizer,
+        precision=options.precision,
+    )
 
 
 BATCH_NORM = 2  # numbers a channel
@@ -92,7 +113,8 @@ CONSTANTS = {  # of the released code's transforms, where they are not the data'
     "^dgl_cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.201)),
     "^al_cifar10": ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.201)),
     "^predsim_cifar10": ((0.424, 0.415, 0.384), (0.283, 0.278, 0.284)),
-    "svhn": ((0.5,) * 3, (0.5,) * 3), "stl10": ((0.5,) * 3, (0.5,) * 3),
+    "svhn": ((0.5,) * 3, (0.5,) * 3),
+    "stl10": ((0.5,) * 3, (0.5,) * 3),
 }
 
 
@@ -107,8 +129,9 @@ def built(name: str, shape: tuple[int, ...]) -> list[DecoupledNet]:
         return [network.build(shape).net for network in networks(FOLDER / f"{name}.yaml")]
 
 
-@pytest.mark.parametrize("path", [path for path in RECIPES if re.match("infopro|contsup|man|auglocal_cifar", path.stem)],
-                         ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", [path for path in RECIPES if re.match("infopro|contsup|man|auglocal_cifar", path.stem)], ids=lambda path: path.stem
+)
 def test_the_rate_of_infopro_and_its_kin_is_the_released_loops(path):
     """train.py: half a cosine over all epochs, which 10 epochs of warm-up from 0.01 multiply (local_learning.md 3)."""
     lr, epochs = settings(path).lr, option(path, "epochs")
@@ -162,8 +185,10 @@ def test_dgls_imagenet_recipes_cut_and_classify_as_released():
 def test_predsims_recipe_has_vgg11bs_layers_each_a_block():
     """train.py, cfg["vgg11b"] and num_layers=1: a local loss a layer, the last of them of the fully connected layer."""
     net = built("predsim_cifar10", SHAPES["cifar10"])[-1]
-    layers = [[(type(m).__name__, m.weight.shape[0]) for m in block.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]
-              for block in net.blocks]
+    layers = [
+        [(type(m).__name__, m.weight.shape[0]) for m in block.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]
+        for block in net.blocks
+    ]
     channels = [128, 128, 128, 256, 256, 512, 512, 512, 512]
     assert layers == [*([("Conv2d", c)] for c in channels), [("Linear", 1024)], []]
     assert [head.prediction[-1].in_features for head in list(net.heads)[:-2]] == [2048] * 9, "pooled to dim_in_decoder"

@@ -23,7 +23,7 @@ def imported(tree: ast.AST) -> set[str]:
 @pytest.mark.parametrize("name", TREES)
 def test_the_arrows(name):
     layer = LAYERS.index(name.partition("/")[0].removesuffix(".py"))
-    assert not imported(TREES[name]) & set(LAYERS[layer + 1:])
+    assert not imported(TREES[name]) & set(LAYERS[layer + 1 :])
     assert not any(isinstance(node, ast.ImportFrom) and node.level for node in ast.walk(TREES[name])), "imports are absolute"
 
 
@@ -34,6 +34,10 @@ def test_some_imports_have_one_place():
 
 
 def test_only_the_command_line_prints():
-    printing = {name for name, tree in TREES.items() for node in ast.walk(tree)
-                if getattr(node, "id", None) == "print" or getattr(node, "attr", None) == "argv"}
+    printing = {
+        name
+        for name, tree in TREES.items()
+        for node in ast.walk(tree)
+        if getattr(node, "id", None) == "print" or getattr(node, "attr", None) == "argv"
+    }
     assert printing and all(name.startswith("nas/cli/") for name in printing)

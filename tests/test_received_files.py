@@ -34,8 +34,22 @@ from spaces.notation.errors import UserError
 from spaces.notation.own_modules import names_of_a_file, only_allowed
 from spaces.rules import RULES
 
-TABLES = (METHODS, BACKBONES, HEADS, RULES, SIDES, STRATEGIES, EVALUATORS, TASKS, CONFIDENCES, OPTIMIZERS, SCHEDULES, GROWTHS,
-          CLASS_LIMITS, OWN_SPACES)
+TABLES = (
+    METHODS,
+    BACKBONES,
+    HEADS,
+    RULES,
+    SIDES,
+    STRATEGIES,
+    EVALUATORS,
+    TASKS,
+    CONFIDENCES,
+    OPTIMIZERS,
+    SCHEDULES,
+    GROWTHS,
+    CLASS_LIMITS,
+    OWN_SPACES,
+)
 OWN = """
 from pathlib import Path
 from methods.dgl import DGL
@@ -79,8 +93,18 @@ def refused(capsys, *argv) -> str:
 def trained(tmp_path_factory) -> Path:
     """The file of a saved run."""
     folder = tmp_path_factory.mktemp("trained")
-    argv = ("evaluate", *SMALL, "--methods", "dgl", "--decoupling", "2:linear 4:linear",
-            "--results", folder / "results", "--runs", folder / "runs")
+    argv = (
+        "evaluate",
+        *SMALL,
+        "--methods",
+        "dgl",
+        "--decoupling",
+        "2:linear 4:linear",
+        "--results",
+        folder / "results",
+        "--runs",
+        folder / "runs",
+    )
     assert run.main([str(word) for word in argv]) == 0
     return next(folder.glob("runs/*/trained.pt"))
 
@@ -94,10 +118,16 @@ def received(trained: Path, **key: str) -> Path:
     return Path("trained.pt")
 
 
-NAMED = [("method", "own_payload.Mine"), ("method", "man(base='own_payload.Mine')"), ("backbone", "own_payload.net"),
-         ("backbone", "prefix(of='own_payload.net',units=2,head=linear)"), ("backbone", "prefix(head='own_payload.head')"),
-         ("decoupling", "2:own_payload.head 4:linear"), ("side", "own_payload:Mine"),
-         ("backbone", "builtins.print(sep='CALLED')")]
+NAMED = [
+    ("method", "own_payload.Mine"),
+    ("method", "man(base='own_payload.Mine')"),
+    ("backbone", "own_payload.net"),
+    ("backbone", "prefix(of='own_payload.net',units=2,head=linear)"),
+    ("backbone", "prefix(head='own_payload.head')"),
+    ("decoupling", "2:own_payload.head 4:linear"),
+    ("side", "own_payload:Mine"),
+    ("backbone", "builtins.print(sep='CALLED')"),
+]
 
 
 @pytest.mark.parametrize(("cell", "name"), NAMED)
@@ -113,8 +143,9 @@ def test_a_saved_run_imports_nothing(trained, own, capsys, cell, name):
 
 
 def test_what_the_command_line_allows_is_imported(trained, own, capsys):
-    file = received(trained, method="own_payload.Mine", decoupling="2:own_payload.head 4:linear",
-                    backbone="own_payload.net(width=0.25)")
+    file = received(
+        trained, method="own_payload.Mine", decoupling="2:own_payload.head 4:linear", backbone="own_payload.net(width=0.25)"
+    )
     for other in ("own_payloa", "own_payload.Mine", "own", "payload"):
         refused(capsys, "predict", file, "new.npz", "--allow", other)
     assert not own.exists(), "packages are allowed by their whole name"
@@ -134,15 +165,27 @@ def test_a_space_and_a_configuration_are_files_too(own, capsys):
     assert "not options" in refused(capsys, "evaluate", "--config", "sly.yaml", *SMALL)
     assert "'allow'" in refused(capsys, "evaluate", "--config", "slyer.yaml", *SMALL)
     assert not own.exists()
-    code, _, err = call(capsys, "evaluate", "--space", "space.yaml", "--config", "config.yaml", *rest, "--allow", "own_payload",
-                        "--decoupling", "2:own_payload.head")
+    code, _, err = call(
+        capsys,
+        "evaluate",
+        "--space",
+        "space.yaml",
+        "--config",
+        "config.yaml",
+        *rest,
+        "--allow",
+        "own_payload",
+        "--decoupling",
+        "2:own_payload.head",
+    )
     assert code == 0 and own.exists(), err
 
 
 def test_a_space_file_that_is_typed_may_name_what_is_on_the_path(own, tmp_path_factory, monkeypatch, capsys):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    (elsewhere / "own_elsewhere.py").write_text("from spaces.backbones.small import small\n"
-                                                "def net(shape, classes):\n    return small(shape, classes, width=0.25)\n")
+    (elsewhere / "own_elsewhere.py").write_text(
+        "from spaces.backbones.small import small\ndef net(shape, classes):\n    return small(shape, classes, width=0.25)\n"
+    )
     Path("space.yaml").write_text("backbone: own_elsewhere.net\nheads: linear\n")
     Path("config.yaml").write_text("space: space.yaml\n")
     assert "cannot be imported" in refused(capsys, "profile", "--space", "space.yaml", "--allow", "own_elsewhere")
@@ -187,38 +230,63 @@ def test_no_table_imports_a_name_of_a_file(table, name, own, capsys):
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.kind)
-@pytest.mark.parametrize("name", [
-    "os.getcwd", "os.abort", "os.removedirs", "shutil.rmtree", "subprocess.Popen", "collections.OrderedDict", "builtins.print",
-    "builtins.exec", "antigravity.fly", "torch.load", "torch.relu", "torch.nn.Linear", "torch.optim.SGD", "numpy.load",
-    "nas.evaluation.evaluator.replace", "spaces.notation.own_modules.only_allowed",
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "os.getcwd",
+        "os.abort",
+        "os.removedirs",
+        "shutil.rmtree",
+        "subprocess.Popen",
+        "collections.OrderedDict",
+        "builtins.print",
+        "builtins.exec",
+        "antigravity.fly",
+        "torch.load",
+        "torch.relu",
+        "torch.nn.Linear",
+        "torch.optim.SGD",
+        "numpy.load",
+        "nas.evaluation.evaluator.replace",
+        "spaces.notation.own_modules.only_allowed",
+    ],
+)
 def test_functions_of_another_kind_are_refused_uncalled(table, name, own):
     with pytest.raises(UserError) as told:
         table.build(name, *range(table._takes))
     assert name in str(told.value) and len(str(told.value)) < 600
 
 
-@pytest.mark.parametrize(("written", "says"), [
-    ("def net(input_shape, num_classes):\n    return 3", "must make a Backbone, but it makes an int"),
-    ("def net(input_shape, num_classes) -> int:\n    raise SystemExit", "must make a Backbone, but it makes an int"),
-    ("def net(input_shape, num_classes, width=3):\n    raise SystemExit", r"2 values by position, and settings behind a \*"),
-    ("def net(*shapes):\n    raise SystemExit", "2 values by position"), ("def net(shape):\n    raise SystemExit", "2 values"),
-    ("from __future__ import annotations\ndef net(shape: Nothing, num):\n    raise SystemExit", "'Nothing' is not defined"),
-    ("net = max", "which Python's own library has not"),
-    ("from shutil import rmtree as net", "which Python's own library has not"),
-])
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ("def net(input_shape, num_classes):\n    return 3", "must make a Backbone, but it makes an int"),
+        ("def net(input_shape, num_classes) -> int:\n    raise SystemExit", "must make a Backbone, but it makes an int"),
+        ("def net(input_shape, num_classes, width=3):\n    raise SystemExit", r"2 values by position, and settings behind a \*"),
+        ("def net(*shapes):\n    raise SystemExit", "2 values by position"),
+        ("def net(shape):\n    raise SystemExit", "2 values"),
+        ("from __future__ import annotations\ndef net(shape: Nothing, num):\n    raise SystemExit", "'Nothing' is not defined"),
+        ("net = max", "which Python's own library has not"),
+        ("from shutil import rmtree as net", "which Python's own library has not"),
+    ],
+)
 def test_what_is_made_is_of_the_kind(own, written, says):
     Path("own_payload.py").write_text(written)
     with pytest.raises(UserError, match=says):
         BACKBONES.build("own_payload.net", (1, 8, 8), 10)
 
 
-@pytest.mark.parametrize(("text", "says"), [
-    ("1 / 0", "ZeroDivisionError: division by zero.* line 1"), ("import no_such", "No module named 'no_such'.* line 1"),
-    ("raise SystemExit(3)", "SystemExit: 3"), ("x = (", r"SyntaxError.* line 1"),
-    ("def net(x): return y\nnet(3)", "'y' .*line 1"),
-    ("raise RuntimeError('operator is not there')", "operator is not there"),
-])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero.* line 1"),
+        ("import no_such", "No module named 'no_such'.* line 1"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("x = (", r"SyntaxError.* line 1"),
+        ("def net(x): return y\nnet(3)", "'y' .*line 1"),
+        ("raise RuntimeError('operator is not there')", "operator is not there"),
+    ],
+)
 def test_a_module_that_fails_is_told_with_its_line(own, text, says):
     Path("own_payload.py").write_text(text)
     with pytest.raises(UserError, match=f"backbone 'own_payload.net' cannot be imported .*{says}"):
@@ -226,16 +294,22 @@ def test_a_module_that_fails_is_told_with_its_line(own, text, says):
 
 
 def test_a_backbone_of_ones_own_may_import_torchvision(own):
-    Path("own_payload.py").write_text("from torchvision.models import resnet18\n"
-                                      "def net(input_shape, num_classes):\n    raise AssertionError(resnet18)\n")
+    Path("own_payload.py").write_text(
+        "from torchvision.models import resnet18\ndef net(input_shape, num_classes):\n    raise AssertionError(resnet18)\n"
+    )
     assert str(BACKBONES.resolve("own_payload.net")) == "own_payload.net"
 
 
 def test_who_is_allowed_what(own):
     Path("space.yaml").write_text("backbone: own_payload.net(width=0.25)\nheads: [linear]\n")
-    for allowed, fine in [({"packages": ["own_payload"]}, True), ({"names": ["own_payload.Mine"]}, True),
-                          ({"names": ["own_payload"]}, False), ({"names": ["own_payload.sub.Mine"]}, False),
-                          ({"packages": ["own_payload.sub"]}, False), ({}, False)]:
+    for allowed, fine in [
+        ({"packages": ["own_payload"]}, True),
+        ({"names": ["own_payload.Mine"]}, True),
+        ({"names": ["own_payload"]}, False),
+        ({"names": ["own_payload.sub.Mine"]}, False),
+        ({"packages": ["own_payload.sub"]}, False),
+        ({}, False),
+    ]:
         with only_allowed(**allowed):
             if fine:
                 assert read_space("space.yaml", (1, 8, 8), 10).num_units == 6
@@ -276,7 +350,7 @@ def test_a_cell_of_a_table_is_no_formula_in_another(trained, own, capsys):
     rows = list(csv.reader((trained.parents[2] / "results" / "evaluate.csv").open(newline="")))
     place = rows[0].index("precision")
     with open("table.csv", "w", newline="") as file:
-        csv.writer(file).writerows([rows[0], *([*row[:place], "=1+1", *row[place + 1:]] for row in rows[1:])])
+        csv.writer(file).writerows([rows[0], *([*row[:place], "=1+1", *row[place + 1 :]] for row in rows[1:])])
     assert call(capsys, "compare", "table.csv", "--out", "fair.csv")[0] == 0
     with open("fair.csv", newline="") as file:
         (line,) = csv.DictReader(file)
@@ -290,8 +364,14 @@ def test_no_control_sequence_reaches_a_terminal(trained, own, capsys):
     torch.save(saved, "trained.pt")
     Path("in").mkdir()
     Image.new("L", (8, 8)).save(Path("in") / f"{evil}.png")
-    for argv in (("predict", "trained.pt", "in"), ("predict", evil, "in"), ("predict", "trained.pt", evil), ("compare", evil),
-                 ("predict", "trained.pt", "in", "--rule", evil, "--threshold", "1"), ("evaluate", "--space", f"{evil}.yaml")):
+    for argv in (
+        ("predict", "trained.pt", "in"),
+        ("predict", evil, "in"),
+        ("predict", "trained.pt", evil),
+        ("compare", evil),
+        ("predict", "trained.pt", "in", "--rule", evil, "--threshold", "1"),
+        ("evaluate", "--space", f"{evil}.yaml"),
+    ):
         code, out, err = call(capsys, *argv)
         assert not set(evil[:1] + "\x07\x9b\u202e") & set(out + err), argv
         assert "\\x1b]0;owned" in out + err or "\\x1b]0;owned" in repr(out + err)
@@ -320,8 +400,10 @@ def test_what_a_message_has_to_be_pasted_is_quoted(trained, own, capsys, cell):
     assert shlex.split(told) in (["--where", f"precision={cell}"], ["--where", "precision=..."]), told
 
 
-@pytest.mark.parametrize(("cell", "says"), [*((cell, "without a path") for cell in ("../../elsewhere", "..", "/elsewhere", "x/")),
-                                            ("", "column run is empty")])
+@pytest.mark.parametrize(
+    ("cell", "says"),
+    [*((cell, "without a path") for cell in ("../../elsewhere", "..", "/elsewhere", "x/")), ("", "column run is empty")],
+)
 def test_a_run_is_named_after_no_folder(trained, own, capsys, cell, says):
     Path("results").mkdir()
     table_with(trained, {"run": cell})
@@ -339,8 +421,12 @@ def test_nothing_is_written_through_links(trained, own, capsys):
     mine.write_text("mine")
     for folder in ("other", "runs", "results"):
         Path(folder).mkdir()
-    for link, way_out in [(f"runs/{name}.lock", "lock file"), ("results/.evaluate.csv.lock", "lock file"),
-                          (f"runs/{name}", "is a link"), ("results/exits.png", None)]:
+    for link, way_out in [
+        (f"runs/{name}.lock", "lock file"),
+        ("results/.evaluate.csv.lock", "lock file"),
+        (f"runs/{name}", "is a link"),
+        ("results/exits.png", None),
+    ]:
         Path(link).symlink_to((mine if "." in link else other).absolute())
         if way_out:
             assert way_out in refused(capsys, *argv)

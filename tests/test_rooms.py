@@ -69,8 +69,15 @@ def test_no_circle_in(folder: str) -> None:
     assert circle(within(folder, arrows())) == []
 
 
-@pytest.mark.parametrize("text", ["import spaces.space", "from spaces.space import SearchSpace", "from spaces import space",
-                                  "def later():\n    from spaces.space import SearchSpace"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import spaces.space",
+        "from spaces.space import SearchSpace",
+        "from spaces import space",
+        "def later():\n    from spaces.space import SearchSpace",
+    ],
+)
 def test_every_form_of_import_counts(text: str) -> None:
     assert set(imports_of(ast.parse(text))) == {"spaces.space"}
 

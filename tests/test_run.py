@@ -40,9 +40,18 @@ ROOT = Path(run.__file__).resolve().parent
 TINY = ("--space", "small(width=0.25)", "--iterations", "2", "--batch-size", "32")
 SEARCH = ("search", *TINY, "--strategy", "random(trials=2)")
 EVALUATE = ("evaluate", *TINY, "--decoupling", "even(2)", "--seeds", "2")
-TABLES = {"backbones": BACKBONES, "heads": HEADS, "rules": RULES, "methods": METHODS, "side inputs": SIDES,
-          "strategies": STRATEGIES, "evaluators": EVALUATORS, "tasks": TASKS, "confidence rules": CONFIDENCES,
-          "figures": FIGURES}
+TABLES = {
+    "backbones": BACKBONES,
+    "heads": HEADS,
+    "rules": RULES,
+    "methods": METHODS,
+    "side inputs": SIDES,
+    "strategies": STRATEGIES,
+    "evaluators": EVALUATORS,
+    "tasks": TASKS,
+    "confidence rules": CONFIDENCES,
+    "figures": FIGURES,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +102,7 @@ def rows(name="evaluate"):
 
 # ---- list
 
+
 def test_list_shows_every_entry_with_what_it_is(succeed):
     text, facts = succeed("list"), json.loads(succeed("list", "--json"))
     assert list(facts) == ["spaces", *TABLES, "experiments"]
@@ -111,6 +121,7 @@ def test_list_shows_every_entry_with_what_it_is(succeed):
 
 # ---- profile
 
+
 def test_profile_shows_what_each_block_costs(succeed):
     command = ("profile", "--space", "small(width=0.25)", "--decoupling", "2:linear 3:conv(depth=2)")
     facts, text = json.loads(succeed(*command, "--json")), succeed(*command)
@@ -127,6 +138,7 @@ def test_profile_shows_what_each_block_costs(succeed):
 
 
 # ---- search
+
 
 def test_search_prints_and_records_what_it_found(succeed):
     text = succeed(*SEARCH)
@@ -239,6 +251,7 @@ def test_a_search_that_diverges_says_what_to_change(call):
 
 # ---- several seeds, several objectives
 
+
 @pytest.mark.slow
 def test_seeds_search_one_after_another_as_each_would_alone(succeed):
     alone = [json.loads(succeed(*SEARCH, "--json", "--seed", str(seed))) for seed in (4, 5, 6)]
@@ -288,13 +301,14 @@ def test_a_search_that_cannot_minimise_several_objectives_says_what_can(call):
 
 # ---- evaluate
 
+
 def test_evaluate_compares_methods_over_seeds(succeed):
     text = succeed(*EVALUATE, "--ensemble", "2")
     facts = json.loads(succeed(*EVALUATE, "--ensemble", "2", "--json"))
     table = rows()
-    assert len(table) == 4 and sorted(zip(table["method"].str.partition("(")[0], table["decoupling"], table["seed"],
-                                          strict=True)) == [
-        ("backprop", "uncut", "0"), ("backprop", "uncut", "1"), ("dgl", "3:mlp_sr", "0"), ("dgl", "3:mlp_sr", "1")]
+    assert len(table) == 4 and sorted(
+        zip(table["method"].str.partition("(")[0], table["decoupling"], table["seed"], strict=True)
+    ) == [("backprop", "uncut", "0"), ("backprop", "uncut", "1"), ("dgl", "3:mlp_sr", "0"), ("dgl", "3:mlp_sr", "1")]
     assert [dict(row) for _, row in table.iterrows()] == facts["rows"]
     means = 100 * table.astype({"test_error": float}).groupby("decoupling")["test_error"].mean()
     assert {line["decoupling"]: line["mean"] for line in facts["summary"]} == pytest.approx(means.to_dict())
@@ -415,8 +429,25 @@ def test_images_that_stay_in_files_are_trained_on_alike_each_time(succeed, call)
         path = Path(f"data/imagenet/{'train' if number < 48 else 'val'}/class{number % 3}/{number}.JPEG")
         path.parent.mkdir(parents=True, exist_ok=True)
         image.save(path)
-    command = ("evaluate", "--task", "imagenet(size=16,validation=0.25)", "--space", "small(width=0.25)", "--iterations", "8",
-               "--batch-size", "8", "--decoupling", "even(2)", "--methods", "dgl", "--seeds", "1", "--lr", "0.02")
+    command = (
+        "evaluate",
+        "--task",
+        "imagenet(size=16,validation=0.25)",
+        "--space",
+        "small(width=0.25)",
+        "--iterations",
+        "8",
+        "--batch-size",
+        "8",
+        "--decoupling",
+        "even(2)",
+        "--methods",
+        "dgl",
+        "--seeds",
+        "1",
+        "--lr",
+        "0.02",
+    )
     succeed(*command, "--results", "one")
     succeed(*command, "--results", "other", "--runs", "others")
     one, other = (pd.read_csv(f"{folder}/evaluate.csv") for folder in ("one", "other"))
@@ -429,14 +460,37 @@ def test_images_that_stay_in_files_are_trained_on_alike_each_time(succeed, call)
 
 # ---- options
 
-@pytest.mark.parametrize("argv", [
-    ("search",), ("evaluate",), ("profile",),
-    ("search", *TINY, "--strategy", "optuna(sampler=gp,trials=3)", "--seed", "7", "--checkpoint-units"),
-    ("evaluate", "--epochs", "3", "--lr", "0.1", "3e-05", "--schedule", "cosine(warmup=0.1)", "multistep(milestones=[0.3,0.6])",
-     "--class-batches", "classes(num=3,until=0.5)",
-     "--decoupling", "1:conv(depth=2) 4:linear", "uncut", "--methods", "predsim(similarity=0.5)", "--data-dir", "my data"),
-    ("profile", "--device", "cpu", "--compile", "default", "--precision", "bf16", "--weight-decay", "0"),
-])
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("search",),
+        ("evaluate",),
+        ("profile",),
+        ("search", *TINY, "--strategy", "optuna(sampler=gp,trials=3)", "--seed", "7", "--checkpoint-units"),
+        (
+            "evaluate",
+            "--epochs",
+            "3",
+            "--lr",
+            "0.1",
+            "3e-05",
+            "--schedule",
+            "cosine(warmup=0.1)",
+            "multistep(milestones=[0.3,0.6])",
+            "--class-batches",
+            "classes(num=3,until=0.5)",
+            "--decoupling",
+            "1:conv(depth=2) 4:linear",
+            "uncut",
+            "--methods",
+            "predsim(similarity=0.5)",
+            "--data-dir",
+            "my data",
+        ),
+        ("profile", "--device", "cpu", "--compile", "default", "--precision", "bf16", "--weight-decay", "0"),
+    ],
+)
 def test_a_printed_configuration_gives_the_same_options(succeed, argv):
     printed = succeed(*argv, "--print-config")
     Path("options.yaml").write_text(printed)
@@ -450,14 +504,17 @@ def test_a_configuration_does_what_the_flags_do(succeed):
     assert json.loads(succeed("evaluate", "--config", "options.yaml", "--json"))["new_rows"] == 0
 
 
-@pytest.mark.parametrize(("file", "flags", "expected"), [
-    ("seeds: 5\nbatch_size: 8", ("--seeds", "2"), {"seeds": 2, "batch_size": 8}),
-    ("methods: [dgl, predsim]", ("--methods", "backprop"), {"methods": ["backprop"]}),
-    ("methods: predsim\nlr: 1e-3", (), {"methods": ["predsim"], "lr": [0.001]}),
-    ("iterations: 5", ("--epochs", "2"), {"epochs": 2, "iterations": None}),
-    ("epochs: 5", ("--iterations", "2"), {"epochs": None, "iterations": 2}),
-    ("compile: no\ncheckpoint_units: true", (), {"compile": "no", "checkpoint_units": True}),
-])
+@pytest.mark.parametrize(
+    ("file", "flags", "expected"),
+    [
+        ("seeds: 5\nbatch_size: 8", ("--seeds", "2"), {"seeds": 2, "batch_size": 8}),
+        ("methods: [dgl, predsim]", ("--methods", "backprop"), {"methods": ["backprop"]}),
+        ("methods: predsim\nlr: 1e-3", (), {"methods": ["predsim"], "lr": [0.001]}),
+        ("iterations: 5", ("--epochs", "2"), {"epochs": 2, "iterations": None}),
+        ("epochs: 5", ("--iterations", "2"), {"epochs": None, "iterations": 2}),
+        ("compile: no\ncheckpoint_units: true", (), {"compile": "no", "checkpoint_units": True}),
+    ],
+)
 def test_flags_win_over_the_file_and_the_file_over_the_defaults(succeed, file, flags, expected):
     Path("options.yaml").write_text(file)
     for argv in (("--config", "options.yaml", *flags), (*flags, "--config=options.yaml")):
@@ -465,37 +522,40 @@ def test_flags_win_over_the_file_and_the_file_over_the_defaults(succeed, file, f
         assert {name: options[name] for name in expected} == expected
 
 
-@pytest.mark.parametrize(("argv", "nearest"), [
-    (("serch",), "'search'"),
-    (("search", "--stratgy", "random"), "--strategy"),
-    (("evaluate", "--seed", "3"), "--seeds"),
-    (("search", "--objective", "error"), "--objectives"),
-    (("profile", "--decouplin=uncut"), "--decoupling"),
-    (("profile", "--epoch", "1"), "--epochs"),
-    (("search", "--space", "smal"), "small"),
-    (("search", "--space", "small(widht=2)"), "width"),
-    (("search", "--space", "small(heads=[convv])"), "conv"),
-    (("search", "--space", "space(backbone=smal,heads=[conv])"), "small"),
-    (("search", "--method", "dgll"), "dgl"),
-    (("search", "--method", "dgl(label_smothing=0.1)"), "label_smoothing"),
-    (("search", "--task", "digit"), "digits"),
-    (("search", "--task", "digits(valdation=0.1)"), "validation"),
-    (("search", "--objectives", "error", "peak_memry"), "peak_memory"),
-    (("search", "--strategy", "sedonna"), "sedona"),
-    (("search", "--strategy", "sedona(pretrian=9)"), "pretrain"),
-    (("search", "--strategy", "sedona(engine=adjiont)"), "adjoint"),
-    (("search", "--strategy", "optuna(sampler=tp)"), "tpe"),
-    (("search", "--optimizer", "sdg"), "sgd"),
-    (("search", "--schedule", "cosin"), "cosine"),
-    (("search", "--precision", "fp61"), "fp16"),
-    (("search", "--evaluator", "tabulr"), "tabular"),
-    (("search", "--evaluator", "tabular(path='no.csv',seeds=means)"), "mean"),
-    (("evaluate", "--methods", "dgl", "backpropp"), "backprop"),
-    (("evaluate", "--decoupling", "3:conv", "evn(3)"), "even"),
-    (("evaluate", "--decoupling", "3:lineer"), "linear"),
-    (("evaluate", "--decoupling", "3:conv(dept=2)"), "depth"),
-    (("evaluate", "--decoupling", "balanced(3,haed=linear)"), "head"),
-])
+@pytest.mark.parametrize(
+    ("argv", "nearest"),
+    [
+        (("serch",), "'search'"),
+        (("search", "--stratgy", "random"), "--strategy"),
+        (("evaluate", "--seed", "3"), "--seeds"),
+        (("search", "--objective", "error"), "--objectives"),
+        (("profile", "--decouplin=uncut"), "--decoupling"),
+        (("profile", "--epoch", "1"), "--epochs"),
+        (("search", "--space", "smal"), "small"),
+        (("search", "--space", "small(widht=2)"), "width"),
+        (("search", "--space", "small(heads=[convv])"), "conv"),
+        (("search", "--space", "space(backbone=smal,heads=[conv])"), "small"),
+        (("search", "--method", "dgll"), "dgl"),
+        (("search", "--method", "dgl(label_smothing=0.1)"), "label_smoothing"),
+        (("search", "--task", "digit"), "digits"),
+        (("search", "--task", "digits(valdation=0.1)"), "validation"),
+        (("search", "--objectives", "error", "peak_memry"), "peak_memory"),
+        (("search", "--strategy", "sedonna"), "sedona"),
+        (("search", "--strategy", "sedona(pretrian=9)"), "pretrain"),
+        (("search", "--strategy", "sedona(engine=adjiont)"), "adjoint"),
+        (("search", "--strategy", "optuna(sampler=tp)"), "tpe"),
+        (("search", "--optimizer", "sdg"), "sgd"),
+        (("search", "--schedule", "cosin"), "cosine"),
+        (("search", "--precision", "fp61"), "fp16"),
+        (("search", "--evaluator", "tabulr"), "tabular"),
+        (("search", "--evaluator", "tabular(path='no.csv',seeds=means)"), "mean"),
+        (("evaluate", "--methods", "dgl", "backpropp"), "backprop"),
+        (("evaluate", "--decoupling", "3:conv", "evn(3)"), "even"),
+        (("evaluate", "--decoupling", "3:lineer"), "linear"),
+        (("evaluate", "--decoupling", "3:conv(dept=2)"), "depth"),
+        (("evaluate", "--decoupling", "balanced(3,haed=linear)"), "head"),
+    ],
+)
 def test_a_typing_error_gets_the_nearest_real_name(refused, argv, nearest):
     line = refused(*argv)
     assert nearest in line
@@ -503,96 +563,103 @@ def test_a_typing_error_gets_the_nearest_real_name(refused, argv, nearest):
     assert any(f"'{word}'" in line for word in typed)
 
 
-@pytest.mark.parametrize(("file", "said"), [
-    ("epoch: 3", "epochs"),
-    ("strategy: random", "'strategy'"),
-    ("json: true", "'json'"),
-    ("batch_size: [1, 2]", "batch_size takes one value"),
-    ("checkpoint_units: maybe", "true or false"),
-    ("lr: true", "lr takes values"),
-    ("lr: {a: 1}", "lr takes values"),
-    ("batch_size: many", "--batch-size"),
-    ("methods: []", "--methods"),
-    ("[1, 2", "line 1"),
-    ("- 1", "--print-config"),
-    ("", "--print-config"),
-    ("space: \x00", "cannot be read"),
-])
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("epoch: 3", "epochs"),
+        ("strategy: random", "'strategy'"),
+        ("json: true", "'json'"),
+        ("batch_size: [1, 2]", "batch_size takes one value"),
+        ("checkpoint_units: maybe", "true or false"),
+        ("lr: true", "lr takes values"),
+        ("lr: {a: 1}", "lr takes values"),
+        ("batch_size: many", "--batch-size"),
+        ("methods: []", "--methods"),
+        ("[1, 2", "line 1"),
+        ("- 1", "--print-config"),
+        ("", "--print-config"),
+        ("space: \x00", "cannot be read"),
+    ],
+)
 def test_a_configuration_that_does_not_hold(refused, file, said):
     Path("options.yaml").write_text(file)
     assert said in refused("evaluate", "--config", "options.yaml")
 
 
-@pytest.mark.parametrize(("argv", "said"), [
-    ((), "search | evaluate"),
-    (("list", "more"), "'more'"),
-    (("--json", "list"), "run.py list --json"),
-    (("search", "--seed", "-1"), "got -1"),
-    (("search", "--seed", "4294967296"), "2**32 - 1"),
-    (("search", "--seed", "1.5"), "1.5"),
-    (("search", "--seeds", "0"), "--seeds"),
-    (("search", "--seed", "4294967295", "--seeds", "2"), "got 4294967296"),
-    (("search", "--objectives", "pipeline"), "got pipeline"),
-    (("search", "--objectives", "error", "error"), "each once"),
-    (("search", "--threads", "0"), "--threads"),
-    (("search", "--threads", "999999"), "--threads"),
-    (("search", "--lr", "0"), "lr is a number above 0"),
-    (("search", "--lr", "nan"), "nan"),
-    (("search", "--lr", "fast"), "'fast'"),
-    (("search", "--iterations", "0"), "from 1 on, got 0"),
-    (("search", "--epochs", "0"), "--epochs"),
-    (("search", "--epochs", "1", "--iterations", "1"), "not allowed with"),
-    (("search", "--batch-size", "0"), "batch size 0"),
-    (("search", "--batch-size", "100000"), "1..862"),
-    (("search", "--device", "cuda:99"), "cuda:N"),
-    (("search", "--device", "meta"), "'meta'"),
-    (("search", "--device", "toaster"), "'toaster'"),
-    (("search", "--task", "digits(validation=2)"), "share"),
-    (("search", "--task", "digits(crop=1.5)"), "whole number"),
-    (("search", "--strategy", "random(trials=0)"), "at least one"),
-    (("search", "--strategy", "optuna(population=1)"), "population"),
-    (("search", "--strategy", "sedona(lr=-1)"), "sedona's lr"),
-    (("search", "--strategy", "random(trials=many)"), "whole number"),
-    (("search", "--strategy", "random(trials=1"), "does not parse"),
-    (("search", "--strategy", "no_such_module.Strategy"), "PYTHONPATH"),
-    (("search", "--method", "backprop"), "no effect"),
-    (("search", "--method", "al"), "a space with one head"),
-    (("search", "--method", "al", "--space", "small(heads=[none,linear])"), "a space with one head"),
-    (("search", "--space", "small(heads=none)"), "has none at a cut; name one, such as linear"),
-    (("search", "--space", "small(heads=[linear,'0c1f(embedding=True)'])"), "embedding=True"),
-    (("search", "--evaluator", "tabular"), "path"),
-    (("search", "--evaluator", "tabular(path='nowhere.csv')"), "nowhere.csv has none"),
-    (("search", "--space", "vgg19"), "32 x 32"),
-    (("search", "--space", "small(num_blocks=9)"), "9"),
-    (("search", "--space", "nowhere.yaml"), "nowhere.yaml"),
-    (("search", "--config", "nowhere.yaml"), "nowhere.yaml"),
-    (("search", "--config"), "--config"),
-    (("evaluate", "--seeds", "0"), "--seeds"),
-    (("evaluate", "--ensemble", "0"), "--ensemble"),
-    (("evaluate", "--ensemble", "4"), "no run has more than 3"),
-    (("evaluate", "--decoupling", "6:linear"), "cuts lie in 1..5"),
-    (("evaluate", "--decoupling", "0:linear"), "from 1 on"),
-    (("evaluate", "--decoupling", "4:linear 2:linear"), "rising"),
-    (("evaluate", "--decoupling", "3:"), "'3:'"),
-    (("evaluate", "--decoupling", ""), "''"),
-    (("evaluate", "--decoupling", "3:1c2f(embedding=True)", "--ensemble", "2"), "gives an embedding"),
-    (("evaluate", "--decoupling", "even(7)"), "1..6 blocks, but 7"),
-    (("evaluate", "--decoupling", "even"), "num_blocks"),
-    (("evaluate", "--decoupling", "published(4)"), "'small'"),
-    (("evaluate", "--decoupling", "3:conv(depth=9)"), "1..4"),
-    (("evaluate", "--extend", "nowhere"), "no trained run at nowhere"),
-    (("evaluate", "--grow", "thawed"), "frozen"),
-    (("evaluate", "--grow", "frozen"), "for one"),  # backprop
-    (("evaluate", "--grow", "frozen(starts=[0,0.5])", "--methods", "dgl"), "for 3 stages"),
-    (("evaluate", "--task", "arrays(root=mine)", "--data-dir", "nowhere"), "nowhere/mine/train.npz"),
-    (("evaluate", "--task", "arrays"), "root"),
-])
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        ((), "search | evaluate"),
+        (("list", "more"), "'more'"),
+        (("--json", "list"), "run.py list --json"),
+        (("search", "--seed", "-1"), "got -1"),
+        (("search", "--seed", "4294967296"), "2**32 - 1"),
+        (("search", "--seed", "1.5"), "1.5"),
+        (("search", "--seeds", "0"), "--seeds"),
+        (("search", "--seed", "4294967295", "--seeds", "2"), "got 4294967296"),
+        (("search", "--objectives", "pipeline"), "got pipeline"),
+        (("search", "--objectives", "error", "error"), "each once"),
+        (("search", "--threads", "0"), "--threads"),
+        (("search", "--threads", "999999"), "--threads"),
+        (("search", "--lr", "0"), "lr is a number above 0"),
+        (("search", "--lr", "nan"), "nan"),
+        (("search", "--lr", "fast"), "'fast'"),
+        (("search", "--iterations", "0"), "from 1 on, got 0"),
+        (("search", "--epochs", "0"), "--epochs"),
+        (("search", "--epochs", "1", "--iterations", "1"), "not allowed with"),
+        (("search", "--batch-size", "0"), "batch size 0"),
+        (("search", "--batch-size", "100000"), "1..862"),
+        (("search", "--device", "cuda:99"), "cuda:N"),
+        (("search", "--device", "meta"), "'meta'"),
+        (("search", "--device", "toaster"), "'toaster'"),
+        (("search", "--task", "digits(validation=2)"), "share"),
+        (("search", "--task", "digits(crop=1.5)"), "whole number"),
+        (("search", "--strategy", "random(trials=0)"), "at least one"),
+        (("search", "--strategy", "optuna(population=1)"), "population"),
+        (("search", "--strategy", "sedona(lr=-1)"), "sedona's lr"),
+        (("search", "--strategy", "random(trials=many)"), "whole number"),
+        (("search", "--strategy", "random(trials=1"), "does not parse"),
+        (("search", "--strategy", "no_such_module.Strategy"), "PYTHONPATH"),
+        (("search", "--method", "backprop"), "no effect"),
+        (("search", "--method", "al"), "a space with one head"),
+        (("search", "--method", "al", "--space", "small(heads=[none,linear])"), "a space with one head"),
+        (("search", "--space", "small(heads=none)"), "has none at a cut; name one, such as linear"),
+        (("search", "--space", "small(heads=[linear,'0c1f(embedding=True)'])"), "embedding=True"),
+        (("search", "--evaluator", "tabular"), "path"),
+        (("search", "--evaluator", "tabular(path='nowhere.csv')"), "nowhere.csv has none"),
+        (("search", "--space", "vgg19"), "32 x 32"),
+        (("search", "--space", "small(num_blocks=9)"), "9"),
+        (("search", "--space", "nowhere.yaml"), "nowhere.yaml"),
+        (("search", "--config", "nowhere.yaml"), "nowhere.yaml"),
+        (("search", "--config"), "--config"),
+        (("evaluate", "--seeds", "0"), "--seeds"),
+        (("evaluate", "--ensemble", "0"), "--ensemble"),
+        (("evaluate", "--ensemble", "4"), "no run has more than 3"),
+        (("evaluate", "--decoupling", "6:linear"), "cuts lie in 1..5"),
+        (("evaluate", "--decoupling", "0:linear"), "from 1 on"),
+        (("evaluate", "--decoupling", "4:linear 2:linear"), "rising"),
+        (("evaluate", "--decoupling", "3:"), "'3:'"),
+        (("evaluate", "--decoupling", ""), "''"),
+        (("evaluate", "--decoupling", "3:1c2f(embedding=True)", "--ensemble", "2"), "gives an embedding"),
+        (("evaluate", "--decoupling", "even(7)"), "1..6 blocks, but 7"),
+        (("evaluate", "--decoupling", "even"), "num_blocks"),
+        (("evaluate", "--decoupling", "published(4)"), "'small'"),
+        (("evaluate", "--decoupling", "3:conv(depth=9)"), "1..4"),
+        (("evaluate", "--extend", "nowhere"), "no trained run at nowhere"),
+        (("evaluate", "--grow", "thawed"), "frozen"),
+        (("evaluate", "--grow", "frozen"), "for one"),  # backprop
+        (("evaluate", "--grow", "frozen(starts=[0,0.5])", "--methods", "dgl"), "for 3 stages"),
+        (("evaluate", "--task", "arrays(root=mine)", "--data-dir", "nowhere"), "nowhere/mine/train.npz"),
+        (("evaluate", "--task", "arrays"), "root"),
+    ],
+)
 def test_a_wrong_value_gets_one_line(refused, argv, said):
     assert said in refused(*argv)
     assert not Path("results").exists()
 
 
 # ---- files that cannot be used
+
 
 @pytest.mark.parametrize("option", ["--results", "--runs"])
 @pytest.mark.parametrize("below", ["", "/deeper"])
@@ -653,15 +720,32 @@ def test_a_damaged_row_is_named_and_left_alone(call, succeed):
 
 # ---- real processes
 
-LONGER = ("evaluate", "--space", "small(width=0.25)", "--iterations", "45", "--decoupling", "even(3)", "--methods", "dgl",
-          "--seeds", "3")
+LONGER = (
+    "evaluate",
+    "--space",
+    "small(width=0.25)",
+    "--iterations",
+    "45",
+    "--decoupling",
+    "even(3)",
+    "--methods",
+    "dgl",
+    "--seeds",
+    "3",
+)
 SCORES = ["seed", "decoupling", "test_error", "test_loss", "validation_error", "validation_loss", "train_loss", "best_iteration"]
 
 
 def start(*argv, **settings):
     environment = os.environ | {"OMP_NUM_THREADS": "1"} | settings.pop("env", {})
-    return subprocess.Popen([sys.executable, ROOT / "run.py", *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            text=True, env=environment, **settings)
+    return subprocess.Popen(
+        [sys.executable, ROOT / "run.py", *argv],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        **settings,
+    )
 
 
 def wait_for_the_second_run(process):
@@ -753,6 +837,7 @@ def test_a_reader_that_has_seen_enough_and_a_terminal_without_box_characters():
 
 
 # ---- a trial, and the fair table
+
 
 @pytest.mark.parametrize("length, iterations", [(("--epochs", "4"), 2 * (1293 // 2 // 32)), (("--iterations", "9"), 4)])
 def test_a_trial_is_shorter_in_steps_and_images_and_its_row_says_so(succeed, length, iterations):

@@ -11,8 +11,19 @@ from nas.evaluation import evaluator
 from nas.evaluation.measurements import exits
 from nas.exits.timing import ExitSeconds
 
-EVALUATE = ("evaluate", "--space", "small(width=0.25)", "--decoupling", "3:linear", "--iterations", "3", "--methods", "dgl",
-            "--seeds", "2")
+EVALUATE = (
+    "evaluate",
+    "--space",
+    "small(width=0.25)",
+    "--decoupling",
+    "3:linear",
+    "--iterations",
+    "3",
+    "--methods",
+    "dgl",
+    "--seeds",
+    "2",
+)
 ASKED = ("--exits", "--calibrate", "--ensemble", "2")
 PASSING = ["time", "command", "step_seconds", "pipeline_speedup_bound"]
 
@@ -27,8 +38,11 @@ def trained(monkeypatch):
         return train(*given, seed=seed, **named)
 
     monkeypatch.setattr(evaluator, "train", counted)
-    monkeypatch.setattr(exits, "exit_seconds", lambda method, data, part, size, points, *rest: ExitSeconds(
-        [1e-5] * method.net.num_blocks, [1e-5] * len(points), 9))
+    monkeypatch.setattr(
+        exits,
+        "exit_seconds",
+        lambda method, data, part, size, points, *rest: ExitSeconds([1e-5] * method.net.num_blocks, [1e-5] * len(points), 9),
+    )
     return seeds
 
 
@@ -39,6 +53,7 @@ def call(capsys):
         out, err = capsys.readouterr()
         assert code == 0, err
         return out, err
+
     return called
 
 
@@ -89,8 +104,15 @@ def test_what_is_measured_or_trained_again_is_said(call, trained, tmp_path, monk
 @pytest.mark.slow
 def test_a_search_saves_weights_where_asked(call, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    search = ("search", "--space", "small(width=0.25,heads=[linear],num_blocks=2)", "--strategy", "random(trials=2)",
-              "--iterations", "2")
+    search = (
+        "search",
+        "--space",
+        "small(width=0.25,heads=[linear],num_blocks=2)",
+        "--strategy",
+        "random(trials=2)",
+        "--iterations",
+        "2",
+    )
     call(*search)
     assert len(trained) == 2 and not list(Path("runs").glob("*/*"))
     call(*search, "--save-weights")

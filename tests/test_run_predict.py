@@ -17,8 +17,19 @@ import run
 from nas.data.new.new_inputs import new_inputs
 from nas.runs.trained_run import TrainedRun
 
-DIGITS = ("evaluate", "--space", "small(width=0.25)", "--decoupling", "even(3,head=linear)", "--seeds", "1",
-          "--methods", "dgl", "--epochs", "2")
+DIGITS = (
+    "evaluate",
+    "--space",
+    "small(width=0.25)",
+    "--decoupling",
+    "even(3,head=linear)",
+    "--seeds",
+    "1",
+    "--methods",
+    "dgl",
+    "--epochs",
+    "2",
+)
 WORDS = {"fine": "good great", "poor": "bad awful"}
 
 
@@ -68,8 +79,9 @@ def test_images_are_answered_as_in_the_evaluation(capsys):
     assert (by_array["answer"].astype(int) != labels).mean() == pytest.approx(row["test_error"])
     assert (by_array["depth"] == 3).all() and (by_array["macs"] == row["macs"]).all()
     by_file.index = by_file["input"].str[2:6].astype(int)
-    pd.testing.assert_frame_equal(by_file.sort_index().drop(columns="input"), by_array.drop(columns="input"),
-                                  check_names=False, rtol=1e-5)
+    pd.testing.assert_frame_equal(
+        by_file.sort_index().drop(columns="input"), by_array.drop(columns="input"), check_names=False, rtol=1e-5
+    )
     for depth, macs in zip(exits["depth"], exits["macs"], strict=True):
         found = answers(capsys, folder, "new.npz", "--budget", macs)
         best = exits[exits["macs"] <= macs].sort_values(["validation_error", "macs"]).iloc[0]
@@ -118,9 +130,30 @@ def test_texts_are_answered_by_their_classes(capsys):
         Path("mine").mkdir(exist_ok=True)
         table = pd.DataFrame(rows, columns=["text", "label"])
         Path(f"mine/{part}.csv.gz").write_bytes(gzip.compress(table.to_csv(index=False).encode()))
-    folder, row = saved(capsys, "evaluate", "--space", "linear(depth=2,embedding=4,hidden=4)", "--task", "texts(mine)",
-                       "--data-dir", ".", "--methods", "al", "--decoupling", "layerwise", "--seeds", "1", "--iterations", "60",
-                       "--batch-size", "16", "--optimizer", "adam", "--lr", "0.05")
+    folder, row = saved(
+        capsys,
+        "evaluate",
+        "--space",
+        "linear(depth=2,embedding=4,hidden=4)",
+        "--task",
+        "texts(mine)",
+        "--data-dir",
+        ".",
+        "--methods",
+        "al",
+        "--decoupling",
+        "layerwise",
+        "--seeds",
+        "1",
+        "--iterations",
+        "60",
+        "--batch-size",
+        "16",
+        "--optimizer",
+        "adam",
+        "--lr",
+        "0.05",
+    )
     pd.DataFrame({"number": [1, 2, 3], "text": ["good great, good", "unheard of", "awful awful BAD"]}).to_csv("new.csv")
     found = answers(capsys, folder, "new.csv", "--threshold", "0.9")
     assert list(found["input"]) == ["0", "1", "2"] and list(found["answer"])[::2] == ["fine", "poor"]
@@ -128,9 +161,12 @@ def test_texts_are_answered_by_their_classes(capsys):
     assert (again["answer"] != [name for _, name in rows]).mean() == pytest.approx(row["test_error"])
     assert call(capsys, "predict", folder, "new.csv", "--out", "answers.csv")[1] == ""
     assert list(pd.read_csv("answers.csv")["answer"])[::2] == ["fine", "poor"]
-    for path, text, says in [("bad.csv", "text\ngood\n<br>\n", "bad.csv, line 3: the text is empty"),
-                             ("none.csv", "text\n", "nothing to answer"), ("other.csv", "words\ngood\n", "a column text"),
-                             ("new.doc", "good", "answers a CSV file of texts")]:
+    for path, text, says in [
+        ("bad.csv", "text\ngood\n<br>\n", "bad.csv, line 3: the text is empty"),
+        ("none.csv", "text\n", "nothing to answer"),
+        ("other.csv", "words\ngood\n", "a column text"),
+        ("new.doc", "good", "answers a CSV file of texts"),
+    ]:
         Path(path).write_text(text, encoding="utf-8")
         code, out, err = call(capsys, "predict", folder, path)
         assert (code, out) == (2, "") and says in err and err.count("\n") == 1
@@ -140,13 +176,39 @@ def test_texts_are_answered_by_their_classes(capsys):
 def test_images_with_features_are_answered_as_in_the_evaluation(capsys):
     """Images are noise, and the class is the sign of what stands beside them in the second place."""
     rng = np.random.default_rng(0)
-    arrays = {"images": rng.integers(0, 256, (120, 8, 8), np.uint8), "labels": np.arange(120) % 2,
-              "features": np.stack([rng.normal(7, 5, 120), 1e3 + np.where(np.arange(120) % 2, 3, -3)], axis=1)}
+    arrays = {
+        "images": rng.integers(0, 256, (120, 8, 8), np.uint8),
+        "labels": np.arange(120) % 2,
+        "features": np.stack([rng.normal(7, 5, 120), 1e3 + np.where(np.arange(120) % 2, 3, -3)], axis=1),
+    }
     for part in ("train", "test"):
         np.savez(f"{part}.npz", **arrays)
-    folder, row = saved(capsys, "evaluate", "--space", "small(width=0.25)", "--decoupling", "2:linear", "--seeds", "1",
-                       "--methods", "dgl", "--iterations", "60", "--batch-size", "20", "--task", "arrays('.',features=True)",
-                       "--data-dir", ".", "--side", "features", "--optimizer", "adam", "--lr", "0.01")
+    folder, row = saved(
+        capsys,
+        "evaluate",
+        "--space",
+        "small(width=0.25)",
+        "--decoupling",
+        "2:linear",
+        "--seeds",
+        "1",
+        "--methods",
+        "dgl",
+        "--iterations",
+        "60",
+        "--batch-size",
+        "20",
+        "--task",
+        "arrays('.',features=True)",
+        "--data-dir",
+        ".",
+        "--side",
+        "features",
+        "--optimizer",
+        "adam",
+        "--lr",
+        "0.01",
+    )
     found = answers(capsys, folder, "test.npz")
     assert row["test_error"] < 0.2
     assert (found["answer"].astype(int) != arrays["labels"]).mean() == pytest.approx(row["test_error"], abs=0.01)
@@ -155,8 +217,12 @@ def test_images_with_features_are_answered_as_in_the_evaluation(capsys):
     np.savez("plain.npz", images=arrays["images"])
     np.savez("narrow.npz", images=arrays["images"], features=arrays["features"][:, :1])
     np.savez("nan.npz", images=arrays["images"], features=arrays["features"] * np.nan)
-    for path, says in [("images", "which a folder has not"), ("plain.npz", "and the array features"),
-                       ("narrow.npz", "finite features (120, 2)"), ("nan.npz", "not finite")]:
+    for path, says in [
+        ("images", "which a folder has not"),
+        ("plain.npz", "and the array features"),
+        ("narrow.npz", "finite features (120, 2)"),
+        ("nan.npz", "not finite"),
+    ]:
         code, out, err = call(capsys, "predict", folder, path)
         assert (code, out) == (2, "") and says in err and err.count("\n") == 1
 
@@ -172,10 +238,14 @@ def test_what_cannot_be_answered_is_refused(capsys):
     Path("runs/other").mkdir()
     (Path("runs/other") / "trained.pt").write_bytes(b"nothing")
     for argv, says in [
-        ((folder, "absent"), "there is no absent"), ((folder, "empty"), "nothing to answer in empty"),
-        ((folder, "broken"), "the image broken/1.png is missing or damaged"), ((folder, "wide.npz"), "holds uint8 (2, 9, 8)"),
-        ((folder, "float.npz"), "holds float64"), (("runs", "right.npz"), "there is no trained run at runs"),
-        (("runs/other", "right.npz"), "cannot be read"), ((folder, "right.npz", "--budget", "9"), "got a budget of 9"),
+        ((folder, "absent"), "there is no absent"),
+        ((folder, "empty"), "nothing to answer in empty"),
+        ((folder, "broken"), "the image broken/1.png is missing or damaged"),
+        ((folder, "wide.npz"), "holds uint8 (2, 9, 8)"),
+        ((folder, "float.npz"), "holds float64"),
+        (("runs", "right.npz"), "there is no trained run at runs"),
+        (("runs/other", "right.npz"), "cannot be read"),
+        ((folder, "right.npz", "--budget", "9"), "got a budget of 9"),
         ((folder, "right.npz", "--threshold", "1.5"), "a threshold is a confidence"),
         ((folder, "right.npz", "--rule", "margin"), "matters only with --threshold"),
         ((folder, "right.npz", "--threshold", "0.5", "--rule", "marginal"), "did you mean margin"),

@@ -7,8 +7,19 @@ import pytest
 
 import run
 
-EVALUATE = ("evaluate", "--space", "small(width=0.25)", "--decoupling", "3:linear", "--iterations", "3", "--methods", "dgl",
-            "--seeds", "2")
+EVALUATE = (
+    "evaluate",
+    "--space",
+    "small(width=0.25)",
+    "--decoupling",
+    "3:linear",
+    "--iterations",
+    "3",
+    "--methods",
+    "dgl",
+    "--seeds",
+    "2",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +33,7 @@ def call(capsys):
         code = run.main(list(argv))
         out, err = capsys.readouterr()
         return code, out, err
+
     return called
 
 
@@ -40,11 +52,17 @@ def test_what_was_saved_is_listed_and_goes_by_choice(call):
     assert code == 0 and "2 runs, " in out and "removed from runs" in out and list(Path("runs").iterdir()) == []
 
 
-@pytest.mark.parametrize(("argv", "says"), [
-    (["clean"], "got no choice"), (["clean", "--all", "--unfinished"], "no effect"), (["list", "--all"], "leave it out"),
-    (["list", "--dry-run"], "leave it out"), (["clean", "--older-than", "-1"], "from 0 on"),
-    (["clean", "--older-than", "nan"], "from 0 on"),
-])
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["clean"], "got no choice"),
+        (["clean", "--all", "--unfinished"], "no effect"),
+        (["list", "--all"], "leave it out"),
+        (["list", "--dry-run"], "leave it out"),
+        (["clean", "--older-than", "-1"], "from 0 on"),
+        (["clean", "--older-than", "nan"], "from 0 on"),
+    ],
+)
 def test_what_has_no_effect_is_refused(call, argv, says):
     code, out, err = call("runs", *argv)
     assert (code, out) == (2, "") and says in err and len(err.splitlines()) == 1

@@ -17,7 +17,7 @@ TRAINING = ("--data-dir", "mine", "--batch-size", "16", "--iterations", "30", "-
 def write(part: str, count: int, words: str) -> None:
     """Texts in which the class has words of its own."""
     dice = random.Random(part + words)
-    lines = [f"{' '.join(dice.choices(words.split()[2 * (i % 2):][:2], k=dice.randrange(1, 9)))},{i % 2}" for i in range(count)]
+    lines = [f"{' '.join(dice.choices(words.split()[2 * (i % 2) :][:2], k=dice.randrange(1, 9)))},{i % 2}" for i in range(count)]
     path = Path("mine") / f"{part}.csv.gz"
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(gzip.compress("\n".join(["text,label", *lines, ""]).encode()))
@@ -41,8 +41,22 @@ def test_texts_from_search_to_exits(capsys):
     code, out, err = call(capsys, "search", *SPACE, *TRAINING, "--method", "al", "--strategy", "random(trials=2)", "--json")
     assert code == 0, err
     found = json.loads(out)["decoupling"]
-    arguments = ("evaluate", *SPACE, *TRAINING, "--embeddings", "vectors.txt", "--decoupling", "layerwise", found, "--seeds", "1",
-                 "--methods", "al", "dgl", "--exits")
+    arguments = (
+        "evaluate",
+        *SPACE,
+        *TRAINING,
+        "--embeddings",
+        "vectors.txt",
+        "--decoupling",
+        "layerwise",
+        found,
+        "--seeds",
+        "1",
+        "--methods",
+        "al",
+        "dgl",
+        "--exits",
+    )
     code, out, err = call(capsys, *arguments)
     assert code == 0 and "4 words; vectors for 75.0% of them" in err, err
     runs, exits = (pd.read_csv(f"results/{name}.csv", keep_default_na=False) for name in ("evaluate", "exits"))
@@ -54,8 +68,19 @@ def test_texts_from_search_to_exits(capsys):
 @pytest.mark.slow
 @pytest.mark.parametrize("change", ["words", "vectors"])
 def test_what_lies_in_the_files_makes_a_run_another(capsys, change):
-    arguments = ("evaluate", *SPACE, *TRAINING, "--embeddings", "vectors.txt", "--decoupling", "uncut", "--methods", "dgl",
-                 "--seeds", "1")
+    arguments = (
+        "evaluate",
+        *SPACE,
+        *TRAINING,
+        "--embeddings",
+        "vectors.txt",
+        "--decoupling",
+        "uncut",
+        "--methods",
+        "dgl",
+        "--seeds",
+        "1",
+    )
     assert call(capsys, *arguments)[0] == 0
     if change == "words":
         write("train", 80, "good great bad horrid")
@@ -65,13 +90,16 @@ def test_what_lies_in_the_files_makes_a_run_another(capsys, change):
     assert len(pd.read_csv("results/evaluate.csv")) == 2
 
 
-@pytest.mark.parametrize(("options", "says"), [
-    (("--task", "digits", "--embeddings", "vectors.txt"), "digits has no words"),
-    (("--task", "texts('.',embeddings='vectors.txt')", "--embeddings", "vectors.txt"), "give one of them"),
-    (("--task", "texts('.')", "--embeddings", "nowhere.txt"), "nowhere.txt"),
-    (("--task", "texts('.')", "--space", "small"), "text"),
-    (("--task", "digits", "--space", "lstm"), "text"),
-])
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--task", "digits", "--embeddings", "vectors.txt"), "digits has no words"),
+        (("--task", "texts('.',embeddings='vectors.txt')", "--embeddings", "vectors.txt"), "give one of them"),
+        (("--task", "texts('.')", "--embeddings", "nowhere.txt"), "nowhere.txt"),
+        (("--task", "texts('.')", "--space", "small"), "text"),
+        (("--task", "digits", "--space", "lstm"), "text"),
+    ],
+)
 def test_wrong_combinations_are_one_line(capsys, options, says):
     space = () if "--space" in options else ("--space", "lstm(embedding=4)")
     code, out, err = call(capsys, "evaluate", *space, *options, "--data-dir", "mine")
@@ -100,18 +128,22 @@ def test_side_inputs_from_profile_to_exits(capsys):
     assert code == 0 and len([line for line in out.splitlines() if line.startswith(("al", "dgl")) and "dim=[2,3]" in line]) >= 2
 
 
-@pytest.mark.parametrize(("options", "says"), [
-    (("--side-dim", "2-2"), "2-2, 4 in all"),
-    (("--side-dim", "2-2-1"), "3 parts 2-2-1 for 2 blocks"),
-    (("--side-dim", "2-3", "--side", "conv"), "give one of them"),
-    (("--side", "conv"), "takes images"),
-    (("--side", "test"), "text"),
-    (("--side", "features"), "the task has none"),
-    (("--side-dim", "2-3", "--methods", "backprop"), "2-3 for a network that is uncut"),
-])
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--side-dim", "2-2"), "2-2, 4 in all"),
+        (("--side-dim", "2-2-1"), "3 parts 2-2-1 for 2 blocks"),
+        (("--side-dim", "2-3", "--side", "conv"), "give one of them"),
+        (("--side", "conv"), "takes images"),
+        (("--side", "test"), "text"),
+        (("--side", "features"), "the task has none"),
+        (("--side-dim", "2-3", "--methods", "backprop"), "2-3 for a network that is uncut"),
+    ],
+)
 def test_side_inputs_that_do_not_fit_are_one_line(capsys, options, says):
-    code, out, err = call(capsys, "evaluate", *SPACE[:2], "--task", "texts('.',length=5)", *TRAINING, "--decoupling", "2:linear",
-                          *options)
+    code, out, err = call(
+        capsys, "evaluate", *SPACE[:2], "--task", "texts('.',length=5)", *TRAINING, "--decoupling", "2:linear", *options
+    )
     assert (code, out) == (2, "") and err.count("\n") == 1 and says in err, err
     assert not Path("results/evaluate.csv").exists()
 
@@ -122,8 +154,20 @@ def test_columns_of_the_table_reach_a_block(capsys):
     for part in ("train", "test"):
         rows = [f"word,{n % 2},{n % 2 + 5}" for n in range(60)]
         (Path("mine") / f"{part}.csv.gz").write_bytes(gzip.compress("\n".join(["text,label,size", *rows, ""]).encode()))
-    arguments = ("evaluate", *SPACE[:2], "--task", "texts('.',features=[size])", *TRAINING, "--methods", "dgl", "--seeds", "1",
-                 "--decoupling", "2:linear", "--exits")
+    arguments = (
+        "evaluate",
+        *SPACE[:2],
+        "--task",
+        "texts('.',features=[size])",
+        *TRAINING,
+        "--methods",
+        "dgl",
+        "--seeds",
+        "1",
+        "--decoupling",
+        "2:linear",
+        "--exits",
+    )
     code, _, err = call(capsys, *arguments)
     assert code == 2 and "take evaluate --side 'features(block=1)'" in err
     assert call(capsys, *arguments, "--side", "features")[0] == 0
@@ -133,8 +177,19 @@ def test_columns_of_the_table_reach_a_block(capsys):
 
 @pytest.mark.slow
 def test_a_run_with_a_side_input_is_kept_and_answers(capsys):
-    arguments = ("evaluate", *SPACE[:2], "--task", "texts('.',length=5)", *TRAINING, "--decoupling", "2:linear", "--seeds", "1",
-                 "--methods", "dgl")
+    arguments = (
+        "evaluate",
+        *SPACE[:2],
+        "--task",
+        "texts('.',length=5)",
+        *TRAINING,
+        "--decoupling",
+        "2:linear",
+        "--seeds",
+        "1",
+        "--methods",
+        "dgl",
+    )
     assert call(capsys, *arguments, "--side-dim", "2-3")[0] == 0
     kept = pd.read_csv("results/evaluate.csv")["run"][0]
     Path("new.csv").write_text("text\ngood great good great good\nawful bad\nbad awful awful awful bad\n")
@@ -150,8 +205,19 @@ def test_a_trained_run_takes_further_tokens(capsys):
     for part in ("train", "test"):
         (Path("mine") / f"{part}.csv.gz").write_bytes(gzip.compress("\n".join(["text,label", *rows, ""]).encode()))
     (Path("mine") / "words.txt").write_text("some\ntext\nfilm\ngood\nbad\n")
-    arguments = ("evaluate", *SPACE[:2], *TRAINING, "--decoupling", "2:linear", "--seeds", "1", "--methods", "dgl",
-                 "--exits", "--task")
+    arguments = (
+        "evaluate",
+        *SPACE[:2],
+        *TRAINING,
+        "--decoupling",
+        "2:linear",
+        "--seeds",
+        "1",
+        "--methods",
+        "dgl",
+        "--exits",
+        "--task",
+    )
     assert call(capsys, *arguments, "texts('.',length=2,vocabulary='words.txt')")[0] == 0
     kept = pd.read_csv("results/evaluate.csv", dtype=str)["run"][0]
     longer = (*arguments, "texts('.',length=3,vocabulary='words.txt')", "--extend", str(Path("runs") / kept))
@@ -174,16 +240,36 @@ def test_a_run_with_features_answers_new_inputs_that_have_them(capsys):
     rows = [f"{100 + 2 * (i % 2)},{['good', 'bad'][i // 2 % 2]},{i % 2}" for i in range(80)]
     for part in ("train", "test"):
         (Path("mine") / f"{part}.csv.gz").write_bytes(gzip.compress("\n".join(["n,text,label", *rows, ""]).encode()))
-    assert call(capsys, "evaluate", *SPACE[:2], "--task", "texts('.',features=[n])", *TRAINING, "--methods", "dgl", "--seeds",
-                "1", "--decoupling", "2:linear", "--side", "features")[0] == 0
+    assert (
+        call(
+            capsys,
+            "evaluate",
+            *SPACE[:2],
+            "--task",
+            "texts('.',features=[n])",
+            *TRAINING,
+            "--methods",
+            "dgl",
+            "--seeds",
+            "1",
+            "--decoupling",
+            "2:linear",
+            "--side",
+            "features",
+        )[0]
+        == 0
+    )
     kept = str(Path("runs") / pd.read_csv("results/evaluate.csv", dtype=str)["run"][0])
     Path("new.csv").write_text("text,n\ngood,102\ngood bad bad,100\nbad,102\n")
     for threshold in ((), ("--threshold", "1")):
         code, out, err = call(capsys, "predict", kept, "new.csv", "--json", *threshold)
         assert code == 0 and [answer["answer"] for answer in json.loads(out)["predictions"]] == ["1", "0", "1"], err
-    for text, says in [("text\ngood\n", "and a column n"),
-                       ("text,n\ngood,1\nbad,old\n", "line 3: features are finite numbers, got 'old' in the column n"),
-                       ("text,n\ngood,inf\n", "got 'inf'"), ("text,n\ngood,\n", "got ''")]:
+    for text, says in [
+        ("text\ngood\n", "and a column n"),
+        ("text,n\ngood,1\nbad,old\n", "line 3: features are finite numbers, got 'old' in the column n"),
+        ("text,n\ngood,inf\n", "got 'inf'"),
+        ("text,n\ngood,\n", "got ''"),
+    ]:
         Path("new.csv").write_text(text)
         code, out, err = call(capsys, "predict", kept, "new.csv")
         assert (code, out) == (2, "") and says in err and err.count("\n") == 1

@@ -18,9 +18,12 @@ def text_of(node: ast.AST) -> str:
 
 
 def test_no_error_says_that_something_came() -> None:
-    errors = [(str(path.relative_to(ROOT)), call.lineno, text_of(call.args[0]))
-              for package in ("spaces", "methods", "nas") for path in sorted((ROOT / package).rglob("*.py"))
-              for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-              if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "UserError" and call.args]
+    errors = [
+        (str(path.relative_to(ROOT)), call.lineno, text_of(call.args[0]))
+        for package in ("spaces", "methods", "nas")
+        for path in sorted((ROOT / package).rglob("*.py"))
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "UserError" and call.args
+    ]
     assert len(errors) > 200 and any(", got {}" in text for _, _, text in errors)
     assert [error for error in errors if OTHER_VOICE.search(error[2])] == []

@@ -52,9 +52,14 @@ def on_page_content(page_html: str, **_: Any) -> str:
 
 def commands_page() -> str:
     """The help of every command, as the command line prints it."""
-    parts = ["# Commands", "", "`python run.py` and, once installed, `decoupled-nas` are the same program.",
-             "An option that says what to do, and not how to print it, is also a keyword of the [Python function](python.md)",
-             "of that name. Those of `search`, `evaluate` and `profile` are keys of `--config`, too.", ""]
+    parts = [
+        "# Commands",
+        "",
+        "`python run.py` and, once installed, `decoupled-nas` are the same program.",
+        "An option that says what to do, and not how to print it, is also a keyword of the [Python function](python.md)",
+        "of that name. Those of `search`, `evaluate` and `profile` are keys of `--config`, too.",
+        "",
+    ]
     for command in COMMANDS:
         parts += [f"## {command}", "", "```text", printed([*command.split(), "--help"]).strip(), "```", ""]
     return "\n".join(parts)
@@ -72,8 +77,13 @@ def components_page() -> str:
 
 def experiments_page() -> str:
     """What the first lines of each experiment's file say."""
-    parts = ["# Published experiments", "", "What each file of `experiments/` reproduces, and where it deviates.",
-             "[How to run one](../how_to/published_experiments.md).", ""]
+    parts = [
+        "# Published experiments",
+        "",
+        "What each file of `experiments/` reproduces, and where it deviates.",
+        "[How to run one](../how_to/published_experiments.md).",
+        "",
+    ]
     for path in sorted((ROOT / "experiments").glob("*.yaml")):
         comment = takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
         text = " ".join(line.removeprefix("#").strip() for line in comment)

@@ -49,16 +49,17 @@ class Pool(nn.Module):
         if self.pooling == "mean":
             return pooled(h)
         if not isinstance(h, torch.Tensor) or self.pooling == "state" or (self.side and h.dim() != 4):
-            raise UserError(f"pooling={self.pooling} came where a block hands on {activation_name(h)}; state is for recurrent "
-                            "networks, grid for images, flatten for images and vectors, mean for all")
+            raise UserError(
+                f"pooling={self.pooling} came where a block hands on {activation_name(h)}; state is for recurrent "
+                "networks, grid for images, flatten for images and vectors, mean for all"
+            )
         return (F.adaptive_avg_pool2d(h, self.side) if self.side else h).flatten(1)
 
 
 def bridge(features: int, label_dim: int, depth: Literal[1, 2], activation: ActivationName) -> nn.Sequential:
     """Linear and activation, once or, with a hidden layer of 5 label_dim, twice: (N, features) -> (N, label_dim)."""
     widths = (features, label_dim) if depth == 1 else (features, HIDDEN * label_dim, label_dim)
-    layers = [layer for inputs, outputs in pairwise(widths)
-              for layer in (nn.Linear(inputs, outputs), ACTIVATIONS[activation]())]
+    layers = [layer for inputs, outputs in pairwise(widths) for layer in (nn.Linear(inputs, outputs), ACTIVATIONS[activation]())]
     return nn.Sequential(*layers)
 
 

@@ -28,8 +28,10 @@ class ContextForm:
         """R0: nothing · Rn: the inputs of the n blocks before · E: the image · RnE: both. Else a UserError."""
         found = re.fullmatch(r"R0|E|R(?P<blocks>[1-9][0-9]{0,8})E?", text)
         if not found:
-            raise UserError(f"context is R0 (none), R1, R2, ... (the inputs of so many blocks before), E (the image) or both, "
-                            f"such as R1E, got {text!r}")
+            raise UserError(
+                f"context is R0 (none), R1, R2, ... (the inputs of so many blocks before), E (the image) or both, "
+                f"such as R1E, got {text!r}"
+            )
         return ContextForm(int(found["blocks"] or 0), text.endswith("E"))
 
     def sources(self, k: int) -> range:
@@ -47,13 +49,15 @@ class Context(nn.Module):
     (C, H, W) are UserErrors.
     """
 
-    def __init__(self, target: tuple[int, ...], image: tuple[int, ...] | None, sources: Sequence[tuple[int, ...]],
-                 draw: Draw = kaiming) -> None:
+    def __init__(
+        self, target: tuple[int, ...], image: tuple[int, ...] | None, sources: Sequence[tuple[int, ...]], draw: Draw = kaiming
+    ) -> None:
         super().__init__()
         self.image = None
         if len(target) != 3:
-            raise UserError(f"contexts are encoded by convolutions over maps, but a block is given the shape {target}; "
-                            "take context=R0")
+            raise UserError(
+                f"contexts are encoded by convolutions over maps, but a block is given the shape {target}; take context=R0"
+            )
         if image is not None:
             colours, *_ = image_shape("the context encoder", image)
             self.image = _encoder((colours, HIDDEN, target[0]), 3, image, target, draw)
@@ -67,8 +71,7 @@ class Context(nn.Module):
         return sum(parts[1:], parts[0])
 
 
-def _encoder(channels: Sequence[int], kernel: int, source: tuple[int, ...], target: tuple[int, ...],
-             draw: Draw) -> nn.Sequential:
+def _encoder(channels: Sequence[int], kernel: int, source: tuple[int, ...], target: tuple[int, ...], draw: Draw) -> nn.Sequential:
     """Convolutions with BatchNorm and ReLU through `channels`, and an average pool where the sizes differ."""
     image_shape("the context encoder", source)
     _, *size = image_shape("the context encoder", target)

@@ -25,8 +25,7 @@ class Decoder(nn.Module):
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, shape: tuple[int, ...], image: tuple[int, ...], pixels: PixelScale | None,
-                 draw: Draw = kaiming) -> None:
+    def __init__(self, shape: tuple[int, ...], image: tuple[int, ...], pixels: PixelScale | None, draw: Draw = kaiming) -> None:
         super().__init__()
         if not input_shape(image).plain:
             raise UserError(f"a decoder reconstructs images, but the inputs are {input_shape(image).kind}; take decoder=False")
@@ -35,10 +34,14 @@ class Decoder(nn.Module):
         scale = pixels or PixelScale((0.0,), (1.0,))
         self.register_buffer("mean", torch.tensor(scale.mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(scale.std)[:, None, None], persistent=False)
-        self.layers = draw(nn.Sequential(
-            nn.Conv2d(inputs, HIDDEN, 3, padding=1), nn.BatchNorm2d(HIDDEN), nn.ReLU(inplace=True),
-            nn.Conv2d(HIDDEN, colours, 3, padding=1),
-        ))
+        self.layers = draw(
+            nn.Sequential(
+                nn.Conv2d(inputs, HIDDEN, 3, padding=1),
+                nn.BatchNorm2d(HIDDEN),
+                nn.ReLU(inplace=True),
+                nn.Conv2d(HIDDEN, colours, 3, padding=1),
+            )
+        )
 
     def forward(self, h: torch.Tensor) -> torch.Tensor:
         """(N, C, H, W) -> the pixels' logits, (N, *image)."""

@@ -36,14 +36,17 @@ def loss_weights(lambdas: str | Lambdas, num_blocks: int) -> list[tuple[float, f
     """
     chosen = _published(lambdas, num_blocks) if isinstance(lambdas, str) else lambdas
     if len(chosen) != 4 or not all(0 <= value < math.inf for value in chosen):
-        raise UserError(f"lambdas are four numbers from 0 on, reconstruction and prediction of the first block and of the last "
-                        f"with a head, got {list(chosen)}; ours are {list(DEFAULT)}")
+        raise UserError(
+            f"lambdas are four numbers from 0 on, reconstruction and prediction of the first block and of the last "
+            f"with a head, got {list(chosen)}; ours are {list(DEFAULT)}"
+        )
     first, last, steps = chosen[:2], chosen[2:], max(1, num_blocks - 2)
     weights = [tuple(a + (b - a) * k / steps for a, b in zip(first, last, strict=True)) for k in range(num_blocks - 1)]
     for k, pair in enumerate(weights):
         if not any(pair):
-            raise UserError(f"the lambdas {list(chosen)} leave block {k} of {num_blocks} without a loss; "
-                            "make one of each pair larger than 0")
+            raise UserError(
+                f"the lambdas {list(chosen)} leave block {k} of {num_blocks} without a loss; make one of each pair larger than 0"
+            )
     return [(reconstruction, prediction) for reconstruction, prediction in weights]
 
 
@@ -52,6 +55,8 @@ def _published(name: str, num_blocks: int) -> Lambdas:
         raise unknown("set of lambdas:", name, PUBLISHED)
     if num_blocks > 1 and num_blocks not in PUBLISHED[name]:
         known = ", ".join(map(str, PUBLISHED[name]))
-        raise UserError(f"the lambdas {name} are published for K = {known}, but the decoupling has {num_blocks} blocks; "
-                        f"give four numbers instead, such as lambdas={list(DEFAULT)}")
+        raise UserError(
+            f"the lambdas {name} are published for K = {known}, but the decoupling has {num_blocks} blocks; "
+            f"give four numbers instead, such as lambdas={list(DEFAULT)}"
+        )
     return PUBLISHED[name].get(num_blocks, DEFAULT)  # without a cut none are needed

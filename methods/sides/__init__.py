@@ -21,8 +21,10 @@ def with_side(base: Method, spec: str | None, num_features: int = 0) -> Method:
     beside each input. Numbers that no block is given are a UserError."""
     side = None if spec is None else SIDES.build(spec, SideSite(base.net, num_features))
     if num_features and not (side and side.takes_features):
-        raise UserError(f"the task has {num_features} features beside each input, which a side input gives to a block, got "
-                        f"{spec or 'none'}; take evaluate --side 'features(block=1)', or leave them out of the task")
+        raise UserError(
+            f"the task has {num_features} features beside each input, which a side input gives to a block, got "
+            f"{spec or 'none'}; take evaluate --side 'features(block=1)', or leave them out of the task"
+        )
     return base if side is None else SideInputs(base, side)
 
 

@@ -25,11 +25,15 @@ class ConvSide(SideInput):
         net, self.first = site.net, first
         image = image_shape("the side input conv", net.shapes[0])
         if net.num_blocks < 2:
-            raise UserError("the side input conv is for the blocks after the first, but the network is uncut, as it always is "
-                            "under backprop; cut it, or leave the side input out")
+            raise UserError(
+                "the side input conv is for the blocks after the first, but the network is uncut, as it always is "
+                "under backprop; cut it, or leave the side input out"
+            )
         if not 1 <= first < net.num_blocks:
-            raise UserError(f"the side input conv is for blocks after the first, of 0 to {net.num_blocks - 1} here, got "
-                            f"first={first}; block 0 is given the image itself")
+            raise UserError(
+                f"the side input conv is for blocks after the first, of 0 to {net.num_blocks - 1} here, got "
+                f"first={first}; block 0 is given the image itself"
+            )
         super().__init__(nn.Identity() if k < first else _part(image, net.shapes[k]) for k in range(net.num_blocks))
 
     def start(self, x: Input) -> torch.Tensor:
@@ -48,8 +52,10 @@ class ConvSide(SideInput):
 def _part(image: tuple[int, int, int], target: tuple[int, ...]) -> nn.Sequential:
     """(N, *image) -> (N, *target)."""
     if len(target) != 3:
-        raise UserError(f"the side input conv is added to maps (channels, height, width), but a block is given the shape "
-                        f"{tuple(target)}; cut where there are maps")
+        raise UserError(
+            f"the side input conv is added to maps (channels, height, width), but a block is given the shape "
+            f"{tuple(target)}; cut where there are maps"
+        )
     (colours, *whole), (channels, *size) = image, target
     down, across = (max(1, of // to) for of, to in zip(whole, size, strict=True))
     strided = [(whole[0] - 1) // down + 1, (whole[1] - 1) // across + 1]

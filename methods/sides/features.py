@@ -24,14 +24,20 @@ class FeaturesSide(SideInput):
     def __init__(self, site: SideSite, *, block: int = 1) -> None:
         num_blocks, self.num_features, self.block = site.net.num_blocks, site.num_features, block
         if not self.num_features:
-            raise UserError("the side input features gives a block the numbers beside an input, but the task has none; name "
-                            "columns, as in texts(root=...,features=[age]), take arrays(root=...,features=True), or leave it out")
+            raise UserError(
+                "the side input features gives a block the numbers beside an input, but the task has none; name "
+                "columns, as in texts(root=...,features=[age]), take arrays(root=...,features=True), or leave it out"
+            )
         if num_blocks < 2:
-            raise UserError("the side input features is for a block after the first, but the network is uncut, as it always is "
-                            "under backprop; cut it, or leave features and side input out")
+            raise UserError(
+                "the side input features is for a block after the first, but the network is uncut, as it always is "
+                "under backprop; cut it, or leave features and side input out"
+            )
         if not 1 <= block < num_blocks:
-            raise UserError("the side input features is for one of the blocks after the first, of 0 to "
-                            f"{num_blocks - 1} here, got block={block}; block 0 is given the input itself")
+            raise UserError(
+                "the side input features is for one of the blocks after the first, of 0 to "
+                f"{num_blocks - 1} here, got block={block}; block 0 is given the input itself"
+            )
         shape = site.net.shapes[block]
         super().__init__(_part(shape, self.num_features) if k == block else nn.Identity() for k in range(num_blocks))
 

@@ -82,8 +82,10 @@ class SideInputs(WrappedMethod):
 
     def __init__(self, base: Method, side: SideInput) -> None:
         if base.num_stages < base.net.num_blocks:
-            raise UserError(f"a side input is joined before a stage, but {type(base).__name__} trains all blocks in one; take a "
-                            "method that trains block by block, such as dgl")
+            raise UserError(
+                f"a side input is joined before a stage, but {type(base).__name__} trains all blocks in one; take a "
+                "method that trains block by block, such as dgl"
+            )
         super().__init__(base)
         self.side = side
 

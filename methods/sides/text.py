@@ -45,7 +45,7 @@ class TextSide(SideInput):
 
     def start(self, x: Input) -> torch.Tensor:
         """The first tokens: (N, T) -> (N, up to dim_0)."""
-        return cast(torch.Tensor, x)[:, :self.slices[0][1]]
+        return cast(torch.Tensor, x)[:, : self.slices[0][1]]
 
     def given(self, k: int) -> tuple[int, int] | None:
         """The places of its tokens, from the first to the one behind the last."""
@@ -70,8 +70,10 @@ def _first_words(net: DecoupledNet) -> WordEmbedding:
     for module in net.blocks[0].modules():
         if isinstance(module, WordEmbedding):
             return module
-    raise UserError("the side input text begins with the first block's word embedding, but that block holds no WordEmbedding; "
-                    "build the backbone's first unit of one")
+    raise UserError(
+        "the side input text begins with the first block's word embedding, but that block holds no WordEmbedding; "
+        "build the backbone's first unit of one"
+    )
 
 
 class _Part(nn.Module):
@@ -101,13 +103,19 @@ def _largest(h: torch.Tensor, new: Tokens) -> torch.Tensor:
 def _check(dim: tuple[int, ...], length: int, num_blocks: int) -> None:
     written = "-".join(map(str, dim))
     if num_blocks < 2:
-        raise UserError(f"the side input text splits the tokens over blocks, got {written} for a network that is uncut, as "
-                        "it always is under backprop; cut it, or leave the side input out")
+        raise UserError(
+            f"the side input text splits the tokens over blocks, got {written} for a network that is uncut, as "
+            "it always is under backprop; cut it, or leave the side input out"
+        )
     if len(dim) != num_blocks:
-        raise UserError(f"the side input text splits the tokens over the blocks, one part a block, got {len(dim)} parts "
-                        f"{written} for {num_blocks} blocks; give {num_blocks}")
+        raise UserError(
+            f"the side input text splits the tokens over the blocks, one part a block, got {len(dim)} parts "
+            f"{written} for {num_blocks} blocks; give {num_blocks}"
+        )
     if dim[0] < 1 or min(dim) < 0 or sum(dim) != length:
-        raise UserError(f"the parts of a text are tokens, at least one for the first block, {length} in all, the task's length, "
-                        f"got {written}, {sum(dim)} in all; change the parts, or the task's length")
+        raise UserError(
+            f"the parts of a text are tokens, at least one for the first block, {length} in all, the task's length, "
+            f"got {written}, {sum(dim)} in all; change the parts, or the task's length"
+        )
     if not any(dim[1:]):
         raise UserError(f"the side input text gives tokens to blocks after the first, got {written}; leave it out")

@@ -33,8 +33,10 @@ def compile_stage(method: Method, k: int, mode: Compile) -> Stage:
                 made = compiled(carry, y)
         except torch._dynamo.exc.TorchDynamoException as error:
             reason = " ".join(str(error).partition("\n")[0].split())
-            raise UserError(f"--compile makes one graph of each stage, which torch cannot of stage {k} of "
-                            f"{type(method).__name__}: {reason[:120]}; leave --compile out") from None
+            raise UserError(
+                f"--compile makes one graph of each stage, which torch cannot of stage {k} of "
+                f"{type(method).__name__}: {reason[:120]}; leave --compile out"
+            ) from None
         return tree_map_only(torch.Tensor, torch.Tensor.clone, made) if mode == "reduce-overhead" else made
 
     return run

@@ -24,8 +24,10 @@ def frozen(num_stages: int, iterations: int, *, starts: tuple[float, ...] | None
     begins = _iterations(num_stages, iterations, starts)
     windows = tuple(map(Window, begins, (*begins[1:], iterations)))
     if empty := [k for k, window in enumerate(windows) if window.start >= window.end]:
-        raise UserError(f"a stage that trains alone needs an iteration of its own, but stage {empty[0]} of {num_stages} has none "
-                        f"of {iterations}; give more iterations, or starts that lie apart")
+        raise UserError(
+            f"a stage that trains alone needs an iteration of its own, but stage {empty[0]} of {num_stages} has none "
+            f"of {iterations}; give more iterations, or starts that lie apart"
+        )
     return windows
 
 
@@ -47,8 +49,10 @@ def stage_windows(grow: str | None, num_stages: int, iterations: int, *, trained
     """
     growing = num_stages - trained
     if grow is not None and growing < 2:
-        raise UserError(f"stages begin one after the other where there are several, got --grow {grow} for one that "
-                        "is to be trained; leave it out, cut more, or take a method that trains its blocks apart")
+        raise UserError(
+            f"stages begin one after the other where there are several, got --grow {grow} for one that "
+            "is to be trained; leave it out, cut more, or take a method that trains its blocks apart"
+        )
     windows = (Window(0, iterations),) * growing if grow is None else GROWTHS.build(grow, growing, iterations)
     return (Window(0, 0),) * trained + windows
 
@@ -57,8 +61,10 @@ def check_grows(grow: str, num_stages: int, iterations: int, *, trained: int = 0
     """Refuse a `grow` under which all stages begin at once, as they do without."""
     grown, joint = (stage_windows(how, num_stages, iterations, trained=trained) for how in (grow, None))
     if grown == joint:
-        raise UserError(f"--grow {grow} lets all {num_stages} stages train all the time, as they do without it; leave it out, or "
-                        "give later starts")
+        raise UserError(
+            f"--grow {grow} lets all {num_stages} stages train all the time, as they do without it; leave it out, or "
+            "give later starts"
+        )
 
 
 def _iterations(num_stages: int, iterations: int, starts: tuple[float, ...] | None) -> list[int]:
@@ -67,8 +73,10 @@ def _iterations(num_stages: int, iterations: int, starts: tuple[float, ...] | No
         starts = tuple(k / num_stages for k in range(num_stages))
     rises = all(earlier <= later for earlier, later in pairwise((*starts, 1.0)))
     if len(starts) != num_stages or starts[0] != 0 or not rises or starts[-1] >= 1:
-        raise UserError(f"starts are shares of training in [0, 1), one a stage, the first 0 and none before the last, got "
-                        f"{list(starts)} for {num_stages} stages; for all at once leave --grow out")
+        raise UserError(
+            f"starts are shares of training in [0, 1), one a stage, the first 0 and none before the last, got "
+            f"{list(starts)} for {num_stages} stages; for all at once leave --grow out"
+        )
     begins = [round(share * iterations) for share in starts]
     if begins[-1] >= iterations:
         raise UserError(f"the last stage would begin after the last of {iterations} iterations; give more, or an earlier start")

@@ -55,10 +55,17 @@ class Best:
     weights: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
-SAVED = {"losses": FINITE.listed("a finite number each"), "seconds": POSITIVE.listed("a number above 0 each"), "best": MAPPING,
-         "trainer": MAPPING}
-SAVED_BEST = {"error": Field("a number", lambda held: type(held) in (int, float)),
-              "loss": Field("a number", lambda held: type(held) in (int, float)), "iteration": COUNT}
+SAVED = {
+    "losses": FINITE.listed("a finite number each"),
+    "seconds": POSITIVE.listed("a number above 0 each"),
+    "best": MAPPING,
+    "trainer": MAPPING,
+}
+SAVED_BEST = {
+    "error": Field("a number", lambda held: type(held) in (int, float)),
+    "loss": Field("a number", lambda held: type(held) in (int, float)),
+    "iteration": COUNT,
+}
 
 
 @dataclass(frozen=True)
@@ -73,9 +80,18 @@ class Trained:
     step_seconds: float
 
 
-def train(method: Method, batches: TrainBatches, validation: Callable[[], Iterator[Batch]], settings: TrainingSettings, *,
-          seed: int, device: torch.device, trained_stages: int = 0, checkpoint: Path | None = None,
-          report: Callable[[Progress], None] = lambda progress: None) -> Trained:
+def train(
+    method: Method,
+    batches: TrainBatches,
+    validation: Callable[[], Iterator[Batch]],
+    settings: TrainingSettings,
+    *,
+    seed: int,
+    device: torch.device,
+    trained_stages: int = 0,
+    checkpoint: Path | None = None,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> Trained:
     """Train every stage of `method` in its window of `settings.iterations`; validate after each epoch and where windows
     begin and end.
 
@@ -124,8 +140,15 @@ def train(method: Method, batches: TrainBatches, validation: Callable[[], Iterat
                 report(Progress(done, settings.iterations, losses, error))
                 clock.restart()
             if saves:
-                store.save({"iteration": done, "losses": losses, "seconds": clock.seconds, "best": vars(best),
-                            "trainer": trainer.state_dict()})
+                store.save(
+                    {
+                        "iteration": done,
+                        "losses": losses,
+                        "seconds": clock.seconds,
+                        "best": vars(best),
+                        "trainer": trainer.state_dict(),
+                    }
+                )
                 clock.restart()
             if saves or stops:
                 interruptions.deliver()
@@ -135,8 +158,9 @@ def train(method: Method, batches: TrainBatches, validation: Callable[[], Iterat
 class Trainer:
     """The optimizers, the schedule, the windows and the precision of one run; `step` is one iteration of every stage."""
 
-    def __init__(self, method: Method, settings: TrainingSettings, *, seed: int, device: torch.device,
-                 trained_stages: int = 0) -> None:
+    def __init__(
+        self, method: Method, settings: TrainingSettings, *, seed: int, device: torch.device, trained_stages: int = 0
+    ) -> None:
         self.method = method.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.method.train()
         self.settings, self.seed, self.device = settings, seed, device
@@ -152,8 +176,9 @@ class Trainer:
             for k in range(method.num_stages)
         ]
         self.scalers = [torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16") for _ in self.optimizers]
-        self.compiled = [None if settings.compile == "no" else compile_stage(method, k, settings.compile)
-                         for k in range(method.num_stages)]
+        self.compiled = [
+            None if settings.compile == "no" else compile_stage(method, k, settings.compile) for k in range(method.num_stages)
+        ]
 
     def step(self, x: torch.Tensor, y: torch.Tensor, iteration: int) -> list[torch.Tensor]:
         """Run each stage that has begun on the batch, in order; their losses stay on the device."""
@@ -221,8 +246,13 @@ class Trainer:
 def _best_weights(method: Method, best: dict[str, Any]) -> Field:
     """Those of the method, or none before the first validation."""
     shapes = {name: tensor.shape for name, tensor in method.state_dict().items()}
-    return Field("the method's weights", lambda held: TENSORS.holds(held) and (
-        shapes == {name: tensor.shape for name, tensor in held.items()} if held else best.get("error") == math.inf))
+    return Field(
+        "the method's weights",
+        lambda held: (
+            TENSORS.holds(held)
+            and (shapes == {name: tensor.shape for name, tensor in held.items()} if held else best.get("error") == math.inf)
+        ),
+    )
 
 
 def check_finite(loss: float, k: int, iteration: int) -> None:
@@ -251,8 +281,9 @@ def autocast(device: torch.device, precision: Precision) -> AbstractContextManag
 
 
 @torch.no_grad()
-def error_and_loss(method: Method, batches: Iterator[Batch], precision: Precision,
-                   exit: int | None = None) -> tuple[float, float]:
+def error_and_loss(
+    method: Method, batches: Iterator[Batch], precision: Precision, exit: int | None = None
+) -> tuple[float, float]:
     """The share of wrong answers and the mean cross-entropy (no smoothing), in evaluation mode.
 
     Of exit k = `exit`, whose later blocks do not run, or of the whole network. The sums stay on the device until the end.

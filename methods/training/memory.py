@@ -6,8 +6,11 @@ import errno
 import re
 
 WAY_OUT = "try a smaller batch size, more blocks or checkpoint units"
-_SAID = re.compile(r"out of memory|(can't|cannot|could not|unable to|failed to) allocate|not enough memory|bad_alloc|"
-                   r"_ALLOC_FAILED", re.IGNORECASE)
+_SAID = re.compile(
+    r"out of memory|(can't|cannot|could not|unable to|failed to) allocate|not enough memory|bad_alloc|"
+    r"_ALLOC_FAILED",
+    re.IGNORECASE,
+)
 _ASKED = re.compile(r"(?:tried|unable) to allocate ([\d.]+) ?(bytes|KiB|MiB|GiB|TiB|PiB|EiB)", re.IGNORECASE)
 _UNITS = {"bytes": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "pib": 2**50, "eib": 2**60}
 

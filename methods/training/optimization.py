@@ -17,8 +17,9 @@ OF_TRAINING = "0.1 means the first tenth of training"
 _ROUNDING = 1e-6  # of progress times the number of steps, a fraction of an iteration
 
 
-def sgd(parameters: Iterable[nn.Parameter], lr: float, weight_decay: float, *, momentum: float = 0.9,
-        nesterov: bool = False) -> torch.optim.SGD:
+def sgd(
+    parameters: Iterable[nn.Parameter], lr: float, weight_decay: float, *, momentum: float = 0.9, nesterov: bool = False
+) -> torch.optim.SGD:
     """Stochastic gradient descent with momentum."""
     _check_share("momentum", momentum, "0.9 keeps nine tenths of the last step")
     if nesterov and not momentum:
@@ -30,8 +31,9 @@ def sgd(parameters: Iterable[nn.Parameter], lr: float, weight_decay: float, *, m
     return optimizer
 
 
-def adam(parameters: Iterable[nn.Parameter], lr: float, weight_decay: float, *, beta1: float = 0.9,
-         beta2: float = 0.999) -> torch.optim.Optimizer:
+def adam(
+    parameters: Iterable[nn.Parameter], lr: float, weight_decay: float, *, beta1: float = 0.9, beta2: float = 0.999
+) -> torch.optim.Optimizer:
     """Adam; weight decay enters the gradient."""
     for name, beta in (("beta1", beta1), ("beta2", beta2)):
         _check_share(name, beta, "0.9 averages over about ten steps")
@@ -115,6 +117,6 @@ def _check_factor(name: str, value: float) -> None:
 
 
 OPTIMIZERS: Table[torch.optim.Optimizer] = Table("optimizer", {"sgd": sgd, "adam": adam}, makes=torch.optim.Optimizer)
-SCHEDULES: Table[Schedule] = Table("schedule", {
-    "cosine": cosine, "warmed_cosine": warmed_cosine, "multistep": multistep,
-}, makes=Callable)
+SCHEDULES: Table[Schedule] = Table(
+    "schedule", {"cosine": cosine, "warmed_cosine": warmed_cosine, "multistep": multistep}, makes=Callable
+)

@@ -33,19 +33,32 @@ def train_parallel(build: Callable[[], Method], batches: TrainBatches, settings:
     method = build()
     for k in range(method.num_stages):
         if method.reads(k):
-            raise UserError(f"stages in processes of their own cannot read each other's weights, but stage {k} of "
-                            f"{type(method).__name__} reads those of {', '.join(map(str, method.reads(k)))}; use one process")
+            raise UserError(
+                f"stages in processes of their own cannot read each other's weights, but stage {k} of "
+                f"{type(method).__name__} reads those of {', '.join(map(str, method.reads(k)))}; use one process"
+            )
     forkserver.set_forkserver_preload([__name__, "torch._dynamo"])  # optimizers import it; once for all stages
     with tempfile.TemporaryDirectory() as folder:
-        start_processes(_stage_process, (method.num_stages, build, batches, settings, seed, folder),
-                        nprocs=method.num_stages, start_method="forkserver")
+        start_processes(
+            _stage_process,
+            (method.num_stages, build, batches, settings, seed, folder),
+            nprocs=method.num_stages,
+            start_method="forkserver",
+        )
         for k in range(method.num_stages):
             _stage_modules(method, k).load_state_dict(torch.load(_result(folder, k), weights_only=True))
     return method
 
 
-def _stage_process(k: int, num_stages: int, build: Callable[[], Method], batches: TrainBatches, settings: TrainingSettings,
-                   seed: int, folder: str) -> None:
+def _stage_process(
+    k: int,
+    num_stages: int,
+    build: Callable[[], Method],
+    batches: TrainBatches,
+    settings: TrainingSettings,
+    seed: int,
+    folder: str,
+) -> None:
     """Train stage k in this process and leave its state in `folder`, where the processes also meet."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=k, world_size=num_stages)

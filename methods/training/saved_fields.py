@@ -39,8 +39,9 @@ FINITE = number("a finite number", lambda held: True)
 COUNT = whole(0, 2**63 - 1)
 SHARE = number("a share in 0..1", lambda held: 0 <= held <= 1)
 POSITIVE = number("a number above 0", lambda held: held > 0)
-TENSORS = Field("tensors by name",
-                lambda held: MAPPING.holds(held) and all(isinstance(one, torch.Tensor) for one in held.values()))
+TENSORS = Field(
+    "tensors by name", lambda held: MAPPING.holds(held) and all(isinstance(one, torch.Tensor) for one in held.values())
+)
 
 
 def check_fields(file: str, way_out: str, held: Any, fields: Mapping[str, Field], *, within: str = "") -> None:

@@ -74,5 +74,8 @@ def _check_values(saved: Any, most: int) -> None:
 
 
 def _is_dense(tensor: torch.Tensor) -> bool:
-    return tensor.layout == torch.strided and not tensor.is_meta and (
-        tensor.nbytes <= max(tensor.untyped_storage().nbytes(), _LARGE))
+    return (
+        tensor.layout == torch.strided
+        and not tensor.is_meta
+        and (tensor.nbytes <= max(tensor.untyped_storage().nbytes(), _LARGE))
+    )

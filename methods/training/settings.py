@@ -61,8 +61,10 @@ class TrainingSettings:
             if getattr(self, name) not in choices:
                 raise unknown(name, getattr(self, name), choices)
         if self.checkpoint_units and self.compile != "no":
-            raise UserError("torch's compiler decides itself what is computed again, got checkpoint_units and "
-                            f"compile={self.compile}; leave one of them out")
+            raise UserError(
+                "torch's compiler decides itself what is computed again, got checkpoint_units and "
+                f"compile={self.compile}; leave one of them out"
+            )
         object.__setattr__(self, "optimizer", str(OPTIMIZERS.resolve(self.optimizer)))
         object.__setattr__(self, "schedule", str(SCHEDULES.resolve(self.schedule)))
         if self.class_batches is not None:

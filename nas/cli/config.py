@@ -49,8 +49,14 @@ def parse(argv: list[str]) -> Invocation:
     if command.config and given.config:
         from_file = _from_file(configuration(given.config), command, typed)
         options = _options(command, _parse_known(known, [argv[0], *from_file, *argv[1:]]))
-    return Invocation(command, options, given.json, command.config and given.print_config, getattr(given, "out", None),
-                      typed_names(typed) if command.options else set())
+    return Invocation(
+        command,
+        options,
+        given.json,
+        command.config and given.print_config,
+        getattr(given, "out", None),
+        typed_names(typed) if command.options else set(),
+    )
 
 
 def _options(command: Command, given: argparse.Namespace) -> Any:
@@ -62,8 +68,11 @@ def _options(command: Command, given: argparse.Namespace) -> Any:
 def _parse_known(known: Parser, argv: list[str]) -> argparse.Namespace:
     options, rest = known.parse_known_args(argv)
     if rest:
-        flags = [name for command in known._subparsers._group_actions[0].choices[options.command]._actions  # type: ignore
-                 for name in command.option_strings]
+        flags = [
+            name
+            for command in known._subparsers._group_actions[0].choices[options.command]._actions  # type: ignore
+            for name in command.option_strings
+        ]
         name = rest[0].partition("=")[0]
         if name in flags:
             raise UserError(f"options stand behind the command, as in run.py {options.command} {name}")
@@ -96,6 +105,7 @@ def _from_file(path: Path, command: Command, typed: Any) -> list[str]:
 
 def settings_of(options: object) -> dict[str, Any]:
     """The options that a configuration file may hold, as YAML has them."""
+
     def plain(value: Any) -> Any:
         return list(map(plain, value)) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
 

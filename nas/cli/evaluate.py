@@ -45,8 +45,17 @@ def run_evaluate(asked: Invocation) -> None:
         plot = drawn(exit_plot, exit_lines(exits.exits.rows(), exits.curves.rows(), problem.task), plot)
     ensembles = summarise(comparison.with_figure(ensemble, COLUMN), COLUMN) if ensemble else []
     if asked.json:
-        facts = {"summary": summaries, "ensemble": ensembles, "exits": depths, "adaptive": leaving, "curves": curve_rows,
-                 "rows": rows, "csv": str(log.path), "plot": plot and str(plot), "new_rows": len(log.rows()) - before}
+        facts = {
+            "summary": summaries,
+            "ensemble": ensembles,
+            "exits": depths,
+            "adaptive": leaving,
+            "curves": curve_rows,
+            "rows": rows,
+            "csv": str(log.path),
+            "plot": plot and str(plot),
+            "new_rows": len(log.rows()) - before,
+        }
         print(json.dumps(facts, default=asdict))
         return
     print(summary_table(summaries))
@@ -58,8 +67,10 @@ def run_evaluate(asked: Invocation) -> None:
     if exits:
         print(f"\nstopping after each block (rows in {exits.exits.path}):\n{exits_table(depths)}")
     if exits and leaving:
-        print(f"\nleaving as soon as an exit is sure, at the cheapest threshold with the validation error of the best exit or "
-              f"less (rows in {exits.curves.path}):\n{curves_table(leaving)}")
+        print(
+            f"\nleaving as soon as an exit is sure, at the cheapest threshold with the validation error of the best exit or "
+            f"less (rows in {exits.curves.path}):\n{curves_table(leaving)}"
+        )
     if plot:
         print(f"\nplot {plot}")
     print(f"\nrows in {log.path}")
@@ -70,7 +81,11 @@ def run_evaluate(asked: Invocation) -> None:
 
 def predict_command(run: Path, rows: Iterable[Mapping[str, str]]) -> str:
     """The line that answers new inputs with a saved run, and allows the packages that components in its row are of."""
-    cells = [row.get(column, "") for row in rows if row.get("run") == run.name
-             for column in ("method", "backbone", "decoupling", "side")]
+    cells = [
+        row.get(column, "")
+        for row in rows
+        if row.get("run") == run.name
+        for column in ("method", "backbone", "decoupling", "side")
+    ]
     packages = sorted({re.split("[.:]", name)[0] for cell in cells for name in dotted_names(cell)})
     return shlex.join([*program_words(), "predict", *allowing(packages), str(run)]) + " INPUTS"

@@ -57,8 +57,9 @@ class Bars:
             from tqdm import tqdm  # only what runs on has a bar
 
             self.close()
-            self.bar = tqdm(total=total, initial=0, leave=False, dynamic_ncols=True, delay=0.2,
-                            mininterval=0.2 if sys.stderr.isatty() else 30)
+            self.bar = tqdm(
+                total=total, initial=0, leave=False, dynamic_ncols=True, delay=0.2, mininterval=0.2 if sys.stderr.isatty() else 30
+            )
             self.bar.set_description(what if len(what) < 48 else what[:45] + "...", refresh=False)
             self.what = what
         self.bar.set_postfix({name: f"{value:.4g}" for name, value in figures.items()}, refresh=False)

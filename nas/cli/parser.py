@@ -27,17 +27,18 @@ class Command:
     out: str | None = None
 
 
-COMMANDS = {command.name: command for command in (
-    Command("search", SearchOptions, config=True),
-    Command("evaluate", EvaluateOptions, config=True),
-    Command("profile", ProfileOptions, config=True),
-    Command("compare", CompareOptions,
-            out="also write the table there, as CSV with raw numbers"),
-    Command("predict", PredictOptions,
-            out="write the answers there, as CSV, and not on the screen"),
-    Command("runs", RunsOptions),
-    Command("list", None),
-)}
+COMMANDS = {
+    command.name: command
+    for command in (
+        Command("search", SearchOptions, config=True),
+        Command("evaluate", EvaluateOptions, config=True),
+        Command("profile", ProfileOptions, config=True),
+        Command("compare", CompareOptions, out="also write the table there, as CSV with raw numbers"),
+        Command("predict", PredictOptions, out="write the answers there, as CSV, and not on the screen"),
+        Command("runs", RunsOptions),
+        Command("list", None),
+    )
+}
 
 
 def parser() -> Parser:
@@ -51,8 +52,12 @@ def parser() -> Parser:
 def _add_command(flags: Parser, command: Command) -> None:
     flags.add_argument("--json", action="store_true", help="print the facts for programs, and no progress")
     if command.config:
-        flags.add_argument("--config", type=Path, metavar="FILE", 
-                           help="options from a YAML file, or of an experiment by its name (`run.py list`); flags win")
+        flags.add_argument(
+            "--config",
+            type=Path,
+            metavar="FILE",
+            help="options from a YAML file, or of an experiment by its name (`run.py list`); flags win",
+        )
         flags.add_argument("--print-config", action="store_true", help="print all options as such a file, and stop")
     groups: dict[str, Any] = {}
     for one in options_of(command.options).values() if command.options else ():

@@ -35,5 +35,8 @@ def _print_answers(found: Sequence[Prediction], run: TrainedRun, asked: Invocati
     if not asked.out:
         print(predictions_csv(found), end="")
     shares = ", ".join(f"{count} at depth {depth}" for depth, count in depths.items() if count)
-    print(f"{len(found)} answers: {shares}; {sum(answer.macs for answer in found) / len(found):,.0f} multiply-accumulates "
-          f"each on average, {run.exits[-1].macs:,} on the full path", file=sys.stderr)
+    print(
+        f"{len(found)} answers: {shares}; {sum(answer.macs for answer in found) / len(found):,.0f} multiply-accumulates "
+        f"each on average, {run.exits[-1].macs:,} on the full path",
+        file=sys.stderr,
+    )

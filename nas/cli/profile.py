@@ -17,8 +17,10 @@ def run_profile(asked: Invocation) -> None:
     profile = Profile(asked.options)
     problem, decoupling, costs = profile.problem, profile.decoupling, profile.run()
     if asked.json:
-        facts = asdict(costs) | {name: getattr(costs, name) for name in ("head_params", "head_macs", "training_only", "shares",
-                                                                        "pipeline_speedup_bound")}
+        facts = asdict(costs) | {
+            name: getattr(costs, name)
+            for name in ("head_params", "head_macs", "training_only", "shares", "pipeline_speedup_bound")
+        }
         print(json.dumps(facts | {"method": problem.method, "decoupling": str(decoupling)}))
         return
     say_where(problem, asked)

@@ -52,8 +52,10 @@ def program() -> tuple[Parser, dict[str, Parser]]:
     """The program's parser and those of its commands by name, which have no options of their own yet."""
     top = Parser(prog=program_name(), description=DESCRIPTION, allow_abbrev=False)
     commands: Any = top.add_subparsers(dest="command", required=True, metavar=" | ".join(COMMANDS))
-    return top, {name: commands.add_parser(name, help=text, description=text, allow_abbrev=False, formatter_class=Formatter)
-                 for name, text in COMMANDS.items()}
+    return top, {
+        name: commands.add_parser(name, help=text, description=text, allow_abbrev=False, formatter_class=Formatter)
+        for name, text in COMMANDS.items()
+    }
 
 
 def names_no_command(argv: list[str]) -> bool:

@@ -21,8 +21,12 @@ UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 def run_runs(asked: Invocation) -> None:
     """List the runs, or remove those that are chosen."""
     options: RunsOptions = asked.options
-    choices: dict[str, Any] = {"unfinished": options.unfinished, "without_row": options.without_row, "everything": options.all,
-               "older_than": None if options.older_than is None else time.time() - DAY * _days(options.older_than)}
+    choices: dict[str, Any] = {
+        "unfinished": options.unfinished,
+        "without_row": options.without_row,
+        "everything": options.all,
+        "older_than": None if options.older_than is None else time.time() - DAY * _days(options.older_than),
+    }
     if options.action == "list" and (options.dry_run or any(one not in (False, None) for one in choices.values())):
         raise UserError("runs list shows all runs, got a choice or --dry-run, which only runs clean takes; leave it out")
     folders = run_folders(options.runs, options.results)
@@ -47,10 +51,25 @@ def _show(folders: list[RunFolder], where: str, asked: Invocation) -> None:
         return
     if folders:
         names = short_names({folder.method for folder in folders if folder.method})
-        print(table(["run", "state", "size", "days old", "method", "seed", "rows in", "task", "decoupling"], [
-            [folder.name, _state(folder), size(folder.size_bytes), f"{(time.time() - folder.changed) / DAY:.1f}",
-             names.get(folder.method, ""), folder.seed, " ".join(folder.rows), folder.task.partition("(")[0],
-             short_decoupling(folder.decoupling) if folder.decoupling else ""] for folder in folders]))
+        print(
+            table(
+                ["run", "state", "size", "days old", "method", "seed", "rows in", "task", "decoupling"],
+                [
+                    [
+                        folder.name,
+                        _state(folder),
+                        size(folder.size_bytes),
+                        f"{(time.time() - folder.changed) / DAY:.1f}",
+                        names.get(folder.method, ""),
+                        folder.seed,
+                        " ".join(folder.rows),
+                        folder.task.partition("(")[0],
+                        short_decoupling(folder.decoupling) if folder.decoupling else "",
+                    ]
+                    for folder in folders
+                ],
+            )
+        )
         print()
     print(f"{len(folders)} run{'s' * (len(folders) != 1)}, {size(total)}, {where}")
 

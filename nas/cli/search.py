@@ -38,8 +38,15 @@ def run_search(asked: Invocation) -> None:
     if plot:
         evaluated = [point for searched in result.searches for point in searched.evaluated]
         plot = drawn(pareto_plot, evaluated, result.front, ready.objectives, plot)
-    facts = {"decoupling": str(result.decoupling), "row": result.row, "notes": result.found.notes, "csv": str(result.csv),
-             "new_rows": result.new_rows, "plot": plot and str(plot), "next": next_command(options, result.decoupling)}
+    facts = {
+        "decoupling": str(result.decoupling),
+        "row": result.row,
+        "notes": result.found.notes,
+        "csv": str(result.csv),
+        "new_rows": result.new_rows,
+        "plot": plot and str(plot),
+        "next": next_command(options, result.decoupling),
+    }
     if asked.json:
         print(json.dumps(facts | search_facts(result.searches, result.front)))
     else:
@@ -48,16 +55,33 @@ def run_search(asked: Invocation) -> None:
 
 def search_facts(searches: list[Searched], front: list[Evaluated]) -> dict[str, Any]:
     """Each search's answer, how far they agree, and the Pareto front, for programs."""
-    answers = [{"seed": searched.seed, "decoupling": str(searched.found.decoupling), "validation_error": searched.score.error,
-                "status": searched.score.status, "notes": searched.found.notes} for searched in searches]
-    points = [{"seed": point.seed, "decoupling": str(point.decoupling), "validation_error": point.score.error,
-               "peak_activation_bytes": point.score.peak_activation_bytes,
-               "pipeline_speedup_bound": point.score.pipeline_speedup_bound, "status": point.score.status} for point in front]
+    answers = [
+        {
+            "seed": searched.seed,
+            "decoupling": str(searched.found.decoupling),
+            "validation_error": searched.score.error,
+            "status": searched.score.status,
+            "notes": searched.found.notes,
+        }
+        for searched in searches
+    ]
+    points = [
+        {
+            "seed": point.seed,
+            "decoupling": str(point.decoupling),
+            "validation_error": point.score.error,
+            "peak_activation_bytes": point.score.peak_activation_bytes,
+            "pipeline_speedup_bound": point.score.pipeline_speedup_bound,
+            "status": point.score.status,
+        }
+        for point in front
+    ]
     return {"searches": answers, "agreement": asdict(agreement(searches)) if len(searches) > 1 else None, "front": points}
 
 
-def show_searches(problem: Problem, searches: list[Searched], front: list[Evaluated], facts: dict[str, Any], *,
-                  trains: bool) -> None:
+def show_searches(
+    problem: Problem, searches: list[Searched], front: list[Evaluated], facts: dict[str, Any], *, trains: bool
+) -> None:
     """The same for people, with a picture of the lowest error; `trains` where scores were not looked up in a table."""
     best = front[0]
     if len(searches) > 1:
@@ -90,8 +114,21 @@ def next_command(options: SearchOptions, found: Decoupling) -> str:
     settings = tuple((name, value) for name, value in task.settings if name != "validation" and value != defaults[name].default)
     others = ["backprop"] if NO_HEAD in found.heads else ["dgl", "predsim", "backprop"]
     methods = dict.fromkeys([options.method, *others])
-    parts = [*program_words(), "evaluate", "--space", options.space, "--task", str(Component(task.name, settings)),
-             "--decoupling", str(found), f"even({found.num_blocks})", "--methods", *methods, "--seeds", "3"]
+    parts = [
+        *program_words(),
+        "evaluate",
+        "--space",
+        options.space,
+        "--task",
+        str(Component(task.name, settings)),
+        "--decoupling",
+        str(found),
+        f"even({found.num_blocks})",
+        "--methods",
+        *methods,
+        "--seeds",
+        "3",
+    ]
     for name, one in options_of(EvaluateOptions).items():
         if name in OF_SEARCH or not hasattr(options, name):
             continue

@@ -23,10 +23,14 @@ class CompareOptions:
 
     csv: tuple[Path, ...] = required("files that evaluate wrote", metavar="CSV", positional=True)
     where: tuple[str, ...] = option(
-        (), "only rows with this cell; may come several times, values of one column are alternatives", metavar="COLUMN=VALUE",
-        repeated=True)
+        (),
+        "only rows with this cell; may come several times, values of one column are alternatives",
+        metavar="COLUMN=VALUE",
+        repeated=True,
+    )
     figures: tuple[str, ...] = option(
-        (), "columns of figures that the table is to have beside the usual ones, such as parameters_trained", metavar="COLUMN")
+        (), "columns of figures that the table is to have beside the usual ones, such as parameters_trained", metavar="COLUMN"
+    )
 
 
 def compared(options: CompareOptions) -> FairTable:

@@ -34,31 +34,51 @@ class EvaluateOptions(SideOptions, ClassBatchesOptions, RatesOptions, RecordOpti
     EPOCHS: ClassVar[int] = 30
 
     decoupling: tuple[str, ...] = option(
-        ("even(3)",), "'3:conv(depth=1) 5:linear', even(K), balanced(K), published(K), layerwise or uncut", metavar="D",
-        components=True)
+        ("even(3)",),
+        "'3:conv(depth=1) 5:linear', even(K), balanced(K), published(K), layerwise or uncut",
+        metavar="D",
+        components=True,
+    )
     methods: tuple[str, ...] = option(("dgl", "backprop"), "how to train; see `run.py list`", metavar="M", components=True)
     seeds: int = option(3, "seeds 0..N-1", metavar="N")
     scale: float | None = option(
-        None, "a trial: of --epochs or --iterations, and of the samples for training and validation, the share S in 0..1, so "
-        "that S * S is left of the steps of so many epochs; the test split stays whole, and rows say S", metavar="S")
+        None,
+        "a trial: of --epochs or --iterations, and of the samples for training and validation, the share S in 0..1, so "
+        "that S * S is left of the steps of so many epochs; the test split stays whole, and rows say S",
+        metavar="S",
+    )
     ensemble: int = option(1, "also sum the last M heads at test time", metavar="M")
     exits: bool = option(
-        False, "also write the error and the cost of stopping after each block, to exits.csv, and of leaving as soon as an exit "
-        "is confident, to curves.csv")
-    calibrate: bool = option(
-        False, "with --exits: divide each exit's logits by a temperature that is fitted on validation")
+        False,
+        "also write the error and the cost of stopping after each block, to exits.csv, and of leaving as soon as an exit "
+        "is confident, to curves.csv",
+    )
+    calibrate: bool = option(False, "with --exits: divide each exit's logits by a temperature that is fitted on validation")
     measure: tuple[str, ...] = option(
-        (), "also measure these figures while a run trains, such as energy_joules; see `run.py list`", metavar="FIGURE",
-        components=True, may_be_empty=True)
+        (),
+        "also measure these figures while a run trains, such as energy_joules; see `run.py list`",
+        metavar="FIGURE",
+        components=True,
+        may_be_empty=True,
+    )
     discard_weights: bool = option(
-        False, "save no weights; else those of what is trained are saved, so that nothing that is asked of a run later trains it "
-        "again", excludes="weights")
+        False,
+        "save no weights; else those of what is trained are saved, so that nothing that is asked of a run later trains it again",
+        excludes="weights",
+    )
     grow: str | None = option(
-        None, "train block by block: frozen(...), what is trained stays as it is, or training(...), it goes on; starts=[0,0.5] "
-        "says after which share of training each begins", metavar="G", components=True)
+        None,
+        "train block by block: frozen(...), what is trained stays as it is, or training(...), it goes on; starts=[0,0.5] "
+        "says after which share of training each begins",
+        metavar="G",
+        components=True,
+    )
     extend: Path | None = option(
-        None, "begin with the blocks of this run, whose weights are saved, and train only those behind, or from the first on "
-        "that --side gives a new input", metavar="RUN")
+        None,
+        "begin with the blocks of this run, whose weights are saved, and train only those behind, or from the first on "
+        "that --side gives a new input",
+        metavar="RUN",
+    )
 
 
 class Evaluation:
@@ -70,17 +90,29 @@ class Evaluation:
         if options.calibrate and not options.exits:
             raise UserError("--calibrate is of the exits' logits, and --exits is not given; give both, or leave --calibrate out")
         if not options.methods or not options.decoupling or not options.lr or not options.schedule:
-            raise UserError("methods, decoupling, lr and schedule name one at least, got an empty list; leave it "
-                            "out for the default")
+            raise UserError(
+                "methods, decoupling, lr and schedule name one at least, got an empty list; leave it out for the default"
+            )
         self.problem = read_problem(options, options.methods[0], 0, options.lr[0], options.schedule[0])
         self.log, self.tuning_log = (ResultsLog(options.results / name, RUNS) for name in ("evaluate.csv", "search.csv"))
         self.exits = Exits.of(options.results, calibrated=options.calibrate) if options.exits else None
         self.ensemble = Ensemble.of(options.results, self.log, options.ensemble) if options.ensemble != 1 else None
         measurements = [one for one in (self.ensemble, self.exits) if one is not None]
         weights: Weights = "required" if options.save_weights else "discarded" if options.discard_weights else "saved"
-        self.comparison = Comparison(self.problem, options.methods, options.decoupling, seeds, log=self.log,
-                                     tuning_log=self.tuning_log, rates=options.lr, schedules=options.schedule,
-                                     measurements=measurements, weights=weights, report=report, command=command)
+        self.comparison = Comparison(
+            self.problem,
+            options.methods,
+            options.decoupling,
+            seeds,
+            log=self.log,
+            tuning_log=self.tuning_log,
+            rates=options.lr,
+            schedules=options.schedule,
+            measurements=measurements,
+            weights=weights,
+            report=report,
+            command=command,
+        )
         self._check_builds()
         for other in (self.tuning_log, *(rows.log for one in measurements for rows in one.rows)):
             other.rows()  # what does not read is said now
@@ -91,8 +123,9 @@ class Evaluation:
                 for point in points:
                     built, settings = replace(self.problem, method=method).build(point), self.problem.settings
                     if settings.grow:
-                        check_grows(settings.grow, built.num_stages, settings.iterations,
-                                    trained=self.problem.trained_stages(built))
+                        check_grows(
+                            settings.grow, built.num_stages, settings.iterations, trained=self.problem.trained_stages(built)
+                        )
 
     def run(self) -> list[dict[str, str]]:
         """Train and measure what is not there yet; the row of every run, cells as text."""

@@ -151,13 +151,20 @@ def keywords_of(cls: type, *positional: str) -> Callable[[Function], Function]:
     def shown(function: Function) -> Function:
         by_place, by_name = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
         known = options_of(cls)
-        own = [one for one in inspect.signature(function).parameters.values()
-               if one.kind is inspect.Parameter.KEYWORD_ONLY and one.name not in known]
+        own = [
+            one
+            for one in inspect.signature(function).parameters.values()
+            if one.kind is inspect.Parameter.KEYWORD_ONLY and one.name not in known
+        ]
         named = [*positional, *(name for name in known if name not in positional)]
-        parameters = [inspect.Parameter(name, by_place if name in positional else by_name,
-                                        default=inspect.Parameter.empty if known[name].default is MISSING else
-                                        known[name].default)
-                      for name in named]
+        parameters = [
+            inspect.Parameter(
+                name,
+                by_place if name in positional else by_name,
+                default=inspect.Parameter.empty if known[name].default is MISSING else known[name].default,
+            )
+            for name in named
+        ]
         signature = inspect.Signature([*parameters, *(one.replace(kind=by_name) for one in own)])
         function.__signature__ = signature  # type: ignore[attr-defined]
         texts = "\n".join(f"        {name}: {known[name].described.help}" for name in named)

@@ -28,14 +28,19 @@ class PredictOptions(DeviceOptions, AllowOptions):
     """What `predict` takes."""
 
     run: Path = required("the run's folder, as evaluate says", metavar="RUN", positional=True)
-    inputs: Path = required("a folder of images, an image, an .npz with the array images, or a CSV file with the column text",
-                            metavar="INPUTS", positional=True)
+    inputs: Path = required(
+        "a folder of images, an image, an .npz with the array images, or a CSV file with the column text",
+        metavar="INPUTS",
+        positional=True,
+    )
     budget: int | None = option(None, "the most multiply-accumulates that an input may take", metavar="MACS")
     threshold: float | None = option(None, "an input leaves at the first exit that is so confident", metavar="T")
     calibrate: bool = option(
-        False, "divide each exit's logits by the temperature that was fitted on validation, as evaluate does")
-    rule: str | None = option(None, f"how confident an exit is: {', '.join(CONFIDENCES)} (default: max_softmax)", metavar="R",
-                              components=True)
+        False, "divide each exit's logits by the temperature that was fitted on validation, as evaluate does"
+    )
+    rule: str | None = option(
+        None, f"how confident an exit is: {', '.join(CONFIDENCES)} (default: max_softmax)", metavar="R", components=True
+    )
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,9 @@ class Predicted:
 def predicted(options: PredictOptions) -> Predicted:
     """Answer all inputs that can be read."""
     if options.rule and options.threshold is None:
-        raise UserError("--rule says how confident an exit is, which matters only with --threshold; give that, or leave --rule "
-                        "out")
+        raise UserError(
+            "--rule says how confident an exit is, which matters only with --threshold; give that, or leave --rule out"
+        )
     use_threads(options.threads)
     run, device = TrainedRun.load(options.run), read_device(options.device)
     set_switches(run.key["precision"], deterministic=bool(run.key.get("deterministic")))  # type: ignore[arg-type]
@@ -59,8 +65,9 @@ def predicted(options: PredictOptions) -> Predicted:
     inputs = new_inputs(options.inputs, run.inputs)
     for note in inputs.notes:
         notice(note)
-    found = answer_all(run, inputs, rule, budget=options.budget, threshold=options.threshold, calibrated=options.calibrate,
-                    device=device)
+    found = answer_all(
+        run, inputs, rule, budget=options.budget, threshold=options.threshold, calibrated=options.calibrate, device=device
+    )
     return Predicted(found, run, inputs.fault)
 
 

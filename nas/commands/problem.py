@@ -68,10 +68,21 @@ def read_problem(options: TrainedProblemOptions, method: str, seed: int, lr: flo
     for folder in (results, runs):
         if folder.exists() and not folder.is_dir():
             raise UserError(f"--results and --runs are folders, but {folder} is a file; name another")
-    return Problem(space, str(resolved_method), str(task), data, settings, seed, device, results, runs,
-                   figures=checked_figures(getattr(options, "measure", ())),
-                   scale=None if share == 1 else share, extends=TrainedRun.load(run) if run else None,
-                   side=read_side(getattr(options, "side", None), getattr(options, "side_dim", None)))
+    return Problem(
+        space,
+        str(resolved_method),
+        str(task),
+        data,
+        settings,
+        seed,
+        device,
+        results,
+        runs,
+        figures=checked_figures(getattr(options, "measure", ())),
+        scale=None if share == 1 else share,
+        extends=TrainedRun.load(run) if run else None,
+        side=read_side(getattr(options, "side", None), getattr(options, "side_dim", None)),
+    )
 
 
 def read_task(options: ProblemOptions) -> Component:

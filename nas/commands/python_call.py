@@ -16,8 +16,9 @@ Options = TypeVar("Options")
 
 
 @contextmanager
-def python_call(cls: type[Options], name: str, positional: Sequence[str], given: Sequence[Any],
-                keywords: Mapping[str, Any]) -> Iterator[tuple[Options, str]]:
+def python_call(
+    cls: type[Options], name: str, positional: Sequence[str], given: Sequence[Any], keywords: Mapping[str, Any]
+) -> Iterator[tuple[Options, str]]:
     """The options of a call of `nas.NAME`, and the call as the column `command` has it. What the call names may be imported;
     torch's threads and switches are afterwards as they were."""
     if len(given) > len(positional):

@@ -33,8 +33,11 @@ class SearchOptions(ClassBatchesOptions, OneRateOptions, RecordOptions, TrainedP
     EPOCHS: ClassVar[int] = 20
 
     task: str = option("digits(validation=0.4)", "the data; see `run.py list`", components=True)
-    strategy: str = option("sedona(pretrain=150,meta_steps=30,inner_steps=3,memory=20,meta_lr=0.05)",
-                           "how to search; see `run.py list`", components=True)
+    strategy: str = option(
+        "sedona(pretrain=150,meta_steps=30,inner_steps=3,memory=20,meta_lr=0.05)",
+        "how to search; see `run.py list`",
+        components=True,
+    )
     method: str = option("dgl", "the method that trains what is searched", components=True)
     objectives: tuple[str, ...] = option(("error",), f"what to minimise, error among them: {', '.join(OBJECTIVES)}", metavar="O")
     evaluator: str = option("train", "where scores come from; see `run.py list`", components=True)
@@ -111,9 +114,11 @@ class Search:
             notice(note)
         before = len(self.log.rows())
         searches = [
-            search_once(self.strategy, problem, evaluator, self.report,
-                        trials=Trials(problem, key, evaluator, command=self.command))
-            for problem, key, evaluator in zip(self.problems, self.keys, self.evaluators, strict=True)]
+            search_once(
+                self.strategy, problem, evaluator, self.report, trials=Trials(problem, key, evaluator, command=self.command)
+            )
+            for problem, key, evaluator in zip(self.problems, self.keys, self.evaluators, strict=True)
+        ]
         pairs = list(zip(self.evaluators, searches, strict=True))
         notice_other_commits(row for evaluator, searched in pairs for row in map(evaluator.recorded, searched.scores) if row)
         front = common_front(searches, self.objectives)
@@ -124,9 +129,15 @@ class Search:
 
     def _evaluator(self, options: SearchOptions, problem: Problem, key: dict[str, Cell]) -> SearchEvaluator:
         """What scores the decouplings of the search with this key: their training, or what --evaluator puts in its place."""
-        training = Evaluator(problem, ResultsLog(options.results / "search.csv", RUNS), self.report, command=self.command,
-                             test=False, weights="required" if options.save_weights else "discarded",
-                             labels={"strategy": key["strategy"], "search": run_name(key)})
+        training = Evaluator(
+            problem,
+            ResultsLog(options.results / "search.csv", RUNS),
+            self.report,
+            command=self.command,
+            test=False,
+            weights="required" if options.save_weights else "discarded",
+            labels={"strategy": key["strategy"], "search": run_name(key)},
+        )
         return EVALUATORS.build(options.evaluator, training)
 
 
@@ -136,8 +147,10 @@ def check_searchable(problem: Problem) -> None:
     for asked in [point.with_head(head) for head in problem.space.heads]:
         trained = problem.adapt(asked)
         if trained.cuts != asked.cuts or (len(problem.space.heads) > 1 and trained != asked):
-            raise UserError(f"method {problem.method} trains '{trained}' when '{asked}' is asked for, so this search would have "
-                            f"no effect; choose another method, or a space with one head, in which only the cuts are searched")
+            raise UserError(
+                f"method {problem.method} trains '{trained}' when '{asked}' is asked for, so this search would have "
+                f"no effect; choose another method, or a space with one head, in which only the cuts are searched"
+            )
 
 
 @keywords_of(SearchOptions, "space", "task")

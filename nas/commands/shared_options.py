@@ -21,8 +21,13 @@ class AllowOptions:
     """Whose components files may name."""
 
     allow: tuple[str, ...] = option(
-        (), "a package of yours from which files may name components, such as a trained run, a space or a configuration; what is "
-        "named in the call itself needs none; may come several times", metavar="PACKAGE", in_file=False, repeated=True)
+        (),
+        "a package of yours from which files may name components, such as a trained run, a space or a configuration; what is "
+        "named in the call itself needs none; may come several times",
+        metavar="PACKAGE",
+        in_file=False,
+        repeated=True,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +45,10 @@ class ProblemOptions:
     space: str = option("small", "a built-in space, a YAML file or a dotted path", components=True)
     task: str = option("digits", "the data; see `run.py list`", components=True)
     embeddings: str | None = option(
-        None, "word vectors that a text network starts from, in GloVe's or fastText's text form; the task's setting of that name",
-        metavar="PATH")
+        None,
+        "word vectors that a text network starts from, in GloVe's or fastText's text form; the task's setting of that name",
+        metavar="PATH",
+    )
     data_dir: Path = option(data_dir, "where the data lies; or set NAS_DATA_DIR", metavar="DIR")
 
 
@@ -52,16 +59,20 @@ class RecordOptions:
     results: Path = option(Path("results"), "where the CSV files lie", metavar="DIR")
     runs: Path = option(Path("runs"), "where saved weights and unfinished runs lie", metavar="DIR")
     save_weights: bool = option(
-        False, "save the weights of each run below --runs, for predict, --extend and later measurements; a run that has a row "
-        "and no weights is trained again", excludes="weights")
+        False,
+        "save the weights of each run below --runs, for predict, --extend and later measurements; a run that has a row "
+        "and no weights is trained again",
+        excludes="weights",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class SideOptions:
     """What blocks are given beside the activation."""
 
-    side: str | None = option(None, "what blocks are given beside the activation; see `run.py list`", metavar="S",
-                              components=True)
+    side: str | None = option(
+        None, "what blocks are given beside the activation; see `run.py list`", metavar="S", components=True
+    )
     side_dim: str | None = option(None, "short for --side 'text(dim=[A,B,...])': tokens of each block", metavar="A-B-...")
 
 
@@ -87,8 +98,9 @@ class TrainingOptions:
 class ClassBatchesOptions:
     """Of which classes batches are."""
 
-    class_batches: str | None = option(None, "classes(num=20,until=0.5): batches of the first half hold 20 classes each",
-                                       metavar="C", components=True)
+    class_batches: str | None = option(
+        None, "classes(num=20,until=0.5): batches of the first half hold 20 classes each", metavar="C", components=True
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,5 +117,7 @@ class RatesOptions:
 
     lr: tuple[float, ...] = option((0.1,), "learning rate; of several the best on validation is taken, for each method")
     schedule: tuple[str, ...] = option(
-        ("cosine",), f"{', '.join(SCHEDULES)}, with (...) their settings; of several the best on validation is taken, for each "
-        "method", components=True)
+        ("cosine",),
+        f"{', '.join(SCHEDULES)}, with (...) their settings; of several the best on validation is taken, for each method",
+        components=True,
+    )

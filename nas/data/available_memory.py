@@ -9,8 +9,15 @@ _CGROUP, _MEMINFO = Path("/sys/fs/cgroup"), Path("/proc/meminfo")
 
 def available_memory() -> int | None:
     """Bytes that are free without swapping, and no more than a container leaves; None where the system does not say."""
-    known = [value for value in (_free(), _left("memory.max", "memory.current"),
-                                 _left("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes")) if value is not None]
+    known = [
+        value
+        for value in (
+            _free(),
+            _left("memory.max", "memory.current"),
+            _left("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+        )
+        if value is not None
+    ]
     return max(0, min(known)) if known else None
 
 

@@ -11,9 +11,15 @@ from typing import Any
 
 from spaces.notation.errors import UserError
 
-_NO_TEXT = {b"PK\3\4": "a zip archive, or an Excel workbook", b"\xd0\xcf\x11\xe0": "an Excel workbook", b"PAR1": "a Parquet file",
-            b"7z\xbc\xaf": "a 7z archive", **{b"BZh%d1AY&SY" % size: "a bzip2 archive" for size in range(1, 10)},
-            b"\xfd7zXZ": "an xz archive", b"\x28\xb5\x2f\xfd": "a Zstandard archive"}
+_NO_TEXT = {
+    b"PK\3\4": "a zip archive, or an Excel workbook",
+    b"\xd0\xcf\x11\xe0": "an Excel workbook",
+    b"PAR1": "a Parquet file",
+    b"7z\xbc\xaf": "a 7z archive",
+    **{b"BZh%d1AY&SY" % size: "a bzip2 archive" for size in range(1, 10)},
+    b"\xfd7zXZ": "an xz archive",
+    b"\x28\xb5\x2f\xfd": "a Zstandard archive",
+}
 
 _GZIP = b"\x1f\x8b"
 _CHUNK = 2**16

@@ -38,5 +38,10 @@ def random_share(samples: P, share: float) -> P:
 def trial_parts(train: P, validation: P, share: float, names: Sequence[str] | None) -> tuple[P, P, tuple[str, ...]]:
     """A random `share` of both, and a line on the classes that each then lacks."""
     parts = random_share(train, share), random_share(validation, share)
-    return (*parts, (*lacking("training in this trial", parts[0].labels, train.labels, names),
-                     *lacking("validation in this trial", parts[1].labels, validation.labels, names)))
+    return (
+        *parts,
+        (
+            *lacking("training in this trial", parts[0].labels, train.labels, names),
+            *lacking("validation in this trial", parts[1].labels, validation.labels, names),
+        ),
+    )

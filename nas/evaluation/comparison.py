@@ -78,9 +78,22 @@ class Comparison:
     beside its test error, and `weights` what becomes of its weights (`Evaluator`).
     """
 
-    def __init__(self, problem: Problem, methods: Sequence[str], decouplings: Sequence[str], seeds: Sequence[int], *,
-                 log: ResultsLog, tuning_log: ResultsLog, rates: Sequence[float], schedules: Sequence[str],
-                 measurements: Sequence[Measurement] = (), weights: Weights = "saved", report: Report, command: str) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        methods: Sequence[str],
+        decouplings: Sequence[str],
+        seeds: Sequence[int],
+        *,
+        log: ResultsLog,
+        tuning_log: ResultsLog,
+        rates: Sequence[float],
+        schedules: Sequence[str],
+        measurements: Sequence[Measurement] = (),
+        weights: Weights = "saved",
+        report: Report,
+        command: str,
+    ) -> None:
         self.problem, self.seeds, self.report, self.command = problem, seeds, report, command
         self.log, self.tuning_log, self.measurements, self.weights = log, tuning_log, tuple(measurements), weights
         self.grid = [replace(problem.settings, lr=lr, schedule=schedule) for lr in rates for schedule in schedules]
@@ -90,8 +103,9 @@ class Comparison:
             for measurement in self.measurements:
                 measurement.check(method, most)
             if problem.settings.grow and not traits(method).has_exit_logits:
-                raise UserError(f"growing needs the logits of heads, but those of {method} give none; leave --grow, or the "
-                                "method, out")
+                raise UserError(
+                    f"growing needs the logits of heads, but those of {method} give none; leave --grow, or the method, out"
+                )
 
     def run(self) -> list[dict[str, str]]:
         """Finish every run; the rows, method by method. What rows that are there are worth is told."""
@@ -149,8 +163,7 @@ class Comparison:
         if len(self.grid) == 1:
             return []
         return [
-            Run(self._evaluator(method, settings, self.seeds[0], tuning=True), self.points[method][0])
-            for settings in self.grid
+            Run(self._evaluator(method, settings, self.seeds[0], tuning=True), self.points[method][0]) for settings in self.grid
         ]
 
     def _chosen(self, method: str) -> TrainingSettings:
@@ -173,7 +186,7 @@ class Comparison:
         problem = replace(self.problem, method=method, settings=settings, seed=seed)
         if tuning:
             problem = replace(problem, figures=())
-            return Evaluator(problem, self.tuning_log, self.report, command=self.command, test=False,
-                             labels={"strategy": "tune"})
-        return Evaluator(problem, self.log, self.report, command=self.command, test=True,
-                         measurements=self.measurements, weights=self.weights)
+            return Evaluator(problem, self.tuning_log, self.report, command=self.command, test=False, labels={"strategy": "tune"})
+        return Evaluator(
+            problem, self.log, self.report, command=self.command, test=True, measurements=self.measurements, weights=self.weights
+        )

@@ -60,9 +60,18 @@ class Evaluator:
     their own.
     """
 
-    def __init__(self, problem: Problem, log: ResultsLog, report: Report, *, command: str, test: bool,
-                 measurements: Sequence[Measurement] = (), weights: Weights = "discarded",
-                 labels: Mapping[str, Cell] | None = None) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        log: ResultsLog,
+        report: Report,
+        *,
+        command: str,
+        test: bool,
+        measurements: Sequence[Measurement] = (),
+        weights: Weights = "discarded",
+        labels: Mapping[str, Cell] | None = None,
+    ) -> None:
         assert test or not measurements, "measurements read the test split"
         self.problem, self.log, self.report = problem, log, report
         self.command, self.test, self.measurements, self.weights = command, test, tuple(measurements), weights
@@ -72,8 +81,12 @@ class Evaluator:
     @property
     def _source(self) -> dict[str, Cell]:
         """What made a row, and on what."""
-        return {**self.provenance, "device": device_name(self.problem.device), "threads": torch.get_num_threads(),
-                "command": self.command}
+        return {
+            **self.provenance,
+            "device": device_name(self.problem.device),
+            "threads": torch.get_num_threads(),
+            "command": self.command,
+        }
 
     @cached_property
     def batches(self) -> Batches:
@@ -93,8 +106,10 @@ class Evaluator:
         if first is None or (self._lacks(first) is None and not self._unmeasured(key, first)):
             return first
         rows = [row for row in self.log.find_all(key) if self._lacks(row) is None]
-        return next((row for row in rows if not self._unmeasured(key, row)),
-                    next((row for row in rows if self._has_weights(row)), rows[0] if rows else None))
+        return next(
+            (row for row in rows if not self._unmeasured(key, row)),
+            next((row for row in rows if self._has_weights(row)), rows[0] if rows else None),
+        )
 
     def missing(self, decoupling: Decoupling) -> list[Measurement]:
         """The measurements that a run with a row has still to be asked for; all where there is no row. What was too much for
@@ -224,9 +239,15 @@ class Evaluator:
         folder, key = self.run_folder(asked), self.key(asked)
         row: dict[str, Cell] = {**self.labels, **key, "run": folder.name, "space": str(problem.space.spec)}
         costs = self._cost(decoupling)
-        row |= {"num_blocks": len(costs.blocks), "params": costs.params, "head_params": costs.head_params, "macs": costs.macs,
-                "head_macs": costs.head_macs, "peak_activation_bytes": costs.peak_activation_bytes,
-                "pipeline_speedup_bound": None}
+        row |= {
+            "num_blocks": len(costs.blocks),
+            "params": costs.params,
+            "head_params": costs.head_params,
+            "macs": costs.macs,
+            "head_macs": costs.head_macs,
+            "peak_activation_bytes": costs.peak_activation_bytes,
+            "pipeline_speedup_bound": None,
+        }
         run = None
         try:
             row["pipeline_speedup_bound"] = self._pipeline_speedup_bound(decoupling, costs)
@@ -248,8 +269,7 @@ class Evaluator:
         assert appended is not None, "a row that was appended is found"
         return appended
 
-    def _scored(self, key: dict[str, Cell], folder: Path,
-                decoupling: Decoupling) -> tuple[dict[str, Cell], MeasuredRun | None]:
+    def _scored(self, key: dict[str, Cell], folder: Path, decoupling: Decoupling) -> tuple[dict[str, Cell], MeasuredRun | None]:
         """What training gives, its weights saved if they are to be."""
         problem = self.problem
         trained, figures = self._train(decoupling, folder)
@@ -258,9 +278,15 @@ class Evaluator:
         named = self._named(key, digest)
         row: dict[str, Cell] = {"run": run_name(named), "weights_digest": digest, **figures}
         test = problem.data.test() if self.test else None
-        row |= {"status": OK, "validation_error": trained.validation_error, "validation_loss": trained.validation_loss,
-                "train_loss": trained.train_loss, "best_iteration": trained.best_iteration,
-                "epochs": problem.settings.iterations / self.batches.num_batches, "step_seconds": trained.step_seconds}
+        row |= {
+            "status": OK,
+            "validation_error": trained.validation_error,
+            "validation_loss": trained.validation_loss,
+            "train_loss": trained.train_loss,
+            "best_iteration": trained.best_iteration,
+            "epochs": problem.settings.iterations / self.batches.num_batches,
+            "step_seconds": trained.step_seconds,
+        }
         if test is not None:
             row |= self._test_scores(trained.method, test)
         if self.weights != "discarded":
@@ -331,10 +357,15 @@ class Evaluator:
         if not rows:
             return key if saved_digest(self.problem.run_folder(key)) in (None, digest) else named
         here = {column: str(cell) for column, cell in self._source.items()}
-        differing = [f"{column} is {rows[0].get(column)} there and {here[column]} here"
-                     for column in ("commit", "torch", "device", "threads") if rows[0].get(column) != here[column]]
-        notice(f"run {rows[0]['run']} came out otherwise than its row ({', '.join(differing) or 'nothing tells why'}): what "
-               f"was trained now is the run {run_name(named)}, with a row of its own")
+        differing = [
+            f"{column} is {rows[0].get(column)} there and {here[column]} here"
+            for column in ("commit", "torch", "device", "threads")
+            if rows[0].get(column) != here[column]
+        ]
+        notice(
+            f"run {rows[0]['run']} came out otherwise than its row ({', '.join(differing) or 'nothing tells why'}): what "
+            f"was trained now is the run {run_name(named)}, with a row of its own"
+        )
         return named
 
     def _train(self, decoupling: Decoupling, folder: Path) -> tuple[Trained, dict[str, Cell]]:
@@ -347,8 +378,17 @@ class Evaluator:
         trained_stages = problem.trained_stages(method)
         _say_what(self.key(decoupling), folder)
         with measured(problem.figures, TrainingRun(method, problem.device, trained_stages, checkpoint.exists())) as figures:
-            trained = train(method, self.batches, validation, problem.settings, seed=problem.seed, device=problem.device,
-                            trained_stages=trained_stages, checkpoint=checkpoint, report=report)
+            trained = train(
+                method,
+                self.batches,
+                validation,
+                problem.settings,
+                seed=problem.seed,
+                device=problem.device,
+                trained_stages=trained_stages,
+                checkpoint=checkpoint,
+                report=report,
+            )
             return trained, figures()
 
     def _cost(self, decoupling: Decoupling) -> Cost:
@@ -423,9 +463,13 @@ def failed_status(error: Exception) -> str | None:
 
 def read_score(row: Mapping[str, str]) -> Score:
     """The score that a row holds; of a run without the memory for a step the bound on speed-up is 1, which is none."""
-    return Score(error=float(row["validation_error"]), loss=float(row["validation_loss"] or math.nan),
-                 peak_activation_bytes=int(row["peak_activation_bytes"]),
-                 pipeline_speedup_bound=float(row["pipeline_speedup_bound"] or 1.0), status=row["status"])
+    return Score(
+        error=float(row["validation_error"]),
+        loss=float(row["validation_loss"] or math.nan),
+        peak_activation_bytes=int(row["peak_activation_bytes"]),
+        pipeline_speedup_bound=float(row["pipeline_speedup_bound"] or 1.0),
+        status=row["status"],
+    )
 
 
 def _pass_on(report: Report, what: str, grows: bool, progress: Progress) -> None:

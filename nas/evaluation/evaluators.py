@@ -38,7 +38,4 @@ def tabular(training: Evaluator, *, path: str, seeds: Seeds = "one") -> Tabular:
     return Tabular(training.problem, Path(path), seeds=seeds)
 
 
-EVALUATORS: Table[SearchEvaluator] = Table("evaluator", {
-    "train": train,
-    "tabular": tabular,
-}, makes=SearchEvaluator)
+EVALUATORS: Table[SearchEvaluator] = Table("evaluator", {"train": train, "tabular": tabular}, makes=SearchEvaluator)

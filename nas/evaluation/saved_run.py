@@ -19,8 +19,14 @@ from nas.runs.trained_run import SavedExit, TrainedRun
 from spaces.decoupling import Decoupling
 
 
-def run_to_save(path: Path, key: Mapping[str, Cell], problem: Problem, decoupling: Decoupling, method: Method,
-                weights: Mapping[str, torch.Tensor]) -> TrainedRun:
+def run_to_save(
+    path: Path,
+    key: Mapping[str, Cell],
+    problem: Problem,
+    decoupling: Decoupling,
+    method: Method,
+    weights: Mapping[str, torch.Tensor],
+) -> TrainedRun:
     """What is to be saved at `path` of a run whose row has the cells `key` and is named after them; `method` has `weights`."""
     return TrainedRun(path, dict(key), problem.data.inputs, _exits(problem, decoupling, method), dict(weights))
 
@@ -38,5 +44,6 @@ def _exits(problem: Problem, decoupling: Decoupling, method: Method) -> tuple[Sa
         errors = [error_and_loss(method, read(), precision)[0]]
     first = len(costs) - len(errors)
     places = enumerate(zip(costs[first:], errors, temperatures, strict=True), start=first + 1)
-    return tuple(SavedExit(depth, own.macs, own.path_macs, error, fitted_temperature=fitted)
-                 for depth, (own, error, fitted) in places)
+    return tuple(
+        SavedExit(depth, own.macs, own.path_macs, error, fitted_temperature=fitted) for depth, (own, error, fitted) in places
+    )

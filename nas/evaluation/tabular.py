@@ -36,9 +36,14 @@ class Tabular:
         self.adapt = traits(problem.method).adapt  # reading the method's settings each time would take most of an answer
         self.rows = _agreeing(self.log, problem)
         undigested = sum(not row.get("data_digest") for row in self.rows)
-        self.notes = () if not undigested else (
-            f"{undigested} rows of {self.log.path} are of an older version without a digest of their data; only their task says "
-            "that the data is this one",)
+        self.notes = (
+            ()
+            if not undigested
+            else (
+                f"{undigested} rows of {self.log.path} are of an older version without a digest of their data; only their task "
+                "that the data is this one",
+            )
+        )
         points: dict[str, dict[int, Row]] = {}
         for row in self.rows:
             points.setdefault(row["decoupling"], {}).setdefault(int(row["seed"]), row)
@@ -58,8 +63,10 @@ class Tabular:
         """The score, in microseconds."""
         row = self.recorded(decoupling)
         if row is None:
-            raise UserError(f"the table {self.log.path} has {len(self.answers)} points, but '{decoupling}' is none of them; "
-                            f"search a space within the table's, or finish the table if it is not done")
+            raise UserError(
+                f"the table {self.log.path} has {len(self.answers)} points, but '{decoupling}' is none of them; "
+                f"search a space within the table's, or finish the table if it is not done"
+            )
         return read_score(row)
 
 
@@ -67,16 +74,21 @@ def _agreeing(log: ResultsLog, problem: Problem) -> list[Row]:
     """The rows that were made with the problem's settings."""
     rows = log.rows()
     if not rows:
-        raise UserError(f"a table has a row for each trained decoupling, but {log.path} has none; benchmarks/ground_truth.py "
-                        f"makes one")
+        raise UserError(
+            f"a table has a row for each trained decoupling, but {log.path} has none; benchmarks/ground_truth.py makes one"
+        )
     key = problem.key(Decoupling((), ()))
     wanted = {name: "" if value is None else str(value) for name, value in key.items() if name not in ("decoupling", "seed")}
-    differing = [[name for name in wanted if row.get(name, "") != wanted[name] and (name != "data_digest" or row.get(name))]
-                 for row in rows]
+    differing = [
+        [name for name in wanted if row.get(name, "") != wanted[name] and (name != "data_digest" or row.get(name))]
+        for row in rows
+    ]
     nearest = min(range(len(rows)), key=lambda i: len(differing[i]))
     if differing[nearest]:
-        raise UserError(f"the table {log.path} was made with {_written(rows[nearest], differing[nearest])}, got "
-                        f"{_written(wanted, differing[nearest])}; give the table's settings")
+        raise UserError(
+            f"the table {log.path} was made with {_written(rows[nearest], differing[nearest])}, got "
+            f"{_written(wanted, differing[nearest])}; give the table's settings"
+        )
     return [row for row, names in zip(rows, differing, strict=True) if not names]
 
 

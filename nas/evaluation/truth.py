@@ -32,8 +32,10 @@ def errors(rows: Iterable[Mapping[str, str]], column: str = "test_error") -> pd.
     table = frame.astype({"seed": int}).pivot(index="decoupling", columns="seed", values=column)
     lacking = table.index[table.isna().any(axis=1)]
     if len(lacking):
-        raise UserError(f"the truth needs every decoupling with every seed, but {len(lacking)} of {len(table)} lack one, such as "
-                        f"'{lacking[0]}'; finish the table first")
+        raise UserError(
+            f"the truth needs every decoupling with every seed, but {len(lacking)} of {len(table)} lack one, such as "
+            f"'{lacking[0]}'; finish the table first"
+        )
     return table
 
 
@@ -83,6 +85,7 @@ def rank_correlation(scores: Mapping[str, float], test_errors: pd.DataFrame) -> 
 
 def incumbents(scores: Mapping[str, float]) -> list[str]:
     """After each of the trainings, in the order of `scores`, the decoupling of the lowest score; the earlier of equals."""
+
     def better(best: str, point: str) -> str:
         return point if scores[point] < scores[best] else best
 

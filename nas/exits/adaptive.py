@@ -28,8 +28,15 @@ class Answers(NamedTuple):
 
 
 @torch.no_grad()
-def adaptive(method: Method, x: torch.Tensor, rule: ConfidenceRule, threshold: float, *,
-             temperatures: Sequence[float] | None = None, max_depth: int | None = None) -> Answers:
+def adaptive(
+    method: Method,
+    x: torch.Tensor,
+    rule: ConfidenceRule,
+    threshold: float,
+    *,
+    temperatures: Sequence[float] | None = None,
+    max_depth: int | None = None,
+) -> Answers:
     """Run x (N, *input_shape), or token ids (N, T), block by block; a sample leaves where `rule` gives `threshold` or more.
 
     At `max_depth`, the number of blocks unless given, all leave. `temperatures` divide the logits, one an exit, before the
@@ -72,25 +79,32 @@ def checked_depth(method: Method, max_depth: int | None) -> int:
 def check_threshold(threshold: float) -> None:
     """Refuse what no confidence can be; 0 would let go of samples of which a rule says nothing."""
     if not 0 < threshold <= 1 and threshold != math.inf:
-        raise UserError(f"a threshold is a confidence above 0 and at most 1, or inf, at which all stay to the end, got "
-                        f"{threshold}; 0.9 is a usual one")
+        raise UserError(
+            f"a threshold is a confidence above 0 and at most 1, or inf, at which all stay to the end, got "
+            f"{threshold}; 0.9 is a usual one"
+        )
 
 
-def check_reachable(method: Method, rule: ConfidenceRule, threshold: float, temperatures: Sequence[float] | None,
-                    num_exits: int) -> None:
+def check_reachable(
+    method: Method, rule: ConfidenceRule, threshold: float, temperatures: Sequence[float] | None, num_exits: int
+) -> None:
     """Refuse a threshold that a rule of the table cannot reach at the first `num_exits` exits: it would let nobody leave."""
     if threshold == math.inf or not num_exits or rule not in (CONFIDENCES[name] for name in CONFIDENCES):
         return
     exits = [1.0] * num_exits if temperatures is None else temperatures[:num_exits]
     reached = largest(rule, method.net.num_classes, method.logit_range, exits)
     if reached < threshold - _ROUNDING:
-        raise UserError(f"by the rule {rule.__name__} the exits before the last of this method reach {reached:.4f} at most, got "
-                        f"the threshold {threshold:g}, at which nobody would leave; take a lower one or the rule sigmoid")
+        raise UserError(
+            f"by the rule {rule.__name__} the exits before the last of this method reach {reached:.4f} at most, got "
+            f"the threshold {threshold:g}, at which nobody would leave; take a lower one or the rule sigmoid"
+        )
 
 
 def checked_logits(method: Method, k: int, logits: torch.Tensor) -> torch.Tensor:
     """The logits (N, C) of exit k in float32 at least; other outputs, such as embeddings, are a UserError."""
     if logits.shape[-1] != method.net.num_classes:
-        raise UserError(f"a sample leaves early with logits, one a class of {method.net.num_classes}, but exit {k} of this "
-                        f"method gives {logits.shape[-1]} numbers; methods with loss=contrast answer at the last exit alone")
+        raise UserError(
+            f"a sample leaves early with logits, one a class of {method.net.num_classes}, but exit {k} of this "
+            f"method gives {logits.shape[-1]} numbers; methods with loss=contrast answer at the last exit alone"
+        )
     return logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -76,8 +76,12 @@ class ExitAnswers:
     def confidences(self, rule: ConfidenceRule) -> torch.Tensor:
         """(K, N): how sure each exit is of each sample."""
         bounded = [None] * len(self.logits) if self.bounded is None else self.bounded
-        return torch.stack([confidence(rule, logits, self.logits[k - 1] if k else None, own)
-                            for k, (logits, own) in enumerate(zip(self.logits, bounded, strict=True))])
+        return torch.stack(
+            [
+                confidence(rule, logits, self.logits[k - 1] if k else None, own)
+                for k, (logits, own) in enumerate(zip(self.logits, bounded, strict=True))
+            ]
+        )
 
 
 @torch.no_grad()

@@ -47,13 +47,16 @@ def sigmoid(logits: torch.Tensor, before: torch.Tensor | None) -> torch.Tensor:
     return logits.amax(1).sigmoid()
 
 
-CONFIDENCES: Table[torch.Tensor] = Table("confidence rule", {
-    "max_softmax": max_softmax, "margin": margin, "entropy": entropy, "agreement": agreement, "sigmoid": sigmoid,
-}, makes=torch.Tensor)
+CONFIDENCES: Table[torch.Tensor] = Table(
+    "confidence rule",
+    {"max_softmax": max_softmax, "margin": margin, "entropy": entropy, "agreement": agreement, "sigmoid": sigmoid},
+    makes=torch.Tensor,
+)
 
 
-def confidence(rule: ConfidenceRule, logits: torch.Tensor, before: torch.Tensor | None,
-               bounded: torch.Tensor | None) -> torch.Tensor:
+def confidence(
+    rule: ConfidenceRule, logits: torch.Tensor, before: torch.Tensor | None, bounded: torch.Tensor | None
+) -> torch.Tensor:
     """What `rule` says; `bounded` are outputs in [-1, 1] that the logits were before a temperature divided them, None for true
     logits. Of those the rule `sigmoid` is their largest, 0 at least: another sigmoid would lie in 0.27..0.73."""
     if bounded is not None and rule is sigmoid:
@@ -61,8 +64,10 @@ def confidence(rule: ConfidenceRule, logits: torch.Tensor, before: torch.Tensor 
     sure = rule(logits, before)
     if not isinstance(sure, torch.Tensor) or sure.shape != logits.shape[:1]:
         came = list(sure.shape) if isinstance(sure, torch.Tensor) else type(sure).__name__
-        raise UserError(f"a confidence rule gives one number a sample, a tensor of shape {list(logits.shape[:1])}, got "
-                        f"{came} of {getattr(rule, '__name__', rule)}")
+        raise UserError(
+            f"a confidence rule gives one number a sample, a tensor of shape {list(logits.shape[:1])}, got "
+            f"{came} of {getattr(rule, '__name__', rule)}"
+        )
     return sure
 
 

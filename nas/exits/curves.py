@@ -48,8 +48,10 @@ def curve(rule: str, validation: ExitAnswers, test: ExitAnswers, costs: Sequence
     on_test = [_left(test, sure_of_test, threshold, costs) for threshold in levels]
     best = min(validation.errors())
     chosen = min(range(len(levels)), key=lambda i: (max(on_validation[i].error, best), on_validation[i].macs), default=None)
-    return [CurvePoint(rule, threshold, own.error, own.macs, tested.error, tested.macs, tested.shares, chosen=i == chosen)
-            for i, (threshold, own, tested) in enumerate(zip(levels, on_validation, on_test, strict=True))]
+    return [
+        CurvePoint(rule, threshold, own.error, own.macs, tested.error, tested.macs, tested.shares, chosen=i == chosen)
+        for i, (threshold, own, tested) in enumerate(zip(levels, on_validation, on_test, strict=True))
+    ]
 
 
 def thresholds(sure: torch.Tensor) -> list[float]:

@@ -31,8 +31,16 @@ class Prediction:
     macs: int
 
 
-def predict(run: TrainedRun, inputs: NewInputs, rule: ConfidenceRule, *, budget: int | None = None,
-            threshold: float | None = None, calibrated: bool = False, device: torch.device) -> list[Prediction]:
+def predict(
+    run: TrainedRun,
+    inputs: NewInputs,
+    rule: ConfidenceRule,
+    *,
+    budget: int | None = None,
+    threshold: float | None = None,
+    calibrated: bool = False,
+    device: torch.device,
+) -> list[Prediction]:
     """The answers, in the order of `inputs.names`; of inputs that cannot be read (`inputs.fault`) none.
 
     With a `threshold` an input leaves at the first exit at which `rule` gives as much; without, all leave at one exit: the
@@ -69,8 +77,10 @@ def _temperature(run: TrainedRun, exit: SavedExit, calibrated: bool) -> float:
     if not calibrated or exit.temperature != 1:  # of a file of an older version, whose run was calibrated
         return exit.temperature
     if exit.fitted_temperature is None:
-        raise UserError(f"--calibrate divides by temperatures that were fitted on validation, got the run {run.name} without any "
-                        f"at depth {exit.depth}; leave --calibrate out, or {WAY_OUT}")
+        raise UserError(
+            f"--calibrate divides by temperatures that were fitted on validation, got the run {run.name} without any "
+            f"at depth {exit.depth}; leave --calibrate out, or {WAY_OUT}"
+        )
     return exit.fitted_temperature
 
 
@@ -81,11 +91,14 @@ def predictions_csv(predictions: Sequence[Prediction]) -> str:
 
 def affordable(exits: Sequence[SavedExit], budget: int | None, *, on_the_way: bool) -> list[SavedExit]:
     """The exits within the budget, with the answers of all exits before them or without."""
+
     def cost(exit: SavedExit) -> int:
         return exit.path_macs if on_the_way else exit.macs
 
     within = [exit for exit in exits if budget is None or cost(exit) <= budget]
     if not within:
-        raise UserError(f"the cheapest answer of this run takes {min(map(cost, exits)):,} multiply-accumulates, got a budget of "
-                        f"{budget:,}; its exits take {', '.join(f'{cost(exit):,}' for exit in exits)}")
+        raise UserError(
+            f"the cheapest answer of this run takes {min(map(cost, exits)):,} multiply-accumulates, got a budget of "
+            f"{budget:,}; its exits take {', '.join(f'{cost(exit):,}' for exit in exits)}"
+        )
     return within

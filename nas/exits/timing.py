@@ -33,8 +33,15 @@ class ExitSeconds:
     num_samples: int
 
 
-def exit_seconds(method: Method, data: TaskData, part: Part, batch_size: int, points: Sequence[tuple[str, float]],
-                 temperatures: Sequence[float] | None, precision: Precision) -> ExitSeconds:
+def exit_seconds(
+    method: Method,
+    data: TaskData,
+    part: Part,
+    batch_size: int,
+    points: Sequence[tuple[str, float]],
+    temperatures: Sequence[float] | None,
+    precision: Precision,
+) -> ExitSeconds:
     """Measured on random samples of the part, in evaluation mode; a point is a confidence rule and a threshold.
 
     In each round everything takes its turn. There are as many samples, and then as many rounds, as a few seconds allow.
@@ -81,8 +88,9 @@ def _static(method: Method, batches: Sequence[Batch]) -> list[float]:
     return seconds
 
 
-def _adaptive(method: Method, batches: Sequence[Batch], rule: str, threshold: float,
-              temperatures: Sequence[float] | None) -> float:
+def _adaptive(
+    method: Method, batches: Sequence[Batch], rule: str, threshold: float, temperatures: Sequence[float] | None
+) -> float:
     """Seconds for all samples."""
     started = _now(batches[0][0].device)
     for x, _ in batches:

@@ -44,6 +44,7 @@ def _number(name: str, rule: str, holds: Callable[[float], bool]) -> CellType:
 
 def _text(name: str, rule: str, check: Callable[[str], object]) -> CellType:
     """A text that stays as it is where `check` neither raises ValueError nor gives False."""
+
     def read(cell: str) -> str:
         if check(cell) is False:
             raise ValueError

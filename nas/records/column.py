@@ -46,8 +46,11 @@ class Shown:
 
 
 PERCENT, MEBIBYTES, THOUSANDS, MILLIONS = (
-    Shown("%", times=100, digits=".2f"), Shown("MiB", over=2**20, digits=".1f"), Shown("k", over=1e3, digits=",.1f"),
-    Shown("M", over=1e6, digits=",.2f"))
+    Shown("%", times=100, digits=".2f"),
+    Shown("MiB", over=2**20, digits=".1f"),
+    Shown("k", over=1e3, digits=",.1f"),
+    Shown("M", over=1e6, digits=",.2f"),
+)
 
 
 @dataclass(frozen=True)

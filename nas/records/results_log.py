@@ -227,8 +227,11 @@ class ResultsLog:
 
     def _check_header(self, header: Sequence[str]) -> None:
         if len(header) == 1 and re.search(r"\w[;\t]\w", header[0]):
-            raise self._damaged(1, "cells stand between commas, got semicolons or tabs, as spreadsheets in some languages "
-                                   "write them; save the file as CSV with commas")
+            raise self._damaged(
+                1,
+                "cells stand between commas, got semicolons or tabs, as spreadsheets in some languages "
+                "write them; save the file as CSV with commas",
+            )
         if not header:
             raise self._damaged(1, "a header names at least one column, got none")
         for column in header:

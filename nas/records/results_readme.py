@@ -24,9 +24,14 @@ def results_readme() -> str:
 def columns_markdown() -> str:
     """The files with what a row of each is, and the columns, a table for each role, in Markdown."""
     files = _table(("file", "a row is"), [(f"`{file}.csv`", meaning) for file, meaning in FILES.items()])
-    tables = [f"### {role.name.capitalize()}: {role.value}\n\n" + _table(
-        ("column", "in", "holds", "unit", "better", "meaning"),
-        [_line(column) for column in COLUMNS.values() if column.role is role]) for role in Role]
+    tables = [
+        f"### {role.name.capitalize()}: {role.value}\n\n"
+        + _table(
+            ("column", "in", "holds", "unit", "better", "meaning"),
+            [_line(column) for column in COLUMNS.values() if column.role is role],
+        )
+        for role in Role
+    ]
     heading = "## Columns\n\nCells are written raw: shares in 0..1 and not percent, bytes and not MiB.\n"
     return "\n".join([files, heading, *tables])
 

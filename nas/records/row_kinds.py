@@ -53,8 +53,13 @@ def _of_status(row: Mapping[str, str]) -> tuple[str, ...]:
         return ()
     asked = row.get("ensemble")  # of a row of an older version
     tested, voted = row.get("test_digest") or asked, asked and asked != "1"
-    return ("validation_loss", "pipeline_speedup_bound", *(("test_error",) if tested else ()),
-            *(("ensemble_test_error",) if voted else ()), *(("run", "weights_digest") if row.get("data_digest") else ()))
+    return (
+        "validation_loss",
+        "pipeline_speedup_bound",
+        *(("test_error",) if tested else ()),
+        *(("ensemble_test_error",) if voted else ()),
+        *(("run", "weights_digest") if row.get("data_digest") else ()),
+    )
 
 
 def _always(file: File) -> tuple[str, ...]:
@@ -76,9 +81,9 @@ FILES: dict[File, str] = {
     "ensembles": "A run that was asked for an ensemble of the last heads, and how many.",
     "exits": "An exit of a run with `--exits`, at each `depth` from 1 to K; all else that it says is of the run.",
     "curves": "A threshold of a rule of confidence of such a run: errors and mean cost when each sample leaves at the first exit "
-              "that is as sure. A rule by which nobody can leave early has no row.",
+    "that is as sure. A rule by which nobody can leave early has no row.",
     "trials": "A decoupling that a search asked for, in the order of asking; one that was stopped and goes on writes no trial "
-              "twice.",
+    "twice.",
     "decisions": "A cut of each `num_blocks` that SEDONA could answer with, and how sure it is.",
     "alpha_beta": "A gap after a meta step of SEDONA.",
 }

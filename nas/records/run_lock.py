@@ -50,8 +50,12 @@ class RunLock:
         while (file := self._locked(waits=waits)) is not None:
             if _is_at(file, self._path):
                 os.truncate(file, 0)
-                os.pwrite(file, f"process {os.getpid()} on {socket.gethostname()} since "
-                                f"{datetime.now(UTC).isoformat(sep=' ', timespec='seconds')}\n".encode(), 0)
+                os.pwrite(
+                    file,
+                    f"process {os.getpid()} on {socket.gethostname()} since "
+                    f"{datetime.now(UTC).isoformat(sep=' ', timespec='seconds')}\n".encode(),
+                    0,
+                )
                 self._file = file
                 return True
             os.close(file)  # its holder has removed it meanwhile, so that the next one makes another
@@ -62,8 +66,10 @@ class RunLock:
         with told_of_path(f"unfinished runs lie in {self._path.parent}", "change the permissions or name another --runs"):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             if self._folder.is_symlink():
-                raise UserError(f"a run is written, and removed, in its own folder, but {self._folder} is a link; remove it, "
-                                "or name another --runs")
+                raise UserError(
+                    f"a run is written, and removed, in its own folder, but {self._folder} is a link; remove it, "
+                    "or name another --runs"
+                )
             file = open_lock(self._path)
         try:
             try:

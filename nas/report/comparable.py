@@ -49,8 +49,10 @@ def read_rows(paths: Iterable[Path], conditions: Sequence[str] = ()) -> pd.DataF
         if missing and ended_well:
             raise UserError(f"compare reads files of `run.py evaluate`, but {path} has no column {', '.join(missing)}")
         if untested := [line for line, row in ended_well if not row["test_error"]]:
-            raise UserError(f"compare is about the test split, which {len(untested)} rows never saw, the first in {path}, line "
-                            f"{untested[0]}: its test_error is empty, its status ok; give the evaluate.csv, or mend that line")
+            raise UserError(
+                f"compare is about the test split, which {len(untested)} rows never saw, the first in {path}, line "
+                f"{untested[0]}: its test_error is empty, its status ok; give the evaluate.csv, or mend that line"
+            )
         frames.append(pd.DataFrame(rows))
     frame = pd.concat(frames).fillna("").drop_duplicates()
     columns = [*frame, *LINE, *SHARED, *ONE_A_LINE, *TIMED_BY, *FIGURES]
@@ -77,24 +79,34 @@ def check_comparable(rows: pd.DataFrame) -> None:
     All rows share the columns `SHARED` and what K means; the rows of a line share the recipe, and each has a seed of its own.
     """
     if differing := [column for column in SHARED if disagree(rows[column])]:
-        raise UserError(f"rows of one table agree in {', '.join(differing)}, but " + "; ".join(
-            f"{column} is {listed(rows[column])}" for column in differing) + narrowed(rows, differing[0]))
+        raise UserError(
+            f"rows of one table agree in {', '.join(differing)}, but "
+            + "; ".join(f"{column} is {listed(rows[column])}" for column in differing)
+            + narrowed(rows, differing[0])
+        )
     for method, point, num_blocks in rows[["method", "decoupling", "num_blocks"]].drop_duplicates().itertuples(index=False):
         if Decoupling.parse(point).num_blocks != num_blocks and not (num_blocks == 1 and _may_be_joint(method)):
-            raise UserError(f"K counts the blocks that no gradient joins, one more than the cuts, but num_blocks is {num_blocks} "
-                            f"where {method} has '{point}'; leave these rows out with --where num_blocks=K")
+            raise UserError(
+                f"K counts the blocks that no gradient joins, one more than the cuts, but num_blocks is {num_blocks} "
+                f"where {method} has '{point}'; leave these rows out with --where num_blocks=K"
+            )
     for _, line in rows.groupby(list(LINE), sort=False):
         method, point = line["method"].iloc[0], line["decoupling"].iloc[0]
         if differing := [column for column in ONE_A_LINE if disagree(line[column])]:
-            raise UserError(f"the seeds of {method} on '{point}' are averaged, but {differing[0]} is "
-                            f"{listed(line[differing[0]])}" + narrowed(line, differing[0]))
+            raise UserError(
+                f"the seeds of {method} on '{point}' are averaged, but {differing[0]} is "
+                f"{listed(line[differing[0]])}" + narrowed(line, differing[0])
+            )
         twice = line[line["seed"].duplicated(keep=False)]
         if len(twice):
             twice = twice[twice["seed"] == twice["seed"].iloc[0]]
-            column = next(name for name in (*DATA, *TIMED_BY, *ASKED, *twice)
-                          if name in twice and twice[name].nunique(dropna=False) > 1)
-            raise UserError(f"a seed counts once, got seed {twice['seed'].iloc[0]} of {method} on '{point}' "
-                            f"{len(twice)} times; {column} is {listed(twice[column])}" + narrowed(twice, column))
+            column = next(
+                name for name in (*DATA, *TIMED_BY, *ASKED, *twice) if name in twice and twice[name].nunique(dropna=False) > 1
+            )
+            raise UserError(
+                f"a seed counts once, got seed {twice['seed'].iloc[0]} of {method} on '{point}' "
+                f"{len(twice)} times; {column} is {listed(twice[column])}" + narrowed(twice, column)
+            )
 
 
 def _may_be_joint(method: str) -> bool:

@@ -61,8 +61,10 @@ def exit_lines(exit_rows: Iterable[Mapping[str, str]], curve_rows: Iterable[Mapp
         if row["rule"] == RULE:
             of_curves.setdefault(_identity(row), []).append(row)
     labels = _labels([dict(key) for key in lines], [len({row["backbone"] for row in own}) for own in lines.values()])
-    return [ExitLine(label, _static(_tuned(own)), _adaptive(of_curves.get(key, []), {row["seed"] for row in own}))
-            for label, (key, own) in zip(labels, lines.items(), strict=True)]
+    return [
+        ExitLine(label, _static(_tuned(own)), _adaptive(of_curves.get(key, []), {row["seed"] for row in own}))
+        for label, (key, own) in zip(labels, lines.items(), strict=True)
+    ]
 
 
 def _once(rows: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
@@ -70,8 +72,11 @@ def _once(rows: Iterable[Mapping[str, str]]) -> list[Mapping[str, str]]:
     first: dict[Identity, str] = {}
     once: dict[tuple[Identity, str], Mapping[str, str]] = {}
     for row in each_once(rows):
-        own = tuple(sorted((name, cell) for name, cell in row.items()
-                           if cell and name not in (WEIGHTS, *ASKED) and tells_runs_apart(name)))
+        own = tuple(
+            sorted(
+                (name, cell) for name, cell in row.items() if cell and name not in (WEIGHTS, *ASKED) and tells_runs_apart(name)
+            )
+        )
         weights = row.get(WEIGHTS, "")
         if first.setdefault(own, weights) == weights:
             once.setdefault((own, " ".join(row.get(name, "") for name in PLACE)), row)
@@ -108,8 +113,10 @@ def _join_whole(lines: dict[Identity, list[Mapping[str, str]]]) -> None:
 def _labels(keys: Sequence[Mapping[str, str]], backbones: Sequence[int]) -> list[str]:
     """The label of each line: method and decoupling, and the settings in which lines of the same name differ."""
     methods = short_names({key["method"] for key in keys})
-    labels = [methods[key["method"]] + (", one network a depth" if count > 1 else f" {short_decoupling(key['decoupling'])}")
-              for key, count in zip(keys, backbones, strict=True)]
+    labels = [
+        methods[key["method"]] + (", one network a depth" if count > 1 else f" {short_decoupling(key['decoupling'])}")
+        for key, count in zip(keys, backbones, strict=True)
+    ]
     shown = []
     for label, key in zip(labels, keys, strict=True):
         same = [other for own, other in zip(labels, keys, strict=True) if own == label]
@@ -141,8 +148,12 @@ def _static(rows: Sequence[Mapping[str, str]]) -> Points:
     groups.sort(key=lambda group: group["macs"].iloc[0])
     intervals = [half_interval(100 * group["test_error"]) for group in groups]
     macs, seconds = (tuple(float(group[name].mean()) for group in groups) for name in ("macs", "seconds"))
-    return Points(macs, seconds, tuple(100 * float(group["test_error"].mean()) for group in groups),
-                  tuple(math.nan if interval is None else interval for interval in intervals))
+    return Points(
+        macs,
+        seconds,
+        tuple(100 * float(group["test_error"].mean()) for group in groups),
+        tuple(math.nan if interval is None else interval for interval in intervals),
+    )
 
 
 def _adaptive(rows: Sequence[Mapping[str, str]], wanted: set[str]) -> Points | None:
@@ -159,6 +170,8 @@ def _adaptive(rows: Sequence[Mapping[str, str]], wanted: set[str]) -> Points | N
     if max(starts) > min(ends):
         return None
     places = np.linspace(max(starts), min(ends), 30)
-    seconds, errors = (np.mean([np.interp(places, np.log(group["test_macs"]), group[name]) for group in seeds], axis=0)
-                       for name in ("test_seconds", "test_error"))
+    seconds, errors = (
+        np.mean([np.interp(places, np.log(group["test_macs"]), group[name]) for group in seeds], axis=0)
+        for name in ("test_seconds", "test_error")
+    )
     return Points(tuple(np.exp(places)), tuple(seconds), tuple(100 * errors), (math.nan,) * len(places))

@@ -42,9 +42,17 @@ def summarise_exits(rows: Iterable[Mapping[str, str]]) -> list[ExitSummary]:
         return []
     names = short_names(frame["method"].unique())
     return [
-        ExitSummary(names[str(method)], str(point), int(group["depth"].iloc[0]), 100 * group["test_error"].mean(), _std(group),
-                    len(group), int(group["params"].iloc[0]), int(group["macs"].iloc[0]),
-                    *(_mean(group[name]) for name in ("seconds", "temperature", "test_ece")))
+        ExitSummary(
+            names[str(method)],
+            str(point),
+            int(group["depth"].iloc[0]),
+            100 * group["test_error"].mean(),
+            _std(group),
+            len(group),
+            int(group["params"].iloc[0]),
+            int(group["macs"].iloc[0]),
+            *(_mean(group[name]) for name in ("seconds", "temperature", "test_ece")),
+        )
         for (method, point, _), group in frame.groupby(["method", "decoupling", "depth"], sort=False)
     ]
 
@@ -79,10 +87,18 @@ def summarise_curves(rows: Iterable[Mapping[str, str]], exit_rows: Iterable[Mapp
     names, full = short_names(exits["method"].unique()), exits[exits["depth"] == exits["num_blocks"]][[*run, "macs", "seconds"]]
     frame = frame.merge(full, on=run, validate="many_to_one")
     return [
-        CurveSummary(names[str(method)], str(point), str(rule), 100 * group["test_error"].mean(), _std(group), len(group),
-                     group["test_macs"].mean(), (group["test_macs"] / group["macs"]).mean(),
-                     _mean(group["seconds"] / group["test_seconds"]),
-                     tuple(group["test_shares"].str.split(expand=True).astype(float).mean()))
+        CurveSummary(
+            names[str(method)],
+            str(point),
+            str(rule),
+            100 * group["test_error"].mean(),
+            _std(group),
+            len(group),
+            group["test_macs"].mean(),
+            (group["test_macs"] / group["macs"]).mean(),
+            _mean(group["seconds"] / group["test_seconds"]),
+            tuple(group["test_shares"].str.split(expand=True).astype(float).mean()),
+        )
         for (method, point, rule), group in frame.groupby(["method", "decoupling", "rule"], sort=False)
     ]
 
@@ -90,21 +106,67 @@ def summarise_curves(rows: Iterable[Mapping[str, str]], exit_rows: Iterable[Mapp
 def exits_table(exits: Sequence[ExitSummary]) -> str:
     """The exits as a table; ECE, the expected calibration error, in percent."""
     error, temperature, ece = (COLUMNS[name] for name in ("test_error", "temperature", "test_ece"))
-    header = ["method", "depth", error.heading, "std", "n", "params", "MACs", "us/sample", temperature.heading, ece.heading,
-              "decoupling"]
-    lines = [[s.method, str(s.depth), f"{s.mean:.2f}", optional(s.std), str(s.n), f"{s.params:,}", f"{s.macs:,}",
-              optional(s.seconds and 1e6 * s.seconds, 0), temperature.show(s.temperature), ece.show(s.test_ece),
-              short_decoupling(s.decoupling)] for s in exits]
+    header = [
+        "method",
+        "depth",
+        error.heading,
+        "std",
+        "n",
+        "params",
+        "MACs",
+        "us/sample",
+        temperature.heading,
+        ece.heading,
+        "decoupling",
+    ]
+    lines = [
+        [
+            s.method,
+            str(s.depth),
+            f"{s.mean:.2f}",
+            optional(s.std),
+            str(s.n),
+            f"{s.params:,}",
+            f"{s.macs:,}",
+            optional(s.seconds and 1e6 * s.seconds, 0),
+            temperature.show(s.temperature),
+            ece.show(s.test_ece),
+            short_decoupling(s.decoupling),
+        ]
+        for s in exits
+    ]
     return table(header, lines)
 
 
 def curves_table(curves: Sequence[CurveSummary]) -> str:
     """Adaptive inference as a table; `left` is the percentage of samples that leave at each depth."""
-    header = ["method", "rule", COLUMNS["test_error"].heading, "std", "n", "MACs", "% of full", "times faster", "left",
-              "decoupling"]
-    lines = [[s.method, s.rule, f"{s.mean:.2f}", optional(s.std), str(s.n), f"{s.macs:,.0f}", f"{100 * s.macs_share:.0f}",
-              optional(s.speed), " ".join(f"{100 * share:.0f}" for share in s.shares),
-              short_decoupling(s.decoupling)] for s in curves]
+    header = [
+        "method",
+        "rule",
+        COLUMNS["test_error"].heading,
+        "std",
+        "n",
+        "MACs",
+        "% of full",
+        "times faster",
+        "left",
+        "decoupling",
+    ]
+    lines = [
+        [
+            s.method,
+            s.rule,
+            f"{s.mean:.2f}",
+            optional(s.std),
+            str(s.n),
+            f"{s.macs:,.0f}",
+            f"{100 * s.macs_share:.0f}",
+            optional(s.speed),
+            " ".join(f"{100 * share:.0f}" for share in s.shares),
+            short_decoupling(s.decoupling),
+        ]
+        for s in curves
+    ]
     return table(header, lines)
 
 

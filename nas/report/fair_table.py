@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RECIPE = names(lambda column: column.role is Role.RECIPE)
-MORE = names(lambda column: column.role is Role.FIGURE and column.type.is_number and not column.tabled
-             and "evaluate" in column.files)  # figures that a table has where they are asked for
+MORE = names(
+    lambda column: column.role is Role.FIGURE and column.type.is_number and not column.tabled and "evaluate" in column.files
+)  # figures that a table has where they are asked for
 COSTS = ("test_error", "params", "macs", "peak_activation_bytes", "step_seconds", "pipeline_speedup_bound")
 SIDE_BY_SIDE = 3  # decouplings of one method and K in a cell
 
@@ -83,16 +84,23 @@ def fair_table(rows: pd.DataFrame, figures: Sequence[str] = ()) -> FairTable:
     rows = rows.assign(**{name: _figure(rows, name) for name in figures})
     apart = [column for column in TIMED_BY if disagree(rows[column])]
     methods = short_names(rows["method"].unique())
-    lines = [_line(line.assign(method=line["method"].map(methods)), figures, timed=not apart)
-             for _, line in rows.groupby(list(LINE), sort=False)]
+    lines = [
+        _line(line.assign(method=line["method"].map(methods)), figures, timed=not apart)
+        for _, line in rows.groupby(list(LINE), sort=False)
+    ]
     notes = [f"seconds and pipeline bounds are left out: {column} is {listed(rows[column])}" for column in apart]
     recipe = rows.assign(label_smoothing=rows["method"].map(_label_smoothing))
-    notes += [f"{column} is each line's own: {listed(recipe[column])}" for column in (*RECIPE, "label_smoothing")
-              if disagree(recipe[column])]
+    notes += [
+        f"{column} is each line's own: {listed(recipe[column])}"
+        for column in (*RECIPE, "label_smoothing")
+        if disagree(recipe[column])
+    ]
     undigested = int((rows["data_digest"] == "").sum())
     if 0 < undigested < len(rows):
-        notes.append(f"{undigested} of {len(rows)} rows are of an older version without a digest of their data: only their task "
-                     "says that the data is the others'")
+        notes.append(
+            f"{undigested} of {len(rows)} rows are of an older version without a digest of their data: only their task "
+            "says that the data is the others'"
+        )
     alike = [column for column in ADAPTED if not disagree(rows[column])]
     shared = {column: max(rows[column]) for column in (*SHARED, *alike)}  # some rows have empty epochs
     lines.sort(key=lambda line: (line.num_blocks, line.test_error))
@@ -129,16 +137,28 @@ def _label_smoothing(method: str) -> str:
 def _line(rows: pd.DataFrame, figures: Sequence[str], *, timed: bool) -> Line:
     first, errors = rows.iloc[0], 100 * rows["test_error"].fillna(1.0)
     counts = {column: int(first[column]) for column in COUNTS}
-    seconds, bound = (float(rows[column].median()) if timed and rows[column].notna().any() else None
-                      for column in ("step_seconds", "pipeline_speedup_bound"))
+    seconds, bound = (
+        float(rows[column].median()) if timed and rows[column].notna().any() else None
+        for column in ("step_seconds", "pipeline_speedup_bound")
+    )
     return Line(
-        method=first["method"], checkpoint_units=first["checkpoint_units"] == "True",
-        **{column: first[column] for column in ADAPTED}, num_blocks=counts["num_blocks"],
-        decoupling=first["decoupling"], test_error=float(errors.mean()), interval=half_interval(errors), n=len(rows),
-        diverged=count_of(DIVERGED, rows["status"]), out_of_memory=count_of(OUT_OF_MEMORY, rows["status"]),
-        params=counts["params"], train_params=counts["params"] + counts["head_params"], macs=counts["macs"],
-        train_macs=counts["macs"] + counts["head_macs"], peak_activation_bytes=counts["peak_activation_bytes"],
-        step_seconds=seconds, pipeline_speedup_bound=bound,
+        method=first["method"],
+        checkpoint_units=first["checkpoint_units"] == "True",
+        **{column: first[column] for column in ADAPTED},
+        num_blocks=counts["num_blocks"],
+        decoupling=first["decoupling"],
+        test_error=float(errors.mean()),
+        interval=half_interval(errors),
+        n=len(rows),
+        diverged=count_of(DIVERGED, rows["status"]),
+        out_of_memory=count_of(OUT_OF_MEMORY, rows["status"]),
+        params=counts["params"],
+        train_params=counts["params"] + counts["head_params"],
+        macs=counts["macs"],
+        train_macs=counts["macs"] + counts["head_macs"],
+        peak_activation_bytes=counts["peak_activation_bytes"],
+        step_seconds=seconds,
+        pipeline_speedup_bound=bound,
         figures={name: float(rows[name].mean()) if rows[name].notna().any() else None for name in figures},
     )
 
@@ -159,14 +179,25 @@ def written(fair: FairTable) -> str:
         costs += [row] if headings[place] in costs else [headings[place], row]
     kept = "\u00a0"  # a space at which `wrap` breaks no line
     shared = ", ".join(f"{name}{kept}{value}" for name, value in fair.shared.items() if value)
-    return "\n".join([*(line.replace(kept, " ") for line in wrap(shared, WIDTH, break_on_hyphens=False)), "",
-                      _against_num_blocks(fair), "", *costs, "", *wrap(LEGEND, WIDTH), *(
-                          line for note in fair.notes for line in wrap(f"note: {note}", WIDTH, subsequent_indent="      "))])
+    return "\n".join(
+        [
+            *(line.replace(kept, " ") for line in wrap(shared, WIDTH, break_on_hyphens=False)),
+            "",
+            _against_num_blocks(fair),
+            "",
+            *costs,
+            "",
+            *wrap(LEGEND, WIDTH),
+            *(line for note in fair.notes for line in wrap(f"note: {note}", WIDTH, subsequent_indent="      ")),
+        ]
+    )
 
 
 WIDTH = 110
-LEGEND = ("test error: mean, and half its 95 % interval, over n seeds. Parameters (thousands) and MACs (millions, of one "
-          "sample): of inference, then of training with the heads. bound: what a pipeline of the blocks can gain at most.")
+LEGEND = (
+    "test error: mean, and half its 95 % interval, over n seeds. Parameters (thousands) and MACs (millions, of one "
+    "sample): of inference, then of training with the heads. bound: what a pipeline of the blocks can gain at most."
+)
 
 
 def _heading(num_blocks: int, point: Decoupling) -> str:
@@ -177,10 +208,19 @@ def _heading(num_blocks: int, point: Decoupling) -> str:
 def _cells(line: Line, point: Decoupling, shared: Mapping[str, str]) -> list[str]:
     _, params, macs, peak, step, bound = (COLUMNS[name] for name in COSTS)
     return [
-        _name(line, shared), _error(line), str(line.n), params.show(line.params), params.show(line.train_params),
-        macs.show(line.macs), macs.show(line.train_macs), peak.show(line.peak_activation_bytes), step.show(line.step_seconds),
-        bound.show(line.pipeline_speedup_bound), *(_column(name).show(value) for name, value in line.figures.items()),
-        (short_heads(point) if point.heads else "") + (f"  ({failures(line)})" if failures(line) else "")]
+        _name(line, shared),
+        _error(line),
+        str(line.n),
+        params.show(line.params),
+        params.show(line.train_params),
+        macs.show(line.macs),
+        macs.show(line.train_macs),
+        peak.show(line.peak_activation_bytes),
+        step.show(line.step_seconds),
+        bound.show(line.pipeline_speedup_bound),
+        *(_column(name).show(value) for name, value in line.figures.items()),
+        (short_heads(point) if point.heads else "") + (f"  ({failures(line)})" if failures(line) else ""),
+    ]
 
 
 def as_csv(fair: FairTable) -> str:
@@ -202,8 +242,10 @@ def _against_num_blocks(fair: FairTable) -> str:
     for line in fair.lines:
         errors.setdefault(_name(line, fair.shared), {}).setdefault(line.num_blocks, []).append(_error(line))
     counts = sorted({count for row in errors.values() for count in row})
-    return table(["test error %, ±95 %", *(f"K={count}" for count in counts), ""],
-                 [[name, *(_cell(row.get(count, [])) for count in counts), ""] for name, row in errors.items()])
+    return table(
+        ["test error %, ±95 %", *(f"K={count}" for count in counts), ""],
+        [[name, *(_cell(row.get(count, [])) for count in counts), ""] for name, row in errors.items()],
+    )
 
 
 def _cell(errors: Sequence[str]) -> str:

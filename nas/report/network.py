@@ -15,14 +15,27 @@ def cost_table(cost: Cost, decoupling: Decoupling) -> str:
     for block, share in zip(cost.blocks, cost.shares, strict=True):
         milliseconds = "" if block.seconds is None else f"{1000 * block.seconds:.1f}"
         ends = "-".join(map(str, dict.fromkeys((block.blocks[0], block.blocks[-1]))))
-        lines.append([ends, str(block.units), f"{block.params:,}", f"{block.macs:,}", f"{block.head_params:,}",
-                      f"{block.head_macs:,}", f"{block.activation_bytes / 1024:.0f}", milliseconds, f"{100 * share:.1f}",
-                      ", ".join(dict.fromkeys(heads[k] for k in block.blocks))])
-    totals = (f"inference: {cost.params:,} params, {cost.macs:,} MACs a sample; heads, decoders and all else that is "
-              f"only for training: {cost.head_params:,} params ({100 * cost.training_only:.1f} % of all), "
-              f"{cost.head_macs:,} MACs\npeak activations of a step at batch size {cost.batch_size}: "
-              f"{cost.peak_activation_bytes / 2**20:.1f} MiB (float32)\npipeline speed-up bound (total over largest "
-              f"stage): {cost.pipeline_speedup_bound:.2f}")
+        lines.append(
+            [
+                ends,
+                str(block.units),
+                f"{block.params:,}",
+                f"{block.macs:,}",
+                f"{block.head_params:,}",
+                f"{block.head_macs:,}",
+                f"{block.activation_bytes / 1024:.0f}",
+                milliseconds,
+                f"{100 * share:.1f}",
+                ", ".join(dict.fromkeys(heads[k] for k in block.blocks)),
+            ]
+        )
+    totals = (
+        f"inference: {cost.params:,} params, {cost.macs:,} MACs a sample; heads, decoders and all else that is "
+        f"only for training: {cost.head_params:,} params ({100 * cost.training_only:.1f} % of all), "
+        f"{cost.head_macs:,} MACs\npeak activations of a step at batch size {cost.batch_size}: "
+        f"{cost.peak_activation_bytes / 2**20:.1f} MiB (float32)\npipeline speed-up bound (total over largest "
+        f"stage): {cost.pipeline_speedup_bound:.2f}"
+    )
     if reading := [f"{k} reads {', '.join(map(str, block.reads))}" for k, block in enumerate(cost.blocks) if block.reads]:
         totals += f"\nstages that read weights of others, so that a pipeline would have to send them: {'; '.join(reading)}"
     return f"{table(header, lines)}\n{totals}"

@@ -105,8 +105,18 @@ def _draw_line(panel: Axes, line: ExitLine, cost: str, colour: str, marker: str)
     def across(points: Points) -> Sequence[float]:
         return getattr(points, cost)
 
-    panel.errorbar(across(line.static), line.static.errors, line.static.intervals, color=colour, marker=marker,
-                   markersize=5, linewidth=1.8, capsize=2.5, elinewidth=0.9, label=line.label.replace("$", r"\$"))
+    panel.errorbar(
+        across(line.static),
+        line.static.errors,
+        line.static.intervals,
+        color=colour,
+        marker=marker,
+        markersize=5,
+        linewidth=1.8,
+        capsize=2.5,
+        elinewidth=0.9,
+        label=line.label.replace("$", r"\$"),
+    )
     if line.adaptive:
         panel.plot(across(line.adaptive), line.adaptive.errors, linewidth=1, color=colour)
 

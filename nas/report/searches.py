@@ -45,18 +45,33 @@ def searches_table(searches: Sequence[Searched]) -> str:
     lines = [[str(s.seed), f"{100 * s.score.error:.2f}", str(s.found.decoupling)] for s in searches]
     agreed = agreement(searches)
     heads = "no cut in common" if agreed.heads is None else f"{100 * agreed.heads:.0f} % of common cuts have the same"
-    return (f"{table(['seed', 'val error %', 'found'], lines)}\n\n"
-            f"cuts        {agreed.cuts:.2f} alike (Jaccard similarity, mean of all pairs)\n"
-            f"heads       {heads}\n"
-            f"validation  {100 * agreed.mean_error:.2f} +- {100 * agreed.std_error:.2f} % error over {len(searches)} seeds")
+    return (
+        f"{table(['seed', 'val error %', 'found'], lines)}\n\n"
+        f"cuts        {agreed.cuts:.2f} alike (Jaccard similarity, mean of all pairs)\n"
+        f"heads       {heads}\n"
+        f"validation  {100 * agreed.mean_error:.2f} +- {100 * agreed.std_error:.2f} % error over {len(searches)} seeds"
+    )
 
 
 def pareto_table(front: Sequence[Evaluated]) -> str:
     """One line a decoupling, with what it costs to train."""
-    header = [COLUMNS["validation_error"].heading, COLUMNS["peak_activation_bytes"].heading, "pipeline bound", "K", "seed",
-              "decoupling"]
-    lines = [[f"{100 * point.score.error:.2f}", f"{point.score.peak_activation_bytes / 2**20:.2f}",
-              f"{point.score.pipeline_speedup_bound:.2f}", str(point.decoupling.num_blocks), str(point.seed),
-              str(point.decoupling) + ("" if point.score.status == OK else f"  ({point.score.status.partition(':')[0]})")]
-             for point in front]
+    header = [
+        COLUMNS["validation_error"].heading,
+        COLUMNS["peak_activation_bytes"].heading,
+        "pipeline bound",
+        "K",
+        "seed",
+        "decoupling",
+    ]
+    lines = [
+        [
+            f"{100 * point.score.error:.2f}",
+            f"{point.score.peak_activation_bytes / 2**20:.2f}",
+            f"{point.score.pipeline_speedup_bound:.2f}",
+            str(point.decoupling.num_blocks),
+            str(point.seed),
+            str(point.decoupling) + ("" if point.score.status == OK else f"  ({point.score.status.partition(':')[0]})"),
+        ]
+        for point in front
+    ]
     return table(header, lines)

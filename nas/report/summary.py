@@ -73,29 +73,55 @@ def summarise(rows: Iterable[Mapping[str, str]], column: str = "test_error") -> 
 def _summary(method: str, decoupling: str, group: pd.DataFrame) -> Summary:
     n, std, seconds = len(group), float(group["error"].std()), group["step_seconds"].dropna()
     return Summary(
-        method=method, decoupling=decoupling, num_blocks=int(group["num_blocks"].iloc[0]), n=n,
-        mean=float(group["error"].mean()), std=std if n > 1 else None,
+        method=method,
+        decoupling=decoupling,
+        num_blocks=int(group["num_blocks"].iloc[0]),
+        n=n,
+        mean=float(group["error"].mean()),
+        std=std if n > 1 else None,
         interval=half_interval(group["error"]),
         validation=100 * float(group["validation_error"].mean()),
         peak_activation_bytes=int(group["peak_activation_bytes"].iloc[0]),
         step_seconds=float(seconds.mean()) if len(seconds) else None,
-        diverged=count_of(DIVERGED, group["status"]), out_of_memory=count_of(OUT_OF_MEMORY, group["status"]),
+        diverged=count_of(DIVERGED, group["status"]),
+        out_of_memory=count_of(OUT_OF_MEMORY, group["status"]),
         figures={name: float(group[name].mean()) for name in ASKED if name in group and group[name].notna().any()},
     )
 
 
 def summary_table(summaries: Sequence[Summary]) -> str:
     """The summaries as a table."""
-    num_blocks, tested, validated, peak, step = (COLUMNS[name] for name in (
-        "num_blocks", "test_error", "validation_error", "peak_activation_bytes", "step_seconds"))
+    num_blocks, tested, validated, peak, step = (
+        COLUMNS[name] for name in ("num_blocks", "test_error", "validation_error", "peak_activation_bytes", "step_seconds")
+    )
     figures = [name for name in ASKED if any(name in s.figures for s in summaries)]
-    header = ["method", num_blocks.heading, tested.heading, "std", "95 % interval", "n", validated.heading, peak.heading,
-              step.heading, *(COLUMNS[name].heading for name in figures), "decoupling"]
+    header = [
+        "method",
+        num_blocks.heading,
+        tested.heading,
+        "std",
+        "95 % interval",
+        "n",
+        validated.heading,
+        peak.heading,
+        step.heading,
+        *(COLUMNS[name].heading for name in figures),
+        "decoupling",
+    ]
     lines = [
-        [s.method, str(s.num_blocks), f"{s.mean:.2f}", optional(s.std), _interval(s), str(s.n), f"{s.validation:.2f}",
-         peak.show(s.peak_activation_bytes), step.show(s.step_seconds),
-         *(COLUMNS[name].show(s.figures.get(name)) for name in figures),
-         short_decoupling(s.decoupling) + (f"  ({failures(s)})" if failures(s) else "")]
+        [
+            s.method,
+            str(s.num_blocks),
+            f"{s.mean:.2f}",
+            optional(s.std),
+            _interval(s),
+            str(s.n),
+            f"{s.validation:.2f}",
+            peak.show(s.peak_activation_bytes),
+            step.show(s.step_seconds),
+            *(COLUMNS[name].show(s.figures.get(name)) for name in figures),
+            short_decoupling(s.decoupling) + (f"  ({failures(s)})" if failures(s) else ""),
+        ]
         for s in summaries
     ]
     return table(header, lines)

@@ -12,8 +12,9 @@ def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     numeric.append(False)
 
     def written(line: Sequence[str]) -> str:
-        cells = (f"{cell:>{width}}" if right else f"{cell:{width}}"
-                 for cell, width, right in zip(line, widths, numeric, strict=True))
+        cells = (
+            f"{cell:>{width}}" if right else f"{cell:{width}}" for cell, width, right in zip(line, widths, numeric, strict=True)
+        )
         return "  ".join(cells).rstrip()
 
     return "\n".join([written(header), written(["─" * width for width in widths]), *map(written, lines)])

@@ -73,37 +73,51 @@ def _check_inputs(run: TrainedRun, inputs: Mapping[str, Any]) -> None:
         if known == came or not known:
             continue
         if name == "words":
-            raise UserError(f"an extension reads texts with the vocabulary of its run, got the task's own of "
-                            f"{len(came or ())} words; give the task vocabulary=PATH, the run's file {run.key['vocabulary']}")
-        raise UserError(f"an extension is given inputs like those of its run, whose {name} is {known}, got {came}; give "
-                        f"the run's task, {run.key['task']}")
+            raise UserError(
+                f"an extension reads texts with the vocabulary of its run, got the task's own of "
+                f"{len(came or ())} words; give the task vocabulary=PATH, the run's file {run.key['vocabulary']}"
+            )
+        raise UserError(
+            f"an extension is given inputs like those of its run, whose {name} is {known}, got {came}; give "
+            f"the run's task, {run.key['task']}"
+        )
 
 
 def _check_blocks(run: TrainedRun, old: Method, base: Method) -> None:
     """The blocks of the run are there, and train apart from each other."""
     sizes, came = map(_sizes, (old, base))
-    if came[:len(sizes)] != sizes:
-        raise UserError(f"an extension is cut where its run, '{run.decoupling}', was cut and where that ended, got blocks of "
-                        f"{came} units; cut after {_cuts(sizes)} units")
+    if came[: len(sizes)] != sizes:
+        raise UserError(
+            f"an extension is cut where its run, '{run.decoupling}', was cut and where that ended, got blocks of "
+            f"{came} units; cut after {_cuts(sizes)} units"
+        )
     for part in (old, base):
         if part.num_stages < part.net.num_blocks:
-            raise UserError(f"the blocks of a run stay as they are while those behind them train, but {type(part).__name__} "
-                            "trains all blocks as one; take a method that trains them apart, such as dgl")
+            raise UserError(
+                f"the blocks of a run stay as they are while those behind them train, but {type(part).__name__} "
+                "trains all blocks as one; take a method that trains them apart, such as dgl"
+            )
 
 
 def _check_given(run: TrainedRun, old: Method, method: Method, trained: int) -> None:
     """What the run's blocks are given they are still given, the first one nothing else, and some block is left to learn."""
     if trained == method.num_stages:
-        raise UserError("an extension learns in blocks behind those of its run, or in blocks with a new --side, but there are "
-                        f"none; cut a longer backbone after {_cuts(_sizes(old))} units, or add a side input")
+        raise UserError(
+            "an extension learns in blocks behind those of its run, or in blocks with a new --side, but there are "
+            f"none; cut a longer backbone after {_cuts(_sizes(old))} units, or add a side input"
+        )
     known, first = map(_first_given, (old, method))
     if known != first:
-        raise UserError(f"the first block of an extension is given what it was in its run, {known[0]} tokens, got {first[0]}; "
-                        f"give the task length={known[0]}, or --side-dim {known[0]}-..., what else the blocks are given")
+        raise UserError(
+            f"the first block of an extension is given what it was in its run, {known[0]} tokens, got {first[0]}; "
+            f"give the task length={known[0]}, or --side-dim {known[0]}-..., what else the blocks are given"
+        )
     for k in range(1, old.num_stages):
         if _given(old, k) not in (None, _given(method, k)):
-            raise UserError(f"an extension gives a block what its run gave it, which is {_given(old, k)} for block {k}, got "
-                            f"{_given(method, k) or 'nothing'}; begin with the run's --side, {run.key['side']}")
+            raise UserError(
+                f"an extension gives a block what its run gave it, which is {_given(old, k)} for block {k}, got "
+                f"{_given(method, k) or 'nothing'}; begin with the run's --side, {run.key['side']}"
+            )
 
 
 def _first_given(method: Method) -> tuple[int, ...]:
@@ -145,6 +159,8 @@ def _cuts(sizes: list[int]) -> str:
 
 def _no_fit(run: TrainedRun, what: str) -> UserError:
     key = run.key
-    return UserError(f"{what} cannot be those of the run {run.name}, of {key['method']} on {key['backbone']} with "
-                     f"'{run.decoupling}'; give its method, its backbone with more units, its heads, and where it ended a head "
-                     "like its last, such as linear for a pooled classifier, or that of prefix")
+    return UserError(
+        f"{what} cannot be those of the run {run.name}, of {key['method']} on {key['backbone']} with "
+        f"'{run.decoupling}'; give its method, its backbone with more units, its heads, and where it ended a head "
+        "like its last, such as linear for a pooled classifier, or that of prefix"
+    )

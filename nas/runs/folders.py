@@ -85,8 +85,7 @@ def own_files(folder: Path) -> list[Path]:
     if folder.is_symlink() or not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
-        return sorted(Path(entry.path) for entry in entries
-                      if OWN.fullmatch(entry.name) and entry.is_file(follow_symlinks=False))
+        return sorted(Path(entry.path) for entry in entries if OWN.fullmatch(entry.name) and entry.is_file(follow_symlinks=False))
 
 
 def _read(path: Path, rows: list[tuple[str, dict[str, str]]]) -> RunFolder | None:
@@ -104,8 +103,16 @@ def _read(path: Path, rows: list[tuple[str, dict[str, str]]]) -> RunFolder | Non
     decided = any(Path(name).stem == "decisions" for name, _ in rows)
     state: State = "finished" if FILE in files or kind == "pretraining" or (kind == "search" and decided) else "unfinished"
     about = next((row for _, row in rows if row.get("method")), None) or _about(files)
-    return RunFolder(path, kind, state, in_use, sum(sizes), max(times),
-                     **{name: _plain(about.get(name)) for name in SHOWN}, rows=tuple(dict.fromkeys(name for name, _ in rows)))
+    return RunFolder(
+        path,
+        kind,
+        state,
+        in_use,
+        sum(sizes),
+        max(times),
+        **{name: _plain(about.get(name)) for name in SHOWN},
+        rows=tuple(dict.fromkeys(name for name, _ in rows)),
+    )
 
 
 def _about(files: Mapping[str, Path]) -> Mapping[str, object]:
@@ -124,18 +131,31 @@ def _plain(cell: object) -> str:
     return "".join(character for character in str("" if cell is None else cell)[:400] if character.isprintable())
 
 
-def chosen(folders: Iterable[RunFolder], *, unfinished: bool = False, without_row: bool = False,
-           older_than: float | None = None, everything: bool = False) -> list[RunFolder]:
+def chosen(
+    folders: Iterable[RunFolder],
+    *,
+    unfinished: bool = False,
+    without_row: bool = False,
+    older_than: float | None = None,
+    everything: bool = False,
+) -> list[RunFolder]:
     """Those for which every choice holds: unfinished ones; those that no row names, which a pretraining never counts as; those
     last written before the time `older_than`, in seconds since 1970; or `everything`. No choice is a UserError."""
     if not (unfinished or without_row or everything or older_than is not None):
-        raise UserError("clean removes what is chosen, got no choice; give --unfinished, --without-row, --older-than DAYS or "
-                        "--all")
+        raise UserError(
+            "clean removes what is chosen, got no choice; give --unfinished, --without-row, --older-than DAYS or --all"
+        )
     if everything and (unfinished or without_row or older_than is not None):
         raise UserError("--all chooses every run, got another choice beside it, which would have no effect; leave one out")
-    return [folder for folder in folders if not (
-        (unfinished and folder.state != "unfinished") or (without_row and (folder.rows or folder.kind == "pretraining"))
-        or (older_than is not None and folder.changed >= older_than))]
+    return [
+        folder
+        for folder in folders
+        if not (
+            (unfinished and folder.state != "unfinished")
+            or (without_row and (folder.rows or folder.kind == "pretraining"))
+            or (older_than is not None and folder.changed >= older_than)
+        )
+    ]
 
 
 def remove(folders: Iterable[RunFolder], *, others: Iterable[RunFolder] = (), dry_run: bool = False) -> list[RunFolder]:
@@ -147,8 +167,11 @@ def remove(folders: Iterable[RunFolder], *, others: Iterable[RunFolder] = (), dr
     folders = sorted(folders, key=lambda folder: folder.kind == "pretraining")
     gone: list[RunFolder] = []
     for folder in folders:
-        searches = [other for other in (*folders, *others) if other.kind == "search" and other not in gone and (
-            other.in_use or other.state == "unfinished")]
+        searches = [
+            other
+            for other in (*folders, *others)
+            if other.kind == "search" and other not in gone and (other.in_use or other.state == "unfinished")
+        ]
         if folder.kind == "pretraining" and searches:
             notice(f"{folder.path} stays: the search {searches[0].name} goes on from it")
         elif folder.in_use:

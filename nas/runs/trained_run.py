@@ -16,18 +16,7 @@ from methods.method import Method
 from methods.sides import with_side
 from methods.table import METHODS, traits
 from methods.training.checkpoint import damage_told, save_whole
-from methods.training.saved_fields import (
-    COUNT,
-    FINITE,
-    MAPPING,
-    POSITIVE,
-    SHARE,
-    TENSORS,
-    TEXT,
-    Field,
-    check_fields,
-    whole,
-)
+from methods.training.saved_fields import COUNT, FINITE, MAPPING, POSITIVE, SHARE, TENSORS, TEXT, Field, check_fields, whole
 from methods.training.saved_file import load_saved
 from methods.training.settings import Precision
 from nas.data.digest import weights_digest
@@ -92,8 +81,17 @@ class TrainedRun:
     def save(self) -> None:
         """Write the file, whole or not at all."""
         exits = [asdict(exit) for exit in self.exits]
-        save_whole({"format": FORMAT, "key": self.key, "inputs": self.inputs, "exits": exits, "weights": self.weights,
-                    "weights_digest": self.digest}, self.path)
+        save_whole(
+            {
+                "format": FORMAT,
+                "key": self.key,
+                "inputs": self.inputs,
+                "exits": exits,
+                "weights": self.weights,
+                "weights_digest": self.digest,
+            },
+            self.path,
+        )
 
     @classmethod
     def load(cls, path: Path) -> TrainedRun:
@@ -105,15 +103,19 @@ class TrainedRun:
         with damage_told(f"the trained run {file}", WAY_OUT):
             saved = load_saved(file, "cpu")
             if saved["format"] not in READ:
-                raise UserError(f"this program reads trained runs of the formats {', '.join(map(str, READ))}, got "
-                                f"{saved['format']} in {file}; {WAY_OUT}")
+                raise UserError(
+                    f"this program reads trained runs of the formats {', '.join(map(str, READ))}, got "
+                    f"{saved['format']} in {file}; {WAY_OUT}"
+                )
             _check(f"the trained run {file}", saved)
             exits = tuple(SavedExit(**exit) for exit in saved["exits"])
             run = cls(file.resolve(), saved["key"], saved["inputs"], exits, saved["weights"])
             written, came = saved.get("weights_digest"), run.digest
         if written not in (None, came):
-            raise UserError(f"the weights in {file} are not those that were saved there: their digest is {came}, but {written} "
-                            "stands beside them; train the run again with evaluate --save-weights")
+            raise UserError(
+                f"the weights in {file} are not those that were saved there: their digest is {came}, but {written} "
+                "stands beside them; train the run again with evaluate --save-weights"
+            )
         return run
 
     def build(self) -> Method:
@@ -133,15 +135,18 @@ class TrainedRun:
         """The file has the weights of the network that it describes."""
         wanted = {name: tensor.shape for name, tensor in method.state_dict().items()}
         if wanted != {name: tensor.shape for name, tensor in self.weights.items()}:
-            raise UserError(f"the trained run {self.path} has not the weights of the network that it names; train it again with "
-                            "evaluate --save-weights")
+            raise UserError(
+                f"the trained run {self.path} has not the weights of the network that it names; train it again with "
+                "evaluate --save-weights"
+            )
 
     def _built(self) -> Method:
         """The method without the weights."""
         inputs, spec = self.inputs, str(self.key["method"])
         kind = input_kind(inputs)
-        space = SearchSpace(str(self.key["backbone"]), (), input_shape=kind.shape(inputs), num_classes=len(inputs["classes"]),
-                            num_blocks=1)
+        space = SearchSpace(
+            str(self.key["backbone"]), (), input_shape=kind.shape(inputs), num_classes=len(inputs["classes"]), num_blocks=1
+        )
         net = space.build(self.decoupling, head_lookahead=traits(spec).head_lookahead, pixels=kind.pixels(inputs))
         side = self.key.get("side")
         num_features = len(inputs["features"]["mean"]) if inputs.get("features") else 0
@@ -149,11 +154,15 @@ class TrainedRun:
 
 
 FIELDS = {
-    "key": MAPPING, "inputs": MAPPING, "weights": TENSORS,
+    "key": MAPPING,
+    "inputs": MAPPING,
+    "weights": TENSORS,
     "exits": Field("what each exit costs, the deepest last", lambda held: isinstance(held, list) and len(held) > 0),
 }
 KEY = {
-    "method": TEXT, "backbone": TEXT, "decoupling": TEXT,
+    "method": TEXT,
+    "backbone": TEXT,
+    "decoupling": TEXT,
     "precision": Field(", ".join(get_args(Precision)), lambda held: held in get_args(Precision)),
 }
 EXIT = {"depth": COUNT, "macs": COUNT, "path_macs": COUNT, "validation_error": SHARE}
@@ -161,7 +170,8 @@ FITTED = Field(f"{POSITIVE.rule}, or nothing", lambda held: held is None or POSI
 INPUTS = {"kind": NAMED, "classes": TEXT.listed("names of classes")}
 FEATURES = {
     "columns": Field("names of columns", lambda held: isinstance(held, list) and all(map(TEXT.holds, held))),
-    "mean": FINITE.listed("a finite number each"), "std": POSITIVE.listed("a number above 0 each"),
+    "mean": FINITE.listed("a finite number each"),
+    "std": POSITIVE.listed("a number above 0 each"),
 }
 
 
@@ -179,8 +189,11 @@ def _check(file: str, saved: dict[str, Any]) -> None:
     num_blocks = Decoupling.parse(key["decoupling"]).num_blocks
     for place, exit in enumerate(exits):
         optional = {"temperature": POSITIVE, "fitted_temperature": FITTED}
-        check(exit, EXIT | {"depth": whole(1, num_blocks)} | {name: optional[name] for name in optional if name in exit},
-              within=f"exits[{place}]")
+        check(
+            exit,
+            EXIT | {"depth": whole(1, num_blocks)} | {name: optional[name] for name in optional if name in exit},
+            within=f"exits[{place}]",
+        )
     if features := inputs.get("features"):
         check(features, FEATURES, within="inputs.features")
         count = len(features["mean"])

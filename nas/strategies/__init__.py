@@ -6,9 +6,6 @@ from nas.strategies.random_search import Exhaustive, RandomSearch
 from nas.strategies.sedona.strategy import Sedona
 from spaces.notation.table import Table
 
-STRATEGIES: Table[Strategy] = Table("strategy", {
-    "sedona": Sedona,
-    "optuna": OptunaSearch,
-    "random": RandomSearch,
-    "exhaustive": Exhaustive,
-}, makes=Strategy)
+STRATEGIES: Table[Strategy] = Table(
+    "strategy", {"sedona": Sedona, "optuna": OptunaSearch, "random": RandomSearch, "exhaustive": Exhaustive}, makes=Strategy
+)

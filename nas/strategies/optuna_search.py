@@ -42,8 +42,10 @@ class OptunaSearch:
 
         objectives = problem.objectives
         if self.sampler == "cmaes" and len(objectives) > 1:
-            raise UserError(f"cmaes minimises one objective, got {' '.join(objectives)}; "
-                            "choose another sampler, such as optuna(sampler=nsga2)")
+            raise UserError(
+                f"cmaes minimises one objective, got {' '.join(objectives)}; "
+                "choose another sampler, such as optuna(sampler=nsga2)"
+            )
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

@@ -40,8 +40,10 @@ class Exhaustive:
         """What `recommended` makes of all that was evaluated."""
         size = problem.space.size
         if size > self.limit:
-            raise UserError(f"this space has {size} decouplings and exhaustive(limit={self.limit}) trains every one; "
-                            f"restrict num_blocks, gaps or heads, or raise the limit")
+            raise UserError(
+                f"this space has {size} decouplings and exhaustive(limit={self.limit}) trains every one; "
+                f"restrict num_blocks, gaps or heads, or raise the limit"
+            )
         scores: dict[Decoupling, Score] = {}
         for decoupling in problem.space.enumerate():
             scores[decoupling] = evaluate(decoupling)

@@ -11,16 +11,20 @@ from nas.tasks.tiny_imagenet import tiny_imagenet
 from nas.tasks.torchvision_sets import cifar10, cifar100, fashion_mnist, stl10, svhn
 from spaces.notation.table import Table
 
-TASKS: Table[TaskData] = Table("task", {
-    "digits": digits,
-    "cifar10": cifar10,
-    "cifar100": cifar100,
-    "fashion_mnist": fashion_mnist,
-    "svhn": svhn,
-    "stl10": stl10,
-    "tiny_imagenet": tiny_imagenet,
-    "imagenet": imagenet,
-    "arrays": arrays,
-    **TEXT_SETS,
-    "texts": texts,
-}, makes=TaskParts)
+TASKS: Table[TaskData] = Table(
+    "task",
+    {
+        "digits": digits,
+        "cifar10": cifar10,
+        "cifar100": cifar100,
+        "fashion_mnist": fashion_mnist,
+        "svhn": svhn,
+        "stl10": stl10,
+        "tiny_imagenet": tiny_imagenet,
+        "imagenet": imagenet,
+        "arrays": arrays,
+        **TEXT_SETS,
+        "texts": texts,
+    },
+    makes=TaskParts,
+)

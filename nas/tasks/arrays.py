@@ -20,9 +20,20 @@ from nas.tasks.hold_out import Constants, checked, hold_out
 from spaces.notation.errors import UserError
 
 
-def arrays(data_dir: Path, *, root: str, validation: float = 0.1, split_seed: int = 0, crop: int = 0,
-           flip: bool = False, cutout: int = 0, padding: Padding = None, features: Literal[True] | None = None,
-           mean: Constants = None, std: Constants = None) -> Images:
+def arrays(
+    data_dir: Path,
+    *,
+    root: str,
+    validation: float = 0.1,
+    split_seed: int = 0,
+    crop: int = 0,
+    flip: bool = False,
+    cutout: int = 0,
+    padding: Padding = None,
+    features: Literal[True] | None = None,
+    mean: Constants = None,
+    std: Constants = None,
+) -> Images:
     """Your own images: `train.npz` and `test.npz` in the folder `root`, each with the arrays `images` and `labels`.
 
     `images` is uint8 (N, H, W) or (N, H, W, C), `labels` whole numbers (N,); the classes are
@@ -41,9 +52,16 @@ def arrays(data_dir: Path, *, root: str, validation: float = 0.1, split_seed: in
     pool = _with_features(checked(images, labels, num_classes, str(train)), numbers, train)
     if not test.is_file():
         raise UserError(f"there is no {test}; the task arrays needs it beside train.npz")
-    return hold_out(pool, num_classes, partial(_read_test, test, names, num_classes, _shapes(pool)),
-                    validation=validation, split_seed=split_seed, augmentation=Augmentation(crop, flip, cutout, padding),
-                    mean=mean, std=std)
+    return hold_out(
+        pool,
+        num_classes,
+        partial(_read_test, test, names, num_classes, _shapes(pool)),
+        validation=validation,
+        split_seed=split_seed,
+        augmentation=Augmentation(crop, flip, cutout, padding),
+        mean=mean,
+        std=std,
+    )
 
 
 def _read_test(path: Path, names: Sequence[str], num_classes: int, shapes: dict[str, torch.Size]) -> Split:
@@ -51,8 +69,10 @@ def _read_test(path: Path, names: Sequence[str], num_classes: int, shapes: dict[
     split = _with_features(checked(images, labels, num_classes, str(path)), numbers, path)
     for what, shape in _shapes(split).items():
         if shape != shapes[what]:
-            raise UserError(f"the {what} of {path} are {tuple(shape)}, those of train.npz are {tuple(shapes[what])}; both files "
-                            "need the same shape")
+            raise UserError(
+                f"the {what} of {path} are {tuple(shape)}, those of train.npz are {tuple(shapes[what])}; both files "
+                "need the same shape"
+            )
     return split
 
 
@@ -66,8 +86,10 @@ def _with_features(split: Split, numbers: Sequence[np.ndarray], path: Path) -> S
     """The split with its features, (N, F) finite numbers, where there are any."""
     for values in numbers:
         if values.dtype.kind not in "iuf" or values.ndim != 2 or len(values) != len(split) or not np.isfinite(values).all():
-            raise UserError(f"features are finite numbers of shape ({len(split)}, F), a row an image, but {path} holds "
-                            f"{values.dtype} {values.shape}, or some that are not finite; convert them and save again")
+            raise UserError(
+                f"features are finite numbers of shape ({len(split)}, F), a row an image, but {path} holds "
+                f"{values.dtype} {values.shape}, or some that are not finite; convert them and save again"
+            )
         split = replace(split, features=torch.from_numpy(values.astype(np.float64)))
     return split
 
@@ -82,9 +104,11 @@ def _load(path: Path, names: Sequence[str]) -> list[np.ndarray]:
 def _num_classes(labels: np.ndarray, path: Path) -> int:
     classes = np.unique(labels)
     if len(classes) < 2 or classes.tolist() != list(range(len(classes))):
-        raise UserError(f"labels are 0..C-1 for C classes, at least 2 and each present, but {path} has {len(classes)} "
-                        f"distinct labels: {', '.join(map(str, classes[:10]))}{', ...' * (len(classes) > 10)}; "
-                        f"{_numbered(classes)}")
+        raise UserError(
+            f"labels are 0..C-1 for C classes, at least 2 and each present, but {path} has {len(classes)} "
+            f"distinct labels: {', '.join(map(str, classes[:10]))}{', ...' * (len(classes) > 10)}; "
+            f"{_numbered(classes)}"
+        )
     return len(classes)
 
 
@@ -94,5 +118,4 @@ def _numbered(classes: np.ndarray) -> str:
         return "give samples of two classes at least"
     if classes[0] == 1 and classes[-1] == len(classes):
         return "save labels - 1 in both files"
-    return ("number the classes from 0 without gaps: numpy.searchsorted(numpy.unique(labels_for_training), labels) in both "
-            "files")
+    return "number the classes from 0 without gaps: numpy.searchsorted(numpy.unique(labels_for_training), labels) in both files"

@@ -39,8 +39,10 @@ def class_folders(folder: Path) -> list[str]:
     """The names of the classes, in order, leftovers of systems and tools aside; a UserError where there are none."""
     names = folders_in(folder)
     if not names:
-        raise UserError(f"{shown(folder)} holds one folder of images a class, but there is none; put the unpacked data set "
-                        "there, or give another data folder")
+        raise UserError(
+            f"{shown(folder)} holds one folder of images a class, but there is none; put the unpacked data set "
+            "there, or give another data folder"
+        )
     return names
 
 
@@ -55,8 +57,10 @@ def image_files(folder: Path, classes: list[str], inside: str = "") -> ClassImag
         images = FoundImages.below(folder / place)
         if not images.names:
             there = f"; it holds {kinds(images.left_out)}" if images.left_out else ""
-            raise UserError(f"{shown(folder / place)} holds the images of a class, but has none with an ending that is read "
-                            f"({', '.join(image_endings())}){there}; restore them, or remove the folder")
+            raise UserError(
+                f"{shown(folder / place)} holds the images of a class, but has none with an ending that is read "
+                f"({', '.join(image_endings())}){there}; restore them, or remove the folder"
+            )
         found.files.extend(f"{place}/{file}" for file in images.names)
         found.labels.extend([label] * len(images.names))
         found.left_out.update(images.left_out)
@@ -71,8 +75,10 @@ def check_same_classes(one: Path, other: Path) -> None:
     if said:
         alike = {_alike(name) for name in only[one]} & {_alike(name) for name in only[other]}
         spelt = ", which are spelt in two ways (case, or accents)" if alike else ""
-        raise UserError(f"{shown(one)} and {shown(other)} hold folders of the same {len(names[one])} classes, but they differ: "
-                        f"{said}{spelt}; rename, move or remove what differs")
+        raise UserError(
+            f"{shown(one)} and {shown(other)} hold folders of the same {len(names[one])} classes, but they differ: "
+            f"{said}{spelt}; rename, move or remove what differs"
+        )
 
 
 def _alike(name: str) -> str:

@@ -29,14 +29,25 @@ def checked(images: np.ndarray, labels: np.ndarray, num_classes: int, source: st
     check_pixels(images, source)
     check_labels(labels, len(images), source)
     if labels.min() < 0 or labels.max() >= num_classes:
-        raise UserError(f"labels lie in 0..{num_classes - 1}, but those of {source} go from {labels.min()} to "
-                        f"{labels.max()}; number the classes from 0 and save again")
+        raise UserError(
+            f"labels lie in 0..{num_classes - 1}, but those of {source} go from {labels.min()} to "
+            f"{labels.max()}; number the classes from 0 and save again"
+        )
     pixels = torch.from_numpy(np.ascontiguousarray(images)).view(*images.shape[:3], -1)
     return Split(pixels, torch.from_numpy(labels.astype(np.int64)))
 
 
-def hold_out(pool: Split, num_classes: int, read_test: Callable[[], Split], *, validation: float, split_seed: int,
-             augmentation: Augmentation, mean: Constants = None, std: Constants = None) -> Images:
+def hold_out(
+    pool: Split,
+    num_classes: int,
+    read_test: Callable[[], Split],
+    *,
+    validation: float,
+    split_seed: int,
+    augmentation: Augmentation,
+    mean: Constants = None,
+    std: Constants = None,
+) -> Images:
     """Split `pool` as `parts` says; features are standardised by those of training. Pixels are normalised by `mean` and `std`,
     or by those of the training split. An augmentation or constants that do not fit the images are a UserError."""
     drawn = parts(pool.labels, validation=validation, split_seed=split_seed)
@@ -77,20 +88,26 @@ def parts(labels: torch.Tensor, *, validation: float, split_seed: int, names: Se
     num_samples = len(labels)
     num_validation = round(validation * num_samples) if 0 < validation < 1 else 0
     if not 1 <= num_validation < num_samples:
-        raise UserError(f"validation is a share between 0 and 1 that leaves a sample on both sides, got {validation} "
-                        f"of {num_samples} samples; try validation=0.1")
+        raise UserError(
+            f"validation is a share between 0 and 1 that leaves a sample on both sides, got {validation} "
+            f"of {num_samples} samples; try validation=0.1"
+        )
     if split_seed < 0:
         raise UserError(f"split_seed is a whole number from 0 on, got {split_seed}")
     plain = np.random.default_rng(split_seed).permutation(num_samples)
     order = complete(plain, labels.numpy(), num_validation, rest=True)
     held_out, train = torch.from_numpy(order).tensor_split([num_validation])
     notes = () if order is plain else ("training and validation are split class by class, as a plain draw leaves classes out",)
-    return HoldOut(train, held_out, (*notes, *lacking("training", labels[train], labels, names),
-                                     *lacking("validation", labels[held_out], labels, names)))
+    return HoldOut(
+        train,
+        held_out,
+        (*notes, *lacking("training", labels[train], labels, names), *lacking("validation", labels[held_out], labels, names)),
+    )
 
 
-def pixel_constants(own: tuple[tuple[float, ...], tuple[float, ...]], mean: Constants,
-                    std: Constants) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def pixel_constants(
+    own: tuple[tuple[float, ...], tuple[float, ...]], mean: Constants, std: Constants
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """The mean and the std that were given, and what is `own` to the data for one that was not; a UserError unless they are one a
     channel, of pixels in 0..1."""
     for name, given in (("mean", mean), ("std", std)):
@@ -105,11 +122,14 @@ def pixel_constants(own: tuple[tuple[float, ...], tuple[float, ...]], mean: Cons
 
 def check_augmentation(augmentation: Augmentation, side: int) -> None:
     if not 0 <= augmentation.crop < side:
-        raise UserError(f"crop pads by 0..{side - 1} pixels where the shorter side has {side}, got {augmentation.crop}; "
-                        "0 crops nothing")
+        raise UserError(
+            f"crop pads by 0..{side - 1} pixels where the shorter side has {side}, got {augmentation.crop}; 0 crops nothing"
+        )
     if not 0 <= augmentation.cutout <= side:
-        raise UserError(f"cutout is the side of a square in 0..{side} pixels where the shorter side has {side}, got "
-                        f"{augmentation.cutout}; 0 cuts nothing out")
+        raise UserError(
+            f"cutout is the side of a square in 0..{side} pixels where the shorter side has {side}, got "
+            f"{augmentation.cutout}; 0 cuts nothing out"
+        )
 
 
 def _mean_and_std(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

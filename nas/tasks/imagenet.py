@@ -19,8 +19,17 @@ from spaces.notation.errors import UserError
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def imagenet(data_dir: Path, *, validation: float = 0.02, split_seed: int = 0, size: int = 224, flip: bool = True,
-             cutout: int = 0, mean: Constants = None, std: Constants = None) -> Images:
+def imagenet(
+    data_dir: Path,
+    *,
+    validation: float = 0.02,
+    split_seed: int = 0,
+    size: int = 224,
+    flip: bool = True,
+    cutout: int = 0,
+    mean: Constants = None,
+    std: Constants = None,
+) -> Images:
     """ImageNet (Deng et al. 2009): 1,281,167 colour images of any size in 1,000 classes, and 50,000 for testing.
 
     Reads the images in `data_dir`/imagenet/train/CLASS, also in folders inside it, and, as the test split, in
@@ -42,9 +51,16 @@ def imagenet(data_dir: Path, *, validation: float = 0.02, split_seed: int = 0, s
     images, notes = image_files(train, classes), image_files(test, classes).notes
     pool, names = FolderSplit(train, images.files, torch.tensor(images.labels), size), tuple(map(shown, classes))
     drawn = parts(pool.labels, validation=validation, split_seed=split_seed, names=names)
-    return Images(pool.at(drawn.train), pool.at(drawn.validation), partial(_read_test, test, classes, size), len(classes),
-                  *pixel_constants((MEAN, STD), mean, std), augmentation, classes=names,
-                  split_notes=(*images.notes, *notes, *drawn.notes))
+    return Images(
+        pool.at(drawn.train),
+        pool.at(drawn.validation),
+        partial(_read_test, test, classes, size),
+        len(classes),
+        *pixel_constants((MEAN, STD), mean, std),
+        augmentation,
+        classes=names,
+        split_notes=(*images.notes, *notes, *drawn.notes),
+    )
 
 
 def _read_test(folder: Path, classes: list[str], size: int) -> FolderSplit:

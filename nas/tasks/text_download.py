@@ -50,8 +50,9 @@ def download(name: str, folder: Path) -> None:
     try:
         from datasets import load_dataset
     except ImportError:
-        raise UserError(f"there is no {folder}; put train.csv.gz and test.csv.gz there, or have it downloaded: "
-                        "pip install '.[text]'") from None
+        raise UserError(
+            f"there is no {folder}; put train.csv.gz and test.csv.gz there, or have it downloaded: pip install '.[text]'"
+        ) from None
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{name}_", dir=folder.parent) as temporary:
         complete = Path(temporary) / name
@@ -60,8 +61,10 @@ def download(name: str, folder: Path) -> None:
             try:
                 rows = load_dataset(source.path, source.config, split=part, revision=source.revision)
             except Exception as error:  # without a network, whatever the HTTP library of the day raises
-                raise UserError(f"there is no {folder} and {source.path} cannot be downloaded ({error!r}); put train.csv.gz "
-                                "and test.csv.gz there, or give the folder that holds it") from None
+                raise UserError(
+                    f"there is no {folder} and {source.path} cannot be downloaded ({error!r}); put train.csv.gz "
+                    "and test.csv.gz there, or give the folder that holds it"
+                ) from None
             _write(complete / f"{part}.csv.gz", rows, source)
         if not folder.exists():  # else another process was faster
             os.rename(complete, folder)

@@ -23,21 +23,51 @@ from spaces.notation.errors import UserError
 NUM_WORDS, VALIDATION, SPLIT_SEED = 30_000, 0.1, 0  # the defaults of the vocabulary's size and of what is held out
 
 
-def texts(data_dir: Path, *, root: str, length: int = 256, num_words: int = NUM_WORDS, validation: float = VALIDATION,
-          split_seed: int = SPLIT_SEED, embeddings: str | None = None, vocabulary: str | None = None,
-          features: tuple[str, ...] | None = None) -> Texts:
+def texts(
+    data_dir: Path,
+    *,
+    root: str,
+    length: int = 256,
+    num_words: int = NUM_WORDS,
+    validation: float = VALIDATION,
+    split_seed: int = SPLIT_SEED,
+    embeddings: str | None = None,
+    vocabulary: str | None = None,
+    features: tuple[str, ...] | None = None,
+) -> Texts:
     """Your own texts: `train.csv.gz`, `test.csv.gz` and, if you like, `validation.csv.gz` in the folder `root`, or .csv.
 
     A relative `root` is looked for in `data_dir`. The classes are the labels of train.csv.gz, words or whole numbers, at
     least two. `features` are further columns of all files, numbers that the side input of that name gives to a block. The
     other settings are those of `text_files`.
     """
-    return text_files(data_dir, root, None, length=length, num_words=num_words, validation=validation,
-                      split_seed=split_seed, embeddings=embeddings, vocabulary=vocabulary, features=features or ())
+    return text_files(
+        data_dir,
+        root,
+        None,
+        length=length,
+        num_words=num_words,
+        validation=validation,
+        split_seed=split_seed,
+        embeddings=embeddings,
+        vocabulary=vocabulary,
+        features=features or (),
+    )
 
 
-def text_files(data_dir: Path, root: str, num_classes: int | None, *, length: int, num_words: int, validation: float,
-               split_seed: int, embeddings: str | None, vocabulary: str | None, features: tuple[str, ...] = ()) -> Texts:
+def text_files(
+    data_dir: Path,
+    root: str,
+    num_classes: int | None,
+    *,
+    length: int,
+    num_words: int,
+    validation: float,
+    split_seed: int,
+    embeddings: str | None,
+    vocabulary: str | None,
+    features: tuple[str, ...] = (),
+) -> Texts:
     """The task in the folder `data_dir`/`root`; labels are 0..num_classes - 1, or any where that is None.
 
     Without a validation.csv.gz a share `validation` of train.csv.gz is held out, by `split_seed`. Of each text the first
@@ -51,8 +81,10 @@ def text_files(data_dir: Path, root: str, num_classes: int | None, *, length: in
         raise UserError(f"length is how many tokens of a text are kept, from 1 on, got {length}")
     files = {part: _file(Path(data_dir) / root, part) for part in ("train", "validation", "test")}
     if vocabulary is not None and num_words != NUM_WORDS:
-        raise UserError(f"num_words is the size of a vocabulary that is learned, got num_words={num_words} with "
-                        f"{vocabulary}; give one of them")
+        raise UserError(
+            f"num_words is the size of a vocabulary that is learned, got num_words={num_words} with "
+            f"{vocabulary}; give one of them"
+        )
     pool = read_csv(files["train"], features)
     classes = _classes(pool, num_classes)
     labels = torch.tensor(pool.numbers(classes))
@@ -60,20 +92,34 @@ def text_files(data_dir: Path, root: str, num_classes: int | None, *, length: in
         raise UserError(f"there is no {files['test']}; a text task needs it beside train.csv.gz")
     if files["validation"].is_file():
         if (validation, split_seed) != (VALIDATION, SPLIT_SEED):
-            raise UserError(f"validation and split_seed hold out of {files['train']}, but there is {files['validation']}, so "
-                            "they have no effect; leave them out, or move that file away")
+            raise UserError(
+                f"validation and split_seed hold out of {files['train']}, but there is {files['validation']}, so "
+                "they have no effect; leave them out, or move that file away"
+            )
         train, held_out = pool, read_csv(files["validation"], features)
         notes = lacking(str(files["validation"]), torch.tensor(held_out.numbers(classes)), labels, classes)
     else:
         drawn = parts(labels, validation=validation, split_seed=split_seed, names=classes)
         train, held_out, notes = pool.at(drawn.train.tolist()), pool.at(drawn.validation.tolist()), drawn.notes
-    words = (Vocabulary.learned(train.tokens(length), num_words) if vocabulary is None
-             else Vocabulary.read(_found(vocabulary, data_dir)))
+    words = (
+        Vocabulary.learned(train.tokens(length), num_words)
+        if vocabulary is None
+        else Vocabulary.read(_found(vocabulary, data_dir))
+    )
     scale = FeatureScale.of(torch.tensor(train.features, dtype=torch.float64), features) if features else None
     encoded = partial(_encoded, classes=classes, length=length, vocabulary=words, scale=scale)
     read_test = partial(_read_test, files["test"], features, encoded)
-    data = Texts(encoded(train), encoded(held_out), read_test, len(classes), length, words, classes=classes,
-                 feature_scale=scale, split_notes=(*notes, *without_blanks(words)))
+    data = Texts(
+        encoded(train),
+        encoded(held_out),
+        read_test,
+        len(classes),
+        length,
+        words,
+        classes=classes,
+        feature_scale=scale,
+        split_notes=(*notes, *without_blanks(words)),
+    )
     return _with_vectors(data, None if embeddings is None else _found(embeddings, data_dir))
 
 
@@ -110,15 +156,17 @@ def _with_vectors(data: Texts, path: Path | None) -> Texts:
     if path is None:
         return replace(data, split_notes=(*notes, *few_known(parts)))
     vectors = read_vectors(path, data.vocabulary, notes.append)
-    return replace(data, vectors=vectors.rows, coverage=vectors.coverage(data.train.tokens),
-                   split_notes=(*notes, *few_known(parts, vectors)))
+    return replace(
+        data, vectors=vectors.rows, coverage=vectors.coverage(data.train.tokens), split_notes=(*notes, *few_known(parts, vectors))
+    )
 
 
 def _read_test(path: Path, features: Sequence[str], encoded: Callable[[TextRows], TextSplit]) -> TextSplit:
     return encoded(read_csv(path, features))
 
 
-def _encoded(rows: TextRows, *, classes: Sequence[str], length: int, vocabulary: Vocabulary,
-             scale: FeatureScale | None) -> TextSplit:
+def _encoded(
+    rows: TextRows, *, classes: Sequence[str], length: int, vocabulary: Vocabulary, scale: FeatureScale | None
+) -> TextSplit:
     features = None if scale is None else scale(torch.tensor(rows.features, dtype=torch.float64))
     return TextSplit.of(map(vocabulary.encoded, rows.tokens(length)), rows.numbers(classes), features)

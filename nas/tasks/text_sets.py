@@ -13,12 +13,29 @@ from nas.tasks.text_files import NUM_WORDS, SPLIT_SEED, VALIDATION, text_files
 def _text_set(name: str, what: str, num_classes: int, usual_length: int) -> Callable[..., Texts]:
     """The factory of the task `name`; `usual_length` is the default of its setting `length`."""
 
-    def build(data_dir: Path, *, length: int = usual_length, num_words: int = NUM_WORDS, validation: float = VALIDATION,
-              split_seed: int = SPLIT_SEED, embeddings: str | None = None, vocabulary: str | None = None) -> Texts:
+    def build(
+        data_dir: Path,
+        *,
+        length: int = usual_length,
+        num_words: int = NUM_WORDS,
+        validation: float = VALIDATION,
+        split_seed: int = SPLIT_SEED,
+        embeddings: str | None = None,
+        vocabulary: str | None = None,
+    ) -> Texts:
         if not (Path(data_dir) / name).exists():
             download(name, Path(data_dir) / name)
-        return text_files(data_dir, name, num_classes, length=length, num_words=num_words, validation=validation,
-                          split_seed=split_seed, embeddings=embeddings, vocabulary=vocabulary)
+        return text_files(
+            data_dir,
+            name,
+            num_classes,
+            length=length,
+            num_words=num_words,
+            validation=validation,
+            split_seed=split_seed,
+            embeddings=embeddings,
+            vocabulary=vocabulary,
+        )
 
     build.__doc__ = f"""{what}; {num_classes} classes.
 

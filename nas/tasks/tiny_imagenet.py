@@ -21,8 +21,18 @@ from spaces.notation.errors import UserError
 NUM_CLASSES, SIDE = 200, 64
 
 
-def tiny_imagenet(data_dir: Path, *, validation: float = 0.1, split_seed: int = 0, crop: int = 4, flip: bool = True,
-                  cutout: int = 0, padding: Padding = None, mean: Constants = None, std: Constants = None) -> Images:
+def tiny_imagenet(
+    data_dir: Path,
+    *,
+    validation: float = 0.1,
+    split_seed: int = 0,
+    crop: int = 4,
+    flip: bool = True,
+    cutout: int = 0,
+    padding: Padding = None,
+    mean: Constants = None,
+    std: Constants = None,
+) -> Images:
     """Tiny ImageNet (CS231n 2015): 100,000 colour images of 64x64 in 200 classes, and 10,000 for testing.
 
     Reads `data_dir`/tiny-imagenet-200: train/CLASS/images/*.JPEG and, as the test split, val/images with
@@ -33,12 +43,22 @@ def tiny_imagenet(data_dir: Path, *, validation: float = 0.1, split_seed: int = 
     root = Path(data_dir) / "tiny-imagenet-200"
     classes = class_folders(root / "train")
     if len(classes) != NUM_CLASSES:
-        raise UserError(f"{root / 'train'} holds the folders of {NUM_CLASSES} classes, but {len(classes)} are there; unpack the "
-                        "original archive again")
+        raise UserError(
+            f"{root / 'train'} holds the folders of {NUM_CLASSES} classes, but {len(classes)} are there; unpack the "
+            "original archive again"
+        )
     images = image_files(root / "train", classes, "images")
     pool = _read(root / "train", images.files, images.labels)
-    data = hold_out(pool, NUM_CLASSES, partial(_read_test, root / "val", classes), validation=validation,
-                    split_seed=split_seed, augmentation=Augmentation(crop, flip, cutout, padding), mean=mean, std=std)
+    data = hold_out(
+        pool,
+        NUM_CLASSES,
+        partial(_read_test, root / "val", classes),
+        validation=validation,
+        split_seed=split_seed,
+        augmentation=Augmentation(crop, flip, cutout, padding),
+        mean=mean,
+        std=std,
+    )
     return replace(data, classes=tuple(map(shown, classes)), split_notes=(*images.notes, *data.split_notes))
 
 
@@ -55,8 +75,10 @@ def _read_test(folder: Path, classes: list[str]) -> Split:
         rows = [line.split("\t") for line in annotations.read_text(encoding="utf-8").splitlines()]
         files, labels = [row[0] for row in rows], [numbers[row[1]] for row in rows]
     except (OSError, UnicodeDecodeError, KeyError, IndexError) as error:
-        raise UserError(f"{annotations} is missing or damaged ({error!r}); its lines begin with a file, a tab and one of the "
-                        "classes of the training folder; unpack the original archive again") from None
+        raise UserError(
+            f"{annotations} is missing or damaged ({error!r}); its lines begin with a file, a tab and one of the "
+            "classes of the training folder; unpack the original archive again"
+        ) from None
     if not files:
         raise UserError(f"{annotations} names no image; unpack the original archive again")
     return _read(folder / "images", files, labels)

@@ -18,5 +18,13 @@ from nas.testing.methods import MethodCase, MethodContract, SideContract, toy_ba
 from nas.testing.strategies import StrategyContract
 from nas.testing.tasks import TaskContract
 
-__all__ = ["BackboneContract", "HeadContract", "MethodCase", "MethodContract", "SideContract", "StrategyContract", "TaskContract",
-           "toy_batch"]
+__all__ = [
+    "BackboneContract",
+    "HeadContract",
+    "MethodCase",
+    "MethodContract",
+    "SideContract",
+    "StrategyContract",
+    "TaskContract",
+    "toy_batch",
+]

@@ -215,8 +215,9 @@ class MethodContract:
 
     def test_uncut_trains_like_a_plain_loop_to_the_bit(self, uncut_case: MethodCase) -> None:
         steps, lr = 8, 0.1
-        settings = TrainingSettings(iterations=steps, batch_size=16, lr=lr, weight_decay=1e-3,
-                                    schedule="multistep(milestones=[0.5],gamma=0.1)")
+        settings = TrainingSettings(
+            iterations=steps, batch_size=16, lr=lr, weight_decay=1e-3, schedule="multistep(milestones=[0.5],gamma=0.1)"
+        )
         uncut = uncut_case.build("uncut")
         trainer = Trainer(uncut, settings, seed=0, device=CPU)
         network = uncut_case.plain().to(memory_format=torch.channels_last)  # type: ignore[call-overload]

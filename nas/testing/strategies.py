@@ -33,8 +33,10 @@ def separable_table(space: SearchSpace, seed: int = 0) -> dict[Decoupling, float
     """An error for each decoupling: the sum of what its cuts and its heads are worth, and no two alike."""
     rng = random.Random(seed)
     cuts, heads = ({part: rng.uniform(-1, 1) for part in parts} for parts in (space.gaps, space.heads))
-    return {point: 0.5 + (sum(map(cuts.__getitem__, point.cuts)) + sum(map(heads.__getitem__, point.heads))) / 40 + 1e-9 * number
-            for number, point in enumerate(space.enumerate())}
+    return {
+        point: 0.5 + (sum(map(cuts.__getitem__, point.cuts)) + sum(map(heads.__getitem__, point.heads))) / 40 + 1e-9 * number
+        for number, point in enumerate(space.enumerate())
+    }
 
 
 class Scores:
@@ -92,8 +94,18 @@ class StrategyContract:
         """What a search with this seed answers. There is no data, and none to be read."""
         nothing = Split(torch.zeros(1, 8, 8, 1, dtype=torch.uint8), torch.zeros(1, dtype=torch.int64))
         images = Images(nothing, nothing, lambda: nothing, 10, (0.0,), (1.0,))
-        problem = Problem(evaluate.space, "dgl", "digits", images, TrainingSettings(), seed, torch.device("cpu"), Path("results"),
-                          Path("runs"), objectives=objectives)
+        problem = Problem(
+            evaluate.space,
+            "dgl",
+            "digits",
+            images,
+            TrainingSettings(),
+            seed,
+            torch.device("cpu"),
+            Path("results"),
+            Path("runs"),
+            objectives=objectives,
+        )
         found = STRATEGIES.build(spec).search(problem, evaluate, silent)
         assert isinstance(found, Found), "a strategy answers with a nas.problem.Found"
         return found

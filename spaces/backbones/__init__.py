@@ -17,12 +17,32 @@ from spaces.backbones.vgg11b import vgg11b
 from spaces.heads import HEADS
 from spaces.notation.table import Table
 
-BACKBONES: Table[Backbone] = Table("backbone", {
-    "vgg11": vgg11, "vgg13": vgg13, "vgg16": vgg16, "vgg19": vgg19,
-    "resnet18": resnet18, "resnet34": resnet34, "resnet50": resnet50, "resnet101": resnet101, "resnet152": resnet152,
-    "resnet32": resnet32, "resnet56": resnet56, "resnet110": resnet110,
-    "small": small, "dgl_cnn": dgl_cnn, "vgg11b": vgg11b,
-    "al_cnn": al_cnn, "al_vgg": al_vgg, "al_resnet18": al_resnet18,
-    "linear": text_linear, "lstm": text_lstm, "transformer": text_transformer,
-    "prefix": prefix,
-}, nested={"of": None, "head": HEADS}, makes=Backbone)
+BACKBONES: Table[Backbone] = Table(
+    "backbone",
+    {
+        "vgg11": vgg11,
+        "vgg13": vgg13,
+        "vgg16": vgg16,
+        "vgg19": vgg19,
+        "resnet18": resnet18,
+        "resnet34": resnet34,
+        "resnet50": resnet50,
+        "resnet101": resnet101,
+        "resnet152": resnet152,
+        "resnet32": resnet32,
+        "resnet56": resnet56,
+        "resnet110": resnet110,
+        "small": small,
+        "dgl_cnn": dgl_cnn,
+        "vgg11b": vgg11b,
+        "al_cnn": al_cnn,
+        "al_vgg": al_vgg,
+        "al_resnet18": al_resnet18,
+        "linear": text_linear,
+        "lstm": text_lstm,
+        "transformer": text_transformer,
+        "prefix": prefix,
+    },
+    nested={"of": None, "head": HEADS},
+    makes=Backbone,
+)

@@ -66,7 +66,8 @@ def _leaky_basic(inputs: int, channels: int, stride: int) -> Residual:
     return LeakyResidual(body, inputs, channels, stride)
 
 
-def _backbone(units: list[nn.Sequential] | list[nn.Module], channels: int, input_shape: tuple[int, ...], num_classes: int,
-              width: float) -> Backbone:
+def _backbone(
+    units: list[nn.Sequential] | list[nn.Module], channels: int, input_shape: tuple[int, ...], num_classes: int, width: float
+) -> Backbone:
     classifier = pooled_linear(channels, num_classes)
     return kaiming(Backbone(units, classifier, input_shape=input_shape, num_classes=num_classes, width=width))

@@ -32,8 +32,7 @@ def resnet110(input_shape: tuple[int, ...], num_classes: int, *, width: float = 
     return _cifar_resnet("resnet110", 18, input_shape, num_classes, width, init)
 
 
-def _cifar_resnet(name: str, depth: int, input_shape: tuple[int, ...], num_classes: int, width: float,
-                  init: Init) -> Backbone:
+def _cifar_resnet(name: str, depth: int, input_shape: tuple[int, ...], num_classes: int, width: float, init: Init) -> Backbone:
     inputs, _, _ = image_shape(f"backbone {name}", input_shape)
     stages = [(scaled(base, width), depth) for base in CHANNELS]
     stem_channels, _ = stages[0]

@@ -27,8 +27,11 @@ def dgl_cnn(input_shape: tuple[int, ...], num_classes: int, *, width: float = 1.
     channels, *sides = backbone.shapes[-1]
     pooled = [min(side, 2) for side in sides]
     features = channels * math.prod(pooled)
-    hidden = [nn.Sequential(nn.Linear(features, features), nn.BatchNorm1d(features), nn.ReLU(inplace=True))
-              for _ in range(HIDDEN_LAYERS)]
-    backbone.classifier = nn.Sequential(nn.AdaptiveAvgPool2d(tuple(pooled)), nn.Flatten(), *hidden,
-                                        nn.Linear(features, num_classes))
+    hidden = [
+        nn.Sequential(nn.Linear(features, features), nn.BatchNorm1d(features), nn.ReLU(inplace=True))
+        for _ in range(HIDDEN_LAYERS)
+    ]
+    backbone.classifier = nn.Sequential(
+        nn.AdaptiveAvgPool2d(tuple(pooled)), nn.Flatten(), *hidden, nn.Linear(features, num_classes)
+    )
     return kaiming(backbone)

@@ -45,8 +45,9 @@ def basic(inputs: int, channels: int, stride: int) -> Residual:
 def bottleneck(inputs: int, channels: int, stride: int) -> Residual:
     """1x1, 3x3 and 1x1 convolution, the last to 4 * channels; the stride sits on the 3x3 ("v1.5", as SEDONA has it)."""
     outputs = 4 * channels
-    body = nn.Sequential(*conv_bn_relu(inputs, channels, 1), *conv_bn_relu(channels, channels, 3, stride),
-                         *conv_bn(channels, outputs, 1))
+    body = nn.Sequential(
+        *conv_bn_relu(inputs, channels, 1), *conv_bn_relu(channels, channels, 3, stride), *conv_bn(channels, outputs, 1)
+    )
     return Residual(body, inputs, outputs, stride)
 
 
@@ -88,8 +89,15 @@ def resnet152(input_shape: tuple[int, ...], num_classes: int, *, width: float = 
     return _resnet("resnet152", bottleneck, (3, 8, 36, 3), input_shape, num_classes, width, init)
 
 
-def _resnet(name: str, block: BlockFactory, depths: Sequence[int], input_shape: tuple[int, ...], num_classes: int,
-            width: float, init: Init) -> Backbone:
+def _resnet(
+    name: str,
+    block: BlockFactory,
+    depths: Sequence[int],
+    input_shape: tuple[int, ...],
+    num_classes: int,
+    width: float,
+    init: Init,
+) -> Backbone:
     channels, height, columns = image_shape(f"backbone {name}", input_shape)
     stages = [(scaled(base, width), depth) for base, depth in zip(CHANNELS, depths, strict=True)]
     stem = _stem(channels, stages[0][0], min(height, columns))

@@ -14,6 +14,5 @@ def small(input_shape: tuple[int, ...], num_classes: int, *, width: float = 1.0)
     channels, _, _ = image_shape("backbone small", input_shape, smallest=2 ** (len(CHANNELS) - 1))
     stages = [(scaled(base, width), 2) for base in CHANNELS]
     classifier = pooled_linear(stages[-1][0], num_classes)
-    backbone = Backbone(conv_units(channels, stages), classifier, input_shape=input_shape, num_classes=num_classes,
-                        width=width)
+    backbone = Backbone(conv_units(channels, stages), classifier, input_shape=input_shape, num_classes=num_classes, width=width)
     return kaiming(backbone)

@@ -12,8 +12,15 @@ from spaces.layers.layers import check_sizes, kaiming, pooled_linear, text_shape
 from spaces.layers.word_embedding import WordEmbedding
 
 
-def text_linear(input_shape: tuple[int, ...], num_classes: int, *, depth: int = 4, embedding: int = 300, hidden: int = 300,
-                dropout: float = 0.0) -> Backbone:
+def text_linear(
+    input_shape: tuple[int, ...],
+    num_classes: int,
+    *,
+    depth: int = 4,
+    embedding: int = 300,
+    hidden: int = 300,
+    dropout: float = 0.0,
+) -> Backbone:
     """Word embedding, then `depth` linear layers with ELU of which the first is given the mean embedding; texts only.
 
     depth + 1 units. The layers are those of associated_learning.md 2.3; the classifier is a linear layer. `dropout` is

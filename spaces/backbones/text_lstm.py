@@ -11,8 +11,15 @@ from spaces.layers.padded_lstm import padded_lstm
 from spaces.layers.word_embedding import WordEmbedding
 
 
-def text_lstm(input_shape: tuple[int, ...], num_classes: int, *, depth: int = 4, embedding: int = 300, hidden: int = 300,
-              dropout: float = 0.0) -> Backbone:
+def text_lstm(
+    input_shape: tuple[int, ...],
+    num_classes: int,
+    *,
+    depth: int = 4,
+    embedding: int = 300,
+    hidden: int = 300,
+    dropout: float = 0.0,
+) -> Backbone:
     """Word embedding, then `depth` bidirectional LSTM layers, each from the final states of the one before; texts only.
 
     depth + 1 units, of `hidden` features in each direction (associated_learning.md 2.1, 2.3). The classifier is a linear

@@ -14,9 +14,18 @@ from spaces.layers.layers import check_sizes, pooled_linear, text_shape, xavier
 from spaces.layers.word_embedding import WordEmbedding
 
 
-def text_transformer(input_shape: tuple[int, ...], num_classes: int, *, depth: int = 4, embedding: int = 300,
-                     attention_heads: int = 4, ffn: int = 300, encoders: int = 1, dropout: float = 0.1,
-                     positions: bool = False) -> Backbone:
+def text_transformer(
+    input_shape: tuple[int, ...],
+    num_classes: int,
+    *,
+    depth: int = 4,
+    embedding: int = 300,
+    attention_heads: int = 4,
+    ffn: int = 300,
+    encoders: int = 1,
+    dropout: float = 0.1,
+    positions: bool = False,
+) -> Backbone:
     """Word embedding, then `depth` pre-norm Transformer units; texts only.
 
     depth + 1 units. A unit is `encoders` encoder layers, of so many heads and `ffn` hidden features, and a final LayerNorm.
@@ -26,8 +35,15 @@ def text_transformer(input_shape: tuple[int, ...], num_classes: int, *, depth: i
     which no fused kernel would be left on a CPU; and a head's size is rounded up where heads do not divide the embedding.
     """
     shape = text_shape("backbone transformer", input_shape)
-    check_sizes("backbone transformer", dropout, depth=depth, embedding=embedding, attention_heads=attention_heads, ffn=ffn,
-                encoders=encoders)
+    check_sizes(
+        "backbone transformer",
+        dropout,
+        depth=depth,
+        embedding=embedding,
+        attention_heads=attention_heads,
+        ffn=ffn,
+        encoders=encoders,
+    )
     layers = [TransformerUnit(embedding, attention_heads, ffn, encoders, dropout, positions and i == 0) for i in range(depth)]
     classifier = pooled_linear(embedding, num_classes)
     return xavier(Backbone([WordEmbedding(shape, embedding), *layers], classifier, input_shape=shape, num_classes=num_classes))
@@ -57,8 +73,9 @@ class Encoder(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(features)
         self.attention = SelfAttention(features, heads)
-        self.feed_forward = nn.Sequential(nn.LayerNorm(features), nn.Linear(features, ffn), nn.ReLU(inplace=True),
-                                          nn.Dropout(dropout), nn.Linear(ffn, features))
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(features), nn.Linear(features, ffn), nn.ReLU(inplace=True), nn.Dropout(dropout), nn.Linear(ffn, features)
+        )
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -19,32 +19,29 @@ HIDDEN = 1024
 DROPOUT = 0.5
 
 
-def vgg11(input_shape: tuple[int, ...], num_classes: int, *, width: float = 1.0,
-          dropout: float | None = None) -> Backbone:
+def vgg11(input_shape: tuple[int, ...], num_classes: int, *, width: float = 1.0, dropout: float | None = None) -> Backbone:
     """VGG-11, 8 units, quarter width; images of at least 32 x 32."""
     return _vgg("vgg11", (1, 1, 2, 2, 2), input_shape, num_classes, width, dropout)
 
 
-def vgg13(input_shape: tuple[int, ...], num_classes: int, *, width: float = 1.0,
-          dropout: float | None = None) -> Backbone:
+def vgg13(input_shape: tuple[int, ...], num_classes: int, *, width: float = 1.0, dropout: float | None = None) -> Backbone:
     """VGG-13, 10 units, quarter width; images of at least 32 x 32."""
     return _vgg("vgg13", (2, 2, 2, 2, 2), input_shape, num_classes, width, dropout)
 
 
-def vgg16(input_shape: tuple[int, ...], num_classes: int, *, width: float = 1.0,
-          dropout: float | None = None) -> Backbone:
+def vgg16(input_shape: tuple[int, ...], num_classes: int, *, width: float = 1.0, dropout: float | None = None) -> Backbone:
     """VGG-16, 13 units, quarter width; images of at least 32 x 32."""
     return _vgg("vgg16", (2, 2, 3, 3, 3), input_shape, num_classes, width, dropout)
 
 
-def vgg19(input_shape: tuple[int, ...], num_classes: int, *, width: float = 1.0,
-          dropout: float | None = None) -> Backbone:
+def vgg19(input_shape: tuple[int, ...], num_classes: int, *, width: float = 1.0, dropout: float | None = None) -> Backbone:
     """VGG-19, 16 units, quarter width; images of at least 32 x 32."""
     return _vgg("vgg19", (2, 2, 4, 4, 4), input_shape, num_classes, width, dropout)
 
 
-def _vgg(name: str, depths: Sequence[int], input_shape: tuple[int, ...], num_classes: int, width: float,
-         dropout: float | None) -> Backbone:
+def _vgg(
+    name: str, depths: Sequence[int], input_shape: tuple[int, ...], num_classes: int, width: float, dropout: float | None
+) -> Backbone:
     share = DROPOUT if dropout is None else dropout
     check_sizes(f"backbone {name}", share)
     channels, _, _ = image_shape(f"backbone {name}", input_shape, smallest=2 ** len(depths))
@@ -54,9 +51,14 @@ def _vgg(name: str, depths: Sequence[int], input_shape: tuple[int, ...], num_cla
     channels, height, columns = backbone.shapes[-1]
     hidden = scaled(HIDDEN, width)
     backbone.classifier = nn.Sequential(
-        nn.MaxPool2d(2), nn.Flatten(),
-        nn.Linear(channels * (height // 2) * (columns // 2), hidden), nn.ReLU(inplace=True), nn.Dropout(share),
-        nn.Linear(hidden, hidden), nn.ReLU(inplace=True), nn.Dropout(share),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(channels * (height // 2) * (columns // 2), hidden),
+        nn.ReLU(inplace=True),
+        nn.Dropout(share),
+        nn.Linear(hidden, hidden),
+        nn.ReLU(inplace=True),
+        nn.Dropout(share),
         nn.Linear(hidden, num_classes),
     )
     return kaiming(backbone)

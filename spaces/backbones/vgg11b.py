@@ -31,11 +31,19 @@ def vgg11b(input_shape: tuple[int, ...], num_classes: int, *, width: float = 1.0
         units.append(nn.Sequential(*_handed_on(i, dropout), *conv_bn(channels, outputs), nn.LeakyReLU(inplace=True)))
         channels = outputs
     features = channels * math.prod(side // 2 ** len(POOLED) for side in sides)
-    units.append(nn.Sequential(*_handed_on(len(CHANNELS), dropout), nn.Flatten(), nn.Linear(features, HIDDEN),
-                               nn.BatchNorm1d(HIDDEN), nn.LeakyReLU(inplace=True)))
+    units.append(
+        nn.Sequential(
+            *_handed_on(len(CHANNELS), dropout),
+            nn.Flatten(),
+            nn.Linear(features, HIDDEN),
+            nn.BatchNorm1d(HIDDEN),
+            nn.LeakyReLU(inplace=True),
+        )
+    )
     units.append(nn.Dropout(dropout))
-    return kaiming(Backbone(units, nn.Linear(HIDDEN, num_classes), input_shape=input_shape, num_classes=num_classes,
-                            width=FULL * width))
+    return kaiming(
+        Backbone(units, nn.Linear(HIDDEN, num_classes), input_shape=input_shape, num_classes=num_classes, width=FULL * width)
+    )
 
 
 def _handed_on(convolutions: int, dropout: float) -> list[nn.Module]:

@@ -16,8 +16,19 @@ from spaces.notation.table import Table
 
 __all__ = ["HEADS", "NO_HEAD"]
 
-HEADS: Table[nn.Module] = Table("head", {
-    "conv": conv, "mlp_sr": mlp_sr, "predsim": PredSimHead, "linear": linear, "mlp": mlp, "auglocal": auglocal,
-    "0c1f": linear_or_embedding, "1c2f": one_conv, "2c2f": two_convs,
-    NO_HEAD: none,
-}, makes=nn.Module)
+HEADS: Table[nn.Module] = Table(
+    "head",
+    {
+        "conv": conv,
+        "mlp_sr": mlp_sr,
+        "predsim": PredSimHead,
+        "linear": linear,
+        "mlp": mlp,
+        "auglocal": auglocal,
+        "0c1f": linear_or_embedding,
+        "1c2f": one_conv,
+        "2c2f": two_convs,
+        NO_HEAD: none,
+    },
+    makes=nn.Module,
+)

@@ -29,10 +29,7 @@ def conv(site: Site, *, depth: int = 1, reduction: int = 4) -> nn.Module:
     if reduction < 1:
         raise UserError(f"head conv divides the channels by reduction, a number from 1 on, got {reduction}")
     planes = max(1, channels // reduction)
-    layers: list[nn.Module] = [
-        conv_bn_relu(channels, planes, 1),
-        conv_bn_relu(planes, planes, 3, stride=2, groups=planes),
-    ]
+    layers: list[nn.Module] = [conv_bn_relu(channels, planes, 1), conv_bn_relu(planes, planes, 3, stride=2, groups=planes)]
     widening = planes // 2 if reduction > 1 else planes
     for i in range(depth - 1):
         strided = i == 1 and min(sides) // 2 >= 2
@@ -51,8 +48,7 @@ class InvertedResidual(nn.Module):
         super().__init__()
         hidden = inputs * expansion
         expand = conv_bn_relu(inputs, hidden, 1) if expansion > 1 else nn.Sequential()
-        self.body = nn.Sequential(*expand, *conv_bn_relu(hidden, hidden, 3, stride, groups=hidden),
-                                  *conv_bn(hidden, outputs, 1))
+        self.body = nn.Sequential(*expand, *conv_bn_relu(hidden, hidden, 3, stride, groups=hidden), *conv_bn(hidden, outputs, 1))
         self.skip = stride == 1 and inputs == outputs
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

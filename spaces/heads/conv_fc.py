@@ -50,8 +50,9 @@ def _conv_fc(name: str, convs: int, site: Site, width: float, feature_dim: int, 
     planes, hidden = scaled(2 * channels if widens else channels, width), scaled(feature_dim, width)
     layers = [conv_bn_relu(channels, planes, 3, stride=2 if widens else 1)]
     layers += [conv_bn_relu(planes, planes, 3) for _ in range(convs - 1)]
-    return site.backbone.draw(nn.Sequential(*layers, GlobalAveragePool(), nn.Linear(planes, hidden), nn.ReLU(inplace=True),
-                                 nn.Linear(hidden, outputs)))
+    return site.backbone.draw(
+        nn.Sequential(*layers, GlobalAveragePool(), nn.Linear(planes, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, outputs))
+    )
 
 
 def _outputs(name: str, site: Site, feature_dim: int, embedding: bool) -> int:

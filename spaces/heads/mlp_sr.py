@@ -23,8 +23,10 @@ def mlp_sr(site: Site, *, pool: int | None = None) -> nn.Module:
     of such a map: of the mean token's features, or of the vector's.
     """
     if pool is not None and pool < 1:
-        raise UserError(f"pool is the side in pixels to which head mlp_sr pools first, from 1 on, got {pool}; leave it out "
-                        "for a quarter of the side")
+        raise UserError(
+            f"pool is the side in pixels to which head mlp_sr pools first, from 1 on, got {pool}; leave it out "
+            "for a quarter of the side"
+        )
     is_map = len(site.shape) == 3
     channels, *sides = image_shape("head mlp_sr", site.shape if is_map else (num_features(site.shape), 1, 1))
     quarter = [math.ceil(side / 4) if pool is None else min(side, pool) for side in sides]
@@ -32,11 +34,17 @@ def mlp_sr(site: Site, *, pool: int | None = None) -> nn.Module:
     hidden = channels * math.prod(last)
     convs = [conv_bn_relu(channels, channels, 1) for _ in range(3)]
     layers = [nn.Sequential(nn.Linear(hidden, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True)) for _ in range(3)]
-    return site.backbone.draw(nn.Sequential(
-        *([] if is_map else [OnePixel()]),
-        nn.AdaptiveAvgPool2d(tuple(quarter)), *convs, nn.AdaptiveAvgPool2d(tuple(last)), nn.Flatten(),
-        *layers, nn.Linear(hidden, site.num_classes),
-    ))
+    return site.backbone.draw(
+        nn.Sequential(
+            *([] if is_map else [OnePixel()]),
+            nn.AdaptiveAvgPool2d(tuple(quarter)),
+            *convs,
+            nn.AdaptiveAvgPool2d(tuple(last)),
+            nn.Flatten(),
+            *layers,
+            nn.Linear(hidden, site.num_classes),
+        )
+    )
 
 
 class OnePixel(nn.Module):

@@ -24,8 +24,9 @@ class SelfAttention(nn.Module):
 
     def forward(self, values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """(N, T, D) and bool (N, T), True at tokens -> (N, T, D)."""
-        queries, keys, contents = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-                                   for part in self.project(values).chunk(3, dim=-1))
+        queries, keys, contents = (
+            part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.project(values).chunk(3, dim=-1)
+        )
         mixed = _attend(queries, keys, contents, mask[:, None, None])
         return self.merge(mixed.transpose(1, 2).flatten(2))
 

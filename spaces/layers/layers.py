@@ -105,11 +105,14 @@ def image_shape(component: str, shape: tuple[int, ...], smallest: int = 1) -> tu
     """`shape` as (C, H, W); a UserError if it is no such shape or a side is under `smallest`."""
     came = input_shape(shape)
     if not came.plain:
-        raise UserError(f"{component} takes images (channels, height, width), got {came.described}; "
-                        f"take a task of images, or {came.spaces}")
+        raise UserError(
+            f"{component} takes images (channels, height, width), got {came.described}; take a task of images, or {came.spaces}"
+        )
     if len(shape) != 3:
-        raise UserError(f"{component} takes images or maps (channels, height, width), got the shape {tuple(shape)}; "
-                        "on tokens and vectors take the head linear, mlp, mlp_sr, predsim or auglocal")
+        raise UserError(
+            f"{component} takes images or maps (channels, height, width), got the shape {tuple(shape)}; "
+            "on tokens and vectors take the head linear, mlp, mlp_sr, predsim or auglocal"
+        )
     channels, height, columns = shape
     if min(height, columns) < smallest:
         raise UserError(
@@ -123,8 +126,7 @@ def text_shape(component: str, shape: tuple[int, ...]) -> TextShape:
     """`shape`, if it is that of texts, else a UserError."""
     if not isinstance(shape, TextShape):
         came = input_shape(shape)
-        raise UserError(f"{component} is for texts, got {came.described}; take a task of texts such as ag_news, or "
-                        f"{came.spaces}")
+        raise UserError(f"{component} is for texts, got {came.described}; take a task of texts such as ag_news, or {came.spaces}")
     return shape
 
 

@@ -27,9 +27,17 @@ def is_lean(unit: nn.Module, x: Activation) -> TypeGuard[nn.Sequential]:
     autocast = torch.amp.is_autocast_available(x.device.type) and torch.is_autocast_enabled(x.device.type)
     return (
         all(type(part) is nn.MaxPool2d and str(part) == str(nn.MaxPool2d(2)) for part in pool)
-        and type(conv) is nn.Conv2d and conv.bias is None and conv.padding_mode == "zeros" and isinstance(conv.padding, tuple)
-        and type(norm) is nn.BatchNorm2d and norm.training and norm.affine and norm.track_running_stats
-        and norm.momentum is not None and type(relu) is nn.ReLU and not autocast
+        and type(conv) is nn.Conv2d
+        and conv.bias is None
+        and conv.padding_mode == "zeros"
+        and isinstance(conv.padding, tuple)
+        and type(norm) is nn.BatchNorm2d
+        and norm.training
+        and norm.affine
+        and norm.track_running_stats
+        and norm.momentum is not None
+        and type(relu) is nn.ReLU
+        and not autocast
     )
 
 
@@ -50,8 +58,15 @@ class _ConvNormReLU(torch.autograd.Function):
     """relu(BatchNorm(conv(x))) with batch statistics. Keeps x and two numbers a channel."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, gamma: torch.Tensor, beta: torch.Tensor,
-                norm: nn.BatchNorm2d, geometry: Any) -> torch.Tensor:
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        gamma: torch.Tensor,
+        beta: torch.Tensor,
+        norm: nn.BatchNorm2d,
+        geometry: Any,
+    ) -> torch.Tensor:
         z = F.conv2d(x, weight, None, *geometry)
         count = z.numel() // z.shape[1]
         mean = z.mean((0, 2, 3), keepdim=True)

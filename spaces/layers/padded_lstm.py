@@ -29,7 +29,9 @@ def padded_lstm(lstm: nn.LSTM, values: torch.Tensor, mask: torch.Tensor, state: 
     first_hidden, first_cells = state or (values.new_zeros(2, len(values), lstm.hidden_size),) * 2
     outputs, hidden, cells = [], [], []
     for i, (suffix, sequence) in enumerate((("", ahead), ("_reverse", _at(turned, ahead)))):
-        output, cell = _one_way(sequence, (first_hidden[i:i + 1], first_cells[i:i + 1]), _weights(lstm, suffix), lstm.training)
+        output, cell = _one_way(
+            sequence, (first_hidden[i : i + 1], first_cells[i : i + 1]), _weights(lstm, suffix), lstm.training
+        )
         hidden.append(_at(ends, output))
         cells.append(cell[0])
         outputs.append(output)

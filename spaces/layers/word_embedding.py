@@ -25,8 +25,10 @@ class WordEmbedding(nn.Module):
         """Start from `vectors` (num_words, D), row by row; another shape is a UserError."""
         rows, features = self.words.weight.shape
         if vectors.shape != (rows, features):
-            raise UserError(f"the word vectors are {vectors.shape[1]} numbers for each of {vectors.shape[0]} words, but the "
-                            f"backbone has {features} for each of {rows}; set its embedding={vectors.shape[1]}, or take vectors "
-                            f"of {features} numbers")
+            raise UserError(
+                f"the word vectors are {vectors.shape[1]} numbers for each of {vectors.shape[0]} words, but the "
+                f"backbone has {features} for each of {rows}; set its embedding={vectors.shape[1]}, or take vectors "
+                f"of {features} numbers"
+            )
         self.words.weight.copy_(vectors)
         self.words.weight[PADDING] = 0

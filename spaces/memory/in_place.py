@@ -39,8 +39,9 @@ class BatchNormFromShapes(TorchFunctionMode):
     """On the meta device BatchNorm gives a tensor like its input at once: torch's own way there takes longer than all the rest of
     a network. Its gradient is not known then."""
 
-    def __torch_function__(self, function: Any, types: Any, given: tuple[Any, ...] = (),
-                           named: dict[str, Any] | None = None) -> Any:
+    def __torch_function__(
+        self, function: Any, types: Any, given: tuple[Any, ...] = (), named: dict[str, Any] | None = None
+    ) -> Any:
         named = named or {}
         if function is F.batch_norm and given[0].is_meta:
             of_channels = (*given[1:], *named.values())
@@ -56,15 +57,20 @@ def traced_at(what: str, module: nn.Module, given: Activation) -> tuple[Activati
     except UserError:
         raise
     except OWN_ERRORS as error:
-        raise UserError(f"{what}, {type(module).__name__}, cannot take activations of {tuple(_tensors(given)[0].shape[1:])} "
-                        f"({said_by(error)}); it has to fit what comes before it and the task's inputs") from None
+        raise UserError(
+            f"{what}, {type(module).__name__}, cannot take activations of {tuple(_tensors(given)[0].shape[1:])} "
+            f"({said_by(error)}); it has to fit what comes before it and the task's inputs"
+        ) from None
     values, samples = made.values if isinstance(made, OwnActivation) else made, _tensors(given)[0]
     if not isinstance(values, torch.Tensor):
-        raise UserError(f"{what}, {type(module).__name__}, must hand on a tensor, or Tokens, but it gives a "
-                        f"{type(values).__name__}")
+        raise UserError(
+            f"{what}, {type(module).__name__}, must hand on a tensor, or Tokens, but it gives a {type(values).__name__}"
+        )
     if values.shape[:1] != samples.shape[:1]:
-        raise UserError(f"{what}, {type(module).__name__}, must hand on as many samples as it is given, {len(samples)}, in "
-                        f"front, but it gives {tuple(values.shape)}")
+        raise UserError(
+            f"{what}, {type(module).__name__}, must hand on as many samples as it is given, {len(samples)}, in "
+            f"front, but it gives {tuple(values.shape)}"
+        )
     return made, written
 
 

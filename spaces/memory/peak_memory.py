@@ -63,11 +63,17 @@ class PeakMemory(TorchDispatchMode):
 
 def likeness(module: nn.Module) -> str:
     """Equal texts for modules that compute alike: equal classes and settings, and tensors of equal shapes."""
-    return repr([
-        (name, type(part), {key: value for key, value in vars(part).items() if key not in _EVERY_MODULE},
-         [None if tensor is None else tensor.shape for tensor in (*part._parameters.values(), *part._buffers.values())])
-        for name, part in module.named_modules()
-    ])
+    return repr(
+        [
+            (
+                name,
+                type(part),
+                {key: value for key, value in vars(part).items() if key not in _EVERY_MODULE},
+                [None if tensor is None else tensor.shape for tensor in (*part._parameters.values(), *part._buffers.values())],
+            )
+            for name, part in module.named_modules()
+        ]
+    )
 
 
 _EVERY_MODULE = vars(nn.Module()).keys()
@@ -86,8 +92,15 @@ class Footprint:
     spreads_gradient: bool
 
 
-def footprint(module: nn.Module, input_shape: tuple[int, ...], *, first: bool = False, last: bool = False,
-              held: bool = False, spread: bool = False) -> Footprint:
+def footprint(
+    module: nn.Module,
+    input_shape: tuple[int, ...],
+    *,
+    first: bool = False,
+    last: bool = False,
+    held: bool = False,
+    spread: bool = False,
+) -> Footprint:
     """The footprint of a module that lies on the meta device; nothing is computed.
 
     `first`: its input needs no gradient, as in the first unit of a block, and outlives it. `held`: its input outlives it.
@@ -96,8 +109,13 @@ def footprint(module: nn.Module, input_shape: tuple[int, ...], *, first: bool = 
     between two batch sizes is taken, so that what does not grow with the batch does not count.
     """
     small, large = (_footprint(module, (batch, *input_shape), first, last, held, spread) for batch in (_BATCH, 2 * _BATCH))
-    return Footprint((large.kept - small.kept) // _BATCH, large.keeps_input, large.keeps_output,
-                     (large.peak - small.peak) // _BATCH, large.spreads_gradient)
+    return Footprint(
+        (large.kept - small.kept) // _BATCH,
+        large.keeps_input,
+        large.keeps_output,
+        (large.peak - small.peak) // _BATCH,
+        large.spreads_gradient,
+    )
 
 
 _BATCH = 1024  # large, so that activations and not weights decide where the peak lies

@@ -41,8 +41,10 @@ class Component:
         except _UNREADABLE as error:
             if isinstance(error, UserError):
                 raise
-            raise UserError(f"a component is written name(setting=value, ...), texts of several words or signs in quotes"
-                            f"{_in_quotes(rest)}, but {text!r} does not parse") from None
+            raise UserError(
+                f"a component is written name(setting=value, ...), texts of several words or signs in quotes"
+                f"{_in_quotes(rest)}, but {text!r} does not parse"
+            ) from None
 
     @staticmethod
     def _of(head: str, call: ast.Call, text: str) -> Component:
@@ -61,9 +63,11 @@ LONGEST = 20_000  # characters of a component
 _SHOWN = 300  # of its settings, where they are told in quotes
 _LARGEST = 1024  # bits of a whole number
 _UNREADABLE = (SyntaxError, ValueError, RecursionError, MemoryError, OverflowError)  # what Python's parser raises
-_BARE_PATH = re.compile(r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|"""  # a quoted text, which is left as it is, or, as a value,
-                        r"""(?<=[=(,\[])\s*((?:~?/|\.{1,2}/|(?:~|\.{1,2})(?=\s*[,)\]])|\.[^\W\d]|[~\w.-]+/|[^\W\d][\w.]*(?:-|\.\d))"""
-                        r"""[^][(){},='"]*?)(?=\s*[,)\]])""")
+_BARE_PATH = re.compile(
+    r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|"""  # a quoted text, which is left as it is, or, as a value,
+    r"""(?<=[=(,\[])\s*((?:~?/|\.{1,2}/|(?:~|\.{1,2})(?=\s*[,)\]])|\.[^\W\d]|[~\w.-]+/|[^\W\d][\w.]*(?:-|\.\d))"""
+    r"""[^][(){},='"]*?)(?=\s*[,)\]])"""
+)
 
 
 def _quoted(found: re.Match[str]) -> str:
@@ -95,8 +99,9 @@ def _literal(node: ast.expr, text: str) -> Literal:
             raise ValueError
         if isinstance(value, bool | int | float | str | None):
             return value
-    raise UserError(f"a setting is a number, a word, a quoted text{_in_quotes(text.partition('(')[2])} or a list of these; see "
-                    f"{text!r}")
+    raise UserError(
+        f"a setting is a number, a word, a quoted text{_in_quotes(text.partition('(')[2])} or a list of these; see {text!r}"
+    )
 
 
 def written(value: Literal) -> str:

@@ -22,9 +22,9 @@ def one_line(text: str, longest: int = LONGEST) -> str:
     """The text as it may be shown, whatever came: without its middle where it is too long, and what would move a terminal's
     cursor, or has no place in UTF-8, written as an escape."""
     if len(text) > longest:
-        text = f"{text[:longest * 5 // 8]} ... {text[-longest // 4:]}"
+        text = f"{text[: longest * 5 // 8]} ... {text[-longest // 4 :]}"
     shown = "".join(sign if sign.isprintable() else " " if sign in "\n\r\t" else ascii(sign)[1:-1] for sign in text)
-    return shown if len(shown) <= longest else f"{shown[:longest * 5 // 8]} ... {shown[-longest // 4:]}"
+    return shown if len(shown) <= longest else f"{shown[: longest * 5 // 8]} ... {shown[-longest // 4 :]}"
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:

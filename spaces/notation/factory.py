@@ -19,8 +19,11 @@ _BY_POSITION = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 def settings_of(factory: Callable[..., Any]) -> dict[str, Parameter]:
     """The keyword-only parameters by name, with resolved annotations."""
     hints = _hints(factory)
-    return {parameter.name: parameter.replace(annotation=hints.get(parameter.name, Any)) for parameter in _parameters(factory)
-            if parameter.kind is Parameter.KEYWORD_ONLY}
+    return {
+        parameter.name: parameter.replace(annotation=hints.get(parameter.name, Any))
+        for parameter in _parameters(factory)
+        if parameter.kind is Parameter.KEYWORD_ONLY
+    }
 
 
 def num_positional(factory: Callable[..., Any]) -> int:
@@ -42,8 +45,10 @@ def check_factory(what: str, factory: Callable[..., Any], takes: int, makes: Kin
     by_position = [parameter for parameter in parameters if parameter.kind in _BY_POSITION]
     fields = inspect.isclass(factory) and not takes and all(parameter.default is not Parameter.empty for parameter in by_position)
     if not (fields or len(by_position) == takes) or any(parameter.kind is Parameter.VAR_POSITIONAL for parameter in parameters):
-        raise UserError(f"{what} must take {takes} values by position, and settings behind a *, but it is written "
-                        f"({', '.join(map(str, parameters))})")
+        raise UserError(
+            f"{what} must take {takes} values by position, and settings behind a *, but it is written "
+            f"({', '.join(map(str, parameters))})"
+        )
 
 
 def check_made(what: str, made: object, makes: Kinds) -> None:

@@ -31,7 +31,7 @@ class Allowed:
 
     def __contains__(self, module: str) -> bool:
         parts = module.split(".")
-        return module in self.modules or any(".".join(parts[:depth + 1]) in self.packages for depth in range(len(parts)))
+        return module in self.modules or any(".".join(parts[: depth + 1]) in self.packages for depth in range(len(parts)))
 
 
 _allowed: ContextVar[Allowed | None] = ContextVar("_allowed", default=None)  # None: a program names what it likes
@@ -77,8 +77,10 @@ def import_factory(kind: str, path: str) -> Callable[..., Any]:
     module, _, name = path.replace(":", ".").rpartition(".")
     allowed = _allowed.get()
     if allowed is not None and module not in allowed:
-        raise UserError(f"{kind} {path!r} is named by a file, and nothing that a file names is imported; if you trust that code, "
-                        f"give --allow {module.partition('.')[0]}")
+        raise UserError(
+            f"{kind} {path!r} is named by a file, and nothing that a file names is imported; if you trust that code, "
+            f"give --allow {module.partition('.')[0]}"
+        )
     if in_python(module):  # importing some of its modules does things, too
         raise UserError(f"{kind} {path!r} must be a function or a class that makes one, which Python's own library has not")
     try:
@@ -113,8 +115,11 @@ def _place(error: BaseException) -> str:
     """The file and line of a user's module at which it was raised; nothing where none had begun."""
     if isinstance(error, SyntaxError):
         return f", {error.filename}, line {error.lineno}"
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__)
-              if not frame.filename.startswith(_not_own()) and "importlib" not in frame.filename]
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(_not_own()) and "importlib" not in frame.filename
+    ]
     return f" in {frames[-1].filename}, line {frames[-1].lineno}" if frames else ""
 
 

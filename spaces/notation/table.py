@@ -29,9 +29,15 @@ class Table(Generic[T], Mapping[str, Callable[..., T]]):
     that annotates one as `Nested` is given it bound to its table, any other its text.
     """
 
-    def __init__(self, kind: str, entries: Mapping[str, Callable[..., T]],
-                 nested: Mapping[str, Table[Any] | None] | None = None, *,
-                 makes: Kinds = object, takes: int | None = None) -> None:
+    def __init__(
+        self,
+        kind: str,
+        entries: Mapping[str, Callable[..., T]],
+        nested: Mapping[str, Table[Any] | None] | None = None,
+        *,
+        makes: Kinds = object,
+        takes: int | None = None,
+    ) -> None:
         self.kind = kind
         self._entries = dict(entries)
         self._nested = {name: self if table is None else table for name, table in (nested or {}).items()}
@@ -105,15 +111,20 @@ class Table(Generic[T], Mapping[str, Callable[..., T]]):
     def _bound_settings(self, component: Component) -> dict[str, Any]:
         """The settings of a resolved component as its factory takes them."""
         parameters = self.parameters(component.name)
-        return {name: self._nested[name].bind(value) if _is_nested(parameters[name].annotation) else value
-                for name, value in component.settings}
+        return {
+            name: self._nested[name].bind(value) if _is_nested(parameters[name].annotation) else value
+            for name, value in component.settings
+        }
 
     def registers(self, text: str | Component) -> bool:
         """Whether the name, and those of nested components, are this table's own, so that nothing need be imported."""
         component = Component.parse(text) if isinstance(text, str) else text
         nested = {name: self._nested[name] for name, _ in component.settings if name in self._nested}
-        return component.name in self and not component.positional and all(
-            table.registers(str(dict(component.settings)[name])) for name, table in nested.items())
+        return (
+            component.name in self
+            and not component.positional
+            and all(table.registers(str(dict(component.settings)[name])) for name, table in nested.items())
+        )
 
     def describe(self, name: str) -> str:
         """The first line of the factory's docstring."""
@@ -132,8 +143,10 @@ class Table(Generic[T], Mapping[str, Callable[..., T]]):
         given = dict(zip(parameters, component.positional, strict=False))
         for name, value in component.settings:
             if name not in parameters:
-                raise unknown(f"setting of {self.kind} {component.name}:", name, parameters) if parameters else UserError(
-                    f"{self.kind} {component.name} takes no settings, got {name}={written(value)}"
+                raise (
+                    unknown(f"setting of {self.kind} {component.name}:", name, parameters)
+                    if parameters
+                    else UserError(f"{self.kind} {component.name} takes no settings, got {name}={written(value)}")
                 )
             if name in given:
                 raise UserError(f"{self.kind} {component.name}: a setting is given once, got {name} twice in {component}")

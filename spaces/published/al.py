@@ -26,6 +26,8 @@ def al_cuts(backbone_name: str, num_blocks: int) -> Cuts:
         raise unknown("backbone with Associated Learning's cuts:", backbone_name, CUTS)
     published = {1: (), **CUTS[backbone_name]}
     if num_blocks not in published:
-        raise UserError(f"Associated Learning publishes cuts of {backbone_name} for {', '.join(map(str, published))} blocks, got "
-                        f"{num_blocks}; even(K) and balanced(K) make any")
+        raise UserError(
+            f"Associated Learning publishes cuts of {backbone_name} for {', '.join(map(str, published))} blocks, got "
+            f"{num_blocks}; even(K) and balanced(K) make any"
+        )
     return published[num_blocks]

@@ -32,11 +32,24 @@ def table(tmp_path, monkeypatch):
     (tmp_path / "toy.yaml").write_text(yaml.safe_dump(options))
     settings = parse(["search", "--config", "toy.yaml"]).options
     problem, rng = read_problem(settings, settings.method, 0, settings.lr, settings.schedule), random.Random(0)
-    ResultsLog(tmp_path / "toy.csv").append_all([
-        {**replace(problem, seed=seed).key(point), "status": "ok", "validation_error": rng.random(), "validation_loss": 1.0,
-         "test_error": rng.random(), "pipeline_speedup_bound": 1.0, "run": "toy", "weights_digest": "0" * 16,
-         **dict.fromkeys(COUNTS, 1000), "num_blocks": point.num_blocks}
-        for seed in (0, 1) for point in problem.space.enumerate()])
+    ResultsLog(tmp_path / "toy.csv").append_all(
+        [
+            {
+                **replace(problem, seed=seed).key(point),
+                "status": "ok",
+                "validation_error": rng.random(),
+                "validation_loss": 1.0,
+                "test_error": rng.random(),
+                "pipeline_speedup_bound": 1.0,
+                "run": "toy",
+                "weights_digest": "0" * 16,
+                **dict.fromkeys(COUNTS, 1000),
+                "num_blocks": point.num_blocks,
+            }
+            for seed in (0, 1)
+            for point in problem.space.enumerate()
+        ]
+    )
     return tmp_path / "toy.csv", problem
 
 
@@ -105,4 +118,8 @@ def test_the_plot_shows_means_intervals_and_answers_in_percent_points(table, mon
     assert at_three[-1] == pytest.approx(12 + 2.7764 * 2.5**0.5 / 5**0.5, abs=1e-3)
     assert [tuple(marks.get_offsets()[0]) for marks in axes.collections[1:]] == [(3, 1), (5, 4)]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [
-        "optuna tpe (n=5)", "sedona adjoint (n=1)", "sedona identity (n=1)", "every decoupling trained once"]
+        "optuna tpe (n=5)",
+        "sedona adjoint (n=1)",
+        "sedona identity (n=1)",
+        "every decoupling trained once",
+    ]

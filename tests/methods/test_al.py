@@ -54,8 +54,14 @@ def test_each_loss_trains_its_own_functions_of_its_own_stage(spec: str, trained:
         for loss in losses:
             method.zero_grad(set_to_none=True)
             loss.backward(retain_graph=True)
-            reached.append({(name, j) for j in range(3) for name, part in functions(method, j).items()
-                            if any(p.grad is not None and p.grad.any() for p in part.parameters())})
+            reached.append(
+                {
+                    (name, j)
+                    for j in range(3)
+                    for name, part in functions(method, j).items()
+                    if any(p.grad is not None and p.grad.any() for p in part.parameters())
+                }
+            )
         assert reached[0] == {(name, k) for name in trained} and reached[1] == {(name, k) for name in "gh"}
         method.zero_grad(set_to_none=True)
         carry = AssociatedCarry(s.detach(), code.detach())
@@ -65,8 +71,14 @@ def test_each_loss_trains_its_own_functions_of_its_own_stage(spec: str, trained:
 def test_two_blocks_learn_as_the_update_written_by_hand_to_the_bit(detach: bool) -> None:
     """Each loss with an Adam of its own, as released; without `detach` one Adam, since both losses then train g."""
     method, hand = build(f"al(detach_target={detach})", (3,)), build(cuts=(3,))
-    trainer = Trainer(method, TrainingSettings(iterations=4, batch_size=8, lr=0.01, optimizer="adam", weight_decay=0.0,
-                                               schedule="multistep(milestones=[])"), seed=0, device=CPU)
+    trainer = Trainer(
+        method,
+        TrainingSettings(
+            iterations=4, batch_size=8, lr=0.01, optimizer="adam", weight_decay=0.0, schedule="multistep(milestones=[])"
+        ),
+        seed=0,
+        device=CPU,
+    )
     hand.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     (f1, b1, g1, h1), (f2, b2, g2, h2) = (functions(hand, k).values() for k in range(2))
     groups = [[f1, b1], [g1, h1], [f2, b2], [g2, h2]] if detach else [[f1, b1, g1, h1], [f2, b2, g2, h2]]
@@ -78,8 +90,12 @@ def test_two_blocks_learn_as_the_update_written_by_hand_to_the_bit(detach: bool)
         s1, t1 = f1(x), g1(t0)
         s2, t2 = f2(s1.detach()), g2(t1.detach())
         targets = (t1.detach(), t2.detach()) if detach else (t1, t2)
-        losses = [(b1(s1) - targets[0]).square().mean(), F.cross_entropy(h1(t1), y),
-                  (b2(s2) - targets[1]).square().mean(), (h2(t2) - t1.detach()).square().mean()]
+        losses = [
+            (b1(s1) - targets[0]).square().mean(),
+            F.cross_entropy(h1(t1), y),
+            (b2(s2) - targets[1]).square().mean(),
+            (h2(t2) - t1.detach()).square().mean(),
+        ]
         for optimizer in optimizers:
             optimizer.zero_grad()
         for loss in losses if detach else (losses[0] + losses[1], losses[2] + losses[3]):
@@ -164,7 +180,7 @@ def test_labels_come_back_from_every_depth_when_blocks_are_added_one_after_the_o
             y = torch.randint(4, (8,), generator=generator)
             code = nn.Sequential(*method.encoders[:k])(F.one_hot(y, 4).float())
             trainer.stage_step(k, AssociatedCarry(torch.zeros(8, *method.net.shapes[k]), code), y, step)
-        chain = nn.Sequential(*method.encoders[:k + 1], *reversed(method.decoders[:k + 1]))
+        chain = nn.Sequential(*method.encoders[: k + 1], *reversed(method.decoders[: k + 1]))
         kept.append(torch.equal(chain(torch.eye(4)).argmax(1), torch.arange(4)))
     assert kept[0] and all(kept) == come_back
 
@@ -197,19 +213,35 @@ def test_inference_costs_the_blocks_the_last_bridge_and_the_decoders() -> None:
     assert costs.head_params == encoders + early_bridges + 5 * 10  # biases
 
 
-@pytest.mark.parametrize("setting", [
-    "label_dim=64", "bridge_depth=2", "pooling=grid2", "pooling=flatten", "activation=sigmoid", "bounded_decoders=True",
-    "first_decoder=bounded", "label_smoothing=0.1",
-])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "label_dim=64",
+        "bridge_depth=2",
+        "pooling=grid2",
+        "pooling=flatten",
+        "activation=sigmoid",
+        "bounded_decoders=True",
+        "first_decoder=bounded",
+        "label_smoothing=0.1",
+    ],
+)
 def test_every_setting_changes_the_losses(setting: str) -> None:
     plain, changed = (torch.stack(list(build(spec).losses(*batch()))) for spec in ("al", f"al({setting})"))
     assert not torch.equal(plain, changed)
 
 
-@pytest.mark.parametrize(("settings", "says"), [
-    ("label_dim=0", "from 1 on, got 0"), ("bridge_depth=3", "bridge_depth"), ("activation=relu", "tanh"),
-    ("pooling=max", "got 'max'"), ("pooling=grid0", "got 'grid0'"), ("pooling=state", "came where a block hands on maps"),
-])
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ("label_dim=0", "from 1 on, got 0"),
+        ("bridge_depth=3", "bridge_depth"),
+        ("activation=relu", "tanh"),
+        ("pooling=max", "got 'max'"),
+        ("pooling=grid0", "got 'grid0'"),
+        ("pooling=state", "came where a block hands on maps"),
+    ],
+)
 def test_settings_that_do_not_hold(settings: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
         build(f"al({settings})")

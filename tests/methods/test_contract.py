@@ -27,9 +27,17 @@ from spaces.space import SearchSpace
 CPU = torch.device("cpu")
 NUM_CLASSES = 4
 VARIANTS = (
-    *sorted(METHODS), "infopro(loss=contrast)", "contsup(context=R2,loss=contrast)", "contsup(context=E,decoder=True)",
-    "auglocal(depth=1)", "man(base=predsim)", "man(start=random,scale=True)", "man(bias=False)",
-    "man(base=infopro(loss=contrast))", "man(base=contsup(context=R1E))", "al(detach_target=False,bridge_depth=2,pooling=grid2)",
+    *sorted(METHODS),
+    "infopro(loss=contrast)",
+    "contsup(context=R2,loss=contrast)",
+    "contsup(context=E,decoder=True)",
+    "auglocal(depth=1)",
+    "man(base=predsim)",
+    "man(start=random,scale=True)",
+    "man(bias=False)",
+    "man(base=infopro(loss=contrast))",
+    "man(base=contsup(context=R1E))",
+    "al(detach_target=False,bridge_depth=2,pooling=grid2)",
     "al(bounded_decoders=True,first_decoder=bounded,pooling=flatten,label_dim=16)",
 )
 WITHOUT_HEADS = (*(name for name in VARIANTS if traits(name).default_head == NO_HEAD), "al(pooling=state)")
@@ -41,25 +49,52 @@ TEXT_SPACES = {
     "transformer": read_space("transformer(depth=3,embedding=22,attention_heads=4,ffn=16,dropout=0)", TEXTS, NUM_CLASSES),
 }
 REFUSED_ON_TEXTS = {
-    "infopro": "take decoder=False", "contsup": "take context=R0", "infopro(loss=contrast)": "head 1c2f takes images",
-    "contsup(context=R2,loss=contrast)": "head 1c2f takes images", "contsup(context=E,decoder=True)": "take decoder=False",
-    "man(base=infopro(loss=contrast))": "head 1c2f takes images", "man(base=contsup(context=R1E))": "take context=R0",
+    "infopro": "take decoder=False",
+    "contsup": "take context=R0",
+    "infopro(loss=contrast)": "head 1c2f takes images",
+    "contsup(context=R2,loss=contrast)": "head 1c2f takes images",
+    "contsup(context=E,decoder=True)": "take decoder=False",
+    "man(base=infopro(loss=contrast))": "head 1c2f takes images",
+    "man(base=contsup(context=R1E))": "take context=R0",
     "al(detach_target=False,bridge_depth=2,pooling=grid2)": "pooling=grid2 came where a block hands on tokens",
     "al(bounded_decoders=True,first_decoder=bounded,pooling=flatten,label_dim=16)": "pooling=flatten came",
 }
-OF_TEXTS = [f"{name} on {space}" for space, names in [
-    ("lstm", (*(name for name in VARIANTS if name not in REFUSED_ON_TEXTS), "infopro(decoder=False)", "contsup(context=R0)",
-              "al(pooling=state)")),
-    ("transformer", ("dgl", "predsim", "man", "auglocal", "al", "early_exit", "cooperative")),
-    ("linear", ("dgl", "predsim", "man", "auglocal", "al", "early_exit", "cooperative")),
-] for name in names]
+OF_TEXTS = [
+    f"{name} on {space}"
+    for space, names in [
+        (
+            "lstm",
+            (
+                *(name for name in VARIANTS if name not in REFUSED_ON_TEXTS),
+                "infopro(decoder=False)",
+                "contsup(context=R0)",
+                "al(pooling=state)",
+            ),
+        ),
+        ("transformer", ("dgl", "predsim", "man", "auglocal", "al", "early_exit", "cooperative")),
+        ("linear", ("dgl", "predsim", "man", "auglocal", "al", "early_exit", "cooperative")),
+    ]
+    for name in names
+]
 TEXT, CONV = "text(dim=[3,3,2])", "conv"
 WITH_SIDES = (
-    *(f"{name} with {CONV}" for name in ("dgl", "al", "predsim", "infopro", "contsup", "contsup(context=R2,loss=contrast)", "man",
-                                         "man(base=contsup(context=R1E))")),
+    *(
+        f"{name} with {CONV}"
+        for name in (
+            "dgl",
+            "al",
+            "predsim",
+            "infopro",
+            "contsup",
+            "contsup(context=R2,loss=contrast)",
+            "man",
+            "man(base=contsup(context=R1E))",
+        )
+    ),
     *(f"{name} on {space} with {TEXT}" for space in TEXT_SPACES for name in ("dgl", "al", "predsim", "man")),
     *(f"{name} on {space} with text(dim=[3,3,2],embedding=shared)" for space in ("linear", "lstm") for name in ("dgl", "al")),
-    f"infopro(decoder=False) on lstm with {TEXT}", f"al(pooling=state) on lstm with {TEXT}",
+    f"infopro(decoder=False) on lstm with {TEXT}",
+    f"al(pooling=state) on lstm with {TEXT}",
 )
 EVERYWHERE = (*VARIANTS, *OF_TEXTS, *WITH_SIDES)
 
@@ -97,8 +132,9 @@ def method_case(case: str) -> MethodCase:
     """What `nas.testing` is told of a case."""
     name, space = parts(case)
     plain = space is SPACE or traits(name).default_head in (None, "mlp_sr")
-    return MethodCase(name, space, "even(3)" if plain else "even(3,head=mlp)", case.partition(" with ")[2] or None,
-                      recipe(build(case)))
+    return MethodCase(
+        name, space, "even(3)" if plain else "even(3,head=mlp)", case.partition(" with ")[2] or None, recipe(build(case))
+    )
 
 
 @pytest.fixture(params=EVERYWHERE)

@@ -52,9 +52,10 @@ def by_hand(method: ContSup, x: torch.Tensor, num_residuals: int, image: bool) -
 
 
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize(("context", "num_residuals", "image"), [
-    ("R0", 0, False), ("E", 0, True), ("R1", 1, False), ("R2", 2, False), ("R9", 9, False), ("R1E", 1, True), ("R2E", 2, True),
-])
+@pytest.mark.parametrize(
+    ("context", "num_residuals", "image"),
+    [("R0", 0, False), ("E", 0, True), ("R1", 1, False), ("R2", 2, False), ("R9", 9, False), ("R1E", 1, True), ("R2E", 2, True)],
+)
 def test_a_block_is_given_the_sum(context: str, num_residuals: int, image: bool, training: bool) -> None:
     method, (x, y) = build(context), batch()
     list(method.losses(x, y))  # so that the running statistics are no longer those of the start
@@ -85,8 +86,11 @@ def test_no_gradient_comes_back_through_a_context(context: str) -> None:
         method.zero_grad()
         loss.backward()
         if k:
-            learnt = [module.weight.grad for module in method.contexts[str(k)].modules()
-                      if isinstance(module, nn.Conv2d | nn.BatchNorm2d)]
+            learnt = [
+                module.weight.grad
+                for module in method.contexts[str(k)].modules()
+                if isinstance(module, nn.Conv2d | nn.BatchNorm2d)
+            ]
             assert learnt and all(gradient is not None and gradient.any() for gradient in learnt)
             others = [method.net.blocks[j] for j in range(k)]
             assert not any(p.grad is not None and p.grad.any() for module in others for p in module.parameters())

@@ -39,8 +39,10 @@ def answers(method: Cooperative, x: torch.Tensor) -> tuple[list[torch.Tensor], l
 
 def kl(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> float:
     """tau^2 KL, sample by sample and class by class."""
-    p, q = (np.exp(z / temperature) / np.exp(z / temperature).sum(1, keepdims=True)
-            for z in (teacher.detach().double().numpy(), student.detach().double().numpy()))
+    p, q = (
+        np.exp(z / temperature) / np.exp(z / temperature).sum(1, keepdims=True)
+        for z in (teacher.detach().double().numpy(), student.detach().double().numpy())
+    )
     return float(temperature**2 * np.mean((p * np.log(p / q)).sum(1)))
 
 
@@ -62,6 +64,7 @@ def reached(method: Cooperative, loss: torch.Tensor) -> set[str]:
 
 # ---- the terms
 
+
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
 def test_distillation_is_hintons_and_moves_the_student_alone(temperature: float) -> None:
     student, teacher = torch.randn(2, 6, 5, dtype=torch.float64).mul(3).requires_grad_()
@@ -74,11 +77,14 @@ def test_distillation_is_hintons_and_moves_the_student_alone(temperature: float)
     assert torch.autograd.grad(loss, teacher, allow_unused=True) == (None,)
 
 
-@pytest.mark.parametrize(("term", "moved"), [
-    ("sub", {f"{name} {part}" for name in ("first", "second") for part in ("block 0", "block 1", "head 0", "head 1")}),
-    ("mutual", {f"{name} {part}" for name in ("first", "second") for part in ("block 0", "block 1", "block 2", "head 2")}),
-    ("leader", {f"{name} {part}" for name in ("first", "second") for part in ("block 0", "block 1", "block 2", "head 2")}),
-])
+@pytest.mark.parametrize(
+    ("term", "moved"),
+    [
+        ("sub", {f"{name} {part}" for name in ("first", "second") for part in ("block 0", "block 1", "head 0", "head 1")}),
+        ("mutual", {f"{name} {part}" for name in ("first", "second") for part in ("block 0", "block 1", "block 2", "head 2")}),
+        ("leader", {f"{name} {part}" for name in ("first", "second") for part in ("block 0", "block 1", "block 2", "head 2")}),
+    ],
+)
 def test_a_term_moves_its_students_and_no_teacher(term: str, moved: set[str]) -> None:
     """A sub-network's teacher is its own whole teammate: block 2 and the classifier get nothing; the leader never does."""
     method = build(**OFF | {f"{term}_weight": 1.0})
@@ -109,8 +115,9 @@ def test_each_terms_value_is_that_of_its_pairs() -> None:
         assert weighted.distillation_loss(first, second, leader).item() == pytest.approx(3 * value, rel=1e-4)
         swapped = weighted.distillation_loss(second, first, leader).item()
         assert swapped == pytest.approx(3 * value, rel=1e-4), "teammates have equal parts"
-    method = build(sub_weight=1.0, mutual_weight=2.0, leader_weight=3.0, sub_temperature=2.5, mutual_temperature=2.5,
-                   leader_temperature=2.5)
+    method = build(
+        sub_weight=1.0, mutual_weight=2.0, leader_weight=3.0, sub_temperature=2.5, mutual_temperature=2.5, leader_temperature=2.5
+    )
     total = expected["sub"] + 2 * expected["mutual"] + 3 * expected["leader"]
     assert method.distillation_loss(first, second, leader).item() == pytest.approx(total, rel=1e-4)
 
@@ -131,6 +138,7 @@ def test_without_distillation_three_networks_learn_apart() -> None:
 
 
 # ---- the three networks
+
 
 @pytest.mark.parametrize("space", [SPACE, read_space("lstm(depth=3,embedding=6,hidden=5)", TextShape(8, 14), 4)])
 def test_the_networks_start_apart_and_equal_seeds_give_equal_bits(space: SearchSpace) -> None:
@@ -175,8 +183,10 @@ def test_inference_is_the_first_teammate_and_training_pays_for_three() -> None:
     method = build().eval()
     x, _ = batch()
     assert torch.equal(method(x), method.net(x)) and all(map(torch.equal, method.exits(x), method.run_exits(method.start(x))[1]))
-    ours, plain = (cost(lambda kind=kind, point=point: kind(SPACE.build(point)), (3, 8, 8), 4, 64)  # type: ignore[misc]
-                   for kind, point in ((Cooperative, POINT), (Backprop, Decoupling())))
+    ours, plain = (
+        cost(lambda kind=kind, point=point: kind(SPACE.build(point)), (3, 8, 8), 4, 64)  # type: ignore[misc]
+        for kind, point in ((Cooperative, POINT), (Backprop, Decoupling()))
+    )
     heads = sum(parameter.numel() for head in method.net.heads[:2] for parameter in head.parameters())
     assert (ours.params, ours.macs) == (plain.params, plain.macs)
     assert ours.head_params == 2 * plain.params + 2 * heads
@@ -184,6 +194,7 @@ def test_inference_is_the_first_teammate_and_training_pays_for_three() -> None:
 
 
 # ---- settings
+
 
 def test_depths_take_the_place_of_cuts() -> None:
     adapt = traits("cooperative(depths=(1,3,5))").adapt

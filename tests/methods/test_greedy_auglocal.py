@@ -13,11 +13,15 @@ SPACE = read_space("small(width=0.5)", (3, 8, 8), 4)
 ASKED = Decoupling((2, 4), ("mlp_sr", "conv(depth=2)"))
 
 
-@pytest.mark.parametrize(("spec", "head"), [
-    ("greedy", "linear"), ("auglocal", "auglocal(depth=6,pyramid=0.5)"),
-    ("auglocal(depth=2,pyramid=0)", "auglocal(depth=2,pyramid=0.0)"),
-    ("auglocal(label_smoothing=0.1)", "auglocal(depth=6,pyramid=0.5)"),
-])
+@pytest.mark.parametrize(
+    ("spec", "head"),
+    [
+        ("greedy", "linear"),
+        ("auglocal", "auglocal(depth=6,pyramid=0.5)"),
+        ("auglocal(depth=2,pyramid=0)", "auglocal(depth=2,pyramid=0.0)"),
+        ("auglocal(label_smoothing=0.1)", "auglocal(depth=6,pyramid=0.5)"),
+    ],
+)
 def test_every_cut_gets_the_methods_head_and_learns_as_dgl_does(spec, head):
     point = traits(spec).adapt(ASKED)
     assert point == Decoupling((2, 4), (head, head)) == traits(spec).adapt(point)

@@ -53,8 +53,10 @@ def test_a_stages_loss_is_the_weighted_sum_of_its_terms(loss: str) -> None:
     torch.testing.assert_close(losses[3], F.cross_entropy(net.heads[3](net.blocks[3](h)), y))
 
 
-@pytest.mark.parametrize(("spec", "temperature"), [("infopro(loss=contrast,decoder=False)", 0.07),
-                                                   ("infopro(loss=contrast,decoder=False,temperature=0.5)", 0.5)])
+@pytest.mark.parametrize(
+    ("spec", "temperature"),
+    [("infopro(loss=contrast,decoder=False)", 0.07), ("infopro(loss=contrast,decoder=False,temperature=0.5)", 0.5)],
+)
 def test_without_a_decoder_the_labels_loss_is_alone(spec: str, temperature: float) -> None:
     method, (x, y) = build(spec), batch()
     assert not method.decoders
@@ -131,12 +133,20 @@ def test_with_contrast_heads_give_embeddings() -> None:
     assert InfoPro.traits(loss="softmax").has_exit_logits and not InfoPro.traits(loss="contrast").has_exit_logits
 
 
-@pytest.mark.parametrize(("settings", "message"), [
-    ("decoder=False,lambdas=[1,1,1,1]", "without a decoder"), ("lambdas=[1,2,3]", "four numbers"),
-    ("lambdas=[-1,1,1,1]", "four numbers"), ("lambdas=[1,1,0,0]", "block 2 of 4 without a loss"),
-    ("lambdas=resnet32_cifar10", "K = 2, 4, 8, 16"), ("lambdas=resnet23", "resnet32_cifar10"),
-    ("temperature=0.1", "only of loss=contrast"), ("loss=contrast,temperature=0", "above 0"), ("loss=hinge", "softmax"),
-])
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("decoder=False,lambdas=[1,1,1,1]", "without a decoder"),
+        ("lambdas=[1,2,3]", "four numbers"),
+        ("lambdas=[-1,1,1,1]", "four numbers"),
+        ("lambdas=[1,1,0,0]", "block 2 of 4 without a loss"),
+        ("lambdas=resnet32_cifar10", "K = 2, 4, 8, 16"),
+        ("lambdas=resnet23", "resnet32_cifar10"),
+        ("temperature=0.1", "only of loss=contrast"),
+        ("loss=contrast,temperature=0", "above 0"),
+        ("loss=hinge", "softmax"),
+    ],
+)
 def test_wrong_settings(settings: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         build(f"infopro({settings})", CUTS if "K = " not in message else Decoupling((1, 2), ("1c2f",) * 2))

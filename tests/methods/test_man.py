@@ -137,8 +137,9 @@ def test_evaluation_does_not_move_the_average():
 def test_what_a_run_saves_goes_on_to_the_bit():
     """The average, which no optimizer knows, is in the trainer's state."""
     settings = TrainingSettings(iterations=6, batch_size=16)
-    whole, first, second = (Trainer(build("man(momentum=0.9)", seed), settings, seed=0, device=torch.device("cpu"))
-                            for seed in (0, 0, 1))
+    whole, first, second = (
+        Trainer(build("man(momentum=0.9)", seed), settings, seed=0, device=torch.device("cpu")) for seed in (0, 0, 1)
+    )
     for iteration in range(6):
         whole.step(*batch(iteration), iteration)
         if iteration < 3:
@@ -168,12 +169,19 @@ def test_around_predsim_both_terms_see_what_the_head_sees():
     assert str(traits("man(base=predsim)").adapt(CUTS)) == "2:predsim 3:predsim"
 
 
-@pytest.mark.parametrize(("spec", "says"), [
-    ("man(base=man)", r"other than man, got man\("), ("man(base=backprop)", r"other than man, got backprop\("),
-    ("man(base=dlg)", "unknown method 'dlg'; did you mean dgl"), ("man(base=dgl(x=1))", "setting of method dgl: 'x'"),
-    ("man(momentum=1.5)", r"\[0, 1\], got 1.5"), ("man(bias=False,scale=True)", "and bias=False"),
-    ("man(start=later)", "'later'"), ("man(base=dgl(label_smoothing=0.7))", "got 0.7"),
-])
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ("man(base=man)", r"other than man, got man\("),
+        ("man(base=backprop)", r"other than man, got backprop\("),
+        ("man(base=dlg)", "unknown method 'dlg'; did you mean dgl"),
+        ("man(base=dgl(x=1))", "setting of method dgl: 'x'"),
+        ("man(momentum=1.5)", r"\[0, 1\], got 1.5"),
+        ("man(bias=False,scale=True)", "and bias=False"),
+        ("man(start=later)", "'later'"),
+        ("man(base=dgl(label_smoothing=0.7))", "got 0.7"),
+    ],
+)
 def test_wrong_settings(spec, says):
     with pytest.raises(UserError, match=says):
         build(spec)

@@ -24,8 +24,9 @@ from spaces.notation.errors import UserError
 
 SPACE = read_space("small(width=0.25)", (3, 8, 8), 4)
 POINT = Decoupling((2, 4), ("linear", "linear"))
-MEMBERS = [name for name, member in vars(Method).items()
-           if not name.startswith("_") and name != "traits" and not is_derived(member)]
+MEMBERS = [
+    name for name, member in vars(Method).items() if not name.startswith("_") and name != "traits" and not is_derived(member)
+]
 
 
 class Own(Method):
@@ -100,8 +101,10 @@ def test_an_exit_has_one_readout_by_every_door(spec: str, side: str | None) -> N
             innermost, own = innermost.base, getattr(own, "base", own)
         expected.append(innermost.exit_logits(k, own))
     if "Own" in spec:
-        heads = [3 * head(lookahead(h)).flip(1) for head, lookahead, h in zip(
-            method.net.heads, method.lookaheads, _activations(method, x), strict=True)]
+        heads = [
+            3 * head(lookahead(h)).flip(1)
+            for head, lookahead, h in zip(method.net.heads, method.lookaheads, _activations(method, x), strict=True)
+        ]
         torch.testing.assert_close(expected, heads, rtol=0, atol=0)
     answers = exit_answers(method, iter([(x, y)]), "fp32").logits
     for k, logits in enumerate(expected):
@@ -122,8 +125,9 @@ def _activations(method: Method, x: torch.Tensor) -> list[Any]:
     return found
 
 
-@pytest.mark.parametrize(("member", "instead"), [
-    ("default_head", "traits"), ("answers_early", "traits"), ("answer", "exit_logits")])
+@pytest.mark.parametrize(
+    ("member", "instead"), [("default_head", "traits"), ("answers_early", "traits"), ("answer", "exit_logits")]
+)
 def test_a_member_of_an_earlier_version_is_refused_since_it_would_have_no_effect(member: str, instead: str) -> None:
     with pytest.raises(UserError, match=f"in {instead}, got {member} of Mine"):
         type("Mine", (Method,), {member: "mlp_sr"})

@@ -14,13 +14,27 @@ from spaces.space import SearchSpace
 # The cuts of InfoPro and ContSup with equal numbers of layers: behind block [stage, block]; unit 0 is the stem.
 EQUAL_LAYERS = {
     "resnet32": {
-        2: [(2, 1)], 4: [(1, 2), (2, 1), (3, 0)], 8: [(1, 0), (1, 2), (1, 4), (2, 1), (2, 3), (3, 0), (3, 2)],
+        2: [(2, 1)],
+        4: [(1, 2), (2, 1), (3, 0)],
+        8: [(1, 0), (1, 2), (1, 4), (2, 1), (2, 3), (3, 0), (3, 2)],
         16: [(0, 0), *((stage, block) for stage in (1, 2) for block in range(5)), (3, 0), (3, 1), (3, 2), (3, 3)],
     },
     "resnet110": {
-        2: [(2, 8)], 4: [(1, 11), (2, 7), (3, 3)], 8: [(1, 4), (1, 11), (2, 0), (2, 7), (2, 14), (3, 3), (3, 10)],
-        16: [*((1, block) for block in range(1, 17, 3)), (2, 1), (2, 4), (2, 7), (2, 11), (2, 15),
-             (3, 1), (3, 5), (3, 9), (3, 13)],
+        2: [(2, 8)],
+        4: [(1, 11), (2, 7), (3, 3)],
+        8: [(1, 4), (1, 11), (2, 0), (2, 7), (2, 14), (3, 3), (3, 10)],
+        16: [
+            *((1, block) for block in range(1, 17, 3)),
+            (2, 1),
+            (2, 4),
+            (2, 7),
+            (2, 11),
+            (2, 15),
+            (3, 1),
+            (3, 5),
+            (3, 9),
+            (3, 13),
+        ],
     },
 }
 BLOCKS_A_STAGE = {"resnet32": 5, "resnet110": 18}
@@ -41,8 +55,9 @@ def space_of(name: str) -> SearchSpace:
 
 
 def cost_of(name: str, context: str, num_blocks: int) -> Cost:
-    cuts = [1 if stage == 0 else 1 + (stage - 1) * BLOCKS_A_STAGE[name] + block + 1
-            for stage, block in EQUAL_LAYERS[name][num_blocks]]
+    cuts = [
+        1 if stage == 0 else 1 + (stage - 1) * BLOCKS_A_STAGE[name] + block + 1 for stage, block in EQUAL_LAYERS[name][num_blocks]
+    ]
     space, point = space_of(name), Decoupling(tuple(cuts), ("1c2f",) * len(cuts))
     assert point.num_blocks == num_blocks
     return cost(lambda: METHODS.build(f"contsup(context={context})", space.build(point)), (3, 32, 32), 10, 2)

@@ -43,8 +43,10 @@ def test_parameters_and_macs_by_hand() -> None:
 
 def test_one_stage_of_two_blocks_costs_their_sum_and_all_their_activations_at_once() -> None:
     """The activations of a plain training step through both losses; of a large batch, as below."""
-    apart, joint = (cost(lambda kind=kind: kind(two_blocks().net), (3, 6, 6), 5, 1000)  # type: ignore[misc]
-                    for kind in (DGL, EarlyExit))
+    apart, joint = (
+        cost(lambda kind=kind: kind(two_blocks().net), (3, 6, 6), 5, 1000)  # type: ignore[misc]
+        for kind in (DGL, EarlyExit)
+    )
     (block,) = joint.blocks
     assert block.blocks == (0, 1) and joint.pipeline_speedup_bound == 1
     for name in ("units", "params", "head_params", "macs", "head_macs"):
@@ -107,8 +109,10 @@ def test_seconds_are_measured_a_stage() -> None:
 
 CASES = [
     *((space, method, "even(3)") for space in ("small", "resnet32") for method in sorted(METHODS)),
-    ("small", "dgl", "2:conv(depth=3) 5:mlp_sr"), ("small", "dgl", "1:linear 2:linear 3:linear 4:linear 5:linear"),
-    ("vgg11", "dgl", "balanced(2)"), ("resnet18", "dgl", "4:conv(depth=2,reduction=1)"),
+    ("small", "dgl", "2:conv(depth=3) 5:mlp_sr"),
+    ("small", "dgl", "1:linear 2:linear 3:linear 4:linear 5:linear"),
+    ("vgg11", "dgl", "balanced(2)"),
+    ("resnet18", "dgl", "4:conv(depth=2,reduction=1)"),
 ]
 
 
@@ -138,13 +142,16 @@ def test_memory_from_shapes_is_that_of_a_real_step(name: str, method_name: str, 
 def test_cutting_finer_never_takes_more_memory_with_small_heads() -> None:
     space = read_space("small", (3, 16, 16), 10)
     points = [Decoupling(cuts, ("linear",) * len(cuts)) for cuts in ((), (3,), (2, 3, 4), (1, 2, 3, 4, 5))]
-    peaks = [cost(lambda: METHODS.build("dgl", space.build(point)), (3, 16, 16), 10, 64).peak_activation_bytes  # noqa: B023
-             for point in points]
+    peaks = [
+        cost(lambda: METHODS.build("dgl", space.build(point)), (3, 16, 16), 10, 64).peak_activation_bytes  # noqa: B023
+        for point in points
+    ]
     assert all(finer <= coarser for coarser, finer in pairwise(peaks)) and peaks[-1] < 0.7 * peaks[0]
 
 
-@pytest.mark.parametrize(("spec", "reads"), [("man", [(1,), (2,), ()]), ("man(base=infopro)", [(1,), (2,), ()]),
-                                             ("contsup", [(), (), ()])])
+@pytest.mark.parametrize(
+    ("spec", "reads"), [("man", [(1,), (2,), ()]), ("man(base=infopro)", [(1,), (2,), ()]), ("contsup", [(), (), ()])]
+)
 def test_what_stages_read_of_others_is_part_of_the_cost(spec: str, reads: list[tuple[int, ...]]) -> None:
     space = read_space("small(width=0.25)", (3, 8, 8), 5)
 

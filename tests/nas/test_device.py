@@ -20,8 +20,14 @@ CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
 def switches() -> tuple[bool, ...]:
     cudnn = torch.backends.cudnn
-    return (torch.backends.cuda.matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic,
-            torch.are_deterministic_algorithms_enabled(), torch.utils.deterministic.fill_uninitialized_memory)
+    return (
+        torch.backends.cuda.matmul.allow_tf32,
+        cudnn.allow_tf32,
+        cudnn.benchmark,
+        cudnn.deterministic,
+        torch.are_deterministic_algorithms_enabled(),
+        torch.utils.deterministic.fill_uninitialized_memory,
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -29,15 +35,22 @@ def as_before() -> Iterator[None]:
     cudnn = torch.backends.cudnn
     before, warns = switches(), torch.is_deterministic_algorithms_warn_only_enabled()
     yield
-    (torch.backends.cuda.matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark, cudnn.deterministic, enabled,
-     torch.utils.deterministic.fill_uninitialized_memory) = before
+    (
+        torch.backends.cuda.matmul.allow_tf32,
+        cudnn.allow_tf32,
+        cudnn.benchmark,
+        cudnn.deterministic,
+        enabled,
+        torch.utils.deterministic.fill_uninitialized_memory,
+    ) = before
     torch.use_deterministic_algorithms(enabled, warn_only=warns)
 
 
 @pytest.mark.parametrize(("precision", "tf32"), [("fp32", False), ("bf16", False), ("fp16", False), ("tf32", True)])
 @pytest.mark.parametrize("deterministic", [False, True])
-def test_a_precision_is_the_same_in_convolutions_and_products(precision: Precision, tf32: bool, deterministic: bool,
-                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_precision_is_the_same_in_convolutions_and_products(
+    precision: Precision, tf32: bool, deterministic: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever the last command of the process has left."""
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     for before in (True, False):

@@ -12,6 +12,7 @@ from spaces.notation.errors import UserError
 
 def brute_force(points):
     """A point stays if none is as good everywhere and better somewhere, and no earlier one is the same."""
+
     def beats(a, b):
         return all(x <= y for x, y in zip(a, b, strict=True)) and any(x < y for x, y in zip(a, b, strict=True))
 
@@ -40,10 +41,15 @@ def test_objectives_keep_their_order(names):
     assert checked_objectives(names) == tuple(names)
 
 
-@pytest.mark.parametrize(("names", "said"), [
-    (["error", "eror"], "'eror'.*error"), (["memory", "error"], "peak_memory"), (["pipeline"], "got pipeline"),
-    (["error", "error"], "each once, got error error"),
-])
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["error", "eror"], "'eror'.*error"),
+        (["memory", "error"], "peak_memory"),
+        (["pipeline"], "got pipeline"),
+        (["error", "error"], "each once, got error error"),
+    ],
+)
 def test_objectives_that_cannot_be(names, said):
     with pytest.raises(UserError, match=said):
         checked_objectives(names)

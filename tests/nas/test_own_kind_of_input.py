@@ -53,12 +53,15 @@ class RowShape(NamedTuple):
         return f"tables of {self.numbers} + {self.categories} columns"
 
     def example(self, size: int, device: torch.device | str) -> Rows:
-        return Rows(torch.zeros(size, self.numbers, device=device),
-                    torch.zeros(size, self.categories, dtype=torch.long, device=device))
+        return Rows(
+            torch.zeros(size, self.numbers, device=device), torch.zeros(size, self.categories, dtype=torch.long, device=device)
+        )
 
     def noise(self, size: int, generator: torch.Generator) -> Rows:
-        return Rows(torch.randn(size, self.numbers, generator=generator),
-                    torch.randint(self.num_values, (size, self.categories), generator=generator))
+        return Rows(
+            torch.randn(size, self.numbers, generator=generator),
+            torch.randint(self.num_values, (size, self.categories), generator=generator),
+        )
 
     def toys(self, y: torch.Tensor, num_classes: int, generator: torch.Generator) -> Rows:
         noise = self.noise(len(y), generator)
@@ -153,8 +156,9 @@ class Batches:
         return len(self.part) // self.batch_size
 
     def batch(self, seed: int, iteration: int) -> tuple[Rows, torch.Tensor]:
-        chosen = self.part.at(torch.from_numpy(np.random.default_rng((seed, iteration)).permutation(len(self.part))
-                                               [:self.batch_size]))
+        chosen = self.part.at(
+            torch.from_numpy(np.random.default_rng((seed, iteration)).permutation(len(self.part))[: self.batch_size])
+        )
         return chosen.x, chosen.labels
 
 

@@ -82,8 +82,15 @@ def test_what_is_found_can_be_evaluated_compared_profiled_and_asked() -> None:
 
 def test_progress_is_told_how_far_it_is() -> None:
     heard = []
-    nas.evaluate(SPACE, TASK, decoupling="even(2)", methods="dgl", seeds=1, **SHORT,
-                 progress=lambda what, done, total, **figures: heard.append((what, done, total)))
+    nas.evaluate(
+        SPACE,
+        TASK,
+        decoupling="even(2)",
+        methods="dgl",
+        seeds=1,
+        **SHORT,
+        progress=lambda what, done, total, **figures: heard.append((what, done, total)),
+    )
     assert ("runs", 1, 1) in heard and any("dgl" in what and done == total == 2 for what, done, total in heard)
 
 
@@ -93,22 +100,25 @@ def test_the_process_is_as_it_was() -> None:
     assert before == (torch.get_num_threads(), torch.backends.cudnn.benchmark, torch.are_deterministic_algorithms_enabled())
 
 
-@pytest.mark.parametrize(("call", "message"), [
-    (lambda: nas.evaluate(lrr=0.1), "unknown keyword: 'lrr'; did you mean lr"),
-    (lambda: nas.evaluate(batch_size="many"), "batch_size is a whole number, got 'many'"),
-    (lambda: nas.evaluate(batch_size=True), "batch_size is a whole number, got True"),
-    (lambda: nas.evaluate(exits=1), "exits is True or False, got 1"),
-    (lambda: nas.evaluate(space=3), "space is a text, got 3"),
-    (lambda: nas.evaluate(lr=["fast"]), "lr is a number, got 'fast'"),
-    (lambda: nas.evaluate(methods=[]), "name one at least, got an empty list"),
-    (lambda: nas.evaluate(epochs=1, iterations=1), "one of epochs and iterations may be given, got both"),
-    (lambda: nas.evaluate(save_weights=True, discard_weights=True), "one of save_weights and discard_weights"),
-    (lambda: nas.evaluate("small", "digits", 3), "nas.evaluate takes space, task by place, got 3 values"),
-    (lambda: nas.evaluate("small", space="small"), "space is given once, got it by place and by name"),
-    (lambda: nas.predict("nowhere"), "inputs has to be given"),
-    (lambda: nas.predict("nowhere", "new.npz"), "there is no trained run at nowhere"),
-    (lambda: nas.compare("nowhere.csv"), "nowhere.csv has none or is not there"),
-])
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: nas.evaluate(lrr=0.1), "unknown keyword: 'lrr'; did you mean lr"),
+        (lambda: nas.evaluate(batch_size="many"), "batch_size is a whole number, got 'many'"),
+        (lambda: nas.evaluate(batch_size=True), "batch_size is a whole number, got True"),
+        (lambda: nas.evaluate(exits=1), "exits is True or False, got 1"),
+        (lambda: nas.evaluate(space=3), "space is a text, got 3"),
+        (lambda: nas.evaluate(lr=["fast"]), "lr is a number, got 'fast'"),
+        (lambda: nas.evaluate(methods=[]), "name one at least, got an empty list"),
+        (lambda: nas.evaluate(epochs=1, iterations=1), "one of epochs and iterations may be given, got both"),
+        (lambda: nas.evaluate(save_weights=True, discard_weights=True), "one of save_weights and discard_weights"),
+        (lambda: nas.evaluate("small", "digits", 3), "nas.evaluate takes space, task by place, got 3 values"),
+        (lambda: nas.evaluate("small", space="small"), "space is given once, got it by place and by name"),
+        (lambda: nas.predict("nowhere"), "inputs has to be given"),
+        (lambda: nas.predict("nowhere", "new.npz"), "there is no trained run at nowhere"),
+        (lambda: nas.compare("nowhere.csv"), "nowhere.csv has none or is not there"),
+    ],
+)
 def test_a_bad_argument_is_a_user_error(call: Any, message: str) -> None:
     with pytest.raises(nas.UserError) as error:
         call()

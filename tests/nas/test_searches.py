@@ -38,20 +38,23 @@ def test_it_holds_what_was_asked_for_in_order():
     assert result.evaluated == [Evaluated(7, point, result.scores[point]) for point in (C, A)]
 
 
-@pytest.mark.parametrize(("asked", "found", "said"), [
-    ([A], Found(B), "evaluates what it recommends, but Asks answers with '3:linear'"),
-    ([A], Found(A, (A, B)), "evaluates what it recommends, but Asks answers with '3:linear'"),
-    ([A], Found(Decoupling((9,), ("linear",))), "Asks answers with '9:linear', which is outside its space: "),
-    ([A], Found(A, (A, Decoupling((1,), ("mlp",)))), "Asks answers with '1:mlp', which is outside its space: .*heads"),
-    ([Decoupling((9,), ("linear",))], Found(A), "Asks asks for '9:linear', which is outside its space: .*9"),
-    ([A], Found(Decoupling([1], ["linear"])), "Asks answers with '1:linear', .*: cuts and heads are tuples"),
-    ([Decoupling((1.0,), ("linear",))], Found(A), "Asks asks for '1.0:linear', .*: a decoupling is written"),
-    ([Decoupling((1,), (" linear",))], Found(A), "Asks asks for '1: linear', .*: a decoupling is written"),
-    (["3:linear"], Found(A), "Asks asks for a str; Decoupling.parse reads a text"),
-    ([A], Found("1:linear"), "Asks answers with a str; Decoupling.parse reads a text"),
-    ([A], A, "answers with a nas.problem.Found, but Asks answered with a Decoupling"),
-    ([A], None, "answers with a nas.problem.Found, but Asks answered with a NoneType"),
-])
+@pytest.mark.parametrize(
+    ("asked", "found", "said"),
+    [
+        ([A], Found(B), "evaluates what it recommends, but Asks answers with '3:linear'"),
+        ([A], Found(A, (A, B)), "evaluates what it recommends, but Asks answers with '3:linear'"),
+        ([A], Found(Decoupling((9,), ("linear",))), "Asks answers with '9:linear', which is outside its space: "),
+        ([A], Found(A, (A, Decoupling((1,), ("mlp",)))), "Asks answers with '1:mlp', which is outside its space: .*heads"),
+        ([Decoupling((9,), ("linear",))], Found(A), "Asks asks for '9:linear', which is outside its space: .*9"),
+        ([A], Found(Decoupling([1], ["linear"])), "Asks answers with '1:linear', .*: cuts and heads are tuples"),
+        ([Decoupling((1.0,), ("linear",))], Found(A), "Asks asks for '1.0:linear', .*: a decoupling is written"),
+        ([Decoupling((1,), (" linear",))], Found(A), "Asks asks for '1: linear', .*: a decoupling is written"),
+        (["3:linear"], Found(A), "Asks asks for a str; Decoupling.parse reads a text"),
+        ([A], Found("1:linear"), "Asks answers with a str; Decoupling.parse reads a text"),
+        ([A], A, "answers with a nas.problem.Found, but Asks answered with a Decoupling"),
+        ([A], None, "answers with a nas.problem.Found, but Asks answered with a NoneType"),
+    ],
+)
 def test_a_strategy_stays_in_its_space_and_evaluates_what_it_recommends(asked, found, said):
     with pytest.raises(UserError, match=said):
         searched(0, dict.fromkeys(asked, (0.2, 2)), found)

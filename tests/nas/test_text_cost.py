@@ -28,8 +28,11 @@ from spaces.space import SearchSpace
 
 CPU = torch.device("cpu")
 SHAPE, CLASSES = TextShape(24, 50), 4
-SPACES = ("linear(embedding=20,hidden=16,depth=3)", "lstm(embedding=20,hidden=16,depth=3)",
-          "transformer(embedding=22,ffn=30,depth=3)")
+SPACES = (
+    "linear(embedding=20,hidden=16,depth=3)",
+    "lstm(embedding=20,hidden=16,depth=3)",
+    "transformer(embedding=22,ffn=30,depth=3)",
+)
 
 
 def space_of(text: str) -> SearchSpace:
@@ -99,8 +102,12 @@ def test_block_bytes_are_what_the_whole_networks_training_step_takes(text: str, 
     space = space_of(text)
     for cuts in ((), (1,), (2, 3)):
         point = Decoupling(cuts, ("mlp",) * len(cuts))
-        found = cost(lambda point=point: DGL(space.build(point, checkpoint_units=checkpoint_units)),  # type: ignore[misc]
-                     SHAPE, CLASSES, 2**14)
+        found = cost(
+            lambda point=point: DGL(space.build(point, checkpoint_units=checkpoint_units)),  # type: ignore[misc]
+            SHAPE,
+            CLASSES,
+            2**14,
+        )
         bytes_of = block_bytes(space, "mlp", checkpoint_units=checkpoint_units)
         ours = [bytes_of(start, stop) for start, stop in pairwise((0, *cuts, space.num_units))]
         assert ours == pytest.approx([block.activation_bytes for block in found.blocks], abs=3 * 4 * CLASSES + 1)

@@ -49,8 +49,17 @@ def problem(tmp_path: Path) -> Problem:
     part = Split(torch.zeros(30, 4, 4, 1, dtype=torch.uint8), torch.arange(30) % 3)
     images = Images(part, part, lambda: part, 3, (0.5,), (0.3,))
     space = read_space("small(width=0.25,heads=[linear],num_blocks=[1,3])", (1, 4, 4), 3)
-    return Problem(space, "dgl(label_smoothing=0.0)", "toy", images, TrainingSettings(iterations=1, batch_size=10), 0,
-                   torch.device("cpu"), tmp_path, tmp_path / "runs")
+    return Problem(
+        space,
+        "dgl(label_smoothing=0.0)",
+        "toy",
+        images,
+        TrainingSettings(iterations=1, batch_size=10),
+        0,
+        torch.device("cpu"),
+        tmp_path,
+        tmp_path / "runs",
+    )
 
 
 @pytest.fixture
@@ -70,8 +79,9 @@ def run(problem: Problem, strategy: str, rows: dict[str, dict[str, str]], *, sto
     key = search_key(problem, strategy, "train")
     evaluator = Known(run_name(key), rows)
     evaluator.stop_after = stop_after
-    return search_once(STRATEGIES.build(strategy), problem, evaluator, silent,
-                       trials=Trials(problem, key, evaluator, command="here"))
+    return search_once(
+        STRATEGIES.build(strategy), problem, evaluator, silent, trials=Trials(problem, key, evaluator, command="here")
+    )
 
 
 def trials(problem: Problem) -> Rows:
@@ -95,8 +105,9 @@ def test_each_search_of_a_shared_folder_has_its_own_trajectory(problem: Problem,
 
 
 @pytest.mark.parametrize("stop_after", range(1, 5))
-def test_a_search_that_goes_on_writes_no_trial_twice_and_its_clock_goes_on(problem: Problem, clock: list[float],
-                                                                          stop_after: int) -> None:
+def test_a_search_that_goes_on_writes_no_trial_twice_and_its_clock_goes_on(
+    problem: Problem, clock: list[float], stop_after: int
+) -> None:
     """Stopped between the row of a training and its trial, which is then still this search's own."""
     rows: dict[str, dict[str, str]] = {}
     with pytest.raises(KeyboardInterrupt):
@@ -111,9 +122,12 @@ def test_a_search_that_goes_on_writes_no_trial_twice_and_its_clock_goes_on(probl
 
 def test_other_data_another_space_and_other_objectives_are_other_searches(problem: Problem) -> None:
     other = Split(torch.ones(30, 4, 4, 1, dtype=torch.uint8), torch.arange(30) % 3)
-    problems = [problem, replace(problem, data=replace(problem.data, train=other)),
-                replace(problem, objectives=("error", "pipeline")),
-                replace(problem, space=read_space("small(width=0.25,heads=[linear],num_blocks=[1,2])", (1, 4, 4), 3))]
+    problems = [
+        problem,
+        replace(problem, data=replace(problem.data, train=other)),
+        replace(problem, objectives=("error", "pipeline")),
+        replace(problem, space=read_space("small(width=0.25,heads=[linear],num_blocks=[1,2])", (1, 4, 4), 3)),
+    ]
     for one in problems:
         run(one, "random(trials=2)", {})
     assert len({row["search"] for row in trials(problem)}) == 4 and len(trials(problem)) == 8
@@ -135,8 +149,9 @@ def test_a_decoupling_that_is_asked_for_twice_is_two_trials(problem: Problem) ->
 
 def test_a_trial_names_the_run_that_was_trained(problem: Problem) -> None:
     key = search_key(problem, "random(trials=1)", "train")
-    evaluator = Evaluator(problem, ResultsLog(problem.results / "search.csv"), silent, command="here", test=False,
-                          labels={"search": run_name(key)})
+    evaluator = Evaluator(
+        problem, ResultsLog(problem.results / "search.csv"), silent, command="here", test=False, labels={"search": run_name(key)}
+    )
     own = Trials(problem, key, evaluator, command="here")
     search_once(STRATEGIES.build("random(trials=1)"), problem, evaluator, silent, trials=own)
     (row,), (trial,) = evaluator.log.rows(), trials(problem)

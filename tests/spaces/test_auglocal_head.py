@@ -52,10 +52,14 @@ def released_blocks(net_dim: list[int], last: int, depth: int) -> list[tuple[int
     return blocks
 
 
-@pytest.mark.parametrize(("name", "net_dim", "depth"), [
-    ("resnet32", [16] * 6 + [32] * 5 + [64] * 5, 5), ("resnet110", [16] * 19 + [32] * 18 + [64] * 18, 6),
-    ("resnet32", [16] * 6 + [32] * 5 + [64] * 5, 2),
-])
+@pytest.mark.parametrize(
+    ("name", "net_dim", "depth"),
+    [
+        ("resnet32", [16] * 6 + [32] * 5 + [64] * 5, 5),
+        ("resnet110", [16] * 19 + [32] * 18 + [64] * 18, 6),
+        ("resnet32", [16] * 6 + [32] * 5 + [64] * 5, 2),
+    ],
+)
 def test_blocks_are_those_of_the_released_code(name, net_dim, depth):
     for gap in range(1, len(net_dim)):
         with torch.device("meta"):
@@ -127,9 +131,9 @@ def test_batch_norm_before_the_linear_layer_of_a_head_of_one_unit(depth):
     assert sum(isinstance(layer, nn.BatchNorm1d) for layer in head) == (depth == 1)
 
 
-@pytest.mark.parametrize(("setting", "says"), [
-    ("depth=0", "from 1 on, got 0"), ("pyramid=1.5", r"in 0\.\.1, got 1.5"), ("pyramid=-0.5", "got -0.5"),
-])
+@pytest.mark.parametrize(
+    ("setting", "says"), [("depth=0", "from 1 on, got 0"), ("pyramid=1.5", r"in 0\.\.1, got 1.5"), ("pyramid=-0.5", "got -0.5")]
+)
 def test_unfit_settings(setting, says):
     with pytest.raises(UserError, match=says):
         HEADS.build(f"auglocal({setting})", site("small", 1))

@@ -20,20 +20,44 @@ CIFAR, TINY, IMAGENET = (3, 32, 32), (3, 64, 64), (3, 224, 224)
 
 # SEDONA's networks; the standard ResNets (width 4, 1000 classes); ContSup's ResNet-32 and -110
 COUNTS = [
-    ("vgg19", 1, CIFAR, 10, 2_446_202), ("vgg19", 4, TINY, 200, 46_023_304),
-    ("resnet50", 1, CIFAR, 10, 1_484_186), ("resnet50", 4, TINY, 200, 23_917_832),
-    ("resnet101", 1, CIFAR, 10, 2_680_986), ("resnet101", 4, TINY, 200, 42_909_960),
-    ("resnet152", 1, CIFAR, 10, 3_667_354), ("resnet152", 4, TINY, 200, 58_553_608),
-    ("resnet18", 4, IMAGENET, 1000, 11_689_512), ("resnet34", 4, IMAGENET, 1000, 21_797_672),
-    ("resnet50", 4, IMAGENET, 1000, 25_557_032), ("resnet101", 4, IMAGENET, 1000, 44_549_160),
+    ("vgg19", 1, CIFAR, 10, 2_446_202),
+    ("vgg19", 4, TINY, 200, 46_023_304),
+    ("resnet50", 1, CIFAR, 10, 1_484_186),
+    ("resnet50", 4, TINY, 200, 23_917_832),
+    ("resnet101", 1, CIFAR, 10, 2_680_986),
+    ("resnet101", 4, TINY, 200, 42_909_960),
+    ("resnet152", 1, CIFAR, 10, 3_667_354),
+    ("resnet152", 4, TINY, 200, 58_553_608),
+    ("resnet18", 4, IMAGENET, 1000, 11_689_512),
+    ("resnet34", 4, IMAGENET, 1000, 21_797_672),
+    ("resnet50", 4, IMAGENET, 1000, 25_557_032),
+    ("resnet101", 4, IMAGENET, 1000, 44_549_160),
     ("resnet152", 4, IMAGENET, 1000, 60_192_808),
-    ("resnet32", 1, CIFAR, 10, 466_906), ("resnet110", 1, CIFAR, 10, 1_730_714),
+    ("resnet32", 1, CIFAR, 10, 466_906),
+    ("resnet110", 1, CIFAR, 10, 1_730_714),
     # option A has 853,018 (the paper's 0.85 M); two 1x1 shortcuts, 16 -> 32 -> 64, with BatchNorm come on top
     ("resnet56", 1, CIFAR, 10, 853_018 + 16 * 32 + 2 * 32 + 32 * 64 + 2 * 64),
 ]
-NUM_UNITS = {"vgg11": 8, "vgg13": 10, "vgg16": 13, "vgg19": 16, "resnet18": 8, "resnet34": 16, "resnet50": 16,
-             "resnet101": 33, "resnet152": 50, "resnet32": 16, "resnet56": 28, "resnet110": 55, "small": 6,
-             "al_cnn": 8, "al_vgg": 6, "al_resnet18": 9, "dgl_cnn": 6, "vgg11b": 11}
+NUM_UNITS = {
+    "vgg11": 8,
+    "vgg13": 10,
+    "vgg16": 13,
+    "vgg19": 16,
+    "resnet18": 8,
+    "resnet34": 16,
+    "resnet50": 16,
+    "resnet101": 33,
+    "resnet152": 50,
+    "resnet32": 16,
+    "resnet56": 28,
+    "resnet110": 55,
+    "small": 6,
+    "al_cnn": 8,
+    "al_vgg": 6,
+    "al_resnet18": 9,
+    "dgl_cnn": 6,
+    "vgg11b": 11,
+}
 FEWEST_CHANNELS = {"al_cnn": 32, "al_vgg": 128, "al_resnet18": 64, "dgl_cnn": 128, "vgg11b": 128}  # of the others 16
 
 
@@ -55,9 +79,7 @@ def test_published_parameter_counts(name, width, input_shape, num_classes, count
     assert num_params(on_meta(name, input_shape, num_classes, float(width))) == count
 
 
-@pytest.mark.parametrize(("name", "depths"), [
-    ("vgg11", (1, 1, 2, 2, 2)), ("vgg13", (2, 2, 2, 2, 2)), ("vgg16", (2, 2, 3, 3, 3)),
-])
+@pytest.mark.parametrize(("name", "depths"), [("vgg11", (1, 1, 2, 2, 2)), ("vgg13", (2, 2, 2, 2, 2)), ("vgg16", (2, 2, 3, 3, 3))])
 @pytest.mark.parametrize(("width", "size", "classes"), [(1, 32, 10), (4, 64, 200)])
 def test_vgg_parameter_counts_by_formula(name, depths, width, size, classes):
     channels = [16 * width] * depths[0] + [32 * width] * depths[1] + [64 * width] * depths[2]
@@ -68,11 +90,14 @@ def test_vgg_parameter_counts_by_formula(name, depths, width, size, classes):
     assert num_params(on_meta(name, (3, size, size), classes, float(width))) == convs + linears
 
 
-@pytest.mark.parametrize(("name", "channels", "pools", "linears"), [
-    # the released lists: DGL's Net(depth=6, downsample=[1, 3]) and its MLP of two hidden layers on 2 x 2; cfg["vgg11b"]
-    ("dgl_cnn", [128, 256, 256, 512, 512, 512], [1, 3], [(2048, 2048), (2048, 2048), (2048, 10)]),
-    ("vgg11b", [128, 128, 128, 256, 256, 512, 512, 512, 512], [4, 6, 8, 9], [(2048, 1024), (1024, 10)]),
-])
+@pytest.mark.parametrize(
+    ("name", "channels", "pools", "linears"),
+    [
+        # the released lists: DGL's Net(depth=6, downsample=[1, 3]) and its MLP of two hidden layers on 2 x 2; cfg["vgg11b"]
+        ("dgl_cnn", [128, 256, 256, 512, 512, 512], [1, 3], [(2048, 2048), (2048, 2048), (2048, 10)]),
+        ("vgg11b", [128, 128, 128, 256, 256, 512, 512, 512, 512], [4, 6, 8, 9], [(2048, 1024), (1024, 10)]),
+    ],
+)
 def test_layers_of_released_cifar_networks(name, channels, pools, linears):
     backbone = on_meta(name)
     layers = [[type(layer) for layer in unit.modules()] for unit in backbone.units]
@@ -122,20 +147,23 @@ def test_number_of_units(name):
     assert len(on_meta(name).units) == NUM_UNITS[name]
 
 
-@pytest.mark.parametrize(("name", "maps"), [
-    # (channels, side) after how many units, in order
-    ("vgg19", [(2, 16, 32), (2, 32, 16), (4, 64, 8), (4, 128, 4), (4, 128, 2)]),
-    ("resnet18", [(2, 16, 32), (2, 32, 16), (2, 64, 8), (2, 128, 4)]),
-    ("resnet50", [(3, 64, 32), (4, 128, 16), (6, 256, 8), (3, 512, 4)]),
-    ("resnet101", [(3, 64, 32), (4, 128, 16), (23, 256, 8), (3, 512, 4)]),
-    ("resnet152", [(3, 64, 32), (8, 128, 16), (36, 256, 8), (3, 512, 4)]),
-    ("resnet32", [(6, 16, 32), (5, 32, 16), (5, 64, 8)]),
-    ("resnet110", [(19, 16, 32), (18, 32, 16), (18, 64, 8)]),
-    ("small", [(2, 16, 32), (2, 32, 16), (2, 64, 8)]),
-    ("al_cnn", [(3, 32, 32), (1, 32, 16), (3, 64, 16), (1, 64, 8)]),
-    ("al_vgg", [(1, 128, 32), (2, 256, 16), (1, 512, 8), (1, 512, 4), (1, 512, 2)]),
-    ("al_resnet18", [(3, 64, 32), (2, 128, 16), (2, 256, 8), (2, 512, 4)]),
-])
+@pytest.mark.parametrize(
+    ("name", "maps"),
+    [
+        # (channels, side) after how many units, in order
+        ("vgg19", [(2, 16, 32), (2, 32, 16), (4, 64, 8), (4, 128, 4), (4, 128, 2)]),
+        ("resnet18", [(2, 16, 32), (2, 32, 16), (2, 64, 8), (2, 128, 4)]),
+        ("resnet50", [(3, 64, 32), (4, 128, 16), (6, 256, 8), (3, 512, 4)]),
+        ("resnet101", [(3, 64, 32), (4, 128, 16), (23, 256, 8), (3, 512, 4)]),
+        ("resnet152", [(3, 64, 32), (8, 128, 16), (36, 256, 8), (3, 512, 4)]),
+        ("resnet32", [(6, 16, 32), (5, 32, 16), (5, 64, 8)]),
+        ("resnet110", [(19, 16, 32), (18, 32, 16), (18, 64, 8)]),
+        ("small", [(2, 16, 32), (2, 32, 16), (2, 64, 8)]),
+        ("al_cnn", [(3, 32, 32), (1, 32, 16), (3, 64, 16), (1, 64, 8)]),
+        ("al_vgg", [(1, 128, 32), (2, 256, 16), (1, 512, 8), (1, 512, 4), (1, 512, 2)]),
+        ("al_resnet18", [(3, 64, 32), (2, 128, 16), (2, 256, 8), (2, 512, 4)]),
+    ],
+)
 def test_activation_shapes_on_cifar(name, maps):
     expected = [(channels, side, side) for count, channels, side in maps for _ in range(count)]
     assert list(on_meta(name).shapes[1:]) == expected
@@ -159,8 +187,13 @@ class TestEveryBackbone(BackboneContract):
 class TestEveryTextBackbone(BackboneContract):
     input_shape = TextShape(8, 14)
 
-    @pytest.fixture(params=["linear(depth=3,embedding=20,hidden=16)", "lstm(depth=3,embedding=20,hidden=12)",
-                            "transformer(depth=3,embedding=22,attention_heads=4,ffn=16)"])
+    @pytest.fixture(
+        params=[
+            "linear(depth=3,embedding=20,hidden=16)",
+            "lstm(depth=3,embedding=20,hidden=12)",
+            "transformer(depth=3,embedding=22,attention_heads=4,ffn=16)",
+        ]
+    )
     def spec(self, request):
         return request.param
 
@@ -192,8 +225,13 @@ def test_a_residual_block_whose_body_is_silent_is_its_shortcut():
 
 
 def test_the_stride_of_a_bottleneck_sits_on_its_3x3_convolution():
-    strided = [m.kernel_size for block in on_meta("resnet50").modules() if isinstance(block, Residual)
-               for m in block.body.modules() if isinstance(m, nn.Conv2d) and m.stride == (2, 2)]
+    strided = [
+        m.kernel_size
+        for block in on_meta("resnet50").modules()
+        if isinstance(block, Residual)
+        for m in block.body.modules()
+        if isinstance(m, nn.Conv2d) and m.stride == (2, 2)
+    ]
     assert strided == [(3, 3)] * 3
 
 
@@ -202,13 +240,16 @@ def test_small_takes_small_images(size):
     assert build("small", (2, size, size), 3)(torch.randn(2, 2, size, size)).shape == (2, 3)
 
 
-@pytest.mark.parametrize(("name", "input_shape", "says"), [
-    ("vgg11", (3, 31, 64), "backbone vgg11 needs at least 32 x 32 pixels, got 31 x 64"),
-    ("al_vgg", (3, 16, 15), "backbone al_vgg needs at least 16 x 16 pixels, got 16 x 15"),
-    ("small", (1, 3, 3), "backbone small needs at least 4 x 4 pixels, got 3 x 3"),
-    ("resnet18", (3, 0, 8), "backbone resnet18 needs at least 1 x 1 pixels"),
-    ("resnet32", (64,), r"backbone resnet32 takes images .* got the shape \(64,\)"),
-])
+@pytest.mark.parametrize(
+    ("name", "input_shape", "says"),
+    [
+        ("vgg11", (3, 31, 64), "backbone vgg11 needs at least 32 x 32 pixels, got 31 x 64"),
+        ("al_vgg", (3, 16, 15), "backbone al_vgg needs at least 16 x 16 pixels, got 16 x 15"),
+        ("small", (1, 3, 3), "backbone small needs at least 4 x 4 pixels, got 3 x 3"),
+        ("resnet18", (3, 0, 8), "backbone resnet18 needs at least 1 x 1 pixels"),
+        ("resnet32", (64,), r"backbone resnet32 takes images .* got the shape \(64,\)"),
+    ],
+)
 def test_unfit_inputs(name, input_shape, says):
     with pytest.raises(UserError, match=says):
         build(name, input_shape)

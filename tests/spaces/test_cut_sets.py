@@ -19,8 +19,11 @@ def draw(seed: int) -> CutSets:
 
 
 def brute(sets: CutSets, num_cuts: int) -> list[tuple[int, ...]]:
-    return [cuts for cuts in combinations(sets.gaps, num_cuts)
-            if all(stop - start >= sets.min_block for start, stop in pairwise((0, *cuts, sets.num_units)))]
+    return [
+        cuts
+        for cuts in combinations(sets.gaps, num_cuts)
+        if all(stop - start >= sets.min_block for start, stop in pairwise((0, *cuts, sets.num_units)))
+    ]
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -66,5 +69,3 @@ def test_many_units_are_no_trouble():
     assert sets.count(20) == math.comb(200 - 5 * 21 + 20, 20)
     assert sets.unrank(20, sets.count(20) - 1) == tuple(range(100, 200, 5))
     assert sets.best(39, lambda i, gap: 0.0) == tuple(range(5, 200, 5))
-
-

@@ -10,8 +10,17 @@ import pytest
 from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError
 
-HEADS = ["linear", "conv(depth=1,reduction=4)", "conv(depth=2, reduction=1)", "my.module.head(name='a b',size=[1,2])", "pkg:head",
-         "head(name='u) (v')", "head(inner='conv(depth=1)')", "head(x=1, inner=conv(depth=1))", "head(a=b(c=d(e=1)), f=(1, 2))"]
+HEADS = [
+    "linear",
+    "conv(depth=1,reduction=4)",
+    "conv(depth=2, reduction=1)",
+    "my.module.head(name='a b',size=[1,2])",
+    "pkg:head",
+    "head(name='u) (v')",
+    "head(inner='conv(depth=1)')",
+    "head(x=1, inner=conv(depth=1))",
+    "head(a=b(c=d(e=1)), f=(1, 2))",
+]
 
 
 def test_every_decoupling_reads_back_from_its_text():
@@ -49,8 +58,27 @@ def test_a_cut_past_the_last_gap():
         Decoupling((3, 16), ("linear", "linear")).blocks(16)
 
 
-@pytest.mark.parametrize("text", ["", "conv", "6", "6:", "6: conv", "6:conv garbage", "6:conv 7", "x:conv", "-1:conv", "6:(a)",
-                                  "Uncut", "6:conv(depth=1", "uncut 6:conv", "6:conv uncut", "6.5:conv", "6:conv, 7:conv 8"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "conv",
+        "6",
+        "6:",
+        "6: conv",
+        "6:conv garbage",
+        "6:conv 7",
+        "x:conv",
+        "-1:conv",
+        "6:(a)",
+        "Uncut",
+        "6:conv(depth=1",
+        "uncut 6:conv",
+        "6:conv uncut",
+        "6.5:conv",
+        "6:conv, 7:conv 8",
+    ],
+)
 def test_what_is_no_decoupling_is_told_how_one_is_written(text):
     with pytest.raises(UserError, match=r"written '6:conv\(depth=4\) 13:mlp_sr' .* or 'uncut', but") as error:
         Decoupling.parse(text)

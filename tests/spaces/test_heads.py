@@ -66,9 +66,9 @@ def test_counts_on_cifar(name, gaps, shape, conv, mlp_sr, predsim):
         assert num_params("linear", site) == 10 * shape[0] + 10
 
 
-@pytest.mark.parametrize(("name", "millions"), [
-    ("vgg19", "1.85"), ("resnet50", "7.64"), ("resnet101", "16.7"), ("resnet152", "24.5"),
-])
+@pytest.mark.parametrize(
+    ("name", "millions"), [("vgg19", "1.85"), ("resnet50", "7.64"), ("resnet101", "16.7"), ("resnet152", "24.5")]
+)
 def test_all_heads_of_a_search_on_cifar(name, millions):
     counts = {}
     for shape in set(backbone(name).shapes[1:-1]):
@@ -78,11 +78,14 @@ def test_all_heads_of_a_search_on_cifar(name, millions):
     assert f"{total / 1e6:.{len(millions.partition('.')[2])}f}" == millions
 
 
-@pytest.mark.parametrize(("gap", "shape", "conv", "mlp_sr"), [
-    (4, (512, 28, 28), ["2.38", "2.52", "2.82", "3.13"], "15.4"),
-    (8, (1024, 14, 14), ["2.84", "3.38", "4.31", "5.51"], "57.6"),
-    (31, (2048, 7, 7), [], "222"),
-])
+@pytest.mark.parametrize(
+    ("gap", "shape", "conv", "mlp_sr"),
+    [
+        (4, (512, 28, 28), ["2.38", "2.52", "2.82", "3.13"], "15.4"),
+        (8, (1024, 14, 14), ["2.84", "3.38", "4.31", "5.51"], "57.6"),
+        (31, (2048, 7, 7), [], "222"),
+    ],
+)
 def test_counts_on_imagenet(gap, shape, conv, mlp_sr):
     site = site_of(gap, "resnet101", 224, 1000, 4.0)
     assert site.shape == shape

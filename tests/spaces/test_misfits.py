@@ -53,23 +53,48 @@ def head(site, *, features: int = 4):
 """
 
 
-@pytest.mark.parametrize(("backbone", "head", "shape", "says"), [
-    ("own_misfit.net(second=5)", "linear", (1, 8, 8), r"unit 2 of 3 of the backbone own_misfit.net\(second=5,.* \(4, 6, 6\)"),
-    ("own_misfit.net", "linear", (1, 5, 5), r"unit 3 of 3 of the backbone own_misfit.net.*Conv2d, cannot take .* \(4, 1, 1\)"),
-    ("own_misfit.net(classifier=7)", "linear", (1, 8, 8), r"classifier of the backbone own_misfit.net\(.*\(4, 2, 2\)"),
-    ("own_misfit.net", "own_misfit.head(features=9)", (1, 8, 8),
-     r"the head own_misfit.head\(features=9\) after 1 units.*\(4, 6, 6\)"),
-    ("own_misfit.does(what='assert')", "linear", (1, 8, 8),
-     r"unit 2 of 3 .*Unit, cannot .*AssertionError: colours, please in .*own_misfit.py, line 20"),
-    ("own_misfit.does(what=attribute)", "linear", (1, 8, 8), r"unit 2 .*AttributeError: .*nowhere.* in .*own_misfit.py, line 22"),
-    ("own_misfit.does(what=none)", "linear", (1, 8, 8), "unit 2 .*must hand on a tensor, or Tokens, but it gives a NoneType"),
-    ("own_misfit.does(what=tuple)", "linear", (1, 8, 8), "unit 2 .*but it gives a tuple"),
-    ("own_misfit.does(what=sum)", "linear", (1, 8, 8), r"unit 2 .*as many samples as it is given, 2, .*but it gives \(\)"),
-    ("own_misfit.does(what=first)", "linear", (1, 8, 8), r"unit 2 .*but it gives \(1, 4, 6, 6\)"),
-    ("own_misfit.does(what=colours)", "linear", (1, 8, 8),
-     "backbone own_misfit.does.* cannot be made .ValueError: three channels, please in .*own_misfit.py, line 29"),
-    ("own_misfit.does(what=before)", "linear", (1, 8, 8), r"units.2.weight of own_misfit.does.* lies on cpu"),
-])
+@pytest.mark.parametrize(
+    ("backbone", "head", "shape", "says"),
+    [
+        ("own_misfit.net(second=5)", "linear", (1, 8, 8), r"unit 2 of 3 of the backbone own_misfit.net\(second=5,.* \(4, 6, 6\)"),
+        (
+            "own_misfit.net",
+            "linear",
+            (1, 5, 5),
+            r"unit 3 of 3 of the backbone own_misfit.net.*Conv2d, cannot take .* \(4, 1, 1\)",
+        ),
+        ("own_misfit.net(classifier=7)", "linear", (1, 8, 8), r"classifier of the backbone own_misfit.net\(.*\(4, 2, 2\)"),
+        (
+            "own_misfit.net",
+            "own_misfit.head(features=9)",
+            (1, 8, 8),
+            r"the head own_misfit.head\(features=9\) after 1 units.*\(4, 6, 6\)",
+        ),
+        (
+            "own_misfit.does(what='assert')",
+            "linear",
+            (1, 8, 8),
+            r"unit 2 of 3 .*Unit, cannot .*AssertionError: colours, please in .*own_misfit.py, line 20",
+        ),
+        (
+            "own_misfit.does(what=attribute)",
+            "linear",
+            (1, 8, 8),
+            r"unit 2 .*AttributeError: .*nowhere.* in .*own_misfit.py, line 22",
+        ),
+        ("own_misfit.does(what=none)", "linear", (1, 8, 8), "unit 2 .*must hand on a tensor, or Tokens, but it gives a NoneType"),
+        ("own_misfit.does(what=tuple)", "linear", (1, 8, 8), "unit 2 .*but it gives a tuple"),
+        ("own_misfit.does(what=sum)", "linear", (1, 8, 8), r"unit 2 .*as many samples as it is given, 2, .*but it gives \(\)"),
+        ("own_misfit.does(what=first)", "linear", (1, 8, 8), r"unit 2 .*but it gives \(1, 4, 6, 6\)"),
+        (
+            "own_misfit.does(what=colours)",
+            "linear",
+            (1, 8, 8),
+            "backbone own_misfit.does.* cannot be made .ValueError: three channels, please in .*own_misfit.py, line 29",
+        ),
+        ("own_misfit.does(what=before)", "linear", (1, 8, 8), r"units.2.weight of own_misfit.does.* lies on cpu"),
+    ],
+)
 def test_what_does_not_fit_is_named(tmp_path, monkeypatch, backbone, head, shape, says):
     Path(tmp_path / "own_misfit.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)

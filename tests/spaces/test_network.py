@@ -45,8 +45,9 @@ def test_blocks_and_classifier_are_the_plain_backbone(name):
         torch.manual_seed(1)
         assert torch.equal(net.train(training)(x), expected)
     h = x
-    for stop, block, expected_units in zip((*decoupling.cuts, space.num_units), net.blocks, decoupling.blocks(space.num_units),
-                                           strict=True):
+    for stop, block, expected_units in zip(
+        (*decoupling.cuts, space.num_units), net.blocks, decoupling.blocks(space.num_units), strict=True
+    ):
         h = block(h)
         through = x
         for unit in plain.units[:stop]:
@@ -88,8 +89,9 @@ class Awkward(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv2d(4, 4, 3, padding=1)
-        self.norms = nn.Sequential(nn.BatchNorm2d(4), nn.InstanceNorm2d(4, track_running_stats=True),
-                                   nn.BatchNorm2d(4, track_running_stats=False))
+        self.norms = nn.Sequential(
+            nn.BatchNorm2d(4), nn.InstanceNorm2d(4, track_running_stats=True), nn.BatchNorm2d(4, track_running_stats=False)
+        )
         self.runs = 0
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -141,19 +143,24 @@ class Skipping(nn.Sequential):
         return x + super().forward(x)
 
 
-@pytest.mark.parametrize("make", [
-    lambda conv: nn.Sequential(conv, nn.BatchNorm2d(4), nn.ReLU()),
-    lambda conv: nn.Sequential(nn.MaxPool2d(2), conv, nn.BatchNorm2d(4), nn.ReLU(inplace=True)),
-    lambda conv: nn.Sequential(nn.MaxPool2d(2, ceil_mode=True), conv, nn.BatchNorm2d(4), nn.ReLU()),
-    lambda conv: nn.Sequential(nn.MaxPool2d(2, dilation=2), conv, nn.BatchNorm2d(4), nn.ReLU()),
-    lambda conv: nn.Sequential(conv, nn.BatchNorm2d(4, affine=False), nn.ReLU()),
-    lambda conv: nn.Sequential(conv, nn.BatchNorm2d(4, momentum=None), nn.ReLU()),
-    lambda conv: nn.Sequential(conv, nn.BatchNorm2d(4, momentum=0.5, eps=0.1), nn.ReLU()),
-    lambda conv: Skipping(conv, nn.BatchNorm2d(4), nn.ReLU()),
-    lambda conv: nn.Sequential(Centred(4, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU()),
-    lambda conv: nn.Sequential(nn.Conv2d(4, 4, 3, padding="same", bias=False), nn.BatchNorm2d(4), nn.ReLU()),
-    lambda conv: nn.Sequential(nn.Conv2d(4, 4, 3, padding=1, bias=False, padding_mode="circular"), nn.BatchNorm2d(4), nn.ReLU()),
-])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda conv: nn.Sequential(conv, nn.BatchNorm2d(4), nn.ReLU()),
+        lambda conv: nn.Sequential(nn.MaxPool2d(2), conv, nn.BatchNorm2d(4), nn.ReLU(inplace=True)),
+        lambda conv: nn.Sequential(nn.MaxPool2d(2, ceil_mode=True), conv, nn.BatchNorm2d(4), nn.ReLU()),
+        lambda conv: nn.Sequential(nn.MaxPool2d(2, dilation=2), conv, nn.BatchNorm2d(4), nn.ReLU()),
+        lambda conv: nn.Sequential(conv, nn.BatchNorm2d(4, affine=False), nn.ReLU()),
+        lambda conv: nn.Sequential(conv, nn.BatchNorm2d(4, momentum=None), nn.ReLU()),
+        lambda conv: nn.Sequential(conv, nn.BatchNorm2d(4, momentum=0.5, eps=0.1), nn.ReLU()),
+        lambda conv: Skipping(conv, nn.BatchNorm2d(4), nn.ReLU()),
+        lambda conv: nn.Sequential(Centred(4, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU()),
+        lambda conv: nn.Sequential(nn.Conv2d(4, 4, 3, padding="same", bias=False), nn.BatchNorm2d(4), nn.ReLU()),
+        lambda conv: nn.Sequential(
+            nn.Conv2d(4, 4, 3, padding=1, bias=False, padding_mode="circular"), nn.BatchNorm2d(4), nn.ReLU()
+        ),
+    ],
+)
 def test_a_unit_of_any_kind_computes_the_same_when_checkpointed(make):
     results = []
     for checkpoint_units in (False, True):

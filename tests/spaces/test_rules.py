@@ -82,11 +82,18 @@ def test_even_moves_to_what_the_space_allows():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("text", "num_blocks", "head", "checkpoint_units"), [
-    ("small", 3, "mlp_sr", False), ("small", 4, "conv(depth=2)", True), ("small(min_block=2)", 3, "linear", False),
-    ("vgg11", 4, "linear", False), ("vgg11", 2, "linear", True),
-    ("vgg11(gaps=[1,3,4,7],num_blocks=3)", 3, "linear", True), ("resnet18", 3, "linear", False),
-])
+@pytest.mark.parametrize(
+    ("text", "num_blocks", "head", "checkpoint_units"),
+    [
+        ("small", 3, "mlp_sr", False),
+        ("small", 4, "conv(depth=2)", True),
+        ("small(min_block=2)", 3, "linear", False),
+        ("vgg11", 4, "linear", False),
+        ("vgg11", 2, "linear", True),
+        ("vgg11(gaps=[1,3,4,7],num_blocks=3)", 3, "linear", True),
+        ("resnet18", 3, "linear", False),
+    ],
+)
 def test_balanced_is_the_best_of_all(text, num_blocks, head, checkpoint_units):
     space = space_of(text)
     bytes_of = block_bytes(space, head, checkpoint_units=checkpoint_units)
@@ -95,8 +102,11 @@ def test_balanced_is_the_best_of_all(text, num_blocks, head, checkpoint_units):
         return max(bytes_of(start, stop) for start, stop in pairwise((0, *cuts, space.num_units)))
 
     found = cuts_of(f"balanced({num_blocks}, head={head}, checkpoint_units={checkpoint_units})", text)
-    allowed = [cuts for cuts in combinations(space.gaps, num_blocks - 1)
-               if all(stop - start >= space.min_block for start, stop in pairwise((0, *cuts, space.num_units)))]
+    allowed = [
+        cuts
+        for cuts in combinations(space.gaps, num_blocks - 1)
+        if all(stop - start >= space.min_block for start, stop in pairwise((0, *cuts, space.num_units)))
+    ]
     assert found in allowed
     assert largest(found) == min(map(largest, allowed))
 
@@ -117,16 +127,22 @@ def test_balanced_has_the_smallest_peak_of_a_whole_training_step(num_blocks, che
 def test_balanced_is_never_worse_than_even():
     bytes_of = block_bytes(space_of("resnet32"), "linear")
     for num_blocks in (2, 4, 8):
-        largest = [max(bytes_of(start, stop) for start, stop in pairwise((0, *cuts, 16)))
-                   for cuts in (cuts_of(f"{rule}({num_blocks})", "resnet32") for rule in ("balanced", "even"))]
+        largest = [
+            max(bytes_of(start, stop) for start, stop in pairwise((0, *cuts, 16)))
+            for cuts in (cuts_of(f"{rule}({num_blocks})", "resnet32") for rule in ("balanced", "even"))
+        ]
         assert largest[0] <= largest[1]
 
 
-@pytest.mark.parametrize(("space", "num_blocks", "written"), [
-    ("vgg19", 4, "6:conv(depth=4,reduction=4) 13:conv(depth=1,reduction=4) 14:conv(depth=1,reduction=4)"),
-    ("resnet50", 2, "10:conv(depth=4,reduction=4)"), ("vgg19", 1, "uncut"),
-    ("resnet50", 4, "10:conv(depth=4,reduction=4) 11:conv(depth=4,reduction=4) 12:conv(depth=4,reduction=4)"),
-])
+@pytest.mark.parametrize(
+    ("space", "num_blocks", "written"),
+    [
+        ("vgg19", 4, "6:conv(depth=4,reduction=4) 13:conv(depth=1,reduction=4) 14:conv(depth=1,reduction=4)"),
+        ("resnet50", 2, "10:conv(depth=4,reduction=4)"),
+        ("vgg19", 1, "uncut"),
+        ("resnet50", 4, "10:conv(depth=4,reduction=4) 11:conv(depth=4,reduction=4) 12:conv(depth=4,reduction=4)"),
+    ],
+)
 def test_published(space, num_blocks, written):
     found = read_decoupling(f"published({num_blocks})", space_of(space), "linear")
     assert str(found) == written
@@ -134,19 +150,26 @@ def test_published(space, num_blocks, written):
         space_of(space).check(found)
 
 
-@pytest.mark.parametrize(("text", "space", "num_blocks"), [
-    ("layerwise", "small", 6), ("layerwise(3)", "small", 4), ("layerwise(6)", "small", 1),
-    ("layerwise(last=7)", "resnet110", 49), ("layerwise(last=6)", "resnet32", 11),  # AugLocal's d = 6, d = 5
-])
+@pytest.mark.parametrize(
+    ("text", "space", "num_blocks"),
+    [
+        ("layerwise", "small", 6),
+        ("layerwise(3)", "small", 4),
+        ("layerwise(6)", "small", 1),
+        ("layerwise(last=7)", "resnet110", 49),
+        ("layerwise(last=6)", "resnet32", 11),  # AugLocal's d = 6, d = 5
+    ],
+)
 def test_layerwise_leaves_one_unit_a_block_up_to_the_last(text, space, num_blocks):
     num_units = space_of(space).num_units
     sizes = [stop - start for start, stop in pairwise((0, *cuts_of(text, space), num_units))]
     assert sizes == [1] * (num_blocks - 1) + [num_units - num_blocks + 1]
 
 
-@pytest.mark.parametrize(("text", "says"), [
-    ("layerwise(0)", r"last block of 1\.\.6, but last=0"), ("layerwise(7)", r"last block of 1\.\.6, but last=7"),
-])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("layerwise(0)", r"last block of 1\.\.6, but last=0"), ("layerwise(7)", r"last block of 1\.\.6, but last=7")],
+)
 def test_layerwise_needs_a_last_block(text, says):
     with pytest.raises(UserError, match=says):
         cuts_of(text, "small")
@@ -161,10 +184,15 @@ def test_uncut_and_methods_without_heads():
         assert read_decoupling(text, space_of("small"), None) == Decoupling(), "no head, so no use for cuts"
 
 
-@pytest.mark.parametrize(("text", "head"), [
-    ("even(3)", "mlp_sr"), ("even(3, head=linear)", "linear"), ("balanced(3, head=conv(depth=2))", "conv(depth=2,reduction=4)"),
-    ("even(3, head=spaces.heads.linear.linear)", "spaces.heads.linear.linear"),
-])
+@pytest.mark.parametrize(
+    ("text", "head"),
+    [
+        ("even(3)", "mlp_sr"),
+        ("even(3, head=linear)", "linear"),
+        ("balanced(3, head=conv(depth=2))", "conv(depth=2,reduction=4)"),
+        ("even(3, head=spaces.heads.linear.linear)", "spaces.heads.linear.linear"),
+    ],
+)
 def test_every_cut_gets_the_head_with_all_its_settings(text, head):
     assert set(read_decoupling(text, space_of("small"), "mlp_sr").heads) == {head}
 
@@ -183,18 +211,27 @@ def test_an_own_split(tmp_path, monkeypatch):
     assert str(read_decoupling("own_split.first(after=2)", space_of("small"), "linear")) == "2:linear"
 
 
-@pytest.mark.parametrize(("text", "says"), [
-    ("", "a decoupling is written"), ("-1:linear", "a decoupling is written"), ("3", "a decoupling is written"),
-    ("uncutt", "unknown rule 'uncutt'; did you mean uncut"), ("evn(3)", "did you mean even"),
-    ("zzz", "balanced, even, layerwise, published, uncut"),
-    ("even", r"rule even needs the setting num_blocks: even\(num_blocks=...\)"),
-    ("even(x)", "must be a whole number, got x"),
-    ("even(0)", r"6 units make 1\.\.6 blocks, got 0"), ("balanced(7)", r"6 units make 1\.\.6 blocks, got 7"),
-    ("even(3, haed=linear)", "'haed'; did you mean head"), ("even(3, head=lineer)", "'lineer'; did you mean linear"),
-    ("3:lineer", "unknown head 'lineer'; did you mean linear"), ("6:linear", r"past the last gap .* lie in 1\.\.5"),
-    ("3:linear(x=1)", "head linear takes no settings, got x=1"),
-    ("published(2)", "backbone with a published decoupling: 'small'; .* resnet110, .* resnet32, .* vgg19"),
-])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "a decoupling is written"),
+        ("-1:linear", "a decoupling is written"),
+        ("3", "a decoupling is written"),
+        ("uncutt", "unknown rule 'uncutt'; did you mean uncut"),
+        ("evn(3)", "did you mean even"),
+        ("zzz", "balanced, even, layerwise, published, uncut"),
+        ("even", r"rule even needs the setting num_blocks: even\(num_blocks=...\)"),
+        ("even(x)", "must be a whole number, got x"),
+        ("even(0)", r"6 units make 1\.\.6 blocks, got 0"),
+        ("balanced(7)", r"6 units make 1\.\.6 blocks, got 7"),
+        ("even(3, haed=linear)", "'haed'; did you mean head"),
+        ("even(3, head=lineer)", "'lineer'; did you mean linear"),
+        ("3:lineer", "unknown head 'lineer'; did you mean linear"),
+        ("6:linear", r"past the last gap .* lie in 1\.\.5"),
+        ("3:linear(x=1)", "head linear takes no settings, got x=1"),
+        ("published(2)", "backbone with a published decoupling: 'small'; .* resnet110, .* resnet32, .* vgg19"),
+    ],
+)
 def test_a_wrong_text_is_told_with_the_way_out(text, says):
     with pytest.raises(UserError, match=says):
         read_decoupling(text, space_of("small"), "linear")

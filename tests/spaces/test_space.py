@@ -21,9 +21,21 @@ from spaces.space import SearchSpace
 
 CIFAR, TEXTS = (3, 32, 32), TextShape(9, 50)
 CONSTRAINTS = [
-    {}, {"num_blocks": 1}, {"num_blocks": 3}, {"num_blocks": (1, 3)}, {"num_blocks": (2, 6)}, {"num_blocks": 6}, {"min_block": 2},
-    {"min_block": 2, "num_blocks": 3}, {"min_block": 2, "num_blocks": (2, 3)}, {"gaps": (2, 3, 5)}, {"gaps": (5, 2, 3, 3)},
-    {"gaps": (1, 2, 4), "min_block": 2}, {"gaps": (2, 4), "num_blocks": 2, "min_block": 2}, {"gaps": ()}, {"min_block": 4},
+    {},
+    {"num_blocks": 1},
+    {"num_blocks": 3},
+    {"num_blocks": (1, 3)},
+    {"num_blocks": (2, 6)},
+    {"num_blocks": 6},
+    {"min_block": 2},
+    {"min_block": 2, "num_blocks": 3},
+    {"min_block": 2, "num_blocks": (2, 3)},
+    {"gaps": (2, 3, 5)},
+    {"gaps": (5, 2, 3, 3)},
+    {"gaps": (1, 2, 4), "min_block": 2},
+    {"gaps": (2, 4), "num_blocks": 2, "min_block": 2},
+    {"gaps": ()},
+    {"min_block": 4},
 ]
 HEAD_SETS = [("linear",), ("linear", "conv(depth=2)")]
 SPACES = [(constraints, heads) for constraints in CONSTRAINTS for heads in HEAD_SETS]
@@ -116,10 +128,15 @@ def test_the_spec_of_a_named_space_reads_back(name):
     assert samples == [again.sample(rng) for _ in range(10)]
 
 
-@pytest.mark.parametrize(("constraints", "heads"), [
-    ({"num_blocks": (2, 4), "min_block": 1, "gaps": (1, 2, 4, 5)}, ("linear", "mlp_sr")),
-    ({"min_block": 2}, ("linear", "mlp_sr", "conv")), ({"num_blocks": 3}, ("linear",)), ({}, ("linear",)),
-])
+@pytest.mark.parametrize(
+    ("constraints", "heads"),
+    [
+        ({"num_blocks": (2, 4), "min_block": 1, "gaps": (1, 2, 4, 5)}, ("linear", "mlp_sr")),
+        ({"min_block": 2}, ("linear", "mlp_sr", "conv")),
+        ({"num_blocks": 3}, ("linear",)),
+        ({}, ("linear",)),
+    ],
+)
 def test_sampling_is_uniform_over_all_points(constraints, heads):
     space, rng = small(heads, **constraints), random.Random(1)
     counts = dict.fromkeys(space.enumerate(), 0)
@@ -212,8 +229,11 @@ def test_best_and_nearest_cuts_are_those_of_trying_all(constraints):
     space, rng = small(**constraints), random.Random(2)
     score = {gap: rng.randint(-5, 5) for gap in range(1, 6)}
     for num_cuts in range(6):
-        allowed = [cuts for cuts in combinations(space.gaps, num_cuts)
-                   if all(stop - start >= space.min_block for start, stop in pairwise((0, *cuts, 6)))]
+        allowed = [
+            cuts
+            for cuts in combinations(space.gaps, num_cuts)
+            if all(stop - start >= space.min_block for start, stop in pairwise((0, *cuts, 6)))
+        ]
         positions = [rng.randint(-2, 8) for _ in range(num_cuts)]
 
         def distance(cuts):
@@ -236,8 +256,11 @@ def test_best_and_nearest_cuts_are_those_of_trying_all(constraints):
 def test_a_gap_is_used_where_trying_all_finds_a_set_with_it(constraints):
     cut_sets = small(**constraints).cut_sets
     for num_cuts in range(7):
-        allowed = [cuts for cuts in combinations(cut_sets.gaps, num_cuts)
-                   if all(stop - start >= cut_sets.min_block for start, stop in pairwise((0, *cuts, 6)))]
+        allowed = [
+            cuts
+            for cuts in combinations(cut_sets.gaps, num_cuts)
+            if all(stop - start >= cut_sets.min_block for start, stop in pairwise((0, *cuts, 6)))
+        ]
         assert {gap for gap in range(8) if cut_sets.uses(num_cuts, gap)} == {gap for cuts in allowed for gap in cuts}
 
 
@@ -250,16 +273,25 @@ def test_a_tightened_space_has_the_same_points_and_no_gap_that_none_of_them_cuts
     assert str(tight.tightened().spec) == str(tight.spec)
 
 
-@pytest.mark.parametrize(("constraints", "says"), [
-    ({"num_blocks": 7}, r"5 gaps .* allow 1\.\.6 blocks, got num_blocks=7"), ({"num_blocks": 0}, "got num_blocks=0"),
-    ({"num_blocks": -1}, "got num_blocks=-1"), ({"num_blocks": (2, 9)}, r"1\.\.6 blocks, got num_blocks=\(2, 9\)"),
-    ({"num_blocks": (0, 2)}, "1..6 blocks"), ({"num_blocks": (4, 2)}, "1..6 blocks"),
-    ({"num_blocks": 3, "min_block": 3}, r"blocks of at least 3 of 6 units allow 1\.\.2 blocks, got num_blocks=3"),
-    ({"min_block": 0}, r"at least 1\.\.6 units, got min_block=0"), ({"min_block": 7}, "got min_block=7"),
-    ({"gaps": (0, 3)}, r"lie in 1\.\.5, got \(0, 3\)"), ({"gaps": (6,)}, r"lie in 1\.\.5, got \(6,\)"),
-    ({"heads": ()}, "at least one head; name one in 'heads'"), ({"heads": ("lineer",)}, "'lineer'; did you mean linear"),
-    ({"heads": ("conv(depth=9)",)}, r"depth of head conv lies in 1\.\.4, got 9"),
-])
+@pytest.mark.parametrize(
+    ("constraints", "says"),
+    [
+        ({"num_blocks": 7}, r"5 gaps .* allow 1\.\.6 blocks, got num_blocks=7"),
+        ({"num_blocks": 0}, "got num_blocks=0"),
+        ({"num_blocks": -1}, "got num_blocks=-1"),
+        ({"num_blocks": (2, 9)}, r"1\.\.6 blocks, got num_blocks=\(2, 9\)"),
+        ({"num_blocks": (0, 2)}, "1..6 blocks"),
+        ({"num_blocks": (4, 2)}, "1..6 blocks"),
+        ({"num_blocks": 3, "min_block": 3}, r"blocks of at least 3 of 6 units allow 1\.\.2 blocks, got num_blocks=3"),
+        ({"min_block": 0}, r"at least 1\.\.6 units, got min_block=0"),
+        ({"min_block": 7}, "got min_block=7"),
+        ({"gaps": (0, 3)}, r"lie in 1\.\.5, got \(0, 3\)"),
+        ({"gaps": (6,)}, r"lie in 1\.\.5, got \(6,\)"),
+        ({"heads": ()}, "at least one head; name one in 'heads'"),
+        ({"heads": ("lineer",)}, "'lineer'; did you mean linear"),
+        ({"heads": ("conv(depth=9)",)}, r"depth of head conv lies in 1\.\.4, got 9"),
+    ],
+)
 def test_unfit_constraints(constraints, says):
     with pytest.raises(UserError, match=says):
         small(**constraints)
@@ -270,14 +302,18 @@ def test_heads_and_gaps_count_once():
     assert list(small((), num_blocks=1).enumerate()) == [Decoupling()]
 
 
-@pytest.mark.parametrize(("text", "says"), [
-    ("3:linear", "this space has 3 blocks, but '3:linear' makes 2"), ("uncut", "this space has 3 blocks, but 'uncut' makes 1"),
-    ("2:linear 3:linear", "cuts at 2, 4, 5, but '2:linear 3:linear' cuts at 3"),
-    ("4:linear 5:linear", r"at least 2 units here, but '4:linear 5:linear' makes blocks of \[4, 1, 1\]"),
-    ("2:linear 4:conv", r"has the heads linear, mlp_sr, but '2:linear 4:conv' has conv"),
-    ("2:linear 6:linear", r"cut 6 is past the last gap of a 6-unit backbone; cuts lie in 1\.\.5"),
-    ("2:linear 4:lineer", "unknown head 'lineer'; did you mean linear"),
-])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("3:linear", "this space has 3 blocks, but '3:linear' makes 2"),
+        ("uncut", "this space has 3 blocks, but 'uncut' makes 1"),
+        ("2:linear 3:linear", "cuts at 2, 4, 5, but '2:linear 3:linear' cuts at 3"),
+        ("4:linear 5:linear", r"at least 2 units here, but '4:linear 5:linear' makes blocks of \[4, 1, 1\]"),
+        ("2:linear 4:conv", r"has the heads linear, mlp_sr, but '2:linear 4:conv' has conv"),
+        ("2:linear 6:linear", r"cut 6 is past the last gap of a 6-unit backbone; cuts lie in 1\.\.5"),
+        ("2:linear 4:lineer", "unknown head 'lineer'; did you mean linear"),
+    ],
+)
 def test_check_says_what_would_be_inside(text, says):
     space = small(("linear", "mlp_sr"), gaps=(2, 4, 5), min_block=2, num_blocks=3)
     with pytest.raises(UserError, match=says):

@@ -22,7 +22,8 @@ from spaces.space import SearchSpace
 
 SHAPE = TextShape(12, 40)
 SMALL = {
-    "linear": "linear(depth=2,embedding=7,hidden=5)", "lstm": "lstm(depth=2,embedding=7,hidden=3)",
+    "linear": "linear(depth=2,embedding=7,hidden=5)",
+    "lstm": "lstm(depth=2,embedding=7,hidden=3)",
     "transformer": "transformer(depth=2,embedding=6,ffn=5,dropout=0,positions=True)",
     "deep units": "transformer(depth=1,embedding=6,attention_heads=3,ffn=5,encoders=2,dropout=0)",
 }
@@ -46,7 +47,7 @@ def texts(lengths: tuple[int, ...] = LENGTHS, length: int | None = None, seed: i
     generator = torch.Generator().manual_seed(seed)
     ids = torch.randint(1, SHAPE.num_words, (len(lengths), SHAPE.length), generator=generator)
     ids[torch.arange(SHAPE.length) >= torch.tensor(lengths)[:, None]] = PADDING
-    return ids[:, :length or max(lengths)]
+    return ids[:, : length or max(lengths)]
 
 
 def outputs(name: str, head: str, ids: torch.Tensor, *, training: bool) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
@@ -64,7 +65,7 @@ def outputs(name: str, head: str, ids: torch.Tensor, *, training: bool) -> tuple
         if hasattr(own, "similarity"):
             said.append(pooled(own.similarity(h)))
     torch.manual_seed(1)
-    sum((logits * torch.randn(len(LENGTHS), logits.shape[1])[:len(ids)]).sum() for logits in said).backward()
+    sum((logits * torch.randn(len(LENGTHS), logits.shape[1])[: len(ids)]).sum() for logits in said).backward()
     return said, [p.grad for part in (backbone, *heads) for p in part.parameters() if p.grad is not None]
 
 
@@ -72,8 +73,12 @@ def outputs(name: str, head: str, ids: torch.Tensor, *, training: bool) -> tuple
 @pytest.mark.parametrize("head", TEXT_HEADS)
 @pytest.mark.parametrize("name", SMALL)
 def test_more_padding_changes_neither_values_nor_gradients(name, head, training):
-    torch.testing.assert_close(outputs(name, head, texts(length=11), training=training),
-                               outputs(name, head, texts(), training=training), rtol=1e-9, atol=1e-10)
+    torch.testing.assert_close(
+        outputs(name, head, texts(length=11), training=training),
+        outputs(name, head, texts(), training=training),
+        rtol=1e-9,
+        atol=1e-10,
+    )
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -84,8 +89,8 @@ def test_a_text_alone_is_what_it_is_in_a_batch(name, head, training):
         pytest.skip("BatchNorm mixes the texts of a batch")
     together, _ = outputs(name, head, texts(), training=training)
     for i, length in enumerate(LENGTHS):
-        alone, _ = outputs(name, head, texts()[i:i + 1, :length], training=training)
-        torch.testing.assert_close(alone, [logits[i:i + 1] for logits in together], rtol=1e-9, atol=1e-10)
+        alone, _ = outputs(name, head, texts()[i : i + 1, :length], training=training)
+        torch.testing.assert_close(alone, [logits[i : i + 1] for logits in together], rtol=1e-9, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -115,10 +120,10 @@ def test_lstm_units_are_torchs_own_on_each_text_alone():
     mask = torch.arange(6) < torch.tensor(LENGTHS)[:, None]
     found = second(first(Tokens(values, mask)))
     for i, length in enumerate(LENGTHS):
-        between, state = first.lstm(values[i:i + 1, :length])
+        between, state = first.lstm(values[i : i + 1, :length])
         expected, (hidden, cell) = second.lstm(between, state)
         torch.testing.assert_close(found.values[i, :length], expected[0])
-        torch.testing.assert_close([part[:, i:i + 1] for part in found.state], [hidden, cell])
+        torch.testing.assert_close([part[:, i : i + 1] for part in found.state], [hidden, cell])
         # the forward direction ends at the last token, the backward one at the first
         torch.testing.assert_close(hidden[:, 0].flatten(), torch.cat([expected[0, -1, :3], expected[0, 0, 3:]]))
 
@@ -152,10 +157,19 @@ def num_params(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-@pytest.mark.parametrize(("spec", "first", "following"), [
-    ("lstm", 1_444_800, 2_164_800), ("linear", 90_300, 90_300), ("transformer(encoders=2)", 1_086_600, 1_086_600),
-    ("transformer(encoders=2,ffn=128)", 879_856, 879_856),  # 10,941,986 in all, less embedding, bridges and autoencoders, halved
-])
+@pytest.mark.parametrize(
+    ("spec", "first", "following"),
+    [
+        ("lstm", 1_444_800, 2_164_800),
+        ("linear", 90_300, 90_300),
+        ("transformer(encoders=2)", 1_086_600, 1_086_600),
+        (
+            "transformer(encoders=2,ffn=128)",
+            879_856,
+            879_856,
+        ),  # 10,941,986 in all, less embedding, bridges and autoencoders, halved
+    ],
+)
 def test_units_have_the_references_parameters(spec, first, following):
     """associated_learning.md 2.1 and 2.3: 30,000 words of 300 features."""
     backbone = on_meta(spec)
@@ -218,14 +232,18 @@ def test_the_vector_of_padding_never_learns():
     assert (after[texts().unique()[1:]] != before[texts().unique()[1:]]).any(dim=1).all()
 
 
-@pytest.mark.parametrize(("spec", "shape", "says"), [
-    ("linear", (3, 32, 32), r"backbone linear is for texts, got inputs of the shape \(3, 32, 32\); .* ag_news"),
-    ("lstm", (3, 32, 32), "backbone lstm is for texts"), ("transformer", (64,), "backbone transformer is for texts"),
-    ("resnet18", SHAPE, "backbone resnet18 takes images .* got texts of up to 12 tokens; .* linear, lstm or transformer"),
-    ("lstm(depth=0)", SHAPE, "backbone lstm, setting depth is a number from 1 on, got 0"),
-    ("transformer(attention_heads=0)", SHAPE, "setting attention_heads is a number from 1 on"),
-    ("linear(dropout=1)", SHAPE, r"setting dropout is a share in \[0, 1\), got 1.0"),
-])
+@pytest.mark.parametrize(
+    ("spec", "shape", "says"),
+    [
+        ("linear", (3, 32, 32), r"backbone linear is for texts, got inputs of the shape \(3, 32, 32\); .* ag_news"),
+        ("lstm", (3, 32, 32), "backbone lstm is for texts"),
+        ("transformer", (64,), "backbone transformer is for texts"),
+        ("resnet18", SHAPE, "backbone resnet18 takes images .* got texts of up to 12 tokens; .* linear, lstm or transformer"),
+        ("lstm(depth=0)", SHAPE, "backbone lstm, setting depth is a number from 1 on, got 0"),
+        ("transformer(attention_heads=0)", SHAPE, "setting attention_heads is a number from 1 on"),
+        ("linear(dropout=1)", SHAPE, r"setting dropout is a share in \[0, 1\), got 1.0"),
+    ],
+)
 def test_what_does_not_fit_is_told(spec, shape, says):
     with pytest.raises(UserError, match=says):
         BACKBONES.build(spec, shape, 3)

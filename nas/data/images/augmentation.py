@@ -35,8 +35,9 @@ class Augmentation:
 NONE = Augmentation()
 
 
-def windows(images: torch.Tensor, pad: int, padding: Padding, top: torch.Tensor, left: torch.Tensor,
-            flip: torch.Tensor) -> torch.Tensor:
+def windows(
+    images: torch.Tensor, pad: int, padding: Padding, top: torch.Tensor, left: torch.Tensor, flip: torch.Tensor
+) -> torch.Tensor:
     """Of each uint8 (N, H, W, C), mirrored where `flip` is 1 and padded, the (H, W) window at (top, left).
 
     Every window of every image, mirrored or not, is a view; one lookup copies those that are wanted.
@@ -57,8 +58,9 @@ def _reflected(size: int, pad: int, device: torch.device) -> torch.Tensor:
     return last - (last - torch.arange(-pad, size + pad, device=device).abs()).abs()
 
 
-def row_constants(means: Sequence[float], stds: Sequence[float], width: int,
-                  device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def row_constants(
+    means: Sequence[float], stds: Sequence[float], width: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Factor and summand for the W * C numbers of a row: sums over whole rows are vectorised, over C channels not."""
     mean, std = torch.tensor(means, dtype=torch.float64), torch.tensor(stds, dtype=torch.float64)
     factor, summand = 1 / (255 * std), -mean / std

@@ -69,8 +69,9 @@ class FolderSplit:
             found = map(os.stat, (f"{self.folder}/{file}" for file in self.files))
             facts = [(status.st_size, status.st_mtime_ns) for status in found]
         except OSError as error:
-            raise UserError(f"the image {error.filename} is missing ({error.strerror}); restore it from the original data "
-                            "set") from None
+            raise UserError(
+                f"the image {error.filename} is missing ({error.strerror}); restore it from the original data set"
+            ) from None
         return digest(list(self.files), torch.tensor(facts), self.labels)
 
     def at(self, index: torch.Tensor) -> FolderSplit:
@@ -96,7 +97,7 @@ def in_parallel(read: Callable[..., np.ndarray], paths: Sequence[Path], *setting
     places = [path.absolute() for path in paths]  # workers stay in the folder in which they started
     chunk = min(CHUNK, max(1, -(-len(paths) // usable_cores())))
     with _alive():
-        return [_workers().submit(read, places[first:first + chunk], first, *settings) for first in range(0, len(paths), chunk)]
+        return [_workers().submit(read, places[first : first + chunk], first, *settings) for first in range(0, len(paths), chunk)]
 
 
 def gathered(parts: Sequence[Future[np.ndarray]]) -> np.ndarray:
@@ -110,8 +111,10 @@ def _alive() -> Iterator[None]:
     try:
         yield
     except BrokenProcessPool:
-        raise UserError("a worker process that reads images was killed, as happens when memory is short; free some, or take a "
-                        "smaller batch size, and give the same command again") from None
+        raise UserError(
+            "a worker process that reads images was killed, as happens when memory is short; free some, or take a "
+            "smaller batch size, and give the same command again"
+        ) from None
 
 
 def read_resized(paths: Sequence[Path], first: int, size: int, draw: Draw | None) -> np.ndarray:
@@ -130,8 +133,9 @@ def read_plain(paths: Sequence[Path], first: int, size: int) -> np.ndarray:
     images = [np.asarray(read_image(path)) for path in paths]
     for path, image in zip(paths, images, strict=True):
         if image.shape[:2] != (size, size):
-            raise UserError(f"images have {size}x{size} pixels, but {shown(path)} has {image.shape[1]}x{image.shape[0]}; "
-                            "restore it")
+            raise UserError(
+                f"images have {size}x{size} pixels, but {shown(path)} has {image.shape[1]}x{image.shape[0]}; restore it"
+            )
     return np.stack(images)
 
 

@@ -15,13 +15,56 @@ from PIL import Image
 from spaces.notation.errors import UserError
 
 # Of what Pillow reads, what cameras, phones, scanners and editors write; HEIC where pillow-heif is installed.
-_ENDINGS = (".apng", ".avif", ".bmp", ".dib", ".gif", ".heic", ".heif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".mpo",
-            ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp")
+_ENDINGS = (
+    ".apng",
+    ".avif",
+    ".bmp",
+    ".dib",
+    ".gif",
+    ".heic",
+    ".heif",
+    ".jfif",
+    ".jp2",
+    ".jpe",
+    ".jpeg",
+    ".jpg",
+    ".mpo",
+    ".pbm",
+    ".pgm",
+    ".png",
+    ".pnm",
+    ".ppm",
+    ".tif",
+    ".tiff",
+    ".webp",
+)
 # What file systems, network drives and archivers leave behind; so is every name that begins with a dot.
-_LEFTOVERS = {"@eadir", "@recently-snapshot", "@recycle", "@tmp", "@__thumb", "#recycle", "#snapshot", "~snapshot",
-              "$recycle.bin", "recycler", "__macosx", "__pycache__", "lost+found", "system volume information",
-              "network trash folder", "temporary items", "thevolumesettingsfolder", "@synoresource", "_gsdata_",
-              "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r"}
+_LEFTOVERS = {
+    "@eadir",
+    "@recently-snapshot",
+    "@recycle",
+    "@tmp",
+    "@__thumb",
+    "#recycle",
+    "#snapshot",
+    "~snapshot",
+    "$recycle.bin",
+    "recycler",
+    "__macosx",
+    "__pycache__",
+    "lost+found",
+    "system volume information",
+    "network trash folder",
+    "temporary items",
+    "thevolumesettingsfolder",
+    "@synoresource",
+    "_gsdata_",
+    "thumbs.db",
+    "ehthumbs.db",
+    "ehthumbs_vista.db",
+    "desktop.ini",
+    "icon\r",
+}
 _LEFTOVER = "hidden or of the system"
 _SHOWN = 6  # how many endings or names a message lists
 
@@ -31,6 +74,7 @@ def image_endings() -> dict[str, str]:
     """The endings of image files, in lower case, and the name that Pillow has for their format."""
     with suppress(ImportError):
         import pillow_heif
+
         pillow_heif.register_heif_opener()
     formats = Image.registered_extensions()
     return {ending: formats[ending] for ending in _ENDINGS if formats.get(ending) in Image.OPEN}
@@ -98,14 +142,18 @@ def folders_in(folder: Path) -> list[str]:
     """The names of the folders in it, in order, but leftovers; none where it is no folder."""
     if not os.path.isdir(folder):
         return []
-    return sorted(entry.name for entry in _entries(folder)
-                  if not is_leftover(entry.name) and os.path.isdir(entry) and not _leads_up(entry))
+    return sorted(
+        entry.name for entry in _entries(folder) if not is_leftover(entry.name) and os.path.isdir(entry) and not _leads_up(entry)
+    )
 
 
 def beside_folders(folder: Path) -> Counter[str]:
     """What lies in a folder beside those of `folders_in`, by kind."""
-    return Counter(_LEFTOVER if is_leftover(entry.name) else "beside the class folders" for entry in _entries(folder)
-                   if is_leftover(entry.name) or not os.path.isdir(entry) or _leads_up(entry))
+    return Counter(
+        _LEFTOVER if is_leftover(entry.name) else "beside the class folders"
+        for entry in _entries(folder)
+        if is_leftover(entry.name) or not os.path.isdir(entry) or _leads_up(entry)
+    )
 
 
 def _leads_up(entry: os.DirEntry[str]) -> bool:

@@ -20,11 +20,31 @@ from nas.data.images.torchvision_import import torchvision
 from spaces.notation.errors import UserError
 
 # What Pillow's readers raise on damaged and foreign files.
-_READ_ERRORS = (OSError, ValueError, TypeError, SyntaxError, EOFError, IndexError, KeyError, AttributeError, AssertionError,
-                RuntimeError, ZeroDivisionError, OverflowError, MemoryError, struct.error)
-_UPRIGHT = {2: Image.Transpose.FLIP_LEFT_RIGHT, 3: Image.Transpose.ROTATE_180, 4: Image.Transpose.FLIP_TOP_BOTTOM,
-            5: Image.Transpose.TRANSPOSE, 6: Image.Transpose.ROTATE_270, 7: Image.Transpose.TRANSVERSE,
-            8: Image.Transpose.ROTATE_90}
+_READ_ERRORS = (
+    OSError,
+    ValueError,
+    TypeError,
+    SyntaxError,
+    EOFError,
+    IndexError,
+    KeyError,
+    AttributeError,
+    AssertionError,
+    RuntimeError,
+    ZeroDivisionError,
+    OverflowError,
+    MemoryError,
+    struct.error,
+)
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # which else writes what it raises to stderr as well
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _PLANAR = 258, 262, 284  # tags of TIFF
 _LARGE, _PIXELS_A_BYTE = 2**25, 400  # of a file of one colour PNG makes 344, of a photograph no format more than 100
@@ -51,15 +71,21 @@ def read_image(path: Path, mode: str = "RGB") -> Image.Image:
                 if fault is None:
                     return _seen(file, mode)
     except Image.DecompressionBombError:
-        raise UserError(f"an image has at most {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, and above {_LARGE:,} at most "
-                        f"{_PIXELS_A_BYTE} a byte of its file, but {shown(path)} has more; scale it down, or remove it if "
-                        "it is no photograph") from None
+        raise UserError(
+            f"an image has at most {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, and above {_LARGE:,} at most "
+            f"{_PIXELS_A_BYTE} a byte of its file, but {shown(path)} has more; scale it down, or remove it if "
+            "it is no photograph"
+        ) from None
     except UnidentifiedImageError:
-        raise UserError(f"the image {shown(path)} is missing or damaged (no format that is read begins with {_beginning(path)}); "
-                        "restore it from the original data set, or save it as PNG") from None
+        raise UserError(
+            f"the image {shown(path)} is missing or damaged (no format that is read begins with {_beginning(path)}); "
+            "restore it from the original data set, or save it as PNG"
+        ) from None
     except _READ_ERRORS as error:
-        raise UserError(f"the image {shown(path)} is missing or damaged ({' '.join(repr(error).split())[:200]}); restore it from "
-                        "the original data set") from None
+        raise UserError(
+            f"the image {shown(path)} is missing or damaged ({' '.join(repr(error).split())[:200]}); restore it from "
+            "the original data set"
+        ) from None
     raise UserError(fault)
 
 
@@ -89,14 +115,18 @@ def _fault(file: Image.Image, path: Path) -> str | None:
     """Why the pixels cannot be shown: numbers of 32 bits (16 bits of PGM and PNG come in 32, too), or kinds that Pillow reads
     as other numbers than are there."""
     if file.mode == "F" or (file.mode == "I" and file.format not in ("PPM", "PNG")):
-        return (f"pixels are whole numbers of 8 or 16 bits, but the image {shown(path)} has 32 (mode {file.mode}), where it is "
-                "not fixed which value is white; save it with 8 or 16 bits")
+        return (
+            f"pixels are whole numbers of 8 or 16 bits, but the image {shown(path)} has 32 (mode {file.mode}), where it is "
+            "not fixed which value is white; save it with 8 or 16 bits"
+        )
     tags = getattr(file, "tag_v2", {})
     planes = tags.get(_PLANAR) == 2 and tags.get(_BITS_PER_SAMPLE, (8,))[0] > 8 and file.info.get("compression") == "raw"
     deep = file.format == "JPEG2000" and not file.mode.startswith("I") and _bits_of_jpeg_2000(path.read_bytes()) > 8
     if planes or deep:
-        return (f"colours of more than 8 bits are not read out of {'JPEG 2000' if deep else 'TIFF with a plane each'}, as those "
-                f"of {shown(path)} are; save it with 8 bits, or as PNG")
+        return (
+            f"colours of more than 8 bits are not read out of {'JPEG 2000' if deep else 'TIFF with a plane each'}, as those "
+            f"of {shown(path)} are; save it with 8 bits, or as PNG"
+        )
     return None
 
 

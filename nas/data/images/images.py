@@ -58,9 +58,15 @@ class Images(TaskParts[Samples]):
         """Shape (C, H, W), mean and std of a channel, the zoom before the middle is cut out, the classes, and how features
         beside them are scaled."""
         zoom = EVAL_ZOOM if self.augmentation.resized_crop else 1.0
-        return {"kind": "images", "shape": list(self.input_shape), "mean": list(self.mean), "std": list(self.std), "zoom": zoom,
-                "classes": list(self.classes or map(str, range(self.num_classes))),
-                "features": self.feature_scale and self.feature_scale.facts}
+        return {
+            "kind": "images",
+            "shape": list(self.input_shape),
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "zoom": zoom,
+            "classes": list(self.classes or map(str, range(self.num_classes))),
+            "features": self.feature_scale and self.feature_scale.facts,
+        }
 
     def facts(self, folder: Path) -> dict[str, Cell]:
         """Nothing that the settings do not say."""
@@ -87,8 +93,15 @@ class Batches:
     on every device, and nothing waits for the device.
     """
 
-    def __init__(self, images: Images, batch_size: int, *, split: Samples | None = None,
-                 augmentation: Augmentation | None = None, limit: ClassLimit | None = None) -> None:
+    def __init__(
+        self,
+        images: Images,
+        batch_size: int,
+        *,
+        split: Samples | None = None,
+        augmentation: Augmentation | None = None,
+        limit: ClassLimit | None = None,
+    ) -> None:
         """Of the training split, augmented as the task says, unless another `split` or `augmentation` is given.
 
         A batch size outside 1..len(split) and a limit that the split cannot keep are UserErrors.
@@ -131,7 +144,7 @@ class Batches:
             index = self._limited.index(np.random.default_rng((seed, 2, iteration)))
             return torch.from_numpy(index).to(self._split.labels.device, non_blocking=True)
         epoch, position = divmod(iteration, self.num_batches)
-        return self._order(seed, epoch)[position * self.batch_size:][:self.batch_size]
+        return self._order(seed, epoch)[position * self.batch_size :][: self.batch_size]
 
     def _draws(self, seed: int, iteration: int) -> torch.Tensor:
         """int64 (5, N): the crop's offset from the top and from the left, flip or not, the cut-out's centre (y, x)."""

@@ -21,9 +21,25 @@ from nas.data.images.image_files import listed, shown
 from spaces.notation.errors import UserError
 
 # What the readers of numpy and zip raise on damaged and foreign files.
-_ERRORS = (OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, EOFError, RuntimeError, MemoryError,
-           OverflowError, SyntaxError, AssertionError, struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
-           lzma.LZMAError)
+_ERRORS = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    EOFError,
+    RuntimeError,
+    MemoryError,
+    OverflowError,
+    SyntaxError,
+    AssertionError,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
 _MAX_HEADER = 10_000  # numpy's own limit
 _LARGE, _RATIO = 2**30, 200  # bytes that data of images hardly ever unpack to from less than a 200th
 
@@ -64,15 +80,21 @@ def _fault(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], names:
         info = members[name]
         shape, dtype, start = _header(archive, info)
         if dtype.hasobject:
-            return (f"{name} holds Python objects, which are never unpickled; save numpy.stack([...]) of uint8 images of one "
-                    "size, or whole numbers for labels")
+            return (
+                f"{name} holds Python objects, which are never unpickled; save numpy.stack([...]) of uint8 images of one "
+                "size, or whole numbers for labels"
+            )
         size = math.prod(shape) * dtype.itemsize
         if min(shape, default=1) < 0 or dtype.names or not dtype.itemsize or info.file_size != start + size:
-            return (f"the header of {name} promises {str(dtype)[:40]} {str(shape)[:60]} and the file holds "
-                    f"{info.file_size - start:,} bytes of it; write it again with numpy.savez")
+            return (
+                f"the header of {name} promises {str(dtype)[:40]} {str(shape)[:60]} and the file holds "
+                f"{info.file_size - start:,} bytes of it; write it again with numpy.savez"
+            )
         if size > _LARGE and size > _RATIO * info.compress_size:
-            return (f"{name} unpacks from {info.compress_size:,} bytes to {size:,}, as no images do; if they are right, write "
-                    "them with numpy.savez, which does not compress")
+            return (
+                f"{name} unpacks from {info.compress_size:,} bytes to {size:,}, as no images do; if they are right, write "
+                "them with numpy.savez, which does not compress"
+            )
         needed += size
     available = available_memory()
     if available is not None and needed > available:

@@ -10,11 +10,15 @@ from spaces.notation.errors import UserError
 def check_pixels(images: np.ndarray, source: str) -> None:
     """uint8 of shape (N, H, W) or (N, H, W, C), none of these 0 and C not in front; else a UserError that names `source`."""
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or 0 in images.shape:
-        raise UserError(f"images are uint8 of shape (N, H, W) or (N, H, W, C), none of these 0, but {source} holds "
-                        f"{str(images.dtype)[:40]} {images.shape}; {_to_uint8(images)}")
+        raise UserError(
+            f"images are uint8 of shape (N, H, W) or (N, H, W, C), none of these 0, but {source} holds "
+            f"{str(images.dtype)[:40]} {images.shape}; {_to_uint8(images)}"
+        )
     if channels_first(images.shape):
-        raise UserError(f"images have their channels last, (N, H, W, C), but those of {source} are {images.shape}, which looks "
-                        "channels-first; save images.transpose(0, 2, 3, 1)")
+        raise UserError(
+            f"images have their channels last, (N, H, W, C), but those of {source} are {images.shape}, which looks "
+            "channels-first; save images.transpose(0, 2, 3, 1)"
+        )
 
 
 def channels_first(shape: tuple[int, ...]) -> bool:
@@ -48,8 +52,10 @@ def _to_uint8(images: np.ndarray) -> str:
 def check_labels(labels: np.ndarray, num_images: int, source: str) -> None:
     """Whole numbers of shape (num_images,); else a UserError that names `source`."""
     if labels.dtype.kind not in "iu" or labels.shape != (num_images,):
-        raise UserError(f"labels are whole numbers of shape ({num_images},), one an image, but {source} holds "
-                        f"{str(labels.dtype)[:40]} {labels.shape}; {_to_classes(labels, num_images)}")
+        raise UserError(
+            f"labels are whole numbers of shape ({num_images},), one an image, but {source} holds "
+            f"{str(labels.dtype)[:40]} {labels.shape}; {_to_classes(labels, num_images)}"
+        )
 
 
 def _to_classes(labels: np.ndarray, num_images: int) -> str:
@@ -64,6 +70,7 @@ def _to_classes(labels: np.ndarray, num_images: int) -> str:
     if labels.dtype.kind == "b" or (labels.dtype.kind == "f" and np.isfinite(labels).all() and (labels == np.rint(labels)).all()):
         return "save labels.astype(numpy.int64)"
     if labels.dtype.kind in "US":
-        return ("number the words 0..C-1, alike in both files: labels = numpy.searchsorted(numpy.unique(words_for_training), "
-                "words)")
+        return (
+            "number the words 0..C-1, alike in both files: labels = numpy.searchsorted(numpy.unique(words_for_training), words)"
+        )
     return "number the classes from 0"

@@ -96,6 +96,7 @@ class Split:
 def num_batches(num_samples: int, batch_size: int) -> int:
     """How many whole batches the samples make; a batch size outside 1..num_samples is a UserError."""
     if not 1 <= batch_size <= num_samples:
-        raise UserError(f"a batch holds 1..{num_samples} samples, as many as its split, got batch size {batch_size}; "
-                        "choose one in that range")
+        raise UserError(
+            f"a batch holds 1..{num_samples} samples, as many as its split, got batch size {batch_size}; choose one in that range"
+        )
     return num_samples // batch_size

@@ -19,10 +19,13 @@ class ImageKind(InputKind):
 
     wanted = "a folder of images or an .npz file"
     fields: ClassVar[Mapping[str, Field]] = {
-        "mean": FINITE.listed("a finite number each"), "std": POSITIVE.listed("a number above 0 each"),
+        "mean": FINITE.listed("a finite number each"),
+        "std": POSITIVE.listed("a number above 0 each"),
         "zoom": number("a number in 1..4", lambda held: 1 <= held <= 4),
-        "shape": Field("channels, height and width, each in 1..10000",
-                       lambda held: whole(1, 10_000).listed("").holds(held) and len(held) == 3),
+        "shape": Field(
+            "channels, height and width, each in 1..10000",
+            lambda held: whole(1, 10_000).listed("").holds(held) and len(held) == 3,
+        ),
     }
 
     def fitting(self, inputs: Mapping[str, Any]) -> Mapping[str, Field]:

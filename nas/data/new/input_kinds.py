@@ -14,8 +14,10 @@ from spaces.notation.table import Table
 
 INPUT_KINDS: Table[InputKind] = Table("kind of input", {"images": ImageKind, "texts": TextKind}, makes=InputKind)
 
-NAMED = Field(f"{', '.join(INPUT_KINDS)} or the dotted path of another",
-              lambda held: isinstance(held, str) and (held in INPUT_KINDS or "." in held))
+NAMED = Field(
+    f"{', '.join(INPUT_KINDS)} or the dotted path of another",
+    lambda held: isinstance(held, str) and (held in INPUT_KINDS or "." in held),
+)
 
 
 def input_kind(inputs: Mapping[str, Any]) -> InputKind:

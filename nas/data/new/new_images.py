@@ -39,8 +39,10 @@ class ImageArray:
         if not fits:
             swapped = images.ndim == 4 and images.dtype == np.uint8 and images.shape[1:] == (channels, height, width)
             mend = "save images.transpose(0, 2, 3, 1)" if swapped else "scale and convert them"
-            raise UserError(f"this run answers uint8 images (N, {height}, {width}, {channels}), but {path} holds "
-                            f"{str(images.dtype)[:40]} {images.shape}{', channels first' * swapped}; {mend}")
+            raise UserError(
+                f"this run answers uint8 images (N, {height}, {width}, {channels}), but {path} holds "
+                f"{str(images.dtype)[:40]} {images.shape}{', channels first' * swapped}; {mend}"
+            )
         features = _features(numbers[0], len(images), FeatureScale.read(inputs["features"]), path) if numbers else None
         pixels = torch.from_numpy(images.reshape(len(images), height, width, channels))
         return cls([str(row) for row in range(len(images))], pixels, features, inputs)
@@ -67,8 +69,10 @@ class ImageFiles:
         """The images below the folder, in alphabetical order, or the one image file; none is opened yet. A run with features is a
         UserError."""
         if inputs.get("features"):
-            raise UserError("this run answers images with features beside them, which a folder has not; give an .npz with the "
-                            f"arrays images and features, got {path}")
+            raise UserError(
+                "this run answers images with features beside them, which a folder has not; give an .npz with the "
+                f"arrays images and features, got {path}"
+            )
         if inputs["shape"][0] not in (1, 3):
             raise UserError(f"this run answers images of {inputs['shape'][0]} channels, which no image file has; give an .npz")
         if not path.is_dir():
@@ -119,6 +123,8 @@ def _features(values: np.ndarray, num_images: int, scale: FeatureScale, path: Pa
     """(N, F), standardised."""
     shape = (num_images, len(scale.mean))
     if values.dtype.kind not in "iuf" or values.shape != shape or not np.isfinite(values).all():
-        raise UserError(f"this run answers finite features {shape}, a row an image, but {path} holds {values.dtype} "
-                        f"{values.shape}, or some that are not finite; convert them")
+        raise UserError(
+            f"this run answers finite features {shape}, a row an image, but {path} holds {values.dtype} "
+            f"{values.shape}, or some that are not finite; convert them"
+        )
     return scale(torch.from_numpy(values.astype(np.float64)))

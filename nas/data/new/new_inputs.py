@@ -27,6 +27,7 @@ def new_inputs(path: Path, inputs: Mapping[str, Any]) -> NewInputs:
         raise UserError(f"this run answers {kind.wanted}, got {path}")
     found = kind.read(path, inputs)
     if not found.names:
-        raise UserError(f"there is nothing to answer in {path}; give at least one input"
-                        + "".join(f" ({note})" for note in found.notes))
+        raise UserError(
+            f"there is nothing to answer in {path}; give at least one input" + "".join(f" ({note})" for note in found.notes)
+        )
     return found

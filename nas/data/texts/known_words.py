@@ -12,8 +12,9 @@ from spaces.activation import PADDING, UNKNOWN
 
 _FEW, _MANY = 0.5, 0.25  # of tokens; of words
 # Four and more signs of Chinese or Japanese, or twelve and more of Thai, Lao, Burmese or Khmer, are seldom a single word.
-_PHRASE = re.compile("[\u3040-\u309f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]{4}"
-                     "|[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]{12}")
+_PHRASE = re.compile(
+    "[\u3040-\u309f\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]{4}|[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]{12}"
+)
 
 
 def few_known(parts: Mapping[str, TextSplit], vectors: WordVectors | None = None) -> tuple[str, ...]:
@@ -22,11 +23,15 @@ def few_known(parts: Mapping[str, TextSplit], vectors: WordVectors | None = None
     for name, split in parts.items():
         tokens = split.tokens[split.tokens != PADDING]
         if (share := float((tokens != UNKNOWN).double().mean())) < _FEW:
-            notes.append(f"warning: only {share:.1%} of the tokens of {name} are words of the vocabulary; all others are alike "
-                         "to the network: take a vocabulary of these texts, or a larger one (num_words)")
+            notes.append(
+                f"warning: only {share:.1%} of the tokens of {name} are words of the vocabulary; all others are alike "
+                "to the network: take a vocabulary of these texts, or a larger one (num_words)"
+            )
         elif vectors is not None and (share := vectors.coverage(tokens).tokens) < _FEW:
-            notes.append(f"warning: only {share:.1%} of the tokens of {name} have a vector; take word vectors of these texts' "
-                         "language, words in lower case")
+            notes.append(
+                f"warning: only {share:.1%} of the tokens of {name} have a vector; take word vectors of these texts' "
+                "language, words in lower case"
+            )
     return tuple(notes)
 
 
@@ -35,6 +40,8 @@ def without_blanks(vocabulary: Vocabulary) -> tuple[str, ...]:
     phrases = [word for word in vocabulary.words if _PHRASE.search(word)]
     if not vocabulary.words or len(phrases) < _MANY * len(vocabulary.words):
         return ()
-    return (f"warning: {len(phrases) / len(vocabulary.words):.1%} of the words are as long as phrases (such as "
-            f"{phrases[0][:20]}): Chinese, Japanese, Thai, Lao, Khmer and Burmese need blanks between words, since a token ends "
-            "at a blank",)
+    return (
+        f"warning: {len(phrases) / len(vocabulary.words):.1%} of the words are as long as phrases (such as "
+        f"{phrases[0][:20]}): Chinese, Japanese, Thai, Lao, Khmer and Burmese need blanks between words, since a token ends "
+        "at a blank",
+    )

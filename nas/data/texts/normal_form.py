@@ -26,8 +26,11 @@ def attached(wide: bool) -> str:
     vowel signs), the joiners of letters and of emoji, colours of skin. `wide` adds those beyond U+FFFF, slow to match."""
     numbers = [number for number in range(0x300, 0x10000) if _is_mark(number) or number in _JOINERS]
     if wide:  # planes 1 and 14 have the other marks
-        numbers += [number for number in (*range(0x10000, 0x20000), *range(0xE0100, 0xE01F0))
-                    if _is_mark(number) or number in _COLOURS_OF_SKIN]
+        numbers += [
+            number
+            for number in (*range(0x10000, 0x20000), *range(0xE0100, 0xE01F0))
+            if _is_mark(number) or number in _COLOURS_OF_SKIN
+        ]
     runs = ([number for _, number in run] for _, run in groupby(enumerate(numbers), lambda pair: pair[1] - pair[0]))
     return "".join(f"{chr(run[0])}-{chr(run[-1])}" for run in runs)
 

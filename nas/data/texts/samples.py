@@ -41,8 +41,7 @@ class TextSplit:
             lengths.append(len(ids))
         tokens.extend([PADDING] * max(lengths, default=0))
         counts = torch.tensor(lengths)
-        return cls(torch.tensor(tokens, dtype=torch.int32), counts.cumsum(0) - counts, torch.tensor(labels), counts,
-                   features)
+        return cls(torch.tensor(tokens, dtype=torch.int32), counts.cumsum(0) - counts, torch.tensor(labels), counts, features)
 
     def __len__(self) -> int:
         return len(self.labels)

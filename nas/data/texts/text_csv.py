@@ -64,8 +64,12 @@ class TextRows(NamedTuple):
 
     def at(self, index: Sequence[int]) -> TextRows:
         """The rows at these places, in this order."""
-        return self._replace(texts=[self.texts[row] for row in index], labels=[self.labels[row] for row in index],
-                             lines=[self.lines[row] for row in index], features=[self.features[row] for row in index])
+        return self._replace(
+            texts=[self.texts[row] for row in index],
+            labels=[self.labels[row] for row in index],
+            lines=[self.lines[row] for row in index],
+            features=[self.features[row] for row in index],
+        )
 
     def error(self, row: int, what: str) -> UserError:
         """That something does not hold in this row."""
@@ -96,9 +100,11 @@ def read_csv(path: Path, features: Sequence[str] = (), *, labelled: bool = True)
             rows.lines.append(blank or line)
             if blank:
                 raise rows.error(-1, "the text is empty")
-            if len(cells) <= max(places) or any(cells[len(header):]):
-                raise UserError(f"{path}, line {line}: a row has {len(header)} cells, as the header, got {len(cells)}; "
-                                "put a text that holds separators, line breaks or quotes in quotes")
+            if len(cells) <= max(places) or any(cells[len(header) :]):
+                raise UserError(
+                    f"{path}, line {line}: a row has {len(header)} cells, as the header, got {len(cells)}; "
+                    "put a text that holds separators, line breaks or quotes in quotes"
+                )
             text, *others = (cells[place] for place in places)
             rows.texts.append(text)
             if labelled:
@@ -124,20 +130,28 @@ def _records(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, list[str]
     end, separator = skipped, _separator(first, needed)
     blank_behind = all(name.startswith(" ") for name in first.split(separator)[1:])
     try:
-        reader = csv.reader(chain([first], lines), delimiter=separator, escapechar="\\" if escaped else None,
-                            skipinitialspace=blank_behind, strict=True)
+        reader = csv.reader(
+            chain([first], lines),
+            delimiter=separator,
+            escapechar="\\" if escaped else None,
+            skipinitialspace=blank_behind,
+            strict=True,
+        )
         for cells in reader:
             begin, end = end + 1, skipped + reader.line_num
             if cells:
                 yield begin, cells
     except csv.Error as error:
         said = "a cell without quotes has a line break" if "new-line" in str(error) else error
-        raise UserError(f"{path}, line {end + 1}: no CSV ({said}); put a text that holds quotes or line breaks in quotes, and "
-                        "write its own quotes twice") from None
+        raise UserError(
+            f"{path}, line {end + 1}: no CSV ({said}); put a text that holds quotes or line breaks in quotes, and "
+            "write its own quotes twice"
+        ) from None
 
 
 def _separator(line: str, needed: Sequence[str]) -> str:
     """That under which the header has the most of the columns, and then the most cells."""
+
     def fit(separator: str) -> tuple[int, int]:
         cells = [*map(_name, next(csv.reader([line], delimiter=separator, skipinitialspace=True), []))]
         return sum(name in cells for name in needed), len(cells)
@@ -150,10 +164,12 @@ def _check_header(path: Path, line: int, header: Sequence[str], needed: Sequence
     missing = [name for name in needed if header.count(name) != 1]
     if missing:
         near = [f"{_short(came)} to {name}" for name in missing if (came := _near(name, header))]
-        raise UserError(f"{path}, line {line}: there is one column {' and one column '.join(missing)}, but the header says "
-                        f"{_short(', '.join(header)) or 'nothing'}; give the file a column {' and a column '.join(needed)}"
-                        + ", parted by comma, semicolon, tab or bar" * (len(header) == 1 < len(needed))
-                        + f" (rename {', '.join(near)})" * bool(near))
+        raise UserError(
+            f"{path}, line {line}: there is one column {' and one column '.join(missing)}, but the header says "
+            f"{_short(', '.join(header)) or 'nothing'}; give the file a column {' and a column '.join(needed)}"
+            + ", parted by comma, semicolon, tab or bar" * (len(header) == 1 < len(needed))
+            + f" (rename {', '.join(near)})" * bool(near)
+        )
 
 
 def _near(name: str, header: Sequence[str]) -> str | None:
@@ -205,8 +221,10 @@ def _encoding(begin: bytes) -> str:
 
 
 def _no_utf8(path: Path, line: int) -> UserError:
-    return UserError(f"{path}, line {line}: this is no UTF-8, nor UTF-16 with its mark; save the file in UTF-8, which "
-                     "spreadsheets call CSV UTF-8")
+    return UserError(
+        f"{path}, line {line}: this is no UTF-8, nor UTF-16 with its mark; save the file in UTF-8, which "
+        "spreadsheets call CSV UTF-8"
+    )
 
 
 @contextmanager

@@ -60,15 +60,21 @@ class Texts(TaskParts[TextSplit]):
         words = f"{len(self.vocabulary.words):,} words"
         if self.coverage is None:
             return (words, *self.split_notes)
-        return (f"{words}; vectors for {self.coverage.words:.1%} of them, {self.coverage.tokens:.1%} of the training tokens",
-                *self.split_notes)
+        return (
+            f"{words}; vectors for {self.coverage.words:.1%} of them, {self.coverage.tokens:.1%} of the training tokens",
+            *self.split_notes,
+        )
 
     @property
     def inputs(self) -> dict[str, Any]:
         """How many tokens of a text are kept, the words, the classes, and how features beside them are scaled."""
-        return {"kind": "texts", "length": self.length, "words": list(self.vocabulary.words),
-                "classes": list(self.classes or map(str, range(self.num_classes))),
-                "features": self.feature_scale and self.feature_scale.facts}
+        return {
+            "kind": "texts",
+            "length": self.length,
+            "words": list(self.vocabulary.words),
+            "classes": list(self.classes or map(str, range(self.num_classes))),
+            "features": self.feature_scale and self.feature_scale.facts,
+        }
 
     def facts(self, folder: Path) -> dict[str, Cell]:
         """How many ids there are, and how much the vectors cover; writes the vocabulary's file."""
@@ -121,7 +127,7 @@ class TextBatches:
         """int64 (num_batches, batch_size): the texts of the epoch's batches; the one last asked for is kept."""
         if self._epoch is None or self._epoch[0] != (seed, epoch):
             random, lengths = np.random.default_rng((seed, 1, epoch)), self._split.lengths.numpy()
-            order = random.permutation(len(lengths))[:self.num_batches * self.batch_size].reshape(self.num_batches, -1)
+            order = random.permutation(len(lengths))[: self.num_batches * self.batch_size].reshape(self.num_batches, -1)
             chunks = np.array_split(order, max(1, round(self.num_batches / CHUNK)))
             by_length = [chunk.flat[np.argsort(lengths[chunk], axis=None, kind="stable")] for chunk in chunks]
             batches = np.concatenate(by_length).reshape(order.shape)

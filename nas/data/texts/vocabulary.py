@@ -59,7 +59,7 @@ class Vocabulary:
         counts: Counter[str] = Counter()
         for tokens in texts:
             counts.update(tokens)
-        return cls(tuple(sorted(counts, key=lambda word: (-counts[word], word))[:num_words - _FIRST]))
+        return cls(tuple(sorted(counts, key=lambda word: (-counts[word], word))[: num_words - _FIRST]))
 
     @classmethod
     def read(cls, path: Path) -> Vocabulary:

@@ -41,7 +41,7 @@ class WordVectors(NamedTuple):
 
     def coverage(self, tokens: torch.Tensor) -> Coverage:
         """Of the vocabulary that the vectors were read for, and of these ids, int (num_tokens,), padding aside."""
-        words, tokens = self.known[UNKNOWN + 1:], self.known[tokens[tokens != PADDING].long()]
+        words, tokens = self.known[UNKNOWN + 1 :], self.known[tokens[tokens != PADDING].long()]
         return Coverage(float(words.double().mean()), float(tokens.double().mean()))
 
 
@@ -62,13 +62,17 @@ def read_vectors(path: Path, vocabulary: Vocabulary, tell: Callable[[str], objec
         if place is not None and place not in found:
             found[place] = _vector(numbers, f"{path}, line {number}")
     if not found:
-        raise UserError(f"{path} has none of the {len(vocabulary.words)} words of the vocabulary; give the vectors of its "
-                        "language, words in lower case")
+        raise UserError(
+            f"{path} has none of the {len(vocabulary.words)} words of the vocabulary; give the vectors of its "
+            "language, words in lower case"
+        )
     places, values = np.array(list(found)), np.stack(list(found.values()))
     whole = (values == values.round()).all(0)
     if whole.any() and not whole.all() and np.abs(values[:, whole]).max() > _COUNT:
-        tell(f"warning: number {whole.argmax() + 1} of each vector in {path} is whole, up to {values[:, whole].max():.0f}: if it "
-             "counts the word, take that column out")
+        tell(
+            f"warning: number {whole.argmax() + 1} of each vector in {path} is whole, up to {values[:, whole].max():.0f}: if it "
+            "counts the word, take that column out"
+        )
     random = np.random.default_rng(0)
     rows = random.normal(values.mean(), values.std(), (len(vocabulary), values.shape[1])).astype(np.float32)
     rows[PADDING] = 0
@@ -98,8 +102,10 @@ def _lines(path: Path, tell: Callable[[str], object]) -> Iterator[tuple[int, str
                 if blank or len(fields) <= size or (len(parts := fields[0].split()) > 1 and _is_number(parts[-1])):
                     torn = "" if line.endswith(b"\n") else ": the file is torn in its last line"
                     num_fields = 1 if blank else len(line.split())
-                    raise UserError(f"each line of word vectors is a word and {size} finite numbers, but {path}, line "
-                                    f"{blank or number}, has {num_fields} fields{torn}; download the file again")
+                    raise UserError(
+                        f"each line of word vectors is a word and {size} finite numbers, but {path}, line "
+                        f"{blank or number}, has {num_fields} fields{torn}; download the file again"
+                    )
                 count += 1
                 try:
                     word = fields[0].decode("utf-8")
@@ -112,8 +118,9 @@ def _lines(path: Path, tell: Callable[[str], object]) -> Iterator[tuple[int, str
     except EOFError:
         raise UserError(f"{path} is damaged: gzipped, but without its end, after line {number}; download it again") from None
     except (OSError, zlib.error, UnicodeDecodeError) as error:
-        raise UserError(f"the word vectors {path} are damaged around line {number} ({type(error).__name__}: {error}); download "
-                        "it again") from None
+        raise UserError(
+            f"the word vectors {path} are damaged around line {number} ({type(error).__name__}: {error}); download it again"
+        ) from None
     if cut:
         tell(f"{cut} words of {path} end within a letter, as word2vec cuts long ones; they are left out")
     ends = line.endswith(b"\n")
@@ -144,8 +151,10 @@ def _form(path: Path, begin: list[bytes]) -> tuple[int | None, int]:
             return promised, size
     sizes = [min(len(list(takewhile(_is_number, reversed(line)))), len(line) - 1) for line in fields]
     if sizes and max(sizes) < 1:
-        raise UserError(f"each line of word vectors is a word and finite numbers such as 0.5, but {path}, line 1, has none; give "
-                        "one of GloVe's or fastText's text files")
+        raise UserError(
+            f"each line of word vectors is a word and finite numbers such as 0.5, but {path}, line 1, has none; give "
+            "one of GloVe's or fastText's text files"
+        )
     return None, max(sizes, default=1)
 
 

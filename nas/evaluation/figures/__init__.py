@@ -18,8 +18,11 @@ Reading = Callable[[], Cell]
 ALWAYS = names(lambda column: column.measured == "always")
 ASKED = names(lambda column: column.measured == "asked")
 
-FIGURES: Table[AbstractContextManager[Reading]] = Table("figure", {
-    name: getattr(import_module(f"{__name__}.{name}"), name) for name in (*ALWAYS, *ASKED)}, makes=AbstractContextManager)
+FIGURES: Table[AbstractContextManager[Reading]] = Table(
+    "figure",
+    {name: getattr(import_module(f"{__name__}.{name}"), name) for name in (*ALWAYS, *ASKED)},
+    makes=AbstractContextManager,
+)
 
 
 def checked_figures(asked: Sequence[str]) -> tuple[str, ...]:
@@ -48,8 +51,10 @@ def notice_empty(rows: Iterable[Mapping[str, str]], asked: Sequence[str]) -> Non
     rows = [row for row in rows if row["status"] == OK]
     for column in map(_column, asked):
         if empty := sum(not row.get(column) for row in rows):
-            notice(f"{column} is empty in {empty} of {len(rows)} rows: it is measured while a run trains from its beginning, "
-                   "on a machine that can")
+            notice(
+                f"{column} is empty in {empty} of {len(rows)} rows: it is measured while a run trains from its beginning, "
+                "on a machine that can"
+            )
 
 
 def _column(figure: str) -> str:

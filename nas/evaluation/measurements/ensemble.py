@@ -49,11 +49,13 @@ class Ensemble(Measurement):
 
     def check(self, method: str, num_blocks: int) -> None:
         if self.size > num_blocks:
-            raise UserError(f"an ensemble sums the last heads of a network, got {self.size}, but no run has more than "
-                            f"{num_blocks}")
+            raise UserError(
+                f"an ensemble sums the last heads of a network, got {self.size}, but no run has more than {num_blocks}"
+            )
         if not traits(method).has_exit_logits:
-            raise UserError(f"an ensemble needs the logits of heads, but those of {method} give none; leave --ensemble, or the "
-                            "method, out")
+            raise UserError(
+                f"an ensemble needs the logits of heads, but those of {method} give none; leave --ensemble, or the method, out"
+            )
 
     def measure(self, run: MeasuredRun) -> Sequence[Sequence[Row]]:
         problem = run.problem

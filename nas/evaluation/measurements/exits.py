@@ -48,8 +48,9 @@ class Exits(Measurement):
 
     def check(self, method: str, num_blocks: int) -> None:
         if not traits(method).has_exit_logits:
-            raise UserError(f"early exits need the logits of heads, but those of {method} give none; leave --exits, or the "
-                            "method, out")
+            raise UserError(
+                f"early exits need the logits of heads, but those of {method} give none; leave --exits, or the method, out"
+            )
 
     def is_complete(self, key: Mapping[str, Cell]) -> bool:
         """Each depth is there, and where there are several the curves, with as many points as they have. Rows of older versions
@@ -64,8 +65,12 @@ class Exits(Measurement):
         if num_blocks == 1:
             return True
         counts = [int(row["num_points"]) for row in points if row.get("num_points")]
-        return len(points) >= max(counts) if counts else bool(points) and all(
-            _has_its_ends([row for row in points if row["rule"] == rule]) for rule in {row["rule"] for row in points})
+        return (
+            len(points) >= max(counts)
+            if counts
+            else bool(points)
+            and all(_has_its_ends([row for row in points if row["rule"] == rule]) for rule in {row["rule"] for row in points})
+        )
 
     def measure(self, run: MeasuredRun) -> Sequence[Sequence[Row]]:
         problem, method = run.problem, run.method
@@ -76,21 +81,31 @@ class Exits(Measurement):
         answers = {name: own.divided(temperatures) if temperatures else own for name, own in raw.items()}
         costs = exit_costs(lambda: problem.build(run.decoupling), data.input_shape)
         points = curves(answers["validation"], answers["test"], costs)
-        seconds = exit_seconds(method, data, run.test, EVAL_BATCH_SIZE, [(p.rule, p.threshold) for p in points], temperatures,
-                               precision)
+        seconds = exit_seconds(
+            method, data, run.test, EVAL_BATCH_SIZE, [(p.rule, p.threshold) for p in points], temperatures, precision
+        )
         size: Row = {"num_blocks": method.net.num_blocks}
         samples: Row = {"timed_samples": seconds.num_samples}
         exit_rows: list[Row] = [{**size, "depth": k + 1, **asdict(cost)} for k, cost in enumerate(costs)]
         for name in parts:
             errors, losses = raw[name].errors(), raw[name].losses()
             for k, row in enumerate(exit_rows):
-                row |= {f"{name}_error": errors[k], f"{name}_loss": losses[k],
-                        f"{name}_ece": expected_calibration_error(answers[name].logits[k], answers[name].y)}
+                row |= {
+                    f"{name}_error": errors[k],
+                    f"{name}_loss": losses[k],
+                    f"{name}_ece": expected_calibration_error(answers[name].logits[k], answers[name].y),
+                }
         for k, row in enumerate(exit_rows):
             row |= {"temperature": temperatures[k] if temperatures else None, "seconds": seconds.exits[k], **samples}
         curve_rows: list[Row] = [
-            {**size, **asdict(point), "test_shares": " ".join(f"{share:.4f}" for share in point.test_shares), "test_seconds": own,
-             **samples, "num_points": len(points)}
+            {
+                **size,
+                **asdict(point),
+                "test_shares": " ".join(f"{share:.4f}" for share in point.test_shares),
+                "test_seconds": own,
+                **samples,
+                "num_points": len(points),
+            }
             for point, own in zip(points, seconds.points, strict=True)
         ]
         return exit_rows, curve_rows
@@ -107,12 +122,16 @@ def _check_depths(exits: ResultsLog) -> None:
     for line, row in enumerate(exits.rows(), start=2):
         depth, num_blocks = int(row["depth"]), int(row["num_blocks"])
         if not 1 <= depth <= num_blocks:
-            raise UserError(f"{exits.path}, line {line}: a depth lies in 1..num_blocks, here 1..{num_blocks}, got {depth}; "
-                            "mend or delete the line")
+            raise UserError(
+                f"{exits.path}, line {line}: a depth lies in 1..num_blocks, here 1..{num_blocks}, got {depth}; "
+                "mend or delete the line"
+            )
         if tuple(row.values()) in known:  # a file that was joined with a copy of itself
             continue
         known.add(tuple(row.values()))
         own = tuple(item for item in row.items() if item[0] == "depth" or tells_runs_apart(item[0]))
         if first.setdefault(own, line) != line:
-            raise UserError(f"{exits.path}, line {line}: a run has one exit at each depth, but line {first[own]} is of the same "
-                            f"run and depth {depth}; delete the wrong one")
+            raise UserError(
+                f"{exits.path}, line {line}: a run has one exit at each depth, but line {first[own]} is of the same "
+                f"run and depth {depth}; delete the wrong one"
+            )

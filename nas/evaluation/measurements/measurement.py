@@ -89,8 +89,10 @@ class Measurement(ABC):
         for rows, own, found in zip(self.rows, there, self.measure(run), strict=True):
             known, wanted = {rows.placed(row) for row in own}, [rows.placed(row) for row in found]
             if not known <= set(wanted):
-                notice(f"{rows.log.path} holds rows of {self.name} that came out otherwise now, so that what is missing beside "
-                       f"them cannot be added; delete those of {key['method']} on '{key['decoupling']}' with seed {key['seed']}")
+                notice(
+                    f"{rows.log.path} holds rows of {self.name} that came out otherwise now, so that what is missing beside "
+                    f"them cannot be added; delete those of {key['method']} on '{key['decoupling']}' with seed {key['seed']}"
+                )
                 continue
             if missing := [row for row, place in zip(found, wanted, strict=True) if place not in known]:
                 rows.log.append_all([{**key, **self.settings, **row, **source} for row in missing])

@@ -70,11 +70,13 @@ class Bilevel:
         """Shares (G, 2) and mixture (G, H)."""
         return [self.weights.shares, self.weights.mixture]
 
-    def hypergradient(self, to_leaves: Sequence[torch.Tensor], outer_loss: torch.Tensor,
-                      inner_losses: Sequence[torch.Tensor]) -> HyperGradient:
+    def hypergradient(
+        self, to_leaves: Sequence[torch.Tensor], outer_loss: torch.Tensor, inner_losses: Sequence[torch.Tensor]
+    ) -> HyperGradient:
         """The result, from the derivatives with respect to the leaves."""
         alpha_grad, beta_grad = torch.autograd.grad(
-            [self._own.shares, self._own.mixture], [self._own.alpha, self._own.beta], list(to_leaves))
+            [self._own.shares, self._own.mixture], [self._own.alpha, self._own.beta], list(to_leaves)
+        )
         return HyperGradient(alpha_grad, beta_grad, outer_loss.detach(), tuple(inner_losses))
 
     @property
@@ -87,8 +89,7 @@ class Bilevel:
         """The output scales (G,) of the inner rule; None where it has none."""
         return None if self.objective == "validation" else released_scales(self.weights)
 
-    def inner_loss(self, batch: Batch, *, run: Run | None = None,
-                   gradients: Gradients | None = None) -> torch.Tensor:
+    def inner_loss(self, batch: Batch, *, run: Run | None = None, gradients: Gradients | None = None) -> torch.Tensor:
         """The scalar whose first gradient is the inner update, of the relaxation or of a functional copy, `run`;
         `gradients` as in `Relaxation.inner_loss`."""
         rule = Relaxation.inner_loss if self.objective == "validation" else Relaxation.released_inner_loss
@@ -99,6 +100,9 @@ class Bilevel:
         run, validation = run or self.relaxation, self.objective == "validation"
         # A unit that checkpoints itself runs once more in the backward pass, which must find the mode of the first.
         with outer_mode(self.relaxation) if validation else nullcontext():
-            loss = (run(Relaxation.outer_loss, *self.outer_batch) if validation
-                    else run(Relaxation.nested_loss, *self.inner_batches[-1], self.weights))
+            loss = (
+                run(Relaxation.outer_loss, *self.outer_batch)
+                if validation
+                else run(Relaxation.nested_loss, *self.inner_batches[-1], self.weights)
+            )
             return loss.detach(), list(torch.autograd.grad(loss, inputs, materialize_grads=True, allow_unused=True))

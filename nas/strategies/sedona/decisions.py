@@ -40,8 +40,10 @@ class Decision:
         def shown(share: float, margin: float | None) -> str:
             return f"{share:.4f}" + ("" if margin is None else f", {margin:.4f} ahead")
 
-        return (f"cut {self.gap}: {shown(self.cut_share, self.cut_margin)}; {self.head}: "
-                f"{shown(self.head_share, self.head_margin)}; {self.certainty}")
+        return (
+            f"cut {self.gap}: {shown(self.cut_share, self.cut_margin)}; {self.head}: "
+            f"{shown(self.head_share, self.head_margin)}; {self.certainty}"
+        )
 
 
 def discretise(architecture: Architecture, space: SearchSpace, num_blocks: int) -> Decoupling:

@@ -52,8 +52,9 @@ class ExpectedLargest:
         costs = []
         for stop, num_before in zip(nodes[1:], self._num_before[1:], strict=True):
             heads = range(len(space.heads)) if stop < space.num_units else (None,)
-            costs.append(torch.tensor([[cost(start, stop, head) for head in heads] for start in nodes[:num_before]],
-                                      dtype=torch.float64))
+            costs.append(
+                torch.tensor([[cost(start, stop, head) for head in heads] for start in nodes[:num_before]], dtype=torch.float64)
+            )
         self._levels = _levels(torch.cat([table.flatten() for table in costs]))
         self._ranks = [torch.searchsorted(self._levels, table) for table in costs]
         most = space.block_counts[-1]
@@ -90,8 +91,10 @@ class ExpectedLargest:
             onward.append(torch.logsumexp(torch.stack(arrivals[:num_after]), dim=0))
         arrivals.reverse()
         onward.reverse()
-        return [(arrival - torch.stack(onward[:num_before])).exp()
-                for arrival, num_before in zip(arrivals, self._num_before[1:], strict=True)]
+        return [
+            (arrival - torch.stack(onward[:num_before])).exp()
+            for arrival, num_before in zip(arrivals, self._num_before[1:], strict=True)
+        ]
 
 
 def _levels(costs: torch.Tensor) -> torch.Tensor:

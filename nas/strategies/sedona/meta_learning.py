@@ -55,11 +55,20 @@ class MetaLearning:
         """What makes two searches the same."""
         training, problem = self.problem.settings, self.problem
         settings = {name: value for name, value in vars(self.settings).items() if name != "disk_gb"}
-        return {"search": "sedona", "space": str(problem.space.spec), "task": problem.task, **problem.data.content,
-                "seed": problem.seed, "batch_size": training.batch_size, "weight_decay": training.weight_decay,
-                "precision": training.precision, "compile": training.compile, "deterministic": training.deterministic,
-                "checkpoint_units": training.checkpoint_units,
-                **settings}
+        return {
+            "search": "sedona",
+            "space": str(problem.space.spec),
+            "task": problem.task,
+            **problem.data.content,
+            "seed": problem.seed,
+            "batch_size": training.batch_size,
+            "weight_decay": training.weight_decay,
+            "precision": training.precision,
+            "compile": training.compile,
+            "deterministic": training.deterministic,
+            "checkpoint_units": training.checkpoint_units,
+            **settings,
+        }
 
     def run(self) -> Architecture:
         """All meta-steps; alpha and beta at the end."""
@@ -106,8 +115,14 @@ class MetaLearning:
         first = settings.pretrain + self.meta * (settings.inner_steps + 1)  # of this meta-step's batches
         inner = [self.inner_batches.batch(seed, first + t) for t in range(settings.inner_steps)]
         torch.manual_seed(step_seed(seed, step, 1))
-        problem = Bilevel(self.training.relaxation, self.training.optimizer, self.architecture, inner,
-                          self.outer_batches.batch(seed, self.meta), settings.objective)
+        problem = Bilevel(
+            self.training.relaxation,
+            self.training.optimizer,
+            self.architecture,
+            inner,
+            self.outer_batches.batch(seed, self.meta),
+            settings.objective,
+        )
         with torch.compiler.set_stance("force_eager"):  # what is compiled has no second derivative
             found = ENGINES[settings.engine](problem)
         outer_loss = float(found.outer_loss)
@@ -128,8 +143,13 @@ class MetaLearning:
         heads = self.problem.space.heads
         shares, mixture = self.architecture.shares.tolist(), self.architecture.mixture.tolist()
         alpha, beta = self.architecture.alpha.tolist(), self.architecture.beta.tolist()
-        label = {"run": self.folder.name, "seed": self.problem.seed, "meta_step": self.meta + 1, "outer_loss": outer_loss,
-                 "penalty": penalty}
+        label = {
+            "run": self.folder.name,
+            "seed": self.problem.seed,
+            "meta_step": self.meta + 1,
+            "outer_loss": outer_loss,
+            "penalty": penalty,
+        }
         rows = []
         for j, gap in enumerate(self.problem.space.gaps):
             row = {**label, "gap": gap, "cut_share": shares[j][0], "alpha_cut": alpha[j][0], "alpha_uncut": alpha[j][1]}
@@ -145,14 +165,21 @@ class MetaLearning:
         most = 2 * (self.settings.memory + ADDS_BETWEEN_SAVES) + 1
         needed = bytes_needed(self.training.relaxation, self.training.optimizer, most) / 1e9
         if needed > self.settings.disk_gb:
-            raise UserError(f"{self.settings.memory} snapshots of this network may take {needed:.1f} GB of disk in all, got "
-                            f"disk_gb={self.settings.disk_gb}; lower sedona's memory or raise its disk_gb")
+            raise UserError(
+                f"{self.settings.memory} snapshots of this network may take {needed:.1f} GB of disk in all, got "
+                f"disk_gb={self.settings.disk_gb}; lower sedona's memory or raise its disk_gb"
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the search goes on from; the weights lie in the memory's files."""
-        return {"meta": self.meta, "memory": self.memory.state_dict(), "alpha": self.architecture.alpha,
-                "beta": self.architecture.beta, "outer_optimizer": self.outer_optimizer.state_dict(),
-                "seconds": self.penalty.seconds}
+        return {
+            "meta": self.meta,
+            "memory": self.memory.state_dict(),
+            "alpha": self.architecture.alpha,
+            "beta": self.architecture.beta,
+            "outer_optimizer": self.outer_optimizer.state_dict(),
+            "seconds": self.penalty.seconds,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` gave."""

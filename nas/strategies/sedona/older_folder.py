@@ -13,5 +13,7 @@ def notice_undigested_folder(problem: Problem, key: Mapping[str, Cell]) -> None:
     """Say where an older version left a part of a search whose key had no digests; it is not taken up."""
     old = problem.run_folder({name: cell for name, cell in key.items() if name not in problem.data.content})
     if old.is_dir():
-        notice(f"what an older version left in {old} is not taken up: without a digest of the data, it may be of other data; "
-               "remove it")
+        notice(
+            f"what an older version left in {old} is not taken up: without a digest of the data, it may be of other data; "
+            "remove it"
+        )

@@ -44,12 +44,26 @@ class Pretraining:
         problem, settings = self.problem, self.settings
         space, training = problem.space, problem.settings
         judged_by = {"outer_batch": settings.outer_batch} if settings.eviction == "worst" else {}
-        return {"search": "sedona's pretraining", "backbone": str(space.backbone), "gaps": str(space.gaps),
-                "heads": str(space.heads), "task": problem.task, **problem.data.content, "seed": problem.seed,
-                "batch_size": training.batch_size, "weight_decay": training.weight_decay, "precision": training.precision,
-                "compile": training.compile, "deterministic": training.deterministic,
-                "objective": settings.objective, "pretrain": settings.pretrain,
-                "memory": settings.memory, "eviction": settings.eviction, "lr": settings.lr, **judged_by}
+        return {
+            "search": "sedona's pretraining",
+            "backbone": str(space.backbone),
+            "gaps": str(space.gaps),
+            "heads": str(space.heads),
+            "task": problem.task,
+            **problem.data.content,
+            "seed": problem.seed,
+            "batch_size": training.batch_size,
+            "weight_decay": training.weight_decay,
+            "precision": training.precision,
+            "compile": training.compile,
+            "deterministic": training.deterministic,
+            "objective": settings.objective,
+            "pretrain": settings.pretrain,
+            "memory": settings.memory,
+            "eviction": settings.eviction,
+            "lr": settings.lr,
+            **judged_by,
+        }
 
     def run(self) -> tuple[Path, dict[str, Any]]:
         """Train what is left to train."""

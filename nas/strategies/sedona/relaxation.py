@@ -76,8 +76,14 @@ class Relaxation(nn.Module):
     The architecture is handed to each loss, so that it is never among the parameters that the inner optimizer updates.
     """
 
-    def __init__(self, backbone: Backbone, gaps: Sequence[int], head_candidates: Sequence[Sequence[nn.Module]], *,
-                 label_smoothing: float = 0.1) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        gaps: Sequence[int],
+        head_candidates: Sequence[Sequence[nn.Module]],
+        *,
+        label_smoothing: float = 0.1,
+    ) -> None:
         super().__init__()
         self.units = backbone.units
         self.heads = nn.ModuleList(map(Candidates, head_candidates))
@@ -104,8 +110,9 @@ class Relaxation(nn.Module):
         """
         return loss(self, *arguments)
 
-    def inner_loss(self, x: torch.Tensor, y: torch.Tensor, architecture: Architecture | Weights,
-                   gradients: Gradients | None = None) -> torch.Tensor:
+    def inner_loss(
+        self, x: torch.Tensor, y: torch.Tensor, architecture: Architecture | Weights, gradients: Gradients | None = None
+    ) -> torch.Tensor:
         """sum_j a_j0 L_j + L_n: the training loss whose gradient is SEDONA's greedy rule.
 
         a = softmax(alpha), L_j is the loss of gap j's mixed logits, L_n the classifier's, for x (N, *input_shape), or token
@@ -117,8 +124,9 @@ class Relaxation(nn.Module):
         """
         return self._greedy_sum(x, y, architecture, None, gradients)
 
-    def released_inner_loss(self, x: torch.Tensor, y: torch.Tensor, architecture: Architecture | Weights,
-                            gradients: Gradients | None = None) -> torch.Tensor:
+    def released_inner_loss(
+        self, x: torch.Tensor, y: torch.Tensor, architecture: Architecture | Weights, gradients: Gradients | None = None
+    ) -> torch.Tensor:
         """`inner_loss` with the released code's output scale: its gradient is that of `nested_loss` divided by P_j."""
         return self._greedy_sum(x, y, architecture, released_scales(architecture), gradients)
 
@@ -158,8 +166,9 @@ class Relaxation(nn.Module):
                 h = gate(j, h)
         return candidates, self.classifier(h)
 
-    def local_losses(self, candidates: Sequence[torch.Tensor], y: torch.Tensor,
-                     architecture: Architecture | Weights) -> torch.Tensor:
+    def local_losses(
+        self, candidates: Sequence[torch.Tensor], y: torch.Tensor, architecture: Architecture | Weights
+    ) -> torch.Tensor:
         """L_j (G,) of the candidates' logits, mixed by softmax(beta)."""
         mixed = zip(candidates, architecture.mixture, strict=True)
         return torch.stack([self.cross_entropy(logits @ weights, y) for logits, weights in mixed])
@@ -168,8 +177,14 @@ class Relaxation(nn.Module):
         """The training loss of one head, smoothed."""
         return smoothed_cross_entropy(logits, y, self.label_smoothing)
 
-    def _greedy_sum(self, x: torch.Tensor, y: torch.Tensor, architecture: Architecture | Weights, scales: torch.Tensor | None,
-                    gradients: Gradients | None) -> torch.Tensor:
+    def _greedy_sum(
+        self,
+        x: torch.Tensor,
+        y: torch.Tensor,
+        architecture: Architecture | Weights,
+        scales: torch.Tensor | None,
+        gradients: Gradients | None,
+    ) -> torch.Tensor:
         shares = architecture.shares
         candidates, logits = self.logits(x, lambda j, h: _scale_gradient_once(h, shares[j, 1], j, gradients), scales)
         return torch.dot(shares[:, 0], self.local_losses(candidates, y, architecture)) + self.cross_entropy(logits, y)
@@ -194,6 +209,7 @@ def _scale_gradient_once(h: Activation, factor: torch.Tensor, j: int, gradients:
     def scaled(part: torch.Tensor) -> torch.Tensor:
         part, i = part.view_as(part), next(place)
         if part.requires_grad:
+
             def scale(gradient: torch.Tensor) -> torch.Tensor:
                 handle.remove()
                 if gradients is not None:

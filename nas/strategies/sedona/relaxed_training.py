@@ -34,8 +34,10 @@ class RelaxedTraining:
         self.seed, self.device, self.lr, self.pretrain = problem.seed, problem.device, lr, pretrain
         space, settings = problem.space, problem.settings
         if settings.compile != "no":
-            raise UserError("sedona differentiates its training steps once more, which torch.compile cannot; leave --compile "
-                            "out, and give it to the evaluate command for what is found")
+            raise UserError(
+                "sedona differentiates its training steps once more, which torch.compile cannot; leave --compile "
+                "out, and give it to the evaluate command for what is found"
+            )
         torch.manual_seed(problem.seed)
         backbone = space.build_backbone()
         candidates = [[HEADS.build(head, space.site(gap, backbone)) for head in space.heads] for gap in space.gaps]

@@ -34,16 +34,22 @@ class Sedona(Settings):
         The notes say how sure each of its cuts is; decisions.csv says it for every K.
         """
         if problem.objectives != ("error",):
-            raise UserError(f"sedona minimises the error alone, got the objectives {' '.join(problem.objectives)}; its "
-                            "settings memory_weight and time_weight add what the largest block costs to it")
+            raise UserError(
+                f"sedona minimises the error alone, got the objectives {' '.join(problem.objectives)}; its "
+                "settings memory_weight and time_weight add what the largest block costs to it"
+            )
         if traits(problem.method).end_to_end:
-            raise UserError(f"sedona decides where gradients are cut, but those of {problem.method} cross every cut; take "
-                            "another strategy, such as optuna, or another method")
+            raise UserError(
+                f"sedona decides where gradients are cut, but those of {problem.method} cross every cut; take "
+                "another strategy, such as optuna, or another method"
+            )
         if problem.space.block_counts[-1] == 1:
             raise UserError("sedona decides where to cut, but this space allows a single block; raise num_blocks")
         if NO_HEAD in problem.space.heads:
-            raise UserError("sedona finds cuts through the losses of heads, but the space has the head none; name one instead, "
-                            "such as linear, which a method without heads leaves out of what it trains")
+            raise UserError(
+                "sedona finds cuts through the losses of heads, but the space has the head none; name one instead, "
+                "such as linear, which a method without heads leaves out of what it trains"
+            )
         for head in filter(gives_embedding, problem.space.heads):
             raise UserError(f"sedona mixes the logits of heads, but {head} gives an embedding; leave embedding=True out")
         space = problem.space.tightened()  # a gap that no answer may cut is not relaxed either
@@ -64,7 +70,10 @@ class Sedona(Settings):
 
 def _record(log: ResultsLog, run: str, seed: int, sure: dict[Decoupling, list[Decision]]) -> None:
     """One row a cut of each K."""
-    rows = [{"run": run, "seed": seed, "num_blocks": point.num_blocks, **vars(decision), "certainty": decision.certainty}
-            for point, decided in sure.items() for decision in decided]
+    rows = [
+        {"run": run, "seed": seed, "num_blocks": point.num_blocks, **vars(decision), "certainty": decision.certainty}
+        for point, decided in sure.items()
+        for decision in decided
+    ]
     if rows and log.find({"run": run}) is None:
         log.append_all(rows)

@@ -44,8 +44,9 @@ class WeightMemory:
     those added between two calls.
     """
 
-    def __init__(self, folder: Path, capacity: int = 50, *, eviction: Literal["oldest", "worst"] = "oldest",
-                 device: torch.device) -> None:
+    def __init__(
+        self, folder: Path, capacity: int = 50, *, eviction: Literal["oldest", "worst"] = "oldest", device: torch.device
+    ) -> None:
         self.folder, self.capacity, self.eviction, self.device = folder, capacity, eviction, device
         self._snapshots: list[Snapshot] = []
         self._num_added = 0
@@ -57,13 +58,20 @@ class WeightMemory:
         """Remember both states as they are now."""
         snapshot = Snapshot(f"{self._num_added}.snapshot", step, error)
         training = optimizer.state_dict()
-        momentum = {i: buffers["momentum_buffer"] for i, buffers in training["state"].items()
-                    if buffers["momentum_buffer"] is not None}
+        momentum = {
+            i: buffers["momentum_buffer"] for i, buffers in training["state"].items() if buffers["momentum_buffer"] is not None
+        }
         # Joined, as thousands of small tensors take two to three times as long to write and to read.
-        save_whole(asdict(snapshot) | {
-            "module": _joined(module.state_dict().values()), "momentum": _joined(momentum.values()),
-            "momentum_of": list(momentum), "param_groups": training["param_groups"],
-        }, self.folder / snapshot.file)
+        save_whole(
+            asdict(snapshot)
+            | {
+                "module": _joined(module.state_dict().values()),
+                "momentum": _joined(momentum.values()),
+                "momentum_of": list(momentum),
+                "param_groups": training["param_groups"],
+            },
+            self.folder / snapshot.file,
+        )
         self._num_added += 1
         self._remember(snapshot)
 
@@ -83,8 +91,10 @@ class WeightMemory:
             saved = load_saved(path, self.device)
             owners = [parameters[i] for i in saved["momentum_of"]]
             values = _apart(saved["module"], weights.values())
-            buffers = {i: {"momentum_buffer": torch.empty_like(owner).copy_(buffer)}  # in the memory layout of the weights
-                       for i, owner, buffer in zip(saved["momentum_of"], owners, _apart(saved["momentum"], owners), strict=True)}
+            buffers = {
+                i: {"momentum_buffer": torch.empty_like(owner).copy_(buffer)}  # in the memory layout of the weights
+                for i, owner, buffer in zip(saved["momentum_of"], owners, _apart(saved["momentum"], owners), strict=True)
+            }
             groups = saved["param_groups"]
         for weight, value in zip(weights.values(), values, strict=True):
             weight.copy_(value)

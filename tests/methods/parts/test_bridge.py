@@ -38,13 +38,17 @@ class Recurrent(nn.Module):
 
 def text_net() -> DecoupledNet:
     torch.manual_seed(0)
-    return DecoupledNet([Block([Embedding()]), Block([Recurrent()])], [nn.Identity(), nn.Identity()],
-                        shapes=[TextShape(5, 9), (5, 6), (5, 6)], num_classes=3)
+    return DecoupledNet(
+        [Block([Embedding()]), Block([Recurrent()])],
+        [nn.Identity(), nn.Identity()],
+        shapes=[TextShape(5, 9), (5, 6), (5, 6)],
+        num_classes=3,
+    )
 
 
 def test_a_grid_is_the_means_of_the_parts() -> None:
     h = torch.randn(2, 3, 4, 6).to(memory_format=torch.channels_last)
-    parts = [h[:, c, 2 * i:2 * i + 2, 3 * j:3 * j + 3].mean((1, 2)) for c in range(3) for i in range(2) for j in range(2)]
+    parts = [h[:, c, 2 * i : 2 * i + 2, 3 * j : 3 * j + 3].mean((1, 2)) for c in range(3) for i in range(2) for j in range(2)]
     torch.testing.assert_close(Pool("grid2")(h), torch.stack(parts, 1))
     torch.testing.assert_close(Pool("grid1")(h), h.mean((2, 3)))
     torch.testing.assert_close(Pool("mean")(h), h.mean((2, 3)))

@@ -23,8 +23,12 @@ from spaces.rules import read_decoupling
 
 SHAPE = TextShape(8, 30)
 VECTORS = torch.randn(30, 6, generator=torch.Generator().manual_seed(5))
-SPACES = ("linear(depth=3,embedding=6,hidden=5)", "linear(depth=3,embedding=6,hidden=6)", "lstm(depth=3,embedding=6,hidden=4)",
-          "transformer(depth=3,embedding=6,attention_heads=2,ffn=8,dropout=0)")
+SPACES = (
+    "linear(depth=3,embedding=6,hidden=5)",
+    "linear(depth=3,embedding=6,hidden=6)",
+    "lstm(depth=3,embedding=6,hidden=4)",
+    "transformer(depth=3,embedding=6,attention_heads=2,ffn=8,dropout=0)",
+)
 SPLITS = ("2:linear 3:linear", "1:linear 2:linear")  # the words with the first layer, and by themselves
 SIDE = "text(dim=[3,3,2])"
 
@@ -114,8 +118,9 @@ def test_block_0_is_that_of_a_network_for_shorter_texts_whose_weights_fit() -> N
     method, x = build(SPACES[2], "al"), texts()
     method.base.load_state_dict(trained.state_dict())
     assert torch.equal(next(method.exits(x)), next(trained.exits(x[:, :3])))
-    assert set(method.state_dict()) == ({f"base.{name}" for name in trained.state_dict()}
-                                        | {f"side.{name}" for name in method.side.state_dict()})
+    assert set(method.state_dict()) == (
+        {f"base.{name}" for name in trained.state_dict()} | {f"side.{name}" for name in method.side.state_dict()}
+    )
 
 
 def test_own_embeddings_begin_with_the_word_vectors() -> None:
@@ -126,8 +131,9 @@ def test_own_embeddings_begin_with_the_word_vectors() -> None:
         assert rows is not method.net.blocks[0][0].words.weight
 
 
-@pytest.mark.parametrize("case", [*((space, SIDE) for space in SPACES), (SPACES[0], "text(dim=[3,3,2],embedding=shared)"),
-                                  ("small", "conv")])
+@pytest.mark.parametrize(
+    "case", [*((space, SIDE) for space in SPACES), (SPACES[0], "text(dim=[3,3,2],embedding=shared)"), ("small", "conv")]
+)
 @pytest.mark.parametrize("method", ["dgl", "al", "predsim"])
 def test_what_a_side_input_adds_learns_with_its_stage(case: tuple[str, str], method: str) -> None:
     space, side = case
@@ -154,12 +160,14 @@ def test_a_shared_embedding_is_trained_by_the_first_block_alone() -> None:
 
 
 def net_of(*shapes: tuple[int, ...]) -> DecoupledNet:
-    return DecoupledNet([Block([nn.Identity()]) for _ in shapes[1:]], [nn.Identity() for _ in shapes[1:]], shapes=shapes,
-                        num_classes=2)
+    return DecoupledNet(
+        [Block([nn.Identity()]) for _ in shapes[1:]], [nn.Identity() for _ in shapes[1:]], shapes=shapes, num_classes=2
+    )
 
 
-@pytest.mark.parametrize(("size", "stride"), [((12, 12), (1, 1)), ((6, 4), (2, 3)), ((3, 1), (4, 12)), ((5, 7), (2, 1)),
-                                              ((24, 12), (1, 1))])
+@pytest.mark.parametrize(
+    ("size", "stride"), [((12, 12), (1, 1)), ((6, 4), (2, 3)), ((3, 1), (4, 12)), ((5, 7), (2, 1)), ((24, 12), (1, 1))]
+)
 def test_a_convolution_of_the_image_is_added_at_any_size(size: tuple[int, int], stride: tuple[int, int]) -> None:
     torch.manual_seed(0)
     side = ConvSide(SideSite(net_of((3, 12, 12), (7, *size), (2,))))
@@ -171,20 +179,23 @@ def test_a_convolution_of_the_image_is_added_at_any_size(size: tuple[int, int], 
     torch.testing.assert_close(side.join(1, h, image), h + expected)
 
 
-@pytest.mark.parametrize(("side", "space", "split", "says"), [
-    ("text(dim=[4,4])", SPACES[0], SPLITS[0], "2 parts 4-4 for 3 blocks; give 3"),
-    ("text(dim=[3,3,3])", SPACES[0], SPLITS[0], "8 in all, the task's length, got 3-3-3, 9 in all"),
-    ("text(dim=[8,0,0])", SPACES[0], SPLITS[0], "gives tokens to blocks after the first, got 8-0-0"),
-    ("text(dim=[0,4,4])", SPACES[0], SPLITS[0], "at least one for the first block"),
-    ("text(dim=[6,-1,3])", SPACES[0], SPLITS[0], "tokens, at least one for the first block"),
-    ("text(dim=[8])", SPACES[0], "uncut", "network that is uncut"),
-    ("conv", SPACES[0], SPLITS[0], "takes images"),
-    (SIDE, "small", "2:linear 4:linear", "is for texts"),
-    ("conv", "small", "uncut", "the network is uncut"),
-    ("conv(first=0)", "small", "2:linear 4:linear", "of 0 to 2 here, got first=0"),
-    ("conv(first=3)", "small", "2:linear 4:linear", "of 0 to 2 here, got first=3"),
-    ("text(dim=[3,3,2],embedding=mine)", SPACES[0], SPLITS[0], "own or shared|unknown value"),
-])
+@pytest.mark.parametrize(
+    ("side", "space", "split", "says"),
+    [
+        ("text(dim=[4,4])", SPACES[0], SPLITS[0], "2 parts 4-4 for 3 blocks; give 3"),
+        ("text(dim=[3,3,3])", SPACES[0], SPLITS[0], "8 in all, the task's length, got 3-3-3, 9 in all"),
+        ("text(dim=[8,0,0])", SPACES[0], SPLITS[0], "gives tokens to blocks after the first, got 8-0-0"),
+        ("text(dim=[0,4,4])", SPACES[0], SPLITS[0], "at least one for the first block"),
+        ("text(dim=[6,-1,3])", SPACES[0], SPLITS[0], "tokens, at least one for the first block"),
+        ("text(dim=[8])", SPACES[0], "uncut", "network that is uncut"),
+        ("conv", SPACES[0], SPLITS[0], "takes images"),
+        (SIDE, "small", "2:linear 4:linear", "is for texts"),
+        ("conv", "small", "uncut", "the network is uncut"),
+        ("conv(first=0)", "small", "2:linear 4:linear", "of 0 to 2 here, got first=0"),
+        ("conv(first=3)", "small", "2:linear 4:linear", "of 0 to 2 here, got first=3"),
+        ("text(dim=[3,3,2],embedding=mine)", SPACES[0], SPLITS[0], "own or shared|unknown value"),
+    ],
+)
 def test_what_does_not_fit_is_refused(side: str, space: str, split: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
         build(space, side=side, split=split, shape=SHAPE if space in SPACES else (3, 8, 8))

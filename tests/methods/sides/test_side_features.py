@@ -16,8 +16,12 @@ from spaces.named import read_space
 from spaces.notation.errors import UserError
 
 TEXTS = TextShape(6, 20)
-CASES = {"vectors": "linear(depth=3,embedding=6,hidden=5)", "tokens": "transformer(depth=3,embedding=6,attention_heads=2,ffn=8)",
-         "states": "lstm(depth=3,embedding=6,hidden=4)", "maps": "small(width=0.5)"}
+CASES = {
+    "vectors": "linear(depth=3,embedding=6,hidden=5)",
+    "tokens": "transformer(depth=3,embedding=6,attention_heads=2,ffn=8)",
+    "states": "lstm(depth=3,embedding=6,hidden=4)",
+    "maps": "small(width=0.5)",
+}
 
 
 def build(case: str, side: str | None = "features(block=1)", method: str = "dgl", num_features: int = 3) -> Any:
@@ -29,8 +33,11 @@ def build(case: str, side: str | None = "features(block=1)", method: str = "dgl"
 
 def inputs(case: str, size: int = 5) -> WithFeatures:
     generator = torch.Generator().manual_seed(3)
-    x = (torch.randn(size, 3, 8, 8, generator=generator) if case == "maps"
-         else torch.randint(1, 20, (size, 6), generator=generator))
+    x = (
+        torch.randn(size, 3, 8, 8, generator=generator)
+        if case == "maps"
+        else torch.randint(1, 20, (size, 6), generator=generator)
+    )
     return WithFeatures(x, torch.randn(size, 3, generator=generator))
 
 
@@ -80,14 +87,17 @@ def test_features_learn_with_their_block_and_change_what_comes_after(case: str, 
     assert torch.equal(method(x.x), method(averages))
 
 
-@pytest.mark.parametrize(("case", "side", "num_features", "says"), [
-    ("maps", "features", 0, "the task has none"),
-    ("maps", "features(block=0)", 3, "got block=0"),
-    ("maps", "features(block=3)", 3, "of 0 to 2 here"),
-    ("maps", "conv", 3, "gives to a block, got conv"),
-    ("tokens", "text(dim=[2,2,2])", 3, r"got text\(.*\)"),
-    ("tokens", None, 3, "3 features beside each input.*got none"),
-])
+@pytest.mark.parametrize(
+    ("case", "side", "num_features", "says"),
+    [
+        ("maps", "features", 0, "the task has none"),
+        ("maps", "features(block=0)", 3, "got block=0"),
+        ("maps", "features(block=3)", 3, "of 0 to 2 here"),
+        ("maps", "conv", 3, "gives to a block, got conv"),
+        ("tokens", "text(dim=[2,2,2])", 3, r"got text\(.*\)"),
+        ("tokens", None, 3, "3 features beside each input.*got none"),
+    ],
+)
 def test_features_and_the_side_input_come_together(case: str, side: str | None, num_features: int, says: str) -> None:
     with pytest.raises(UserError, match=says):
         build(case, side, num_features=num_features)

@@ -94,10 +94,21 @@ class Bomb:
         return os.mkdir, ("pwned",)
 
 
-@pytest.mark.parametrize("content", [
-    b"", b"hello", b"\x80", pickle.dumps(3, protocol=2), foreign([1, 2]), foreign({"iteration": 3}), foreign(torch.zeros(2)),
-    pickle.dumps(Bomb(), protocol=2), foreign(Bomb()),
-], ids=range(9))
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"hello",
+        b"\x80",
+        pickle.dumps(3, protocol=2),
+        foreign([1, 2]),
+        foreign({"iteration": 3}),
+        foreign(torch.zeros(2)),
+        pickle.dumps(Bomb(), protocol=2),
+        foreign(Bomb()),
+    ],
+    ids=range(9),
+)
 def test_a_foreign_file_is_a_user_error_and_never_runs(path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     path.parent.mkdir()
     monkeypatch.chdir(path.parent)

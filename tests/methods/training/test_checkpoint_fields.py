@@ -39,8 +39,9 @@ def test_every_field_that_is_missing_or_wrong_is_told(tmp_path, optimizer):
     def places(held, place=()):
         yield place
         for name, below in held.items() if isinstance(held, dict) else enumerate(held) if isinstance(held, list) else ():
-            if len(place) < 2 or (place[1] in ("optimizers",) and name in (
-                    0, "state", "param_groups", "exp_avg", "step", "momentum")):
+            if len(place) < 2 or (
+                place[1] in ("optimizers",) and name in (0, "state", "param_groups", "exp_avg", "step", "momentum")
+            ):
                 yield from places(below, (*place, name))
 
     for place in list(places(torch.load(path, weights_only=True)))[1:]:

@@ -28,14 +28,23 @@ from spaces.space import SearchSpace
 
 def tiny(input_shape: tuple[int, ...], num_classes: int) -> Backbone:
     """Three units of one convolution each, since what takes time here is torch's reading of the layers."""
-    return kaiming(Backbone(conv_units(3, [(4, 2), (8, 1)]), pooled_linear(8, num_classes), input_shape=input_shape,
-                            num_classes=num_classes, width=1.0))
+    return kaiming(
+        Backbone(
+            conv_units(3, [(4, 2), (8, 1)]),
+            pooled_linear(8, num_classes),
+            input_shape=input_shape,
+            num_classes=num_classes,
+            width=1.0,
+        )
+    )
 
 
 SPACE = SearchSpace(f"{__name__}.tiny", ("conv(depth=1)",), input_shape=(3, 8, 8), num_classes=4, num_blocks=2)
 TEXTS = TextShape(12, 14)
-TEXT_SPACES = {"lstm": read_space("lstm(depth=2,embedding=6,hidden=4)", TEXTS, 4),
-               "linear": read_space("linear(depth=3,embedding=6,hidden=4)", TEXTS, 4)}
+TEXT_SPACES = {
+    "lstm": read_space("lstm(depth=2,embedding=6,hidden=4)", TEXTS, 4),
+    "linear": read_space("linear(depth=3,embedding=6,hidden=4)", TEXTS, 4),
+}
 CPU = torch.device("cpu")
 
 
@@ -140,8 +149,12 @@ def test_what_a_replay_overwrites_is_copied(mode: Any, stays: bool, monkeypatch:
 def test_a_gpu_computes_the_same(name: str, mode: Any) -> None:
     found = []
     for compile in ("no", mode):
-        trainer = Trainer(build(name), TrainingSettings(iterations=9, batch_size=6, lr=0.01, compile=compile), seed=0,
-                          device=torch.device("cuda"))
+        trainer = Trainer(
+            build(name),
+            TrainingSettings(iterations=9, batch_size=6, lr=0.01, compile=compile),
+            seed=0,
+            device=torch.device("cuda"),
+        )
         batches = [tuple(part.cuda() for part in images(step)) for step in range(6)]
         found.append(torch.stack([loss for step, (x, y) in enumerate(batches) for loss in trainer.step(x, y, step)]))
     torch.testing.assert_close(*found, rtol=1e-3, atol=1e-4)

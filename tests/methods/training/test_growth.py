@@ -27,8 +27,11 @@ from tests.methods.test_contract import build as contract_build
 from tests.methods.training.test_loop import Toy, build, results, run, run_interrupted, same, settings
 
 CPU = torch.device("cpu")
-BUILT = {name: contract_build(name) for name in (*VARIANTS, "al on lstm", "dgl on transformer")
-         if traits(name.partition(" ")[0]).has_exit_logits}
+BUILT = {
+    name: contract_build(name)
+    for name in (*VARIANTS, "al on lstm", "dgl on transformer")
+    if traits(name.partition(" ")[0]).has_exit_logits
+}
 GROWN = [name for name, method in BUILT.items() if method.num_stages > 1]
 READING = [name for name in GROWN if BUILT[name].reads(0)]
 
@@ -48,10 +51,16 @@ def steps(name: str, grow: str | None, iterations: int = 6) -> Iterator[tuple[Me
         yield method, trainer
 
 
-@pytest.mark.parametrize(("grow", "expected"), [
-    (None, [(0, 9), (0, 9), (0, 9)]), ("frozen", [(0, 3), (3, 6), (6, 9)]), ("training", [(0, 9), (3, 9), (6, 9)]),
-    ("frozen(starts=[0,0.5,0.9])", [(0, 4), (4, 8), (8, 9)]), ("training(starts=[0,0,0.5])", [(0, 9), (0, 9), (4, 9)]),
-])
+@pytest.mark.parametrize(
+    ("grow", "expected"),
+    [
+        (None, [(0, 9), (0, 9), (0, 9)]),
+        ("frozen", [(0, 3), (3, 6), (6, 9)]),
+        ("training", [(0, 9), (3, 9), (6, 9)]),
+        ("frozen(starts=[0,0.5,0.9])", [(0, 4), (4, 8), (8, 9)]),
+        ("training(starts=[0,0,0.5])", [(0, 9), (0, 9), (4, 9)]),
+    ],
+)
 def test_windows(grow: str | None, expected: list[tuple[int, int]]) -> None:
     assert list(stage_windows(grow, 3, 9)) == expected
     assert list(stage_windows(grow, 5, 9, trained=2)) == [(0, 0), (0, 0), *expected]
@@ -60,22 +69,35 @@ def test_windows(grow: str | None, expected: list[tuple[int, int]]) -> None:
 @pytest.mark.parametrize("num_stages", [2, 3, 7])
 @pytest.mark.parametrize("iterations", [7, 20, 1001])
 def test_frozen_windows_part_the_iterations_and_training_ones_reach_the_end(num_stages: int, iterations: int) -> None:
-    trains = {grow: [[k for k, window in enumerate(stage_windows(grow, num_stages, iterations))
-                      if window.start <= iteration < window.end] for iteration in range(iterations)]
-              for grow in GROWTHS}
+    trains = {
+        grow: [
+            [k for k, window in enumerate(stage_windows(grow, num_stages, iterations)) if window.start <= iteration < window.end]
+            for iteration in range(iterations)
+        ]
+        for grow in GROWTHS
+    }
     last = [max(stages) for stages in trains["training"]]
     assert last == sorted(last) and set(last) == set(range(num_stages))
     assert trains["frozen"] == [[k] for k in last]
     assert trains["training"] == [list(range(k + 1)) for k in last]
 
 
-@pytest.mark.parametrize(("grow", "num_stages", "says"), [
-    ("frozen", 1, "for one"), ("frozen(starts=[0,0.5])", 3, "one a stage"), ("training(starts=[0.1,0.5])", 2, "the first 0"),
-    ("training(starts=[0,0.5,0.4])", 3, "none before"), ("training(starts=[0,1])", 2, "in \\[0, 1\\)"),
-    ("frozen", 5, "stage 2 of 5"),
-    ("frozen(starts=[0,0])", 2, "stage 0 of 2"), ("training(starts=[0,0.99])", 2, "after the last of 4"),
-    ("training(starts=[0,nan_])", 2, "a number"), ("thawed", 2, "frozen"), ("training(starts=[])", 2, "one a stage"),
-])
+@pytest.mark.parametrize(
+    ("grow", "num_stages", "says"),
+    [
+        ("frozen", 1, "for one"),
+        ("frozen(starts=[0,0.5])", 3, "one a stage"),
+        ("training(starts=[0.1,0.5])", 2, "the first 0"),
+        ("training(starts=[0,0.5,0.4])", 3, "none before"),
+        ("training(starts=[0,1])", 2, "in \\[0, 1\\)"),
+        ("frozen", 5, "stage 2 of 5"),
+        ("frozen(starts=[0,0])", 2, "stage 0 of 2"),
+        ("training(starts=[0,0.99])", 2, "after the last of 4"),
+        ("training(starts=[0,nan_])", 2, "a number"),
+        ("thawed", 2, "frozen"),
+        ("training(starts=[])", 2, "one a stage"),
+    ],
+)
 def test_what_cannot_be_grown_is_refused(grow: str, num_stages: int, says: str) -> None:
     with pytest.raises(UserError, match=says):
         stage_windows(TrainingSettings(grow=grow).grow, num_stages, 4)
@@ -182,7 +204,8 @@ def test_later_blocks_do_not_run_before_they_begin(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize(("grow", "kept"), [("frozen", [2, 6, 8]), ("training", [8, 8, 8])])
 def test_the_best_of_each_phase_is_frozen_and_of_the_last_is_the_result(
-        monkeypatch: pytest.MonkeyPatch, grow: str, kept: list[int]) -> None:
+    monkeypatch: pytest.MonkeyPatch, grow: str, kept: list[int]
+) -> None:
     """Validated after every second iteration and each phase of three, at the exit that the phase has reached."""
     errors = {2: 0.1, 3: 0.2, 4: 0.7, 6: 0.6, 8: 0.8, 9: 0.9}
     seen: dict[int, list[dict[str, torch.Tensor]]] = {}
@@ -198,8 +221,15 @@ def test_the_best_of_each_phase_is_frozen_and_of_the_last_is_the_result(
     data = Toy()
     data.num_batches = 2
     method = build()
-    trained = training.train(method, data, data.validation, settings(iterations=9, grow=grow), seed=0, device=CPU,
-                             report=lambda progress: done.__setitem__(0, progress.iteration))
+    trained = training.train(
+        method,
+        data,
+        data.validation,
+        settings(iterations=9, grow=grow),
+        seed=0,
+        device=CPU,
+        report=lambda progress: done.__setitem__(0, progress.iteration),
+    )
     assert exits == {2: 0, 3: 0, 4: 1, 6: 1, 8: None, 9: None}
     assert (trained.validation_error, trained.best_iteration) == (0.8, 8)
     assert all(same(own(method, k), seen[iteration][k]) for k, iteration in enumerate(kept))
@@ -209,7 +239,8 @@ def test_the_best_of_each_phase_is_frozen_and_of_the_last_is_the_result(
 @pytest.mark.parametrize("grow", ["frozen", "training", "frozen(starts=[0,0.2,0.8])"])
 @pytest.mark.parametrize("always", [False, True])
 def test_resumes_to_the_bit_after_an_interruption_anywhere(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grow: str, always: bool) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grow: str, always: bool
+) -> None:
     """At the borders of phases too; from the last epoch or the last border, or from the last iteration."""
     if always:
         monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", -1.0)

@@ -37,6 +37,7 @@ def handlers() -> Iterator[None]:
 @pytest.mark.parametrize("at", [1, 4, 5])
 def test_a_run_that_a_signal_ended_goes_on_to_the_bit(tmp_path: Path, number: int, at: int) -> None:
     """At every kind of iteration: the next, and not the last save, is where it goes on."""
+
     def end(progress: Progress) -> None:
         if progress.iteration == at:
             signal.raise_signal(number)

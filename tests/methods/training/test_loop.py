@@ -66,11 +66,18 @@ def settings(**others: Any) -> TrainingSettings:
     return TrainingSettings(**{"iterations": ITERATIONS, "batch_size": 16, "lr": 0.1} | others)
 
 
-def run(path: Path | None = None, *, method: Method | None = None, how: TrainingSettings | None = None, seed: int = 0,
-        report: Callable[[Progress], None] = lambda progress: None) -> Trained:
+def run(
+    path: Path | None = None,
+    *,
+    method: Method | None = None,
+    how: TrainingSettings | None = None,
+    seed: int = 0,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> Trained:
     data = Toy()
-    return train(method or build(), data, data.validation, how or settings(), seed=seed, device=CPU, checkpoint=path,
-                 report=report)
+    return train(
+        method or build(), data, data.validation, how or settings(), seed=seed, device=CPU, checkpoint=path, report=report
+    )
 
 
 def tensors(state: Any) -> Any:
@@ -154,6 +161,7 @@ def test_resumes_to_the_bit_when_interrupted_at_every_iteration(tmp_path: Path, 
 @pytest.mark.usefixtures("save_always")
 def test_loss_scaling_that_backs_off_resumes_to_the_bit(tmp_path: Path) -> None:
     """Losses so large that the first scaled gradients overflow: the scale falls, and skipped steps change nothing."""
+
     class Steep(DGL):
         def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
             carry, loss = super().stage(k, carry, y)
@@ -171,8 +179,7 @@ def test_loss_scaling_that_backs_off_resumes_to_the_bit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("saves", ["at epochs", "always"])
-def test_losses_that_wait_on_the_device_change_nothing(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saves: str) -> None:
+def test_losses_that_wait_on_the_device_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saves: str) -> None:
     """As on a GPU, where they are looked at every so many iterations."""
     full = results(run(tmp_path / "full.pt"), tmp_path / "full.pt")
     if saves == "always":
@@ -253,12 +260,13 @@ def test_validation_follows_epochs_and_the_end() -> None:
     assert all(len(report.losses) == 3 and report.iterations == ITERATIONS for report in reports)
 
 
-@pytest.mark.parametrize(("errors", "best"), [
-    ((0.3, 0.1, 0.2), 6), ((0.5, 0.4, 0.4), 6), ((0.2, 0.2, 0.2), 3), ((0.9, 0.8, 0.7), 7),
-])
+@pytest.mark.parametrize(
+    ("errors", "best"), [((0.3, 0.1, 0.2), 6), ((0.5, 0.4, 0.4), 6), ((0.2, 0.2, 0.2), 3), ((0.9, 0.8, 0.7), 7)]
+)
 @pytest.mark.parametrize("interrupted", [set(), {4, 7}])
 def test_the_lowest_validation_error_decides_and_the_earlier_of_equals(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, errors: tuple[float, ...], best: int, interrupted: set[int]) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, errors: tuple[float, ...], best: int, interrupted: set[int]
+) -> None:
     seen: dict[int, dict[str, torch.Tensor]] = {}
 
     def scripted(method: Method, batches: Iterator[Batch], precision: str, exit: int | None) -> tuple[float, float]:
@@ -294,7 +302,8 @@ def test_error_and_loss_are_those_of_each_sample_alone() -> None:
 @pytest.mark.parametrize("interval", [1, 50])
 @pytest.mark.usefixtures("save_always")
 def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad_stage: int, bad_iteration: int, interval: int) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad_stage: int, bad_iteration: int, interval: int
+) -> None:
     class Spoilt(DGL):
         def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
             self.calls = getattr(self, "calls", -1) + 1

@@ -69,11 +69,14 @@ def released(epoch: int, epochs: int, warmup: int, lr: float) -> float:
     return falling * (epoch - 1) / warmup + 0.01 * (warmup + 1 - epoch) / warmup if epoch <= warmup else falling
 
 
-@pytest.mark.parametrize(("epochs", "lr", "spec"), [
-    (160, 0.8, "warmed_cosine(warmup=0.0625,start=0.0125,steps=160)"),
-    (160, 0.1, "warmed_cosine(warmup=0.0625,start=0.1,steps=160)"),
-    (400, 0.8, "warmed_cosine(warmup=0.025,start=0.0125,steps=400)"),
-])
+@pytest.mark.parametrize(
+    ("epochs", "lr", "spec"),
+    [
+        (160, 0.8, "warmed_cosine(warmup=0.0625,start=0.0125,steps=160)"),
+        (160, 0.1, "warmed_cosine(warmup=0.0625,start=0.1,steps=160)"),
+        (400, 0.8, "warmed_cosine(warmup=0.025,start=0.0125,steps=400)"),
+    ],
+)
 @pytest.mark.parametrize("batches", [1, 3, 43])
 def test_a_warmed_cosine_by_epochs_is_the_released_loop(epochs: int, lr: float, spec: str, batches: int) -> None:
     schedule = SCHEDULES.build(spec)
@@ -89,8 +92,10 @@ def test_a_warmed_cosine_follows_the_whole_of_training_between_steps_too() -> No
     assert factors("warmed_cosine(warmup=0.4,start=0.2)") == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("spec", ["cosine", "cosine(warmup=0.3)", "warmed_cosine", "warmed_cosine(start=0.1,steps=5)",
-                                  "multistep", "multistep(warmup=0.3)"])
+@pytest.mark.parametrize(
+    "spec",
+    ["cosine", "cosine(warmup=0.3)", "warmed_cosine", "warmed_cosine(start=0.1,steps=5)", "multistep", "multistep(warmup=0.3)"],
+)
 def test_the_first_step_learns_and_none_exceeds_the_learning_rate(spec: str) -> None:
     assert factors(spec)[0] > 0 and max(factors(spec)) <= 1
 
@@ -166,39 +171,45 @@ def test_a_first_step_that_loss_scaling_skips_leaves_no_trace(spec: str) -> None
     assert (weights[0] < 1).all()
 
 
-@pytest.mark.parametrize(("settings", "message"), [
-    ({"optimizer": "sdg"}, "unknown optimizer 'sdg'; did you mean sgd"),
-    ({"optimizer": "sgd(momentun=0.9)"}, "did you mean momentum"),
-    ({"schedule": "cosin"}, "did you mean cosine"),
-    ({"schedule": "cosine(warmup=1.0)"}, "warmup is a share in [0, 1), got 1.0; 0.1 means the first tenth of training"),
-    ({"schedule": "cosine(final=-1)"}, "final multiplies the learning rate"),
-    ({"schedule": "warmed_cosine(warmup=0)"}, "got 0; take cosine(final=0.0)"),
-    ({"schedule": "warmed_cosine(warmup=1.0)"}, "warmup is a share in [0, 1), got 1.0"),
-    ({"schedule": "warmed_cosine(start=-1)"}, "start multiplies the learning rate"),
-    ({"schedule": "warmed_cosine(steps=0)"}, "steps is how often the rate changes"),
-    ({"schedule": "multistep(milestones=[0.5,1.5])"}, "milestone is a share in [0, 1), got 1.5"),
-    ({"schedule": "multistep(milestones=0.5)"}, "milestones must be"),
-    ({"schedule": "multistep(gamma=-0.1)"}, "gamma multiplies"),
-    ({"lr": 0.0}, "lr is a number above 0"),
-    ({"lr": float("nan")}, "lr is a number above 0"),
-    ({"weight_decay": -1.0}, "weight_decay one from 0 on"),
-    ({"iterations": 0}, "iterations is a whole number from 1 on, got 0"),
-    ({"batch_size": 1}, "batch_size is a whole number from 2 on, got 1"),
-    ({"precision": "fp61"}, "did you mean fp16"),
-    ({"compile": "yes"}, "unknown compile 'yes'"),
-])
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"optimizer": "sdg"}, "unknown optimizer 'sdg'; did you mean sgd"),
+        ({"optimizer": "sgd(momentun=0.9)"}, "did you mean momentum"),
+        ({"schedule": "cosin"}, "did you mean cosine"),
+        ({"schedule": "cosine(warmup=1.0)"}, "warmup is a share in [0, 1), got 1.0; 0.1 means the first tenth of training"),
+        ({"schedule": "cosine(final=-1)"}, "final multiplies the learning rate"),
+        ({"schedule": "warmed_cosine(warmup=0)"}, "got 0; take cosine(final=0.0)"),
+        ({"schedule": "warmed_cosine(warmup=1.0)"}, "warmup is a share in [0, 1), got 1.0"),
+        ({"schedule": "warmed_cosine(start=-1)"}, "start multiplies the learning rate"),
+        ({"schedule": "warmed_cosine(steps=0)"}, "steps is how often the rate changes"),
+        ({"schedule": "multistep(milestones=[0.5,1.5])"}, "milestone is a share in [0, 1), got 1.5"),
+        ({"schedule": "multistep(milestones=0.5)"}, "milestones must be"),
+        ({"schedule": "multistep(gamma=-0.1)"}, "gamma multiplies"),
+        ({"lr": 0.0}, "lr is a number above 0"),
+        ({"lr": float("nan")}, "lr is a number above 0"),
+        ({"weight_decay": -1.0}, "weight_decay one from 0 on"),
+        ({"iterations": 0}, "iterations is a whole number from 1 on, got 0"),
+        ({"batch_size": 1}, "batch_size is a whole number from 2 on, got 1"),
+        ({"precision": "fp61"}, "did you mean fp16"),
+        ({"compile": "yes"}, "unknown compile 'yes'"),
+    ],
+)
 def test_wrong_settings_are_user_errors(settings: dict, message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)):
         TrainingSettings(**settings)
 
 
-@pytest.mark.parametrize(("spec", "message"), [
-    ("sgd(momentum=-1)", "momentum is a share in [0, 1), got -1.0"),
-    ("sgd(momentum=1)", "momentum is a share in [0, 1), got 1.0"),
-    ("sgd(momentum=0,nesterov=True)", "nesterov looks ahead along the momentum, got momentum=0"),
-    ("adam(beta1=1.5)", "beta1 is a share in [0, 1), got 1.5"),
-    ("adam(beta2=-0.5)", "beta2 is a share in [0, 1), got -0.5"),
-])
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("sgd(momentum=-1)", "momentum is a share in [0, 1), got -1.0"),
+        ("sgd(momentum=1)", "momentum is a share in [0, 1), got 1.0"),
+        ("sgd(momentum=0,nesterov=True)", "nesterov looks ahead along the momentum, got momentum=0"),
+        ("adam(beta1=1.5)", "beta1 is a share in [0, 1), got 1.5"),
+        ("adam(beta2=-0.5)", "beta2 is a share in [0, 1), got -0.5"),
+    ],
+)
 def test_wrong_optimizers_are_user_errors(spec: str, message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)):
         OPTIMIZERS.build(spec, [nn.Parameter(torch.zeros(1))], 0.1, 0.0)

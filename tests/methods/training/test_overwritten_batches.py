@@ -50,9 +50,9 @@ HOW = ("mul", "slice", "dropout", "mul")
 
 def maps(input_shape: tuple[int, ...], num_classes: int, *, inplace: bool = False) -> Backbone:
     """Four units; the identity in front of the third hands its input's memory on."""
+
     def unit(i: int, how: str) -> nn.Sequential:
-        return nn.Sequential(nn.Identity(), Writes(how, inplace), nn.Sigmoid(),
-                             nn.Conv2d(6 if i else 3, 6, 3, padding=1))
+        return nn.Sequential(nn.Identity(), Writes(how, inplace), nn.Sigmoid(), nn.Conv2d(6 if i else 3, 6, 3, padding=1))
 
     classifier = nn.Sequential(Writes("mul", inplace), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, num_classes))
     return Backbone([unit(i, how) for i, how in enumerate(HOW)], classifier, input_shape=input_shape, num_classes=num_classes)
@@ -97,23 +97,31 @@ def head(site: Site, *, inplace: bool = False) -> nn.Module:
     return MutesFirst(4 if len(site.shape) == 2 else site.shape[0], site.num_classes, inplace)
 
 
-IN_FRONT = {"contsup": ("contsup", "contsup(context=R2)", "contsup(context=R0,decoder=True)"), "man": (
-    "man", "man(base=contsup(context=R1E))", "man(base=predsim,bias=False)"), "infopro": ("infopro", "infopro(decoder=False)")}
+IN_FRONT = {
+    "contsup": ("contsup", "contsup(context=R2)", "contsup(context=R0,decoder=True)"),
+    "man": ("man", "man(base=contsup(context=R1E))", "man(base=predsim,bias=False)"),
+    "infopro": ("infopro", "infopro(decoder=False)"),
+}
 VARIANTS = [variant for name in sorted(METHODS) for variant in IN_FRONT.get(name, (name,))]
 ON_WORDS = ("dgl", "predsim", "man", "al", "early_exit", "cooperative")
 CASES = [
-    *VARIANTS, *(f"{name} with conv" for name in ("dgl", "infopro", "contsup", "man", "al")),
+    *VARIANTS,
+    *(f"{name} with conv" for name in ("dgl", "infopro", "contsup", "man", "al")),
     *(f"{name} on words" for name in ON_WORDS),
-    *(f"{name} on words with text(dim=[2,2,2],embedding={embedding})" for name in ("dgl", "al")
-      for embedding in ("own", "shared")),
+    *(
+        f"{name} on words with text(dim=[2,2,2],embedding={embedding})"
+        for name in ("dgl", "al")
+        for embedding in ("own", "shared")
+    ),
 ]
 
 
 def build(case: str, inplace: bool, *, checkpoint_units: bool = False) -> Method:
     (name, _, kind), side = case.partition(" with ")[0].partition(" on "), case.partition(" with ")[2]
     shape = TEXTS if kind else IMAGES
-    space = SearchSpace(f"{__name__}.{kind or 'maps'}(inplace={inplace})", [], input_shape=shape, num_classes=NUM_CLASSES,
-                        num_blocks=1)
+    space = SearchSpace(
+        f"{__name__}.{kind or 'maps'}(inplace={inplace})", [], input_shape=shape, num_classes=NUM_CLASSES, num_blocks=1
+    )
     method = traits(name)
     heads = "" if method.default_head in (None, "none") else f",head={__name__}.head(inplace={inplace})"
     point = traits(name).adapt(read_decoupling(f"even(3{heads})", space, method.default_head))

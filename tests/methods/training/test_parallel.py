@@ -57,8 +57,9 @@ def build(cuts: tuple[int, ...] = (2, 4)) -> Method:
     return Running(net)
 
 
-def check_same_as_one_process(build: Callable[[], Method], batches: TrainBatches,
-                              settings: TrainingSettings) -> dict[str, torch.Tensor]:
+def check_same_as_one_process(
+    build: Callable[[], Method], batches: TrainBatches, settings: TrainingSettings
+) -> dict[str, torch.Tensor]:
     """Assert that processes find the weights of one process, to the bit; these weights."""
     trainer = Trainer(build(), settings, seed=3, device=torch.device("cpu"))
     for iteration in range(settings.iterations):

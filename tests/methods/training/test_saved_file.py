@@ -14,12 +14,20 @@ from methods.training.checkpoint import Checkpoint, save_whole
 from methods.training.saved_file import Foreign, load_saved
 from spaces.notation.errors import UserError
 
-STATE = {"step": 3, "weights": {"a": torch.arange(12.0).view(3, 4).T, "b": torch.tensor(True)},
-         "words": ["x"] * 100, "nothing": None}
+STATE = {
+    "step": 3,
+    "weights": {"a": torch.arange(12.0).view(3, 4).T, "b": torch.tensor(True)},
+    "words": ["x"] * 100,
+    "nothing": None,
+}
 
 
-def saved(path: Path, state: object = STATE, change: Callable[[str, bytes], bytes] = lambda name, data: data,
-          compression: int = zipfile.ZIP_STORED) -> Path:
+def saved(
+    path: Path,
+    state: object = STATE,
+    change: Callable[[str, bytes], bytes] = lambda name, data: data,
+    compression: int = zipfile.ZIP_STORED,
+) -> Path:
     """The state as `save_whole` writes it, each member changed."""
     torch.save(state, path.with_suffix(".whole"))
     with zipfile.ZipFile(path.with_suffix(".whole")) as whole, zipfile.ZipFile(path, "w", compression) as archive:
@@ -40,23 +48,27 @@ def unfolding(value: object) -> object:
 
 def test_what_is_saved_is_loaded(tmp_path):
     parameter, shared = torch.nn.Parameter(torch.ones(3)), torch.ones(10)
-    save_whole(STATE | {"tied": [shared, shared[2:]], "of": parameter, "type": torch.float16, "size": torch.Size([1])},
-               tmp_path / "x.pt")
+    save_whole(
+        STATE | {"tied": [shared, shared[2:]], "of": parameter, "type": torch.float16, "size": torch.Size([1])}, tmp_path / "x.pt"
+    )
     found = load_saved(tmp_path / "x.pt", "cpu")
     assert torch.equal(found["weights"]["a"], STATE["weights"]["a"]) and found["words"] == ["x"] * 100
     assert found["type"] is torch.float16 and torch.equal(found["of"], torch.ones(3))
 
 
-@pytest.mark.parametrize(("state", "change", "compression", "says"), [
-    (STATE, lambda name, data: data, zipfile.ZIP_DEFLATED, "it is compressed"),
-    ({"x": torch.zeros(1).expand(10**12)}, lambda name, data: data, zipfile.ZIP_STORED, "larger than the numbers"),
-    ({"x": torch.zeros(10**12, device="meta")}, lambda name, data: data, zipfile.ZIP_STORED, "names"),
-    ({"x": unfolding("x")}, lambda name, data: data, zipfile.ZIP_STORED, "unfold"),
-    ({"x": ["word" * 10**5] * 10**4}, lambda name, data: data, zipfile.ZIP_STORED, "unfold"),
-    (STATE, pickled(b"\x80\x02cbuiltins\nbytearray\n\x8a\x05\0\0\0\0\x09\x85R."), zipfile.ZIP_STORED, "builtins.bytearray"),
-    (STATE, pickled(b"\x80\x02ctorch\nTensor\n\x8a\x05\0\0\0\0\x09\x85R."), zipfile.ZIP_STORED, "torch.Tensor"),
-    (STATE, pickled(b"\x80\x02cos\nsystem\nX\x04\0\0\0true\x85R."), zipfile.ZIP_STORED, "os.system"),
-])
+@pytest.mark.parametrize(
+    ("state", "change", "compression", "says"),
+    [
+        (STATE, lambda name, data: data, zipfile.ZIP_DEFLATED, "it is compressed"),
+        ({"x": torch.zeros(1).expand(10**12)}, lambda name, data: data, zipfile.ZIP_STORED, "larger than the numbers"),
+        ({"x": torch.zeros(10**12, device="meta")}, lambda name, data: data, zipfile.ZIP_STORED, "names"),
+        ({"x": unfolding("x")}, lambda name, data: data, zipfile.ZIP_STORED, "unfold"),
+        ({"x": ["word" * 10**5] * 10**4}, lambda name, data: data, zipfile.ZIP_STORED, "unfold"),
+        (STATE, pickled(b"\x80\x02cbuiltins\nbytearray\n\x8a\x05\0\0\0\0\x09\x85R."), zipfile.ZIP_STORED, "builtins.bytearray"),
+        (STATE, pickled(b"\x80\x02ctorch\nTensor\n\x8a\x05\0\0\0\0\x09\x85R."), zipfile.ZIP_STORED, "torch.Tensor"),
+        (STATE, pickled(b"\x80\x02cos\nsystem\nX\x04\0\0\0true\x85R."), zipfile.ZIP_STORED, "os.system"),
+    ],
+)
 def test_what_would_grow_is_refused(tmp_path, state, change, compression, says):
     file = saved(tmp_path / "x.pt", state, change, compression)
     with pytest.raises(Foreign, match=says):

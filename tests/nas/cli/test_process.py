@@ -20,8 +20,13 @@ START = "import os, signal, sys\nfrom nas.cli.process import *\nopen_streams()\n
 def started(script: str, shell: str = "") -> subprocess.CompletedProcess:
     """A Python that does what run.py does first, and then the script; `shell` are redirections."""
     environment = os.environ | {"SCRIPT": START + script, "PYTHON": sys.executable}
-    return subprocess.run(["bash", "-c", f'"$PYTHON" -c "$SCRIPT" {shell}; exit ${{PIPESTATUS[0]}}'], cwd=ROOT, env=environment,
-                          capture_output=True, text=True)
+    return subprocess.run(
+        ["bash", "-c", f'"$PYTHON" -c "$SCRIPT" {shell}; exit ${{PIPESTATUS[0]}}'],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -32,17 +37,21 @@ def test_a_signal_during_the_imports_is_a_line_and_a_code(number: signal.Signals
 
 def test_what_was_ignored_stays_so() -> None:
     """As nohup has it, and shells for what they start in the background."""
-    script = ("with signals_raise_ended():\n    os.kill(os.getpid(), signal.SIGHUP)\n"
-              "os.kill(os.getpid(), signal.SIGHUP)\nprint('on')")
-    process = subprocess.run(["bash", "-c", 'trap "" HUP; exec "$0" -c "$1"', sys.executable, START + script], cwd=ROOT,
-                             capture_output=True, text=True)
+    script = (
+        "with signals_raise_ended():\n    os.kill(os.getpid(), signal.SIGHUP)\nos.kill(os.getpid(), signal.SIGHUP)\nprint('on')"
+    )
+    process = subprocess.run(
+        ["bash", "-c", 'trap "" HUP; exec "$0" -c "$1"', sys.executable, START + script], cwd=ROOT, capture_output=True, text=True
+    )
     assert (process.returncode, process.stdout) == (0, "on\n")
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_no_file_takes_the_place_of_a_closed_stream(closed: str, tmp_path: Path) -> None:
-    script = (f"file = open({str(tmp_path / 'results.csv')!r}, 'w')\nfile.write('a\\n')\nassert file.fileno() > 2\n"
-              "print('lost'); print('lost', file=sys.stderr); os.write(1, b'lost'); os.write(2, b'lost'); sys.stdin.read()")
+    script = (
+        f"file = open({str(tmp_path / 'results.csv')!r}, 'w')\nfile.write('a\\n')\nassert file.fileno() > 2\n"
+        "print('lost'); print('lost', file=sys.stderr); os.write(1, b'lost'); os.write(2, b'lost'); sys.stdin.read()"
+    )
     process = started(script, closed + (" </dev/null" if "<" not in closed else ""))
     assert process.returncode == 0 and (tmp_path / "results.csv").read_text() == "a\n"
 
@@ -54,16 +63,20 @@ def full(shell: str) -> object:
 
 @pytest.mark.parametrize("shell", ["2>&1 >/dev/null | true", full("2>/dev/full"), "2>&-"])
 def test_a_broken_stderr_ends_nothing(shell: str, tmp_path: Path) -> None:
-    script = ("import time\nwith unbroken_streams():\n    for _ in range(20):\n        print('x' * 10000, file=sys.stderr)\n"
-              f"        time.sleep(0.01)\nopen({str(tmp_path / 'end')!r}, 'w')")
+    script = (
+        "import time\nwith unbroken_streams():\n    for _ in range(20):\n        print('x' * 10000, file=sys.stderr)\n"
+        f"        time.sleep(0.01)\nopen({str(tmp_path / 'end')!r}, 'w')"
+    )
     process = started(script, shell)
     assert (process.returncode, process.stderr) == (0, "") and (tmp_path / "end").exists()
 
 
 @pytest.mark.parametrize("shell", ["| true", full(">/dev/full")])
 def test_a_broken_stdout_says_nothing_at_exit(shell: str) -> None:
-    script = ("import contextlib, time\nwith contextlib.suppress(OSError), unbroken_streams():\n"
-              "    time.sleep(0.1)\n    print('x')\n    sys.stdout.flush()")
+    script = (
+        "import contextlib, time\nwith contextlib.suppress(OSError), unbroken_streams():\n"
+        "    time.sleep(0.1)\n    print('x')\n    sys.stdout.flush()"
+    )
     process = started(script, shell)
     assert (process.returncode, process.stderr) == (0, "")
 

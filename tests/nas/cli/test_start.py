@@ -44,8 +44,17 @@ def test_the_program_help_has_each_command_and_its_line(capsys: pytest.CaptureFi
     assert end.value.code == 0 and all(f"{name} {text}" in shown for name, text in COMMANDS.items())
 
 
-@pytest.mark.parametrize(("argv", "own"), [([], True), (["-h"], True), (["serch"], True), (["list"], False),
-                                           (["search", "--help"], False), (["--json", "list"], False)])
+@pytest.mark.parametrize(
+    ("argv", "own"),
+    [
+        ([], True),
+        (["-h"], True),
+        (["serch"], True),
+        (["list"], False),
+        (["search", "--help"], False),
+        (["--json", "list"], False),
+    ],
+)
 def test_which_command_lines_need_no_command(argv: list[str], own: bool) -> None:
     assert names_no_command(argv) is own
 

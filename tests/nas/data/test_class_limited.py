@@ -51,10 +51,17 @@ def test_every_set_of_classes_is_as_likely_and_within_a_class_every_sample() -> 
         check_uniform([samples[number] for number in range(len(LABELS)) if LABELS[number] == label])
 
 
-@pytest.mark.parametrize("num, batch_size, says", [
-    (0, 4, r"1\.\.3.*num=0"), (4, 4, r"1\.\.3.*num=4"), (9, 4, r"1\.\.3.*num=9"), (3, 2, "at most 2 classes.*num=3"),
-    (1, 4, "takes 4 of each.*class 0 has 3"), (2, 7, "takes 4 of each.*class 0 has 3"),
-])
+@pytest.mark.parametrize(
+    "num, batch_size, says",
+    [
+        (0, 4, r"1\.\.3.*num=0"),
+        (4, 4, r"1\.\.3.*num=4"),
+        (9, 4, r"1\.\.3.*num=9"),
+        (3, 2, "at most 2 classes.*num=3"),
+        (1, 4, "takes 4 of each.*class 0 has 3"),
+        (2, 7, "takes 4 of each.*class 0 has 3"),
+    ],
+)
 def test_a_limit_that_cannot_be_kept_or_limits_nothing_is_refused(num: int, batch_size: int, says: str) -> None:
     with pytest.raises(UserError, match=says):
         limited(num, batch_size)
@@ -96,10 +103,16 @@ def test_until_is_a_share_of_the_iterations(iterations: int, until: float, limit
     assert limit is not None and limit.iterations == limited_for
 
 
-@pytest.mark.parametrize("written, says", [
-    ("classes", "needs the setting num"), ("classes(num=0)", "num .* got 0"), ("classes(num=2,until=0)", r"until .*\(0, 1\]"),
-    ("classes(num=2,until=1.5)", r"until .*1\.5"), ("clases(num=2)", "did you mean classes"),
-])
+@pytest.mark.parametrize(
+    "written, says",
+    [
+        ("classes", "needs the setting num"),
+        ("classes(num=0)", "num .* got 0"),
+        ("classes(num=2,until=0)", r"until .*\(0, 1\]"),
+        ("classes(num=2,until=1.5)", r"until .*1\.5"),
+        ("clases(num=2)", "did you mean classes"),
+    ],
+)
 def test_a_wrong_limit_is_refused_with_the_settings(written: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
         TrainingSettings(class_batches=written)

@@ -55,8 +55,12 @@ def test_features_of_texts_stay_with_them(folder: Path) -> None:
     assert data.num_features == 2 and data.input_shape == (256, 242)
     ages = np.arange(40.0)
     heights = ages**2 / 10
-    batches = [data.train_batches(8).batch(3, 1), data.scaled(0.5).train_batches(8).batch(0, 0),
-               *data.eval_batches(data.validation, 16), *data.eval_batches(data.test(), 16)]
+    batches = [
+        data.train_batches(8).batch(3, 1),
+        data.scaled(0.5).train_batches(8).batch(0, 0),
+        *data.eval_batches(data.validation, 16),
+        *data.eval_batches(data.test(), 16),
+    ]
     for x, y in batches:
         assert isinstance(x, WithFeatures) and x.device == y.device
         n = x.x[:, 0].numpy() - 2
@@ -66,8 +70,9 @@ def test_features_of_texts_stay_with_them(folder: Path) -> None:
     assert TASKS.build("texts(mine)", folder).num_features == 0
 
 
-@pytest.mark.parametrize(("cell", "says"), [("old", "got 'old' in the column age"), ("", "got ''"), ("inf", "'inf'"),
-                                            ("nan", "'nan'")])
+@pytest.mark.parametrize(
+    ("cell", "says"), [("old", "got 'old' in the column age"), ("", "got ''"), ("inf", "'inf'"), ("nan", "'nan'")]
+)
 def test_a_cell_that_is_no_number_is_named_by_its_line(folder: Path, cell: str, says: str) -> None:
     lines = gzip.decompress((folder / "mine" / "train.csv.gz").read_bytes()).decode().split("\n")
     lines[6] = f"{cell},some words,0,2"
@@ -86,8 +91,9 @@ def test_a_saved_vocabulary_is_read_and_not_learned(folder: Path) -> None:
     """So texts of another length have the ids of those before; what training then reads of them is other data."""
     learned: Any = TASKS.build("texts(mine,length=2)", folder)
     learned.facts(folder)
-    again, longer = (TASKS.build(f"texts(mine,length={length},vocabulary='{learned.content['vocabulary']}')", folder)
-                     for length in (2, 4))
+    again, longer = (
+        TASKS.build(f"texts(mine,length={length},vocabulary='{learned.content['vocabulary']}')", folder) for length in (2, 4)
+    )
     assert again.content == learned.content and longer.content["vocabulary"] == learned.content["vocabulary"]
     assert again.vocabulary == longer.vocabulary == learned.vocabulary and longer.input_shape.length == 4
     assert longer.content["data_digest"] != learned.content["data_digest"]
@@ -122,12 +128,15 @@ def test_features_of_images_stay_with_them(tmp_path: Path) -> None:
     assert plain.num_features == 0 and isinstance(plain.train_batches(6).batch(0, 0)[0], torch.Tensor)
 
 
-@pytest.mark.parametrize(("part", "changes", "says"), [
-    ("train", {"features": np.zeros(20)}, r"shape \(20, F\)"),
-    ("train", {"features": np.full((20, 2), np.nan)}, "not finite"),
-    ("train", {"features": np.full((20, 2), "a")}, "finite numbers"),
-    ("test", {"features": np.zeros((20, 3))}, r"the features of .*test\.npz are \(3,\), those of train\.npz are \(2,\)"),
-])
+@pytest.mark.parametrize(
+    ("part", "changes", "says"),
+    [
+        ("train", {"features": np.zeros(20)}, r"shape \(20, F\)"),
+        ("train", {"features": np.full((20, 2), np.nan)}, "not finite"),
+        ("train", {"features": np.full((20, 2), "a")}, "finite numbers"),
+        ("test", {"features": np.zeros((20, 3))}, r"the features of .*test\.npz are \(3,\), those of train\.npz are \(2,\)"),
+    ],
+)
 def test_arrays_of_features_that_do_not_fit_are_refused(tmp_path: Path, part: str, changes: dict, says: str) -> None:
     for name in ("train", "test"):
         save(tmp_path / f"{name}.npz", 0, **(changes if name == part else {}))

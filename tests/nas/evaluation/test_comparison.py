@@ -40,8 +40,16 @@ def split(size: int, seed: int) -> Split:
     return Split(torch.randint(256, (size, 4, 4, 1), generator=generator, dtype=torch.uint8), torch.arange(size) % 3)
 
 
-def compare(folder: Path, methods: Sequence[str] = ("dgl", "backprop"), points: Sequence[str] = POINTS, num_seeds: int = 2, *,
-            iterations: int = 6, grow: str | None = None, **others: Any) -> Comparison:
+def compare(
+    folder: Path,
+    methods: Sequence[str] = ("dgl", "backprop"),
+    points: Sequence[str] = POINTS,
+    num_seeds: int = 2,
+    *,
+    iterations: int = 6,
+    grow: str | None = None,
+    **others: Any,
+) -> Comparison:
     images = Images(split(40, 0), split(20, 1), lambda: split(20, 2), 3, (0.5,), (0.3,))
     settings = TrainingSettings(iterations=iterations, batch_size=10, grow=grow)
     space = read_space("small(width=0.25,heads=[linear])", (1, 4, 4), 3)
@@ -113,8 +121,14 @@ def test_a_method_gives_its_own_head_where_none_is_named(tmp_path: Path, scripte
 
 
 def test_tuning_picks_each_methods_lowest_validation_error(tmp_path: Path, scripted: Scripted) -> None:
-    scripted.errors = {("dgl", 0.1): 0.3, ("dgl", 0.2): 0.2, ("dgl", 0.4): 1.0, ("backprop", 0.1): 0.4, ("backprop", 0.2): 0.5,
-                       ("backprop", 0.4): 0.1}
+    scripted.errors = {
+        ("dgl", 0.1): 0.3,
+        ("dgl", 0.2): 0.2,
+        ("dgl", 0.4): 1.0,
+        ("backprop", 0.1): 0.4,
+        ("backprop", 0.2): 0.5,
+        ("backprop", 0.4): 0.1,
+    }
     comparison = compare(tmp_path, rates=[0.1, 0.2, 0.4])
     assert comparison.counts() == (0, 6)  # what follows is not decided yet
     rows = comparison.run()
@@ -216,8 +230,12 @@ def main(folder: str, iterations: str, num_seeds: str, dies_at: str) -> None:
 def start(folder: Path, *, iterations: int, num_seeds: int, dies_at: int | None = None) -> subprocess.Popen:
     folders = [str(HERE), str(HERE.parents[2])]
     script = f"import sys; sys.path[:0] = {folders}; import test_comparison; test_comparison.main(*sys.argv[1:])"
-    process = subprocess.Popen([sys.executable, "-c", script, str(folder), str(iterations), str(num_seeds), str(dies_at)],
-                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script, str(folder), str(iterations), str(num_seeds), str(dies_at)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     assert process.stdout is not None and process.stdout.readline() == "ready\n"
     return process
 
@@ -241,6 +259,11 @@ def test_a_killed_process_leaves_its_run_to_the_next_which_ends_as_if_nothing_ha
     assert process.returncode == -signal.SIGKILL
     killed, whole = (compare(tmp_path / name, num_seeds=1, iterations=20) for name in ("killed", "whole"))
     assert killed.counts() == (0, 3)
-    scores = [[(*name, row["validation_error"], row["test_error"], row["train_loss"])
-               for name, row in zip(names(rows), rows, strict=True)] for rows in (killed.run(), whole.run())]
+    scores = [
+        [
+            (*name, row["validation_error"], row["test_error"], row["train_loss"])
+            for name, row in zip(names(rows), rows, strict=True)
+        ]
+        for rows in (killed.run(), whole.run())
+    ]
     assert scores[0] == scores[1] and len(killed.log.rows()) == 3

@@ -46,13 +46,23 @@ def problem_in(folder: Path, **data: object) -> Problem:
     given = {"train": split(40, 0), "validation": split(20, 1), "read_test": lambda: split(20, 2)} | data
     images = Images(**given, num_classes=3, mean=(0.5,), std=(0.3,))  # type: ignore[arg-type]
     space = read_space("small(width=0.25,heads=[linear])", (1, 4, 4), 3)
-    return Problem(space, "dgl(label_smoothing=0.1)", "toy", images, TrainingSettings(iterations=4, batch_size=10), 0,
-                   torch.device("cpu"), folder / "results", folder / "runs")
+    return Problem(
+        space,
+        "dgl(label_smoothing=0.1)",
+        "toy",
+        images,
+        TrainingSettings(iterations=4, batch_size=10),
+        0,
+        torch.device("cpu"),
+        folder / "results",
+        folder / "runs",
+    )
 
 
 def evaluator(problem: Problem, **others: object) -> Evaluator:
     given = {"test": True} | others
     return Evaluator(problem, ResultsLog(problem.results / "rows.csv"), silent, command="here", **given)  # type: ignore[arg-type]
+
 
 def exit_rows(made: Evaluator) -> list[dict[str, str]]:
     """What is recorded of each exit."""
@@ -75,6 +85,7 @@ def changed(part: Split, what: str) -> Split:
 
 
 # ---- digests
+
 
 @pytest.mark.parametrize("part", ["train", "validation"])
 @pytest.mark.parametrize("what", ["pixel", "label"])
@@ -156,6 +167,7 @@ def test_texts_in_another_order_or_with_other_labels_are_other_data_though_their
 
 # ---- what is reused
 
+
 def test_other_data_in_the_same_folder_is_trained_on(tmp_path: Path) -> None:
     one, other = problem_in(tmp_path), problem_in(tmp_path, train=changed(split(40, 0), "label"))
     evaluator(one)(POINT)
@@ -194,8 +206,10 @@ def test_sedona_shares_nothing_between_data(tmp_path: Path) -> None:
 def test_what_an_older_version_left_of_a_search_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     search = sedona(problem_in(tmp_path))
     pretraining = Pretraining(search.settings, search.problem, search.training, silent)
-    old = [search.problem.run_folder({name: cell for name, cell in key.items() if name != "data_digest"})
-           for key in (search.key, pretraining.key)]
+    old = [
+        search.problem.run_folder({name: cell for name, cell in key.items() if name != "data_digest"})
+        for key in (search.key, pretraining.key)
+    ]
     for folder in old:
         folder.mkdir(parents=True)
     search.run()
@@ -221,11 +235,13 @@ def test_rows_of_before_there_were_digests_are_told_and_trained_again(tmp_path: 
     (again,) = compared(problem).run()
     assert again["data_digest"] == row["data_digest"] and len(compared(problem).log.rows()) == 2
     assert [record.getMessage() for record in caplog.records] == [
-        "1 row of an older version is not reused: without a digest of the data, it may be other data"]
+        "1 row of an older version is not reused: without a digest of the data, it may be other data"
+    ]
 
 
-def test_rows_of_another_commit_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture,
-                                            monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_of_another_commit_are_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     problem = problem_in(tmp_path)
     monkeypatch.setattr("nas.records.reuse.provenance", lambda: {"commit": "1234567"})
     monkeypatch.setattr("nas.evaluation.evaluator.provenance", lambda: {"commit": "1234567"})
@@ -234,10 +250,12 @@ def test_rows_of_another_commit_are_counted(tmp_path: Path, caplog: pytest.LogCa
     monkeypatch.setattr("nas.records.reuse.provenance", lambda: {"commit": "89abcde"})
     compared(problem).run()
     assert [record.getMessage() for record in caplog.records] == [
-        "1 of 1 rows were made at another commit than 89abcde, which runs now"]
+        "1 of 1 rows were made at another commit than 89abcde, which runs now"
+    ]
 
 
 # ---- saved weights are the row's
+
 
 @pytest.fixture
 def nudged(monkeypatch: pytest.MonkeyPatch) -> list[float]:
@@ -251,9 +269,10 @@ def nudged(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         return trained
 
     monkeypatch.setattr("nas.evaluation.evaluator.train", train)
-    monkeypatch.setattr("nas.evaluation.measurements.exits.exit_seconds",
-                        lambda method, data, part, size, points, *rest: ExitSeconds(
-        [1.0] * method.net.num_blocks, [1.0] * len(points), 1))  # measuring takes longer than the rest
+    monkeypatch.setattr(
+        "nas.evaluation.measurements.exits.exit_seconds",
+        lambda method, data, part, size, points, *rest: ExitSeconds([1.0] * method.net.num_blocks, [1.0] * len(points), 1),
+    )  # measuring takes longer than the rest
     return by
 
 
@@ -271,8 +290,9 @@ def test_weights_that_are_saved_later_are_the_rows(tmp_path: Path, nudged: list[
     assert evaluator(problem, weights="required").recorded(POINT) == row
 
 
-def test_weights_of_another_training_have_a_row_of_their_own(tmp_path: Path, nudged: list[float],
-                                                             caplog: pytest.LogCaptureFixture) -> None:
+def test_weights_of_another_training_have_a_row_of_their_own(
+    tmp_path: Path, nudged: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
     problem = problem_in(tmp_path)
     exits = Exits.of(problem.results, calibrated=False)
     evaluator(problem, measurements=[exits])(POINT)
@@ -280,7 +300,7 @@ def test_weights_of_another_training_have_a_row_of_their_own(tmp_path: Path, nud
     keeping = evaluator(problem, measurements=[exits], weights="required")
     keeping(POINT)
     first, second = keeping.log.rows()
-    (name, run), = saved_runs(problem).items()
+    ((name, run),) = saved_runs(problem).items()
     assert name == second["run"] == run.name != first["run"] and run.digest == second["weights_digest"] != first["weights_digest"]
     assert f"is the run {name}, with a row of its own" in caplog.text
     assert keeping.recorded(POINT) == second and evaluator(problem, measurements=[exits]).recorded(POINT) == first

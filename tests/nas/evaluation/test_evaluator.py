@@ -56,8 +56,9 @@ def make_problem(folder: Path, **others: Any) -> Problem:
     images = Images(split(60, 0), split(30, 1), lambda: split(45, 2), 3, (0.4, 0.4), (0.2, 0.2))
     settings = TrainingSettings(iterations=8, batch_size=20, lr=0.05)
     space = read_space("small(width=0.25,heads=[linear,mlp_sr])", (2, 8, 8), 3)
-    problem = Problem(space, "dgl(label_smoothing=0.1)", "toy", images, settings, 0, torch.device("cpu"), folder / "results",
-                      folder / "runs")
+    problem = Problem(
+        space, "dgl(label_smoothing=0.1)", "toy", images, settings, 0, torch.device("cpu"), folder / "results", folder / "runs"
+    )
     return replace(problem, **others)
 
 
@@ -65,6 +66,7 @@ def make(problem: Problem, **others: Any) -> Evaluator:
     log = ResultsLog(problem.results / "rows.csv")
     settings: dict[str, Any] = {"report": silent, "command": "python run.py", "test": True}
     return Evaluator(problem, log, **settings | others)
+
 
 def exit_rows(made: Evaluator) -> list[dict[str, str]]:
     """What is recorded of each exit."""
@@ -103,10 +105,21 @@ def test_a_row_holds_every_setting_score_and_source(problem: Problem, trainings:
     (row,) = ResultsLog(problem.results / "rows.csv").rows()
     (trained,) = trainings
     settings = {name: "" if value is None else str(value) for name, value in asdict(problem.settings).items()}
-    fixed = {"strategy": "mine", "method": problem.method, "decoupling": str(POINT), "task": "toy", "seed": "0",
-             "num_blocks": "3", "backbone": str(problem.space.backbone), "space": str(problem.space.spec),
-             "status": "ok", "command": "python run.py", "threads": "1", "device": device_name(problem.device),
-             "epochs": repr(8 / 3)}
+    fixed = {
+        "strategy": "mine",
+        "method": problem.method,
+        "decoupling": str(POINT),
+        "task": "toy",
+        "seed": "0",
+        "num_blocks": "3",
+        "backbone": str(problem.space.backbone),
+        "space": str(problem.space.spec),
+        "status": "ok",
+        "command": "python run.py",
+        "threads": "1",
+        "device": device_name(problem.device),
+        "epochs": repr(8 / 3),
+    }
     assert row | settings | fixed == row
     assert set(provenance()) <= set(row) and row["python"] == provenance()["python"]
     for name in ("validation_error", "validation_loss", "train_loss", "best_iteration", "step_seconds"):
@@ -176,12 +189,24 @@ def test_a_saved_run_has_the_best_weights_and_a_diverged_one_none(problem: Probl
 
 
 SETTINGS: dict[str, Any] = {
-    "iterations": 9, "batch_size": 19, "lr": 0.06, "weight_decay": 0.0, "optimizer": "adam", "schedule": "multistep",
-    "precision": "bf16", "checkpoint_units": True, "compile": "default",
-    "class_batches": "classes(num=2)", "grow": "frozen", "deterministic": True,
+    "iterations": 9,
+    "batch_size": 19,
+    "lr": 0.06,
+    "weight_decay": 0.0,
+    "optimizer": "adam",
+    "schedule": "multistep",
+    "precision": "bf16",
+    "checkpoint_units": True,
+    "compile": "default",
+    "class_batches": "classes(num=2)",
+    "grow": "frozen",
+    "deterministic": True,
 }
 REST: dict[str, Any] = {
-    "seed": 1, "method": "dgl(label_smoothing=0.0)", "task": "another", "space": read_space("small(width=0.5)", (2, 8, 8), 3),
+    "seed": 1,
+    "method": "dgl(label_smoothing=0.0)",
+    "task": "another",
+    "space": read_space("small(width=0.5)", (2, 8, 8), 3),
 }
 
 
@@ -217,17 +242,28 @@ def test_a_diverged_run_is_a_row_and_the_next_goes_on(problem: Problem) -> None:
     assert (again.error, again.status) == (score.error, score.status) and len(diverging.log.rows()) == 2
 
 
-CPU_FULL = ("[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate "
-            "3221225472 bytes. Error code 12 (Cannot allocate memory)")
+CPU_FULL = (
+    "[enforce fail at alloc_cpu.cpp:117] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate "
+    "3221225472 bytes. Error code 12 (Cannot allocate memory)"
+)
 GPU_FULL = "CUDA out of memory. Tried to allocate 3.00 GiB. GPU 0 has a total capacity of 1.00 GiB"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError(GPU_FULL), RuntimeError(CPU_FULL), MemoryError(), OSError(12, "no"),
-                                   RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError(GPU_FULL),
+        RuntimeError(CPU_FULL),
+        MemoryError(),
+        OSError(12, "no"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    ],
+)
 @pytest.mark.parametrize("where", ["timed", "train", "error_and_loss"])
-def test_a_run_without_enough_memory_is_a_row_and_the_others_go_on(problem: Problem, error: Exception, where: str,
-                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_without_enough_memory_is_a_row_and_the_others_go_on(
+    problem: Problem, error: Exception, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*given: Any, **named: Any) -> None:
         raise error
 
@@ -245,8 +281,9 @@ def test_a_run_without_enough_memory_is_a_row_and_the_others_go_on(problem: Prob
     assert {one.out_of_memory, other.out_of_memory} == {0, 1} and "1 out of memory" in summary_table([one, other])
 
 
-def test_a_run_whose_weights_could_not_be_saved_for_memory_has_no_exits_either(problem: Problem,
-                                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_whose_weights_could_not_be_saved_for_memory_has_no_exits_either(
+    problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*given: Any) -> None:
         raise MemoryError
 
@@ -266,8 +303,14 @@ def test_a_run_that_asks_for_more_than_there_is_really_ends_so(problem: Problem)
     assert out_of_memory(RuntimeError("unable to mmap 9 bytes from file </a>: Cannot allocate memory (12)"))
 
 
-@pytest.mark.parametrize("error", [RuntimeError("mat1 and mat2 shapes cannot be multiplied"), ValueError("out of memory"),
-                                   OSError(28, "No space left on device")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
+        ValueError("out of memory"),
+        OSError(28, "No space left on device"),
+    ],
+)
 def test_other_errors_are_no_rows(problem: Problem, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     def wrong(*given: Any, **named: Any) -> None:
         raise error
@@ -297,13 +340,16 @@ def test_an_interrupted_run_goes_on_where_it_was(problem: Problem, trainings: li
 
 
 @pytest.mark.parametrize("keeps", [False, True])
-def test_what_a_killed_process_left_behind_its_row_is_removed_and_nothing_else(problem: Problem, keeps: bool,
-                                                                             trainings: list[training.Trained]) -> None:
+def test_what_a_killed_process_left_behind_its_row_is_removed_and_nothing_else(
+    problem: Problem, keeps: bool, trainings: list[training.Trained]
+) -> None:
     make(problem, weights="required" if keeps else "discarded")(POINT)
     folder = make(problem).run_folder(POINT)
     kept = {folder / "trained.pt"} if keeps else set()
-    for again in (lambda: make(problem, weights="required" if keeps else "discarded")(POINT),
-                  lambda: finish([Run(make(problem, weights="required" if keeps else "discarded"), POINT)], silent)):
+    for again in (
+        lambda: make(problem, weights="required" if keeps else "discarded")(POINT),
+        lambda: finish([Run(make(problem, weights="required" if keeps else "discarded"), POINT)], silent),
+    ):
         for own in ((), ("note.txt", "sub")):
             folder.mkdir(exist_ok=True)
             for name in ("checkpoint.pt", "checkpoint.part", "trained.part", *own):
@@ -320,8 +366,9 @@ def test_what_a_killed_process_left_behind_its_row_is_removed_and_nothing_else(p
 
 
 @pytest.mark.parametrize("place", ["results", "rows.csv", "exits.csv", "runs"])
-def test_what_cannot_be_written_is_said_before_anything_trains(problem: Problem, trainings: list[training.Trained], place: str,
-                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_written_is_said_before_anything_trains(
+    problem: Problem, trainings: list[training.Trained], place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A place that refuses writers, as one that another user owns; permissions do not bind root."""
     make(problem)(OTHER)
     Exits.of(problem.results, calibrated=False).exits.append({"a": 1})
@@ -376,11 +423,15 @@ def test_without_test_the_test_split_is_never_read(problem: Problem) -> None:
     assert "test_error" not in evaluator.log.rows()[0]
 
 
-@pytest.mark.parametrize("strategy", ["random(trials=2)", "exhaustive", "optuna(trials=2)",
-                                      "sedona(pretrain=3,meta_steps=2,inner_steps=1,memory=2)"])
+@pytest.mark.parametrize(
+    "strategy", ["random(trials=2)", "exhaustive", "optuna(trials=2)", "sedona(pretrain=3,meta_steps=2,inner_steps=1,memory=2)"]
+)
 def test_no_search_reads_the_test_split(problem: Problem, strategy: str) -> None:
-    problem = replace(problem, data=replace(problem.data, read_test=never),
-                      space=read_space("small(width=0.25,heads=[linear],num_blocks=2,gaps=[2,4])", (2, 8, 8), 3))
+    problem = replace(
+        problem,
+        data=replace(problem.data, read_test=never),
+        space=read_space("small(width=0.25,heads=[linear],num_blocks=2,gaps=[2,4])", (2, 8, 8), 3),
+    )
     found = STRATEGIES.build(strategy).search(problem, make(problem, test=False), silent)
     problem.space.check(found.decoupling)
 
@@ -444,8 +495,9 @@ def test_exits_of_a_run_that_was_cut_short_are_not_written_twice(problem: Proble
 
 
 @pytest.mark.parametrize("method", ["dgl(label_smoothing=0.1)", "early_exit(label_smoothing=0.1,exit_weight=1.0)"])
-def test_a_run_of_before_there_were_curves_is_trained_for_them(problem: Problem, trainings: list[training.Trained],
-                                                               method: str) -> None:
+def test_a_run_of_before_there_were_curves_is_trained_for_them(
+    problem: Problem, trainings: list[training.Trained], method: str
+) -> None:
     problem = replace(problem, method=method)
     exits = Exits.of(problem.results, calibrated=False)
     make(problem, measurements=[exits])(POINT)

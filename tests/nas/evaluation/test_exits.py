@@ -122,12 +122,17 @@ def test_a_network_with_one_exit_has_no_curve(problem: Problem) -> None:
 def test_exits_of_which_lines_were_deleted_are_completed(problem: Problem) -> None:
     evaluator(problem)(POINT)
     paths = [problem.results / name for name in ("exits.csv", "curves.csv")]
-    whole = [sorted(row[column] for row in ResultsLog(path).rows())
-             for path, column in zip(paths, ("depth", "rule"), strict=True)]
+    whole = [
+        sorted(row[column] for row in ResultsLog(path).rows()) for path, column in zip(paths, ("depth", "rule"), strict=True)
+    ]
     header, first, second, last = paths[0].read_text().splitlines()
     curve = paths[1].read_text().splitlines()
-    for left, points in (([header, first, last], curve), ([header, second, last], curve[:5] + curve[6:]), ([header], curve),
-                         ([header, first, second, last], curve[:5] + curve[6:])):
+    for left, points in (
+        ([header, first, last], curve),
+        ([header, second, last], curve[:5] + curve[6:]),
+        ([header], curve),
+        ([header, first, second, last], curve[:5] + curve[6:]),
+    ):
         paths[0].write_text("\n".join(left) + "\n")
         paths[1].write_text("\n".join(points) + "\n")
         made = evaluator(problem)
@@ -137,9 +142,9 @@ def test_exits_of_which_lines_were_deleted_are_completed(problem: Problem) -> No
         assert sorted(row["rule"] for row in curve_rows(made)) == whole[1]
 
 
-@pytest.mark.parametrize(("depth", "says"), [
-    ("0", "1..num_blocks"), ("4", "1..num_blocks"), ("2", "line 3 is of the same run and depth 2"),
-])
+@pytest.mark.parametrize(
+    ("depth", "says"), [("0", "1..num_blocks"), ("4", "1..num_blocks"), ("2", "line 3 is of the same run and depth 2")]
+)
 def test_exits_that_contradict_each_other_are_told_before_training(problem: Problem, depth: str, says: str) -> None:
     evaluator(problem)(POINT)
     path = problem.results / "exits.csv"

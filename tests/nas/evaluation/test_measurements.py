@@ -80,12 +80,18 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def written(problem: Problem) -> dict[str, list[tuple[tuple[str, str], ...]]]:
     """All rows of all files, in any order, without what time left in them."""
-    return {name: sorted(tuple((column, cell) for column, cell in row.items() if column not in PASSING)
-                         for row in ResultsLog(problem.results / name).rows()) for name in FILES}
+    return {
+        name: sorted(
+            tuple((column, cell) for column, cell in row.items() if column not in PASSING)
+            for row in ResultsLog(problem.results / name).rows()
+        )
+        for name in FILES
+    }
 
 
-def test_at_once_or_later_in_any_order_the_rows_are_equal_and_one_training_made_them(tmp_path: Path,
-                                                                                      trainings: list[int]) -> None:
+def test_at_once_or_later_in_any_order_the_rows_are_equal_and_one_training_made_them(
+    tmp_path: Path, trainings: list[int]
+) -> None:
     at_once = make_problem(tmp_path / "at_once")
     asking(at_once, *KINDS)(POINT)
     expected = written(at_once)
@@ -184,8 +190,9 @@ def _save(run: TrainedRun) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("weights", ["saved", "discarded"])
 @pytest.mark.parametrize("place", ["save", "row", "ensembles.csv", "exits.csv", "curves.csv", "end"])
-def test_killed_anywhere_the_next_command_gives_the_same_rows(problem: Problem, tmp_path: Path, trainings: list[int], place: str,
-                                                              weights: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_anywhere_the_next_command_gives_the_same_rows(
+    problem: Problem, tmp_path: Path, trainings: list[int], place: str, weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each write is the last thing that a process does: before it, it is killed."""
     whole = make_problem(tmp_path / "whole")
     asking(whole, *KINDS, weights=weights)(POINT)
@@ -197,6 +204,7 @@ def test_killed_anywhere_the_next_command_gives_the_same_rows(problem: Problem, 
                 if place == own or place == log.path.name:
                     raise Killed
                 (once if own == "row" else append)(log, *given)
+
             return stopping
 
         patch.setattr(ResultsLog, "append_all", stop("rows"))
@@ -219,7 +227,8 @@ def test_killed_anywhere_the_next_command_gives_the_same_rows(problem: Problem, 
 
 
 def test_a_measurement_without_enough_memory_is_told_and_asked_for_again_next_time(
-        problem: Problem, trainings: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    problem: Problem, trainings: list[int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def full(*given: Any) -> None:
         raise MemoryError
 

@@ -30,8 +30,17 @@ def split(size, seed):
 def make_problem(folder, seed=0):
     images = Images(split(40, 0), split(20, 1), lambda: split(20, 2), 3, (0.5,), (0.3,))
     space = read_space("small(width=0.25,heads=[linear],num_blocks=2)", (1, 4, 4), 3)
-    return Problem(space, "dgl(label_smoothing=0.1)", "toy", images, TrainingSettings(iterations=6, batch_size=10), seed,
-                   torch.device("cpu"), folder, folder / "runs")
+    return Problem(
+        space,
+        "dgl(label_smoothing=0.1)",
+        "toy",
+        images,
+        TrainingSettings(iterations=6, batch_size=10),
+        seed,
+        torch.device("cpu"),
+        folder,
+        folder / "runs",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +49,18 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
     problem, log = make_problem(folder), ResultsLog(folder / "table.csv")
     points = [str(point) for point in problem.space.enumerate()]
-    Comparison(problem, ["dgl"], points, range(2), log=log, tuning_log=log, rates=[0.1], schedules=["cosine"],
-               report=silent, command="here").run()
+    Comparison(
+        problem,
+        ["dgl"],
+        points,
+        range(2),
+        log=log,
+        tuning_log=log,
+        rates=[0.1],
+        schedules=["cosine"],
+        report=silent,
+        command="here",
+    ).run()
     return log.path
 
 
@@ -94,14 +113,24 @@ def test_runs_that_diverged(rewritten, tmp_path):
     assert math.isnan(bad.loss) and math.isnan(mean.loss)
 
 
-@pytest.mark.parametrize(("change", "made", "came"), [
-    ({"settings": TrainingSettings(iterations=600, batch_size=10)}, "iterations=6,", "got iterations=600;"),
-    ({"settings": TrainingSettings(iterations=7, batch_size=10, lr=0.2)}, "iterations=6, lr=0.1,", "got iterations=7, lr=0.2;"),
-    ({"method": "predsim"}, "method=dgl(label_smoothing=0.1),", "got method=predsim;"),
-    ({"task": "toy(validation=0.4)"}, "task=toy,", "got task=toy(validation=0.4);"),
-    ({"space": read_space("small(width=0.5,heads=[linear],num_blocks=2)", (1, 4, 4), 3)}, "backbone=small(width=0.25),",
-     "got backbone=small(width=0.5)"),
-])
+@pytest.mark.parametrize(
+    ("change", "made", "came"),
+    [
+        ({"settings": TrainingSettings(iterations=600, batch_size=10)}, "iterations=6,", "got iterations=600;"),
+        (
+            {"settings": TrainingSettings(iterations=7, batch_size=10, lr=0.2)},
+            "iterations=6, lr=0.1,",
+            "got iterations=7, lr=0.2;",
+        ),
+        ({"method": "predsim"}, "method=dgl(label_smoothing=0.1),", "got method=predsim;"),
+        ({"task": "toy(validation=0.4)"}, "task=toy,", "got task=toy(validation=0.4);"),
+        (
+            {"space": read_space("small(width=0.5,heads=[linear],num_blocks=2)", (1, 4, 4), 3)},
+            "backbone=small(width=0.25),",
+            "got backbone=small(width=0.5)",
+        ),
+    ],
+)
 def test_another_setting_than_the_table_s_is_named(trained, tmp_path, change, made, came):
     with pytest.raises(UserError) as refused:
         Tabular(replace(make_problem(tmp_path), **change), trained)
@@ -160,6 +189,7 @@ def test_a_search_finds_the_best_of_the_seed_it_sees_and_of_the_mean(rewritten, 
 
 
 # ---- the contract of every entry
+
 
 @pytest.mark.parametrize("name", EVALUATORS)
 def test_an_evaluator_shows_the_row_behind_its_score(name, trained, tmp_path):

@@ -13,8 +13,11 @@ TRUE = {"a": (0.10, 0.14), "b": (0.20, 0.10), "c": (0.30, 0.50)}
 
 
 def rows(table, column="test_error"):
-    return [{"decoupling": point, "seed": str(seed), column: repr(error)}
-            for point, values in table.items() for seed, error in enumerate(values)]
+    return [
+        {"decoupling": point, "seed": str(seed), column: repr(error)}
+        for point, values in table.items()
+        for seed, error in enumerate(values)
+    ]
 
 
 def drawn(num_points, num_seeds, seed=0):

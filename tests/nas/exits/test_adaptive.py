@@ -42,7 +42,7 @@ def by_hand(exits: torch.Tensor, rule: str, threshold: float, depth: int, case: 
     """Sample by sample: the first exit whose confidence is the threshold or more."""
     logits, depths = [], []
     for n in range(exits.shape[1]):
-        own = exits[:depth, n:n + 1]
+        own = exits[:depth, n : n + 1]
         sure = [float(plain(rule, case)(own[k], own[k - 1] if k else None)) for k in range(depth)]
         leaves = next((k for k, confidence in enumerate(sure) if confidence >= threshold), depth - 1)
         logits.append(own[leaves, 0])
@@ -59,7 +59,7 @@ def thresholds(exits: torch.Tensor, rule: str, case: str = "") -> list[float]:
         values = sure[sure > 0].round(decimals=9).unique()
         if len(values) > 1:
             middle = len(values) // 2
-            found.append(float(values[middle - 1:middle + 1].mean()))
+            found.append(float(values[middle - 1 : middle + 1].mean()))
     return found
 
 
@@ -183,8 +183,9 @@ def bounded(spec: str) -> tuple[Method, torch.Tensor]:
     return method, toy_batch(method, 64)[0].double()
 
 
-@pytest.mark.parametrize("spec", ["al(activation=sigmoid,first_decoder=bounded)", "al(first_decoder=bounded)",
-                                  "al(first_decoder=sigmoid)"])
+@pytest.mark.parametrize(
+    "spec", ["al(activation=sigmoid,first_decoder=bounded)", "al(first_decoder=bounded)", "al(first_decoder=sigmoid)"]
+)
 @pytest.mark.parametrize("temperatures", [None, (0.1, 0.2, 0.3)])
 def test_als_own_rule_is_the_largest_output_where_outputs_are_bounded(spec: str, temperatures: tuple[float, ...] | None) -> None:
     """inference_adapt of the thesis: of y = h_1(...), a sample goes on where max(y) < threshold. No temperature has a say."""
@@ -200,9 +201,10 @@ def test_als_own_rule_is_the_largest_output_where_outputs_are_bounded(spec: str,
     torch.testing.assert_close(recorded.confidences(CONFIDENCES["sigmoid"]), torch.stack(scores).clamp(min=0))
 
 
-@pytest.mark.parametrize(("spec", "low", "high"), [
-    ("al(first_decoder=bounded)", -1.0, 1.0), ("al(activation=sigmoid,first_decoder=bounded)", 0.0, 1.0),
-])
+@pytest.mark.parametrize(
+    ("spec", "low", "high"),
+    [("al(first_decoder=bounded)", -1.0, 1.0), ("al(activation=sigmoid,first_decoder=bounded)", 0.0, 1.0)],
+)
 @pytest.mark.parametrize("rule", ["max_softmax", "margin", "agreement", "entropy"])
 def test_a_threshold_that_no_bounded_output_reaches_is_refused(spec: str, low: float, high: float, rule: str) -> None:
     method, x = bounded(spec)

@@ -62,8 +62,15 @@ def test_a_misspelt_rule_is_told_the_nearest() -> None:
         CONFIDENCES["max_softmx"]
 
 
-@pytest.mark.parametrize(("made", "came"), [(lambda p: p, r"\[5, 3\]"), (lambda p: p.amax(1, keepdim=True), r"\[5, 1\]"),
-                                           (lambda p: p.max(), r"\[\]"), (lambda p: 0.5, "float")])
+@pytest.mark.parametrize(
+    ("made", "came"),
+    [
+        (lambda p: p, r"\[5, 3\]"),
+        (lambda p: p.amax(1, keepdim=True), r"\[5, 1\]"),
+        (lambda p: p.max(), r"\[\]"),
+        (lambda p: 0.5, "float"),
+    ],
+)
 def test_a_rule_of_ones_own_that_gives_no_number_a_sample_is_refused(made: Any, came: str) -> None:
     """A number a class would let other samples leave than are sure."""
     logits = torch.randn(5, 3)

@@ -33,8 +33,8 @@ def test_a_point_is_each_sample_leaving_at_the_first_sure_exit(rule: str) -> Non
             left = [0, 0, 0]
             for n in range(len(part.y)):
                 for k in range(3):
-                    before = part.logits[k - 1, n:n + 1] if k else None
-                    if k == 2 or float(CONFIDENCES[rule](part.logits[k, n:n + 1], before)) >= point.threshold:
+                    before = part.logits[k - 1, n : n + 1] if k else None
+                    if k == 2 or float(CONFIDENCES[rule](part.logits[k, n : n + 1], before)) >= point.threshold:
                         break
                 wrong, macs = wrong + float(part.logits[k, n].argmax() != part.y[n]), macs + COSTS[k].path_macs
                 left[k] += 1
@@ -56,8 +56,10 @@ def test_thresholds_go_from_the_first_exit_that_may_to_the_whole_path(rule: str)
 
 def test_the_test_split_decides_nothing() -> None:
     validation = answers(60, 0)
-    found = [[(point.rule, point.threshold, point.validation_error, point.validation_macs, point.chosen) for point in own]
-             for own in (curves(validation, test, COSTS) for test in (answers(50, 1), answers(20, 2)))]
+    found = [
+        [(point.rule, point.threshold, point.validation_error, point.validation_macs, point.chosen) for point in own]
+        for own in (curves(validation, test, COSTS) for test in (answers(50, 1), answers(20, 2)))
+    ]
     assert found[0] == found[1]
     assert {rule for rule, *_ in found[0]} == set(CONFIDENCES)
 

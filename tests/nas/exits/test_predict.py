@@ -62,8 +62,10 @@ def test_calibrated_answers_are_the_same_and_surer_by_the_fitted_temperature(pro
         def batches(self, size: int) -> Any:
             yield torch.arange(64), self.inputs
 
-    plain, calibrated = (predict(run, Once(), max_softmax, calibrated=asked, device=torch.device("cpu"))  # type: ignore[arg-type]
-                         for asked in (False, True))
+    plain, calibrated = (
+        predict(run, Once(), max_softmax, calibrated=asked, device=torch.device("cpu"))  # type: ignore[arg-type]
+        for asked in (False, True)
+    )
     logits = method.exit(2, Once.inputs).float()
     for found, temperature in ((plain, 1.0), (calibrated, 0.5)):
         expected = (logits / temperature).softmax(1).max(1)
@@ -85,7 +87,8 @@ def test_a_run_of_an_older_version_is_calibrated_as_it_was_or_not_at_all(problem
 READERS: dict[str, Callable[..., Any]] = {
     "predict": lambda method, run, data: predict(run, Noise(), max_softmax, device=torch.device("cpu")),  # type: ignore[arg-type]
     "predict with a threshold": lambda method, run, data: predict(
-        run, Noise(), max_softmax, threshold=0.5, device=torch.device("cpu")),  # type: ignore[arg-type]
+        run, Noise(), max_softmax, threshold=0.5, device=torch.device("cpu")
+    ),  # type: ignore[arg-type]
     "error_and_loss": lambda method, run, data: error_and_loss(method, data(), "fp32"),
     "an exit's error_and_loss": lambda method, run, data: error_and_loss(method, data(), "fp32", 0),
     "exit_answers": lambda method, run, data: exit_answers(method, data(), "fp32"),

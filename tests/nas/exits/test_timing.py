@@ -48,8 +48,9 @@ class Data:
 
 
 @pytest.mark.parametrize(("unit", "num_samples"), [(1e-9, 1024), (1.0, 128)])
-def test_an_exit_costs_its_blocks_and_its_answer_and_leaving_what_was_run(monkeypatch: pytest.MonkeyPatch, unit: float,
-                                                                          num_samples: int) -> None:
+def test_an_exit_costs_its_blocks_and_its_answer_and_leaving_what_was_run(
+    monkeypatch: pytest.MonkeyPatch, unit: float, num_samples: int
+) -> None:
     """As many samples as time allows."""
     clock = Clock()
     monkeypatch.setattr(exit_timing, "_now", clock)

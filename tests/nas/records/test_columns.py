@@ -19,8 +19,15 @@ from nas.report.fair_table import fair_table, written
 from spaces.notation.errors import UserError
 
 RESULTS = Path(__file__).parents[3] / "results"
-KINDS = {"evaluate": RUNS, "search": RUNS, "small_cifar10": RUNS, "exits": EXITS, "curves": CURVES, "decisions": DECISIONS,
-         "alpha_beta": ALPHA_BETA}
+KINDS = {
+    "evaluate": RUNS,
+    "search": RUNS,
+    "small_cifar10": RUNS,
+    "exits": EXITS,
+    "curves": CURVES,
+    "decisions": DECISIONS,
+    "alpha_beta": ALPHA_BETA,
+}
 FILES = [path for path in sorted(RESULTS.rglob("*.csv")) if path.stem in KINDS]
 SMALL = RESULTS / "adaptive" / "cifar10"
 
@@ -52,28 +59,65 @@ WRONG = {
     "decoupling": ["3", "linear:3", "3:linear 2:linear", "x:linear"],
     "component": ["dgl(", "3", "dgl(a=)", "=1+1"],
 }
-CELLS = [("evaluate.csv", RUNS, column, cell) for column, kind in {
-    "validation_error": "share", "test_error": "share", "seed": "count", "iterations": "count", "num_blocks": "count",
-    "params": "count", "peak_activation_bytes": "count", "lr": "number", "validation_loss": "number", "step_seconds": "number",
-    "pipeline_speedup_bound": "number", "checkpoint_units": "flag", "exits": "flag", "decoupling": "decoupling",
-    "run": "folder", "method": "component", "backbone": "component", "task": "component"}.items() for cell in WRONG[kind]
-    if not (column == "validation_loss" and cell == "-1")]
-CELLS += [("evaluate.csv", RUNS, column, "") for column in ("test_error", "validation_error", "validation_loss", "status",
-                                                            "method", "seed", "num_blocks", "peak_activation_bytes",
-                                                            "pipeline_speedup_bound")]
+CELLS = [
+    ("evaluate.csv", RUNS, column, cell)
+    for column, kind in {
+        "validation_error": "share",
+        "test_error": "share",
+        "seed": "count",
+        "iterations": "count",
+        "num_blocks": "count",
+        "params": "count",
+        "peak_activation_bytes": "count",
+        "lr": "number",
+        "validation_loss": "number",
+        "step_seconds": "number",
+        "pipeline_speedup_bound": "number",
+        "checkpoint_units": "flag",
+        "exits": "flag",
+        "decoupling": "decoupling",
+        "run": "folder",
+        "method": "component",
+        "backbone": "component",
+        "task": "component",
+    }.items()
+    for cell in WRONG[kind]
+    if not (column == "validation_loss" and cell == "-1")
+]
+CELLS += [
+    ("evaluate.csv", RUNS, column, "")
+    for column in (
+        "test_error",
+        "validation_error",
+        "validation_loss",
+        "status",
+        "method",
+        "seed",
+        "num_blocks",
+        "peak_activation_bytes",
+        "pipeline_speedup_bound",
+    )
+]
 CELLS += [("evaluate.csv", RUNS, "test_digest", cell) for cell in ("x", "1.2E+15", "0123456789ABCDEF")]
 CELLS += [("evaluate.csv", RUNS, "status", cell) for cell in ("OK", "yes", "0")]
-CELLS += [("exits.csv", EXITS, column, cell) for column, kind in {"depth": "count", "macs": "count", "test_error": "share",
-                                                                  "temperature": "number"}.items() for cell in WRONG[kind]]
+CELLS += [
+    ("exits.csv", EXITS, column, cell)
+    for column, kind in {"depth": "count", "macs": "count", "test_error": "share", "temperature": "number"}.items()
+    for cell in WRONG[kind]
+]
 CELLS += [("exits.csv", EXITS, column, "") for column in ("depth", "test_error")]
-CELLS += [("curves.csv", CURVES, column, cell) for column, kind in {"test_macs": "number", "test_error": "share",
-                                                                    "chosen": "flag"}.items() for cell in WRONG[kind]]
+CELLS += [
+    ("curves.csv", CURVES, column, cell)
+    for column, kind in {"test_macs": "number", "test_error": "share", "chosen": "flag"}.items()
+    for cell in WRONG[kind]
+]
 CELLS += [("curves.csv", CURVES, "test_shares", cell) for cell in ("", " ", "0.5 x", "0.5 1.5", "0.5;0.5")]
 
 
 @pytest.mark.parametrize(("name", "kind", "column", "cell"), CELLS, ids=lambda value: str(value)[:12])
-def test_a_cell_that_does_not_hold_is_named_with_its_place(tmp_path: Path, name: str, kind: RowKind, column: str,
-                                                           cell: str) -> None:
+def test_a_cell_that_does_not_hold_is_named_with_its_place(
+    tmp_path: Path, name: str, kind: RowKind, column: str, cell: str
+) -> None:
     rows = rows_of(SMALL / name, 3)
     rows[0].setdefault(column, "")
     rows[1][column] = cell
@@ -104,8 +148,9 @@ def test_a_column_that_is_missing_is_named(tmp_path: Path, column: str) -> None:
 def test_what_a_spreadsheet_writes_in_its_own_way_is_what_was_written(tmp_path: Path) -> None:
     rows = rows_of(SMALL / "evaluate.csv", 4)
     other = {"False": "FALSE", "0.0001": "1.00E-04", "64": "64.0", "0.0": "0"}
-    turned = [{column: other.get(cell, cell) if column in COLUMNS else cell for column, cell in reversed(row.items())}
-              for row in rows]
+    turned = [
+        {column: other.get(cell, cell) if column in COLUMNS else cell for column, cell in reversed(row.items())} for row in rows
+    ]
     for row in turned:
         row["time"] = "23/11/2026 05:36"
     log = ResultsLog(write(tmp_path / "evaluate.csv", turned), RUNS)

@@ -10,17 +10,31 @@ from nas.records.results_log import ResultsLog
 from nas.records.row_kinds import RUNS
 
 PATH = Path(__file__).parents[3] / "results" / "adaptive" / "cifar10" / "evaluate.csv"
-ROWS = [{"method": "dgl", "seed": "1", "lr": "0.1", "chosen": "True", "mine": "07", "params": "123456789012"},
-        {"method": "", "seed": "", "lr": "", "chosen": "", "mine": "", "params": ""}]
+ROWS = [
+    {"method": "dgl", "seed": "1", "lr": "0.1", "chosen": "True", "mine": "07", "params": "123456789012"},
+    {"method": "", "seed": "", "lr": "", "chosen": "", "mine": "", "params": ""},
+]
 
 
 def test_cells_have_the_types_of_their_columns() -> None:
     frame = typed(ROWS)
     assert frame.iloc[0].to_dict() == {
-        "method": "dgl", "seed": 1, "lr": 0.1, "chosen": True, "mine": "07", "params": 123456789012}
+        "method": "dgl",
+        "seed": 1,
+        "lr": 0.1,
+        "chosen": True,
+        "mine": "07",
+        "params": 123456789012,
+    }
     assert frame.iloc[1].isna().all()
-    assert dict(frame.dtypes.astype(str)) == {"method": "string", "seed": "Int64", "lr": "Float64", "chosen": "boolean",
-                                              "mine": "string", "params": "Int64"}
+    assert dict(frame.dtypes.astype(str)) == {
+        "method": "string",
+        "seed": "Int64",
+        "lr": "Float64",
+        "chosen": "boolean",
+        "mine": "string",
+        "params": "Int64",
+    }
 
 
 def test_a_file_of_ours() -> None:

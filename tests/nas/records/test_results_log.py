@@ -202,8 +202,9 @@ def test_rows_that_were_appended_together_are_torn_together(log: ResultsLog) -> 
 @pytest.mark.parametrize("breaks", ["\n", "\r\n"])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 @pytest.mark.parametrize("lines", [["a,b,c", "1,x,", '2,"y,""z""",0.5'], ['"a","b","c"', '"1","x",""', '"2","y,""z""","0.5"']])
-def test_what_editors_and_spreadsheets_leave_at_the_end_loses_no_row(log: ResultsLog, lines: list[str], mark: str, breaks: str,
-                                                                      end: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_editors_and_spreadsheets_leave_at_the_end_loses_no_row(
+    log: ResultsLog, lines: list[str], mark: str, breaks: str, end: str, caplog: pytest.LogCaptureFixture
+) -> None:
     log.path.write_bytes((mark + breaks.join(lines) + end).encode())
     wanted = [{"a": "1", "b": "x", "c": ""}, {"a": "2", "b": 'y,"z"', "c": "0.5"}]
     assert log.rows() == wanted and ResultsLog(log.path).find({"a": 2}) == wanted[1]

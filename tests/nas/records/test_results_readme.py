@@ -24,8 +24,11 @@ def test_every_column_and_file_is_in_it_once() -> None:
         assert sum(line.startswith(f"| `{name}` |") for line in lines) == 1, name
 
 
-@pytest.mark.parametrize("path", [path for path in sorted(RESULTS.rglob("*.csv")) if path.stem in FILES],
-                         ids=lambda path: str(path.relative_to(RESULTS)))
+@pytest.mark.parametrize(
+    "path",
+    [path for path in sorted(RESULTS.rglob("*.csv")) if path.stem in FILES],
+    ids=lambda path: str(path.relative_to(RESULTS)),
+)
 def test_each_column_of_a_file_is_said_to_be_in_it(path: Path) -> None:
     check_columns(path)
 
@@ -54,8 +57,10 @@ import sys
 import nas.records.results_log, nas.records.frames, nas.records.results_readme
 print(sorted({"torch", "pandas", "numpy", "scipy", "matplotlib"} & set(sys.modules)))
 """
-    assert subprocess.run([sys.executable, "-c", program], cwd=RESULTS.parent, capture_output=True, text=True,
-                          check=True).stdout == "[]\n"
+    assert (
+        subprocess.run([sys.executable, "-c", program], cwd=RESULTS.parent, capture_output=True, text=True, check=True).stdout
+        == "[]\n"
+    )
 
 
 def test_the_csv_of_each_benchmark_is_described_by_its_script() -> None:

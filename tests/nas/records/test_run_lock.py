@@ -32,8 +32,9 @@ def folder(tmp_path: Path) -> Path:
 
 def holder(folder: Path) -> subprocess.Popen:
     """Another process that has the lock until it is written to or killed."""
-    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(folder)], cwd=ROOT, stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(folder)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     assert process.stdout is not None and process.stdout.readline() == b"\n"
     return process
 
@@ -124,8 +125,10 @@ for number in range(60):
     os.unlink(folder.with_name("inside"))
     lock.release()
 """
-    processes = [subprocess.Popen([sys.executable, "-c", script, str(folder)], cwd=ROOT, stdin=subprocess.PIPE,
-                                  stderr=subprocess.PIPE) for _ in range(4)]
+    processes = [
+        subprocess.Popen([sys.executable, "-c", script, str(folder)], cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(4)
+    ]
     for process in processes:
         assert process.stdin is not None
         process.stdin.write(b"go\n")

@@ -10,12 +10,33 @@ from nas.report.exit_lines import exit_lines
 TASK = "toy(seed=0)"
 
 
-def row(method: str = "dgl", backbone: str = "lstm(depth=2)", decoupling: str = "1:linear", seed: int = 0, depth: int = 1,
-        num_blocks: int = 2, **others: object) -> dict[str, str]:
-    cells = {"method": method, "backbone": backbone, "decoupling": decoupling, "task": TASK, "seed": seed, "lr": 0.1,
-             "schedule": "cosine", "epochs": 3, "depth": depth, "num_blocks": num_blocks, "macs": 1000 * depth,
-             "seconds": 1e-3 * depth, "test_error": 0.4 / depth + 0.01 * seed,
-             "validation_error": 0.5, "commit": "abc", "time": f"{seed}{depth}"}
+def row(
+    method: str = "dgl",
+    backbone: str = "lstm(depth=2)",
+    decoupling: str = "1:linear",
+    seed: int = 0,
+    depth: int = 1,
+    num_blocks: int = 2,
+    **others: object,
+) -> dict[str, str]:
+    cells = {
+        "method": method,
+        "backbone": backbone,
+        "decoupling": decoupling,
+        "task": TASK,
+        "seed": seed,
+        "lr": 0.1,
+        "schedule": "cosine",
+        "epochs": 3,
+        "depth": depth,
+        "num_blocks": num_blocks,
+        "macs": 1000 * depth,
+        "seconds": 1e-3 * depth,
+        "test_error": 0.4 / depth + 0.01 * seed,
+        "validation_error": 0.5,
+        "commit": "abc",
+        "time": f"{seed}{depth}",
+    }
     return {name: str(cell) for name, cell in (cells | others).items()}
 
 
@@ -34,19 +55,36 @@ def test_exits_are_means_over_the_seeds_with_their_interval() -> None:
 
 
 def test_a_line_is_of_one_task_and_one_setting_and_lines_are_told_apart() -> None:
-    rows = [row(), row(task="another"), row(epochs=9), row(backbone="linear(depth=2)"), row(backbone="linear(depth=2)", epochs=9),
-            row(method="al", decoupling="1:none")]
+    rows = [
+        row(),
+        row(task="another"),
+        row(epochs=9),
+        row(backbone="linear(depth=2)"),
+        row(backbone="linear(depth=2)", epochs=9),
+        row(method="al", decoupling="1:none"),
+    ]
     assert [line.label for line in exit_lines(rows, [], TASK)] == [
-        *(f"dgl 1:linear, backbone={name}, epochs={epochs}" for name in ("lstm", "linear") for epochs in (3, 9)), "al 1:none"]
+        *(f"dgl 1:linear, backbone={name}, epochs={epochs}" for name in ("lstm", "linear") for epochs in (3, 9)),
+        "al 1:none",
+    ]
     two = [row(backbone="lstm(depth=2)"), row(backbone="lstm(depth=4)")]
     assert [line.label for line in exit_lines(two, [], TASK)] == [f"dgl 1:linear, backbone=lstm(depth={d})" for d in (2, 4)]
 
 
 def test_networks_trained_alone_are_one_line_whatever_their_learning_rate() -> None:
     alone = {"method": "backprop", "decoupling": "uncut", "num_blocks": 1}
-    rows = [row(**alone, macs=macs, lr=lr, test_error=error, seed=seed,
-                backbone=f"prefix(of='lstm(depth=2)',units={units},head=linear)" if units < 3 else "lstm(depth=2)")
-            for seed in (0, 1) for units, macs, lr, error in ((3, 900, 0.1, 0.1), (1, 100, 0.5, 0.3), (2, 500, 0.1, 0.2))]
+    rows = [
+        row(
+            **alone,
+            macs=macs,
+            lr=lr,
+            test_error=error,
+            seed=seed,
+            backbone=f"prefix(of='lstm(depth=2)',units={units},head=linear)" if units < 3 else "lstm(depth=2)",
+        )
+        for seed in (0, 1)
+        for units, macs, lr, error in ((3, 900, 0.1, 0.1), (1, 100, 0.5, 0.3), (2, 500, 0.1, 0.2))
+    ]
     (line,) = exit_lines(rows, [], TASK)
     assert line.label == "backprop, one network a depth"
     assert line.static.macs == (100, 500, 900) and line.static.errors == pytest.approx((30, 20, 10))
@@ -57,8 +95,10 @@ def test_networks_trained_alone_are_one_line_whatever_their_learning_rate() -> N
 def test_of_networks_trained_alone_by_several_commands_the_best_on_validation_counts() -> None:
     alone = {"method": "backprop", "decoupling": "uncut", "num_blocks": 1}
     found = {(0, 0.1): (0.30, 0.4), (0, 0.5): (0.35, 0.2), (1, 0.1): (0.40, 0.1), (1, 0.5): (0.25, 0.5)}
-    rows = [row(**alone, seed=seed, lr=lr, validation_error=validation, test_error=test)
-            for (seed, lr), (validation, test) in found.items()]
+    rows = [
+        row(**alone, seed=seed, lr=lr, validation_error=validation, test_error=test)
+        for (seed, lr), (validation, test) in found.items()
+    ]
     for order in (rows, rows[::-1]):
         (line,) = exit_lines(order, [], TASK)
         assert line.static.errors == pytest.approx((45,))  # 0.4 and 0.5: two seeds, not four
@@ -67,8 +107,11 @@ def test_of_networks_trained_alone_by_several_commands_the_best_on_validation_co
 
 def test_prefixes_with_other_heads_are_lines_of_their_own() -> None:
     alone = {"method": "backprop", "decoupling": "uncut", "num_blocks": 1}
-    rows = [row(**alone, macs=100 * units, backbone=f"prefix(of='lstm(depth=4)',units={units},head={head})")
-            for head in ("linear", "mlp_sr") for units in (1, 2)]
+    rows = [
+        row(**alone, macs=100 * units, backbone=f"prefix(of='lstm(depth=4)',units={units},head={head})")
+        for head in ("linear", "mlp_sr")
+        for units in (1, 2)
+    ]
     whole = row(**alone, macs=900, backbone="lstm(depth=4)")
     linear, other = exit_lines([*rows, whole], [], TASK)
     assert (linear.label, other.label) == tuple(f"backprop, one network a depth, head={head}" for head in ("linear", "mlp_sr"))

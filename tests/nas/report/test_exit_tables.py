@@ -6,14 +6,34 @@ from nas.report.exit_tables import curves_table, exits_table, summarise_curves, 
 
 
 def exit_row(seed: int, depth: int, error: float, **others: object) -> dict[str, str]:
-    row = {"method": "dgl", "decoupling": "3:linear", "seed": seed, "num_blocks": 2, "depth": depth, "test_error": error,
-           "params": 10 * depth, "macs": 1000 * depth, "seconds": 1e-4 * depth, "temperature": "", "test_ece": 0.05}
+    row = {
+        "method": "dgl",
+        "decoupling": "3:linear",
+        "seed": seed,
+        "num_blocks": 2,
+        "depth": depth,
+        "test_error": error,
+        "params": 10 * depth,
+        "macs": 1000 * depth,
+        "seconds": 1e-4 * depth,
+        "temperature": "",
+        "test_ece": 0.05,
+    }
     return {name: str(cell) for name, cell in (row | others).items()}
 
 
 def curve_row(seed: int, rule: str, error: float, seconds: float, **others: object) -> dict[str, str]:
-    row = {"method": "dgl", "decoupling": "3:linear", "seed": seed, "rule": rule, "test_error": error, "test_macs": 1500,
-           "test_seconds": seconds, "test_shares": "0.7500 0.2500", "chosen": True}
+    row = {
+        "method": "dgl",
+        "decoupling": "3:linear",
+        "seed": seed,
+        "rule": rule,
+        "test_error": error,
+        "test_macs": 1500,
+        "test_seconds": seconds,
+        "test_shares": "0.7500 0.2500",
+        "chosen": True,
+    }
     return {name: str(cell) for name, cell in (row | others).items()}
 
 
@@ -37,8 +57,12 @@ def test_rows_of_before_seconds_were_measured_are_shown_too() -> None:
 
 def test_adaptive_inference_is_compared_with_the_full_path_of_its_own_run() -> None:
     slow = exit_row(2, 2, 0.2, seconds=8e-4)
-    rows = [curve_row(0, "margin", 0.2, 1e-4), curve_row(2, "margin", 0.3, 1e-4), curve_row(0, "margin", 0.9, 1e-4, chosen=False),
-            curve_row(0, "entropy", 0.4, 2e-4, test_shares="0.5000 0.5000")]
+    rows = [
+        curve_row(0, "margin", 0.2, 1e-4),
+        curve_row(2, "margin", 0.3, 1e-4),
+        curve_row(0, "margin", 0.9, 1e-4, chosen=False),
+        curve_row(0, "entropy", 0.4, 2e-4, test_shares="0.5000 0.5000"),
+    ]
     margin, entropy = summarise_curves(rows, [*EXITS, slow])
     assert (margin.rule, margin.n, margin.shares) == ("margin", 2, (0.75, 0.25)) and margin.mean == pytest.approx(25)
     assert margin.speed == pytest.approx((2 + 8) / 2) and margin.macs_share == pytest.approx(0.75)

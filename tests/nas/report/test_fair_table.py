@@ -10,12 +10,36 @@ from nas.report.comparable import read_rows
 from nas.report.fair_table import as_csv, fair_table, plain, written
 from spaces.notation.errors import UserError
 
-ROW = {"method": "dgl(label_smoothing=0.1)", "backbone": "resnet32(width=1.0)", "decoupling": "8:mlp_sr",
-       "task": "cifar10(crop=4)", "seed": 0, "iterations": 700, "batch_size": 64, "lr": 0.1, "weight_decay": 0.0001,
-       "optimizer": "sgd(momentum=0.9)", "schedule": "cosine(warmup=0.0)", "precision": "fp32", "checkpoint_units": False,
-       "compile": "no", "ensemble": 1, "num_blocks": 2, "params": 1000, "head_params": 50, "macs": 2_000_000,
-       "head_macs": 1_000, "peak_activation_bytes": 3 * 2**20, "pipeline_speedup_bound": 1.5, "status": "ok", "epochs": 1.0,
-       "step_seconds": 0.5, "test_error": 0.1, "device": "CPU A", "threads": 1}
+ROW = {
+    "method": "dgl(label_smoothing=0.1)",
+    "backbone": "resnet32(width=1.0)",
+    "decoupling": "8:mlp_sr",
+    "task": "cifar10(crop=4)",
+    "seed": 0,
+    "iterations": 700,
+    "batch_size": 64,
+    "lr": 0.1,
+    "weight_decay": 0.0001,
+    "optimizer": "sgd(momentum=0.9)",
+    "schedule": "cosine(warmup=0.0)",
+    "precision": "fp32",
+    "checkpoint_units": False,
+    "compile": "no",
+    "ensemble": 1,
+    "num_blocks": 2,
+    "params": 1000,
+    "head_params": 50,
+    "macs": 2_000_000,
+    "head_macs": 1_000,
+    "peak_activation_bytes": 3 * 2**20,
+    "pipeline_speedup_bound": 1.5,
+    "status": "ok",
+    "epochs": 1.0,
+    "step_seconds": 0.5,
+    "test_error": 0.1,
+    "device": "CPU A",
+    "threads": 1,
+}
 BACKPROP = {"method": "backprop(label_smoothing=0.1)", "decoupling": "uncut", "num_blocks": 1, "head_params": 0, "head_macs": 0}
 DIVERGED = {"status": "diverged: the loss of stage 0 is nan", "test_error": "", "step_seconds": "", "epochs": ""}
 
@@ -44,10 +68,14 @@ def refusal(path, *conditions):
 
 # ---- figures
 
+
 def test_a_line_holds_what_is_worked_out_by_hand(path):
     """Errors 8, 10 and 12 %: mean 10, standard deviation 2, and t(0.975; 2) = 4.3027, so half an interval is 4.968."""
-    file = path({"seed": 0, "test_error": 0.08, "step_seconds": 0.4}, {"seed": 1, "test_error": 0.10},
-                {"seed": 2, "test_error": 0.12, "step_seconds": 0.9})
+    file = path(
+        {"seed": 0, "test_error": 0.08, "step_seconds": 0.4},
+        {"seed": 1, "test_error": 0.10},
+        {"seed": 2, "test_error": 0.12, "step_seconds": 0.9},
+    )
     (line,) = fair_table(read_rows([file])).lines
     assert (line.test_error, line.interval) == pytest.approx((10.0, 4.968), abs=1e-3)
     assert (line.n, line.diverged, line.method, line.num_blocks) == (3, 0, "dgl", 2)
@@ -56,12 +84,26 @@ def test_a_line_holds_what_is_worked_out_by_hand(path):
 
 
 def test_lines_stand_by_k_then_error_and_checkpointed_backprop_has_its_own(path):
-    fair = fair_table(read_rows([path(
-        {"decoupling": "2:mlp_sr 9:mlp_sr", "num_blocks": 3, "test_error": 0.2}, {"test_error": 0.15}, {"decoupling": "4:mlp_sr"},
-        BACKPROP | {"test_error": 0.09}, BACKPROP | {"checkpoint_units": True, "test_error": 0.08})]))
+    fair = fair_table(
+        read_rows(
+            [
+                path(
+                    {"decoupling": "2:mlp_sr 9:mlp_sr", "num_blocks": 3, "test_error": 0.2},
+                    {"test_error": 0.15},
+                    {"decoupling": "4:mlp_sr"},
+                    BACKPROP | {"test_error": 0.09},
+                    BACKPROP | {"checkpoint_units": True, "test_error": 0.08},
+                )
+            ]
+        )
+    )
     assert [(line.num_blocks, line.method, line.checkpoint_units, line.decoupling) for line in fair.lines] == [
-        (1, "backprop", True, "uncut"), (1, "backprop", False, "uncut"), (2, "dgl", False, "4:mlp_sr"),
-        (2, "dgl", False, "8:mlp_sr"), (3, "dgl", False, "2:mlp_sr 9:mlp_sr")]
+        (1, "backprop", True, "uncut"),
+        (1, "backprop", False, "uncut"),
+        (2, "dgl", False, "4:mlp_sr"),
+        (2, "dgl", False, "8:mlp_sr"),
+        (3, "dgl", False, "2:mlp_sr 9:mlp_sr"),
+    ]
     assert fair.notes == ()
     text = written(fair)
     assert "10.00 / 15.00" in text and "backprop, checkpointed" in text
@@ -74,11 +116,17 @@ def test_of_many_decouplings_the_cell_holds_the_best_and_the_worst(path):
 
 
 def test_a_figure_that_is_asked_for_stands_behind_the_others(path):
-    file = path({"seed": 0, "parameters_trained": 1000}, {"seed": 1, "parameters_trained": 2000}, {"seed": 2},
-                BACKPROP | {"parameters_trained": ""})
+    file = path(
+        {"seed": 0, "parameters_trained": 1000},
+        {"seed": 1, "parameters_trained": 2000},
+        {"seed": 2},
+        BACKPROP | {"parameters_trained": ""},
+    )
     fair = fair_table(read_rows([file]), ["parameters_trained"])
     assert {line.method: line.figures for line in fair.lines} == {
-        "dgl": {"parameters_trained": 1500.0}, "backprop": {"parameters_trained": None}}
+        "dgl": {"parameters_trained": 1500.0},
+        "backprop": {"parameters_trained": None},
+    }
     assert {line["method"]: line["parameters_trained"] for line in plain(fair)["lines"]} == {"dgl": 1500.0, "backprop": None}
     assert [row["parameters_trained"] for row in csv.DictReader(io.StringIO(as_csv(fair)))] == ["", "1500.0"]
     text = written(fair)
@@ -86,9 +134,16 @@ def test_a_figure_that_is_asked_for_stands_behind_the_others(path):
     assert "trained k" not in written(fair_table(read_rows([file])))
 
 
-@pytest.mark.parametrize(("figure", "why"), [
-    ("parameters_traind", "parameters_trained"), ("params", "has not yet"), ("lr", "figure"),
-    ("energy_joules", "all rows leave empty"), ("mine", "a number, got column mine")])
+@pytest.mark.parametrize(
+    ("figure", "why"),
+    [
+        ("parameters_traind", "parameters_trained"),
+        ("params", "has not yet"),
+        ("lr", "figure"),
+        ("energy_joules", "all rows leave empty"),
+        ("mine", "a number, got column mine"),
+    ],
+)
 def test_a_figure_that_no_table_has_is_refused(path, figure, why):
     with pytest.raises(UserError, match=why):
         fair_table(read_rows([path({"mine": "much"})]), [figure])
@@ -129,19 +184,37 @@ def test_the_csv_has_a_line_each_with_raw_numbers_and_the_shared_settings(path):
     fair = fair_table(read_rows([path({}, BACKPROP)]))
     rows = list(csv.DictReader(io.StringIO(as_csv(fair))))
     assert [(row["method"], row["train_params"], row["iterations"], row["interval"]) for row in rows] == [
-        ("backprop", "1000", "700", ""), ("dgl", "1050", "700", "")]
+        ("backprop", "1000", "700", ""),
+        ("dgl", "1050", "700", ""),
+    ]
 
 
 def test_lines_of_the_same_cuts_stand_together_under_k_and_cuts(path):
     heads = "1c2f(width=1.0,feature_dim=128,embedding={})"
-    fair = fair_table(read_rows([path(
-        BACKPROP, {"test_error": 0.08}, {"seed": 1, "test_error": 0.12},
-        {"decoupling": "4:" + heads.format(True), "test_error": 0.09},
-        {"method": "greedy(label_smoothing=0.1)", "decoupling": "8:" + heads.format(False), "test_error": 0.3})]))
+    fair = fair_table(
+        read_rows(
+            [
+                path(
+                    BACKPROP,
+                    {"test_error": 0.08},
+                    {"seed": 1, "test_error": 0.12},
+                    {"decoupling": "4:" + heads.format(True), "test_error": 0.09},
+                    {"method": "greedy(label_smoothing=0.1)", "decoupling": "8:" + heads.format(False), "test_error": 0.3},
+                )
+            ]
+        )
+    )
     text = written(fair)
-    under = text[text.index("K=1, uncut"):].splitlines()[:7]
-    assert [line.split()[0] for line in under] == ["K=1,", "backprop", "K=2,", "dgl", "K=2,", "dgl",
-                                                     "greedy(label_smoothing=0.1)"]
+    under = text[text.index("K=1, uncut") :].splitlines()[:7]
+    assert [line.split()[0] for line in under] == [
+        "K=1,",
+        "backprop",
+        "K=2,",
+        "dgl",
+        "K=2,",
+        "dgl",
+        "greedy(label_smoothing=0.1)",
+    ]
     assert under[2] == "K=2, cut after 4" and under[3].endswith("  1c2f(embedding=True)")
     assert under[4] == "K=2, cut after 8" and under[6].endswith("  1c2f")
     assert under[5].split()[1:8] == ["10.00±25.41", "2", "1.0", "1.1", "2.00", "2.00", "3.0"]  # t(0.975; 1) = 12.706, times 2
@@ -157,14 +230,19 @@ def test_label_smoothing_that_is_not_the_same_for_all_is_said(path):
 
 # ---- which rows
 
+
 def test_a_file_given_twice_counts_once(path):
     file = path({"seed": 0}, {"seed": 1})
     assert fair_table(read_rows([file, file])) == fair_table(read_rows([file]))
 
 
 def test_where_keeps_alternatives_of_a_column_and_all_columns_at_once(path):
-    file = path(BACKPROP, {}, {"decoupling": "2:mlp_sr 9:mlp_sr", "num_blocks": 3},
-                {"iterations": 70, "method": "predsim(similarity=0.99)"})
+    file = path(
+        BACKPROP,
+        {},
+        {"decoupling": "2:mlp_sr 9:mlp_sr", "num_blocks": 3},
+        {"iterations": 70, "method": "predsim(similarity=0.99)"},
+    )
     lines = fair_table(read_rows([file], ["num_blocks=1", "num_blocks=3", "iterations=700"])).lines
     assert [(line.method, line.num_blocks) for line in lines] == [("backprop", 1), ("dgl", 3)]
     assert [line.method for line in fair_table(read_rows([file], ["method=predsim"])).lines] == ["predsim"]
@@ -183,9 +261,19 @@ def test_a_condition_that_selects_nothing_is_refused(path, condition, said):
 
 # ---- refusals
 
-@pytest.mark.parametrize("column, other", [
-    ("task", "cifar10(crop=2)"), ("backbone", "resnet110(width=1.0)"), ("iterations", 70), ("epochs", 2.0), ("batch_size", 128),
-    ("precision", "bf16"), ("scale", 0.05)])
+
+@pytest.mark.parametrize(
+    "column, other",
+    [
+        ("task", "cifar10(crop=2)"),
+        ("backbone", "resnet110(width=1.0)"),
+        ("iterations", 70),
+        ("epochs", 2.0),
+        ("batch_size", 128),
+        ("precision", "bf16"),
+        ("scale", 0.05),
+    ],
+)
 def test_lines_that_differ_in_what_all_must_share_are_refused_with_column_and_values(path, column, other):
     said = refusal(path({}, BACKPROP | {column: other}))
     assert f"agree in {column}, but {column} is " in said and str(other) in said and f"--where '{column}=" in said
@@ -223,8 +311,10 @@ def test_joint_exits_have_one_block_and_a_heading_of_their_own(path):
         assert lines[lines.index(heading) + 1].startswith(method)
 
 
-@pytest.mark.parametrize("column, value", [
-    ("grow", "frozen(starts=[0,0.5])"), ("side", "text(dim=[50,50],embedding=own)"), ("extends", "0123456789abcdef")])
+@pytest.mark.parametrize(
+    "column, value",
+    [("grow", "frozen(starts=[0,0.5])"), ("side", "text(dim=[50,50],embedding=own)"), ("extends", "0123456789abcdef")],
+)
 def test_grown_fed_and_extended_networks_stand_beside_the_others_and_are_named(path, column, value):
     fair = fair_table(read_rows([path({}, {"seed": 1, "test_error": 0.2}, {column: value, "test_error": 0.3})]))
     assert [(getattr(line, column), line.test_error, line.n) for line in fair.lines] == [("", 15, 2), (value, 30, 1)]

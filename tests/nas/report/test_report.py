@@ -20,8 +20,17 @@ from spaces.decoupling import Decoupling
 
 def row(method="dgl(label_smoothing=0.1)", decoupling="2:mlp_sr", seed=0, test_error=0.1, **cells):
     """A row as the results file gives it back: every cell is text."""
-    row = {"method": method, "decoupling": decoupling, "seed": seed, "num_blocks": 2, "peak_activation_bytes": 3 * 2**20,
-           "status": "ok", "validation_error": 0.2, "step_seconds": 0.5, "test_error": test_error}
+    row = {
+        "method": method,
+        "decoupling": decoupling,
+        "seed": seed,
+        "num_blocks": 2,
+        "peak_activation_bytes": 3 * 2**20,
+        "status": "ok",
+        "validation_error": 0.2,
+        "step_seconds": 0.5,
+        "test_error": test_error,
+    }
     return {name: "" if cell is None else str(cell) for name, cell in (row | cells).items()}
 
 
@@ -39,6 +48,7 @@ def read(text):
 
 
 # ---- summaries
+
 
 def test_the_interval_is_students_t_on_the_raw_errors():
     errors = [0.0612, 0.0701, 0.0555, 0.0644, 0.0931]
@@ -60,10 +70,16 @@ def test_one_seed_has_no_spread():
 
 
 def test_the_printed_interval_ends_at_0_and_100_percent():
-    low, high = read(summary_table(summarise([
-        *(row(seed=seed, test_error=error) for seed, error in enumerate([0.0, 0.02])),
-        *(row("other", seed=seed, test_error=error) for seed, error in enumerate([1.0, 0.98])),
-    ])))
+    low, high = read(
+        summary_table(
+            summarise(
+                [
+                    *(row(seed=seed, test_error=error) for seed, error in enumerate([0.0, 0.02])),
+                    *(row("other", seed=seed, test_error=error) for seed, error in enumerate([1.0, 0.98])),
+                ]
+            )
+        )
+    )
     assert low["95 % interval"].startswith("0.00..") and high["95 % interval"].endswith("..100.00")
 
 
@@ -83,17 +99,29 @@ def test_a_figure_that_was_asked_for_has_a_column():
 
 
 def test_one_line_for_each_method_and_decoupling_and_the_best_first():
-    rows = [row(test_error=0.3), row("backprop", "uncut", test_error=0.1), row(decoupling="4:mlp_sr", test_error=0.2),
-            row(seed=1, test_error=0.5)]
+    rows = [
+        row(test_error=0.3),
+        row("backprop", "uncut", test_error=0.1),
+        row(decoupling="4:mlp_sr", test_error=0.2),
+        row(seed=1, test_error=0.5),
+    ]
     summaries = summarise(rows)
     assert [(s.method, s.decoupling, s.mean, s.n) for s in summaries] == [
-        ("backprop", "uncut", 10.0, 1), ("dgl", "4:mlp_sr", 20.0, 1), ("dgl", "2:mlp_sr", 40.0, 2)]
+        ("backprop", "uncut", 10.0, 1),
+        ("dgl", "4:mlp_sr", 20.0, 1),
+        ("dgl", "2:mlp_sr", 40.0, 2),
+    ]
     assert [line["decoupling"] for line in read(summary_table(summaries))] == ["uncut", "4:mlp_sr", "2:mlp_sr"]
 
 
 def test_methods_that_differ_in_settings_alone_can_be_told_apart():
-    summaries = summarise([row("dgl(label_smoothing=0.1)", test_error=0.1), row("dgl(label_smoothing=0.0)", test_error=0.2),
-                           row("backprop(label_smoothing=0.1)", "uncut", test_error=0.3)])
+    summaries = summarise(
+        [
+            row("dgl(label_smoothing=0.1)", test_error=0.1),
+            row("dgl(label_smoothing=0.0)", test_error=0.2),
+            row("backprop(label_smoothing=0.1)", "uncut", test_error=0.3),
+        ]
+    )
     assert [s.method for s in summaries] == ["dgl(label_smoothing=0.1)", "dgl(label_smoothing=0.0)", "backprop"]
 
 
@@ -115,8 +143,10 @@ def test_a_diverged_run_counts_as_all_wrong_and_is_named():
 
 def test_nothing_but_diverged_runs():
     """The columns that only a finished run has may be missing from every row."""
-    rows = [{name: cell for name, cell in diverged(seed=seed).items() if name not in ("test_error", "step_seconds")}
-            for seed in range(2)]
+    rows = [
+        {name: cell for name, cell in diverged(seed=seed).items() if name not in ("test_error", "step_seconds")}
+        for seed in range(2)
+    ]
     (summary,) = summarise(rows)
     assert (summary.mean, summary.std, summary.diverged, summary.step_seconds) == (100.0, 0.0, 2, None)
     assert not any(isinstance(value, float) and math.isnan(value) for value in vars(summary).values())
@@ -125,11 +155,17 @@ def test_nothing_but_diverged_runs():
 
 
 def test_the_ensembles_column_and_the_plain_error_where_there_is_none():
-    rows = [row(seed=0, test_error=0.4, ensemble_test_error=0.1), row(seed=1, test_error=0.4, ensemble_test_error=0.3),
-            row("backprop", "uncut", test_error=0.25, ensemble_test_error=None),
-            diverged(decoupling="4:mlp_sr", ensemble_test_error=None)]
+    rows = [
+        row(seed=0, test_error=0.4, ensemble_test_error=0.1),
+        row(seed=1, test_error=0.4, ensemble_test_error=0.3),
+        row("backprop", "uncut", test_error=0.25, ensemble_test_error=None),
+        diverged(decoupling="4:mlp_sr", ensemble_test_error=None),
+    ]
     assert [(s.method, s.mean) for s in summarise(rows, "ensemble_test_error")] == [
-        ("dgl", pytest.approx(20)), ("backprop", 25), ("dgl", 100)]
+        ("dgl", pytest.approx(20)),
+        ("backprop", 25),
+        ("dgl", 100),
+    ]
     assert [s.mean for s in summarise(rows)] == [25, 40, 100]
 
 
@@ -140,6 +176,7 @@ def test_no_rows():
 
 
 # ---- tables
+
 
 def test_numbers_stand_to_the_right_and_words_to_the_left():
     text = table(["what", "n", "mixed", "last"], [["a", "5", "7", "9"], ["bcd", "1,234", "x", "10"], ["e", "", "", ""]])
@@ -155,22 +192,36 @@ def test_numbers_stand_to_the_right_and_words_to_the_left():
 # ---- costs
 
 BLOCKS = (
-    BlockCost(blocks=(0,), units=2, params=1500, head_params=250, macs=3_000, head_macs=1_000, activation_bytes=4096,
-              seconds=0.003),
-    BlockCost(blocks=(1,), units=3, params=70, head_params=10, macs=12_000, head_macs=0, activation_bytes=1024,
-              seconds=0.001),
+    BlockCost(
+        blocks=(0,), units=2, params=1500, head_params=250, macs=3_000, head_macs=1_000, activation_bytes=4096, seconds=0.003
+    ),
+    BlockCost(blocks=(1,), units=3, params=70, head_params=10, macs=12_000, head_macs=0, activation_bytes=1024, seconds=0.001),
 )
 
 
 def test_the_cost_table_shows_each_block_and_the_totals():
     text = cost_table(Cost(BLOCKS, 64, 3 * 2**19, params=1580, macs=15_000), Decoupling((2,), ("conv(depth=1)",)))
     first, second = read("\n".join(text.splitlines()[:4]))
-    assert first == {"block": "0", "units": "2", "params": "1,500", "MACs": "3,000", "head params": "250", "head MACs": "1,000",
-                     "KiB/sample": "4", "ms/step": "3.0", "share %": "75.0", "head": "conv(depth=1)"}
+    assert first == {
+        "block": "0",
+        "units": "2",
+        "params": "1,500",
+        "MACs": "3,000",
+        "head params": "250",
+        "head MACs": "1,000",
+        "KiB/sample": "4",
+        "ms/step": "3.0",
+        "share %": "75.0",
+        "head": "conv(depth=1)",
+    }
     assert (second["head"], second["share %"], second["ms/step"], second["MACs"]) == ("classifier", "25.0", "1.0", "12,000")
     totals = "\n".join(text.splitlines()[4:])
-    for fact in ("inference: 1,580 params, 15,000 MACs", "training: 250 params (13.7 % of all), 1,000 MACs",
-                 "batch size 64: 1.5 MiB", ": 1.33"):
+    for fact in (
+        "inference: 1,580 params, 15,000 MACs",
+        "training: 250 params (13.7 % of all), 1,000 MACs",
+        "batch size 64: 1.5 MiB",
+        ": 1.33",
+    ):
         assert fact in totals
 
 
@@ -195,6 +246,7 @@ def test_the_cost_table_shows_a_stage_of_several_blocks_as_one_line():
 
 
 # ---- pictures
+
 
 @pytest.mark.parametrize("decoupling", [Decoupling(), Decoupling((1,), ("linear",)), Decoupling((2, 3, 5), ("a(x=1)", "b", "c"))])
 def test_a_picture_has_a_box_for_each_unit_and_a_mark_for_each_cut(decoupling):
@@ -229,6 +281,7 @@ def test_a_picture_of_a_deep_network_stays_aligned():
 
 # ---- several searches, several objectives
 
+
 def searched(seed, decoupling, error, **score):
     """A search that asked for nothing but its answer."""
     found = Decoupling.parse(decoupling)
@@ -237,18 +290,27 @@ def searched(seed, decoupling, error, **score):
 
 def test_agreement_by_hand():
     """Of all cuts of a pair, common are 1 of 3, 2 of 3 and 1 of 4; of these common cuts 1, 1 and 0 have the same head."""
-    three = [searched(0, "2:linear 4:mlp_sr", 0.10), searched(1, "2:linear 5:mlp_sr", 0.30),
-             searched(2, "2:conv 4:mlp_sr 6:linear", 0.20)]
+    three = [
+        searched(0, "2:linear 4:mlp_sr", 0.10),
+        searched(1, "2:linear 5:mlp_sr", 0.30),
+        searched(2, "2:conv 4:mlp_sr 6:linear", 0.20),
+    ]
     figures = agreement(three)
     assert figures.cuts == pytest.approx((1 / 3 + 2 / 3 + 1 / 4) / 3)
     assert figures.heads == pytest.approx(2 / 4)
     assert (figures.mean_error, figures.std_error) == pytest.approx((0.2, 0.1))
 
 
-@pytest.mark.parametrize(("one", "other", "cuts", "heads"), [
-    ("uncut", "uncut", 1, None), ("uncut", "3:linear", 0, None), ("3:linear", "4:linear", 0, None),
-    ("3:linear", "3:linear", 1, 1), ("3:linear", "3:mlp_sr", 1, 0),
-])
+@pytest.mark.parametrize(
+    ("one", "other", "cuts", "heads"),
+    [
+        ("uncut", "uncut", 1, None),
+        ("uncut", "3:linear", 0, None),
+        ("3:linear", "4:linear", 0, None),
+        ("3:linear", "3:linear", 1, 1),
+        ("3:linear", "3:mlp_sr", 1, 0),
+    ],
+)
 def test_agreement_at_its_ends(one, other, cuts, heads):
     figures = agreement([searched(0, one, 0.2), searched(1, other, 0.2)])
     assert (figures.cuts, figures.heads, figures.std_error) == (cuts, heads, 0)
@@ -257,8 +319,10 @@ def test_agreement_at_its_ends(one, other, cuts, heads):
 def test_searches_are_a_line_each_above_how_far_they_agree():
     text = searches_table([searched(4, "2:linear", 0.10), searched(5, "2:mlp_sr", 0.20)])
     rows, facts = text.split("\n\n")
-    assert read(rows) == [{"seed": "4", "val error %": "10.00", "found": "2:linear"},
-                          {"seed": "5", "val error %": "20.00", "found": "2:mlp_sr"}]
+    assert read(rows) == [
+        {"seed": "4", "val error %": "10.00", "found": "2:linear"},
+        {"seed": "5", "val error %": "20.00", "found": "2:mlp_sr"},
+    ]
     assert "1.00 alike" in facts and "0 % of common cuts" in facts and "15.00 +- 7.07 % error over 2 seeds" in facts
     assert "no cut in common" in searches_table([searched(0, "2:linear", 0.1), searched(1, "3:linear", 0.1)])
 
@@ -266,6 +330,12 @@ def test_searches_are_a_line_each_above_how_far_they_agree():
 def test_a_front_is_a_line_a_decoupling():
     fine, failed = searched(3, "2:linear 4:conv(depth=2)", 0.125), searched(4, "uncut", 1.0, status="diverged: nan")
     first, second = read(pareto_table([*fine.evaluated, *failed.evaluated]))
-    assert first == {"val error %": "12.50", "peak MiB": "1.50", "pipeline bound": "2.50", "K": "3", "seed": "3",
-                     "decoupling": "2:linear 4:conv(depth=2)"}
+    assert first == {
+        "val error %": "12.50",
+        "peak MiB": "1.50",
+        "pipeline bound": "2.50",
+        "K": "3",
+        "seed": "3",
+        "decoupling": "2:linear 4:conv(depth=2)",
+    }
     assert (second["val error %"], second["K"], second["decoupling"]) == ("100.00", "1", "uncut  (diverged)")

@@ -17,16 +17,24 @@ def test_a_method_inside_a_method_is_told_apart_by_what_differs():
     two = "man(base='infopro(loss={},lambdas=[5.0,0.5,5.0,0.5])',bias=True)"
     specs = [dgl, two.format("softmax"), two.format("contrast"), "greedy(label_smoothing=0.0)"]
     assert list(short_names(specs).values()) == [
-        "man(base=dgl)", "man(base='infopro(loss=softmax,lambdas=[5.0,0.5,5.0,0.5])')",
-        "man(base='infopro(loss=contrast,lambdas=[5.0,0.5,5.0,0.5])')", "greedy"]  # the lambdas are no default
+        "man(base=dgl)",
+        "man(base='infopro(loss=softmax,lambdas=[5.0,0.5,5.0,0.5])')",
+        "man(base='infopro(loss=contrast,lambdas=[5.0,0.5,5.0,0.5])')",
+        "greedy",
+    ]  # the lambdas are no default
     assert short_names([dgl]) == {dgl: "man"}
 
 
-@pytest.mark.parametrize("head, shown", [
-    ("1c2f(width=1.0,feature_dim=128,embedding=False)", "1c2f"), ("1c2f(width=0.5,feature_dim=128,embedding=True)",
-                                                                  "1c2f(width=0.5,embedding=True)"),
-    ("conv(depth=2,reduction=4)", "conv(depth=2)"), ("linear", "linear"), ("my.own.head(width=1.0)", "my.own.head(width=1.0)"),
-])
+@pytest.mark.parametrize(
+    "head, shown",
+    [
+        ("1c2f(width=1.0,feature_dim=128,embedding=False)", "1c2f"),
+        ("1c2f(width=0.5,feature_dim=128,embedding=True)", "1c2f(width=0.5,embedding=True)"),
+        ("conv(depth=2,reduction=4)", "conv(depth=2)"),
+        ("linear", "linear"),
+        ("my.own.head(width=1.0)", "my.own.head(width=1.0)"),
+    ],
+)
 def test_a_head_is_shown_without_its_defaults_and_means_the_same(head, shown):
     assert short_head(head) == shown
     if "." not in head.partition("(")[0]:
@@ -44,8 +52,15 @@ def test_heads_that_are_all_alike_are_shown_once_with_neighbouring_cuts_as_a_run
 
 
 def test_a_summary_of_many_blocks_fits_a_terminal():
-    row = {"method": "dgl(label_smoothing=0.1)", "num_blocks": 16, "test_error": 0.1, "validation_error": 0.1,
-           "step_seconds": 0.1, "peak_activation_bytes": 1, "status": "ok", "decoupling": " ".join(
-               f"{cut}:1c2f(width=1.0,feature_dim=128,embedding=False)" for cut in range(1, 16))}
+    row = {
+        "method": "dgl(label_smoothing=0.1)",
+        "num_blocks": 16,
+        "test_error": 0.1,
+        "validation_error": 0.1,
+        "step_seconds": 0.1,
+        "peak_activation_bytes": 1,
+        "status": "ok",
+        "decoupling": " ".join(f"{cut}:1c2f(width=1.0,feature_dim=128,embedding=False)" for cut in range(1, 16)),
+    }
     text = summary_table(summarise([row, row]))
     assert max(map(len, text.splitlines())) <= 100 and text.endswith("1-15:1c2f")

@@ -25,9 +25,12 @@ from tests.nas.evaluation.test_evaluator import make, make_problem
 
 IMAGES = ("prefix(of='small(width=0.25)',units=4)", "small(width=0.25)")
 CASES = {  # of a method: the space of the run, the space of its extension, where both are cut, and where the extension is too
-    "dgl": (*IMAGES, "2:linear", "4:linear 5:conv(depth=1)"), "al": (*IMAGES, "2:none", "4:none 5:none"),
-    "greedy": (*IMAGES, "uncut", "4:linear"), "contsup": (*IMAGES, "2:linear", "4:linear 5:linear"),
-    "infopro": (*IMAGES, "2:linear", "4:linear"), "predsim": (*IMAGES, "uncut", "4:predsim"),
+    "dgl": (*IMAGES, "2:linear", "4:linear 5:conv(depth=1)"),
+    "al": (*IMAGES, "2:none", "4:none 5:none"),
+    "greedy": (*IMAGES, "uncut", "4:linear"),
+    "contsup": (*IMAGES, "2:linear", "4:linear 5:linear"),
+    "infopro": (*IMAGES, "2:linear", "4:linear"),
+    "predsim": (*IMAGES, "uncut", "4:predsim"),
     "dgl(label_smoothing=0.0)": ("prefix(of='small(width=0.25)',units=4,head=mlp_sr)", IMAGES[1], "2:linear", "4:mlp_sr"),
 }
 TEXTS = {
@@ -98,7 +101,7 @@ def check(run: TrainedRun, new: Problem, decoupling: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(evaluate, "train", watched)
     row = make(new).run(read_decoupling(decoupling, new.space, "linear"))
     assert (row["status"], row["extends"]) == ("ok", run.name)
-    (before, trained), = finished
+    ((before, trained),) = finished
     old, method = (part.eval().to(memory_format=torch.channels_last) for part in (run.build(), trained.method))
     k = run.decoupling.num_blocks
     frozen = [own for stage in range(k) for own in tensors(method, stage)]
@@ -123,7 +126,8 @@ def tensors(method: Method, k: int) -> list[torch.Tensor]:
 @pytest.mark.parametrize("grow", [None, "frozen", "training"])
 @pytest.mark.parametrize("method", [name for name in CASES if name != "predsim"])
 def test_the_blocks_of_the_run_stay_and_answer_to_the_bit(
-        problem: Problem, monkeypatch: pytest.MonkeyPatch, method: str, grow: str | None) -> None:
+    problem: Problem, monkeypatch: pytest.MonkeyPatch, method: str, grow: str | None
+) -> None:
     run, new, decoupling = extended(problem, method, CASES[method])
     if grow and decoupling.count(":") == run.decoupling.num_blocks:
         with pytest.raises(UserError, match="for one"):
@@ -152,20 +156,24 @@ def test_an_extension_is_a_row_of_its_own_for_each_seed(problem: Problem) -> Non
     assert len({row["validation_loss"] for row in rows}) == 3
 
 
-@pytest.mark.parametrize(("method", "space", "decoupling", "says"), [
-    ("dgl", "small(width=0.25)", "2:linear 3:linear", "cut after 2, 4 units"),
-    ("dgl", "small(width=0.25)", "4:linear", "cut after 2, 4 units"),
-    ("dgl", IMAGES[0], "2:linear", "there are none; cut a longer backbone after 2, 4 units"),
-    ("backprop", "small(width=0.25)", "2:linear 4:linear", r"blocks of \[6\]"),
-    ("dgl", "small(width=0.5)", "2:linear 4:linear", "block 1 and its head cannot be"),
-    ("dgl", "small(width=0.25)", "2:conv(depth=1) 4:linear", "block 1 and its head cannot be"),
-    ("dgl", "small(width=0.25)", "2:linear 4:mlp_sr", "block 2 and its head cannot be"),
-    ("predsim", "small(width=0.25)", "2:linear 4:linear", "its method"),
-    ("man", "small(width=0.25)", "2:linear 4:linear", "cannot be those of the run [0-9a-f]{16}, of dgl"),
-    ("al", "small(width=0.25)", "2:linear 4:linear", "cannot be those of the run [0-9a-f]{16}, of dgl"),
-])
+@pytest.mark.parametrize(
+    ("method", "space", "decoupling", "says"),
+    [
+        ("dgl", "small(width=0.25)", "2:linear 3:linear", "cut after 2, 4 units"),
+        ("dgl", "small(width=0.25)", "4:linear", "cut after 2, 4 units"),
+        ("dgl", IMAGES[0], "2:linear", "there are none; cut a longer backbone after 2, 4 units"),
+        ("backprop", "small(width=0.25)", "2:linear 4:linear", r"blocks of \[6\]"),
+        ("dgl", "small(width=0.5)", "2:linear 4:linear", "block 1 and its head cannot be"),
+        ("dgl", "small(width=0.25)", "2:conv(depth=1) 4:linear", "block 1 and its head cannot be"),
+        ("dgl", "small(width=0.25)", "2:linear 4:mlp_sr", "block 2 and its head cannot be"),
+        ("predsim", "small(width=0.25)", "2:linear 4:linear", "its method"),
+        ("man", "small(width=0.25)", "2:linear 4:linear", "cannot be those of the run [0-9a-f]{16}, of dgl"),
+        ("al", "small(width=0.25)", "2:linear 4:linear", "cannot be those of the run [0-9a-f]{16}, of dgl"),
+    ],
+)
 def test_what_does_not_begin_with_the_run_is_refused(
-        problem: Problem, method: str, space: str, decoupling: str, says: str) -> None:
+    problem: Problem, method: str, space: str, decoupling: str, says: str
+) -> None:
     run, *_ = extended(problem, "dgl", CASES["dgl"])
     new = replace(spaced(problem, method, space), extends=run)
     point = new.adapt(read_decoupling(decoupling, new.space, "linear"))
@@ -184,8 +192,12 @@ def test_another_method_whose_weights_fit_is_told_by_its_answers(problem: Proble
 
 
 def test_attention_heads_are_told_by_their_answers(texts: Problem) -> None:
-    case = ("transformer(depth=1,num_blocks=2,embedding=12)", "transformer(depth=2,embedding=12,attention_heads=2)", "1:linear",
-            "2:linear")
+    case = (
+        "transformer(depth=1,num_blocks=2,embedding=12)",
+        "transformer(depth=2,embedding=12,attention_heads=2)",
+        "1:linear",
+        "2:linear",
+    )
     _, new, decoupling = extended(texts, "dgl", case)
     with pytest.raises(UserError, match="exit 2 cannot be those"):
         new.build(read_decoupling(decoupling, new.space, "linear"))

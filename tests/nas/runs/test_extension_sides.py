@@ -53,8 +53,10 @@ def with_features(problem: Problem) -> Problem:
     """Each image has its class beside it, and a number that says nothing."""
     scale = FeatureScale(torch.tensor([1.0, 0.0]), torch.tensor([0.8, 1.0]))
     data: Any = problem.data
-    parts = {name: replace(part, features=scale(torch.stack([part.labels.float(), torch.linspace(-1, 1, len(part))], 1)))
-             for name, part in (("train", data.train), ("validation", data.validation), ("test", data.test()))}
+    parts = {
+        name: replace(part, features=scale(torch.stack([part.labels.float(), torch.linspace(-1, 1, len(part))], 1)))
+        for name, part in (("train", data.train), ("validation", data.validation), ("test", data.test()))
+    }
     read = parts.pop("test")
     return replace(problem, data=replace(data, **parts, read_test=lambda: read, feature_scale=scale))
 
@@ -75,7 +77,7 @@ def check(run: TrainedRun, new: Problem, decoupling: str, stay: int, monkeypatch
     monkeypatch.setattr(evaluate, "train", watch)
     row = make(new).run(read_decoupling(decoupling, new.space, "linear"))
     assert (row["status"], row["extends"], row["side"]) == ("ok", run.name, new.side)
-    (before, trained), = watched
+    ((before, trained),) = watched
     old: Any = run.build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     method: Any = trained.method.eval()
     for k in range(old.num_stages):
@@ -90,8 +92,9 @@ def check(run: TrainedRun, new: Problem, decoupling: str, stay: int, monkeypatch
     x: Any = next(new.data.eval_batches(new.data.validation, 7))[0]
     known = x if run.inputs["features"] else getattr(x, "x", x)
     with torch.no_grad():
-        pairs = list(zip(old.exits(known[:, :run.inputs["length"]] if "length" in run.inputs else known), method.exits(x),
-                         strict=False))
+        pairs = list(
+            zip(old.exits(known[:, : run.inputs["length"]] if "length" in run.inputs else known), method.exits(x), strict=False)
+        )
     assert all(torch.equal(*pair) for pair in pairs[:stay]) and not any(torch.equal(*pair) for pair in pairs[stay:])
 
 
@@ -102,10 +105,18 @@ def problem(tmp_path: Path) -> Problem:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", TEXTS)
-@pytest.mark.parametrize(("method", "space", "embedding"), [
-    ("dgl", "transformer", "own"), ("dgl", "lstm", "shared"), ("al", "linear", "own"), ("al", "transformer", "shared")])
-def test_further_tokens(texts: Problem, monkeypatch: pytest.MonkeyPatch, case: str, method: str, space: str,  # noqa: F811
-                        embedding: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "space", "embedding"),
+    [("dgl", "transformer", "own"), ("dgl", "lstm", "shared"), ("al", "linear", "own"), ("al", "transformer", "shared")],
+)
+def test_further_tokens(
+    texts: Problem,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    case: str,
+    method: str,
+    space: str,
+    embedding: str,
+) -> None:
     old, cuts, dim, new, more, longer, stay = TEXTS[case]
     first, cuts, more = of_length(texts, dim, embedding=embedding), *(text.format(h=HEADS[method]) for text in (cuts, more))
     first.data.facts(first.results)
@@ -137,14 +148,17 @@ def test_features_begin_without_effect(problem: Problem) -> None:
     torch.testing.assert_close(method(x), run.build()(x.x))
 
 
-@pytest.mark.parametrize(("side", "later", "cuts", "says"), [
-    ("conv", "conv", "2:linear 4:linear", "with a new --side, but there are none"),
-    (None, None, "2:linear 4:linear", "with a new --side, but there are none"),
-    ("conv", None, "2:linear 4:linear", "gives a block what its run gave it, which is image for block 1, got nothing"),
-    ("conv", "conv(first=2)", "2:linear 4:linear", "image for block 1, got nothing; begin with the run's --side, conv"),
-    ("conv", "features", "2:linear 4:linear", "image for block 1, got features"),
-    (None, "conv", "2:linear 5:linear", "cut after 2, 4, 6 units"),
-])
+@pytest.mark.parametrize(
+    ("side", "later", "cuts", "says"),
+    [
+        ("conv", "conv", "2:linear 4:linear", "with a new --side, but there are none"),
+        (None, None, "2:linear 4:linear", "with a new --side, but there are none"),
+        ("conv", None, "2:linear 4:linear", "gives a block what its run gave it, which is image for block 1, got nothing"),
+        ("conv", "conv(first=2)", "2:linear 4:linear", "image for block 1, got nothing; begin with the run's --side, conv"),
+        ("conv", "features", "2:linear 4:linear", "image for block 1, got features"),
+        (None, "conv", "2:linear 5:linear", "cut after 2, 4, 6 units"),
+    ],
+)
 def test_what_is_no_new_input_is_refused(problem: Problem, side: str | None, later: str | None, cuts: str, says: str) -> None:
     run = trained_run(spaced(given(problem, side), "dgl", IMAGES[1]), "2:linear 4:linear")
     extension = replace(spaced(given(problem, later), "dgl", IMAGES[1]), extends=run)
@@ -156,9 +170,11 @@ def test_the_first_block_and_known_parts_are_given_what_they_were(texts: Problem
     first = of_length(texts, "2-1")
     first.data.facts(first.results)
     run, words = trained_run(spaced(first, "dgl", LONG.format(space="linear")), "2:linear"), first.data.content["vocabulary"]
-    for dim, embedding, says in [("3-1", "own", "given what it was in its run, 2 tokens, got 3"),
-                                 ("2-2", "own", r"which is \(2, 3\) for block 1, got \(2, 4\)"),
-                                 ("2-1", "shared", "with a new --side, but there are none")]:
+    for dim, embedding, says in [
+        ("3-1", "own", "given what it was in its run, 2 tokens, got 3"),
+        ("2-2", "own", r"which is \(2, 3\) for block 1, got \(2, 4\)"),
+        ("2-1", "shared", "with a new --side, but there are none"),
+    ]:
         other = replace(spaced(of_length(texts, dim, str(words), embedding), "dgl", LONG.format(space="linear")), extends=run)
         with pytest.raises(UserError, match=says):
             other.build(read_decoupling("2:linear", other.space, "linear"))

@@ -31,6 +31,7 @@ def evaluated(problem: Problem) -> str:
 
 def interrupted(problem: Problem) -> str:
     """A run that was stopped after its first epoch."""
+
     def stop(what: str, done: int, total: int, **figures: float) -> None:
         if done == 5:
             raise KeyboardInterrupt
@@ -80,14 +81,25 @@ def test_what_a_process_has_is_said_and_stays(problem: Problem, caplog: pytest.L
     assert remove([folder]) == [folder] and list(problem.runs.iterdir()) == []
 
 
-@pytest.mark.parametrize(("choice", "gone"), [
-    ({"unfinished": True}, {"stopped", "asked"}), ({"without_row": True}, {"stopped", "saved", "asked"}),
-    ({"older_than": 50.0}, {"stopped"}), ({"everything": True}, {"stopped", "saved", "rowed", "asked", "shared"}),
-    ({"unfinished": True, "older_than": 50.0}, {"stopped"}), ({"without_row": True, "unfinished": True}, {"stopped", "asked"}),
-])
+@pytest.mark.parametrize(
+    ("choice", "gone"),
+    [
+        ({"unfinished": True}, {"stopped", "asked"}),
+        ({"without_row": True}, {"stopped", "saved", "asked"}),
+        ({"older_than": 50.0}, {"stopped"}),
+        ({"everything": True}, {"stopped", "saved", "rowed", "asked", "shared"}),
+        ({"unfinished": True, "older_than": 50.0}, {"stopped"}),
+        ({"without_row": True, "unfinished": True}, {"stopped", "asked"}),
+    ],
+)
 def test_what_is_chosen(tmp_path: Path, choice: dict[str, object], gone: set[str]) -> None:
-    for name, file, changed in (("stopped", "checkpoint.pt", 10), ("saved", "trained.pt", 100), ("rowed", "trained.pt", 200),
-                                ("asked", "search.pt", 100), ("shared", "pretraining.pt", 300)):
+    for name, file, changed in (
+        ("stopped", "checkpoint.pt", 10),
+        ("saved", "trained.pt", 100),
+        ("rowed", "trained.pt", 200),
+        ("asked", "search.pt", 100),
+        ("shared", "pretraining.pt", 300),
+    ):
         os.utime(empty(tmp_path / "runs", name, file) / file, (changed, changed))
     ResultsLog(tmp_path / "evaluate.csv").append({"run": "rowed", "method": "dgl"})
     found = run_folders(tmp_path / "runs", tmp_path)
@@ -128,8 +140,13 @@ def test_links_and_files_of_others_are_left_alone(tmp_path: Path, caplog: pytest
     found = run_folders(runs, tmp_path)
     assert [folder.name for folder in found] == ["mixed"] and remove(found) == found and "files of others" in caplog.text
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()) == [
-        "outside/checkpoint.pt", "outside/trained.pt", "runs/foreign/note.txt", "runs/mixed/note.txt",
-        "runs/mixed/sub/checkpoint.pt", "runs/mixed/trained.pt"]
+        "outside/checkpoint.pt",
+        "outside/trained.pt",
+        "runs/foreign/note.txt",
+        "runs/mixed/note.txt",
+        "runs/mixed/sub/checkpoint.pt",
+        "runs/mixed/trained.pt",
+    ]
     assert (mixed / "trained.pt").is_symlink()
 
 

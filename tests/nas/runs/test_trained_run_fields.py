@@ -9,11 +9,25 @@ from nas.runs.trained_run import TrainedRun
 from spaces.notation.errors import UserError
 
 IMAGES = {"kind": "images", "shape": [1, 8, 8], "mean": [0.5], "std": [1.0], "zoom": 1.0, "classes": ["a", "b"], "features": None}
-TEXTS = {"kind": "texts", "length": 4, "words": ["good"], "classes": ["a", "b"],
-         "features": {"columns": ["x"], "mean": [0.0], "std": [1.0]}}
+TEXTS = {
+    "kind": "texts",
+    "length": 4,
+    "words": ["good"],
+    "classes": ["a", "b"],
+    "features": {"columns": ["x"], "mean": [0.0], "std": [1.0]},
+}
 KEY = {"method": "dgl", "backbone": "small", "decoupling": "2:linear", "precision": "fp32", "side": None, "seed": 0, "lr": 0.1}
-EXITS = [{"depth": depth, "macs": 10 * depth, "path_macs": 11 * depth, "validation_error": 0.5, "temperature": 1.0,
-          "fitted_temperature": 1.5} for depth in (1, 2)]
+EXITS = [
+    {
+        "depth": depth,
+        "macs": 10 * depth,
+        "path_macs": 11 * depth,
+        "validation_error": 0.5,
+        "temperature": 1.0,
+        "fitted_temperature": 1.5,
+    }
+    for depth in (1, 2)
+]
 
 
 def written(path, inputs):
@@ -25,10 +39,16 @@ def written(path, inputs):
 @pytest.mark.parametrize("inputs", [IMAGES, TEXTS])
 def test_every_field_that_is_missing_or_wrong_is_named(tmp_path, inputs):
     path = tmp_path / "trained.pt"
-    places = [("key",), ("inputs",), ("exits",), ("weights",),
-              *(("key", name) for name in ("method", "backbone", "decoupling", "precision")),
-              *(("inputs", name) for name in inputs if name != "features"), *(("exits", 1, name) for name in EXITS[0]),
-              *(("inputs", "features", name) for name in inputs["features"] or ())]
+    places = [
+        ("key",),
+        ("inputs",),
+        ("exits",),
+        ("weights",),
+        *(("key", name) for name in ("method", "backbone", "decoupling", "precision")),
+        *(("inputs", name) for name in inputs if name != "features"),
+        *(("exits", 1, name) for name in EXITS[0]),
+        *(("inputs", "features", name) for name in inputs["features"] or ()),
+    ]
     for place in places:
         for wrong in ("missing", {}, "", -1, [[]], b"x", 10**30, float("nan"), torch.zeros(2)):
             saved = written(path, inputs)

@@ -68,8 +68,10 @@ def separable_table(space, seed=0):
     """An error for each decoupling: the sum of what its cuts and its heads are worth, and no two alike."""
     rng = random.Random(seed)
     worth = {part: rng.uniform(-1, 1) for part in (*space.gaps, *space.heads)}
-    return {point: 0.5 + sum(worth[part] for part in (*point.cuts, *point.heads)) / 40 + 1e-9 * number
-            for number, point in enumerate(space.enumerate())}
+    return {
+        point: 0.5 + sum(worth[part] for part in (*point.cuts, *point.heads)) / 40 + 1e-9 * number
+        for number, point in enumerate(space.enumerate())
+    }
 
 
 class Stop(Exception):
@@ -123,6 +125,7 @@ def rank(table, point):
 
 # ---- contracts of every entry
 
+
 @pytest.mark.parametrize("name", SPACES)
 @pytest.mark.parametrize("spec", asking(TRIALS))
 def test_stays_in_the_space_and_in_the_budget_and_returns_the_best(spec, name, monkeypatch):
@@ -174,6 +177,7 @@ def test_a_search_without_a_training_is_refused(spec):
 
 
 # ---- several objectives
+
 
 def several(trials):
     return [spec for spec in asking(trials) if "cmaes" not in spec]
@@ -243,9 +247,11 @@ def test_samplers_dominate_more_than_chance_does(sampler, trials, seeds):
 
 # ---- better than chance
 
-@pytest.mark.parametrize(("sampler", "trials", "seeds", "share"), [
-    ("tpe", 40, 10, 0.5), ("gp", 15, 4, 0.5), ("nsga2", 40, 10, 0.5), ("cmaes", 40, 10, 0.75),
-])
+
+@pytest.mark.parametrize(
+    ("sampler", "trials", "seeds", "share"),
+    [("tpe", 40, 10, 0.5), ("gp", 15, 4, 0.5), ("nsga2", 40, 10, 0.5), ("cmaes", 40, 10, 0.75)],
+)
 def test_samplers_beat_chance(sampler, trials, seeds, share):
     """The best of n points drawn without replacement from N has rank (N + 1) / (n + 1) on average.
 
@@ -274,6 +280,7 @@ def test_random_search_draws_uniformly_without_replacement():
 
 # ---- exhaustive search
 
+
 @pytest.mark.parametrize("name", SPACES)
 def test_exhaustive_search_evaluates_every_point_once(name):
     space = SPACES[name]
@@ -292,6 +299,7 @@ def test_exhaustive_search_refuses_above_its_limit_before_it_trains():
 
 
 # ---- optuna
+
 
 @pytest.fixture
 def studies(monkeypatch):
@@ -326,9 +334,14 @@ def test_a_bounded_number_of_blocks_is_encoded_as_positions(sampler, name, studi
             assert not (choices and sampler == "cmaes")  # it would draw categories at random
 
 
-@pytest.mark.parametrize(("sampler", "constraints"), [
-    *((sampler, {"num_blocks": 2}) for sampler in get_args(SamplerName)), ("tpe", {"min_block": 2}), ("cmaes", {"min_block": 2}),
-])
+@pytest.mark.parametrize(
+    ("sampler", "constraints"),
+    [
+        *((sampler, {"num_blocks": 2}) for sampler in get_args(SamplerName)),
+        ("tpe", {"min_block": 2}),
+        ("cmaes", {"min_block": 2}),
+    ],
+)
 def test_optuna_is_told_the_error_of_each_point_also_of_one_that_comes_again(sampler, constraints, studies):
     """Replays are told too and cost nothing; once nothing new comes, an unseen point is put in the queue."""
     space = make_space(HEADS[:2], **constraints)

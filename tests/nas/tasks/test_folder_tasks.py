@@ -25,6 +25,7 @@ def save(path: Path, colour: int, side: int) -> None:
 
 # ---- imagenet
 
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """20 images of each class for training and 4 for testing, all of different size and colour."""

@@ -42,8 +42,9 @@ def folder(tmp_path: Path) -> Path:
 
 def rows(*splits: Split) -> Counter[tuple[bytes, int]]:
     """The samples of the splits, however ordered."""
-    return Counter((image.numpy().tobytes(), int(label)) for split in splits
-                   for image, label in zip(split.images, split.labels, strict=True))
+    return Counter(
+        (image.numpy().tobytes(), int(label)) for split in splits for image, label in zip(split.images, split.labels, strict=True)
+    )
 
 
 def samples(pixels: np.ndarray, labels: np.ndarray) -> Counter[tuple[bytes, int]]:
@@ -51,6 +52,7 @@ def samples(pixels: np.ndarray, labels: np.ndarray) -> Counter[tuple[bytes, int]
 
 
 # ---- what nas.testing asks of every task
+
 
 class TestDigits(TaskContract):
     task = "digits"
@@ -65,6 +67,7 @@ class TestArrays(TaskContract):
 
 
 # ---- splits and constants
+
 
 def test_digits_splits_hold_every_digit_once_and_the_test_split_is_fixed(tmp_path: Path) -> None:
     from sklearn.datasets import load_digits
@@ -92,7 +95,7 @@ def test_constants_that_are_given_take_the_place_of_the_training_splits(folder: 
     """Both, or one of them; the batches, what a decoder is told and the row's task say them."""
     text = "arrays(mine,validation=0.5,mean=[0.5,0.5,0.5],std=[0.25,0.5,1])"
     task, own = TASKS.build(text, folder), TASKS.build("arrays(mine,validation=0.5)", folder)
-    (x, _), = eval_batches(task, task.train, 20)
+    ((x, _),) = eval_batches(task, task.train, 20)
     expected = (task.train.images.double() / 255 - 0.5) / torch.tensor([0.25, 0.5, 1.0])
     torch.testing.assert_close(x.permute(0, 2, 3, 1).double(), expected, atol=1e-6, rtol=0)
     assert task.pixels.mean == (0.5, 0.5, 0.5) and task.inputs["std"] == [0.25, 0.5, 1.0]
@@ -102,13 +105,16 @@ def test_constants_that_are_given_take_the_place_of_the_training_splits(folder: 
     assert half.mean == own.mean and half.std == (0.5, 0.5, 0.5) != own.std
 
 
-@pytest.mark.parametrize(("settings", "says"), [
-    ("mean=[0.5]", "mean is a list of 3 numbers here, one a channel, got 1"),
-    ("std=[1,1,1,1]", "std is a list of 3 numbers here"),
-    ("mean=[127.5,127.5,127.5]", "divide numbers of 0..255 by 255"),
-    ("std=[0,0.5,0.5]", "std is that of pixels scaled to 0..1, above 0"),
-    ("mean=0.5", "mean"),
-])
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ("mean=[0.5]", "mean is a list of 3 numbers here, one a channel, got 1"),
+        ("std=[1,1,1,1]", "std is a list of 3 numbers here"),
+        ("mean=[127.5,127.5,127.5]", "divide numbers of 0..255 by 255"),
+        ("std=[0,0.5,0.5]", "std is that of pixels scaled to 0..1, above 0"),
+        ("mean=0.5", "mean"),
+    ],
+)
 def test_constants_that_do_not_fit_are_refused(settings: str, says: str, folder: Path) -> None:
     with pytest.raises(UserError, match=re.escape(says)):
         TASKS.build(f"arrays(mine,{settings})", folder)
@@ -141,10 +147,26 @@ def test_a_channel_that_is_the_same_everywhere_stays_finite(tmp_path: Path) -> N
     assert x.isfinite().all() and (x[:, 1].abs() < 1e-6).all()
 
 
-@pytest.mark.parametrize("setting", [
-    "validation=0", "validation=1", "validation=-0.1", "validation=1.5", "validation=0.01", "validation=0.999",
-    "split_seed=-1", "crop=-1", "crop=4", "cutout=-1", "cutout=5", "crop=1.5", "flip=1", "padding=2", "padding=black",
-])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "validation=0",
+        "validation=1",
+        "validation=-0.1",
+        "validation=1.5",
+        "validation=0.01",
+        "validation=0.999",
+        "split_seed=-1",
+        "crop=-1",
+        "crop=4",
+        "cutout=-1",
+        "cutout=5",
+        "crop=1.5",
+        "flip=1",
+        "padding=2",
+        "padding=black",
+    ],
+)
 def test_a_wrong_setting_is_named(folder: Path, setting: str) -> None:
     with pytest.raises(UserError, match=setting.partition("=")[0]):
         TASKS.build(f"arrays(mine,{setting})", folder)
@@ -174,8 +196,8 @@ def test_every_task_takes_the_same_settings(name: str) -> None:
 
 # ---- arrays
 
-def test_arrays_keep_every_sample_and_may_be_grey_or_elsewhere(
-        folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+
+def test_arrays_keep_every_sample_and_may_be_grey_or_elsewhere(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     task = TASKS.build("arrays(mine)", folder)
     assert task.input_shape == (3, 4, 5) and task.num_classes == 4
     assert rows(task.train, task.validation) == samples(PIXELS, LABELS)
@@ -193,37 +215,43 @@ def test_a_task_travels_to_another_process(folder: Path) -> None:
     assert rows(task.test()) == samples(PIXELS[:10], LABELS[:10])
 
 
-@pytest.mark.parametrize("content, message", [
-    ({"images": PIXELS.astype(np.float32)}, "uint8.*float32"),
-    ({"images": PIXELS.astype(np.int64)}, "uint8.*int64"),
-    ({"images": PIXELS[..., None]}, r"\(N, H, W\).*\(40, 4, 5, 3, 1\)"),
-    ({"images": PIXELS.reshape(40, -1)}, r"\(N, H, W\).*\(40, 60\)"),
-    ({"images": PIXELS[:, :0]}, r"\(40, 0, 5, 3\)"),
-    ({"images": PIXELS[:39]}, r"shape \(39,\).*\(40,\)"),
-    ({"labels": LABELS[:39]}, r"shape \(40,\).*\(39,\)"),
-    ({"labels": LABELS[:, None]}, r"shape \(40,\).*\(40, 1\)"),
-    ({"labels": LABELS.astype(float)}, "whole numbers.*float64"),
-    ({"labels": LABELS % 2 == 0}, "whole numbers.*bool"),
-    ({"labels": LABELS.astype(str)}, "0..C-1"),
-    ({"labels": LABELS + 1}, "0..C-1.*1, 2, 3, 4"),
-    ({"labels": LABELS * 2}, "0..C-1.*0, 2, 4, 6"),
-    ({"labels": LABELS - 1}, "0..C-1.*-1, 0, 1, 2"),
-    ({"labels": LABELS * 0}, "at least 2"),
-    ({"labels": LABELS[:0]}, r"shape \(40,\).*\(0,\)"),
-    ({"images": np.array([{}, None])}, "images and labels"),
-])
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ({"images": PIXELS.astype(np.float32)}, "uint8.*float32"),
+        ({"images": PIXELS.astype(np.int64)}, "uint8.*int64"),
+        ({"images": PIXELS[..., None]}, r"\(N, H, W\).*\(40, 4, 5, 3, 1\)"),
+        ({"images": PIXELS.reshape(40, -1)}, r"\(N, H, W\).*\(40, 60\)"),
+        ({"images": PIXELS[:, :0]}, r"\(40, 0, 5, 3\)"),
+        ({"images": PIXELS[:39]}, r"shape \(39,\).*\(40,\)"),
+        ({"labels": LABELS[:39]}, r"shape \(40,\).*\(39,\)"),
+        ({"labels": LABELS[:, None]}, r"shape \(40,\).*\(40, 1\)"),
+        ({"labels": LABELS.astype(float)}, "whole numbers.*float64"),
+        ({"labels": LABELS % 2 == 0}, "whole numbers.*bool"),
+        ({"labels": LABELS.astype(str)}, "0..C-1"),
+        ({"labels": LABELS + 1}, "0..C-1.*1, 2, 3, 4"),
+        ({"labels": LABELS * 2}, "0..C-1.*0, 2, 4, 6"),
+        ({"labels": LABELS - 1}, "0..C-1.*-1, 0, 1, 2"),
+        ({"labels": LABELS * 0}, "at least 2"),
+        ({"labels": LABELS[:0]}, r"shape \(40,\).*\(0,\)"),
+        ({"images": np.array([{}, None])}, "images and labels"),
+    ],
+)
 def test_arrays_of_another_kind_are_refused(folder: Path, content: dict[str, np.ndarray], message: str) -> None:
     save(folder / "mine" / "train.npz", **content)
     with pytest.raises(UserError, match=message):
         TASKS.build("arrays(mine)", folder)
 
 
-@pytest.mark.parametrize("content, message", [
-    ({"labels": LABELS + 1}, r"0\.\.3.*1 to 4"),
-    ({"labels": LABELS - 1}, r"0\.\.3.*-1 to 2"),
-    ({"images": PIXELS[:, :3]}, r"\(3, 5, 3\).*\(4, 5, 3\)"),
-    ({"images": PIXELS[..., 0]}, r"\(4, 5, 1\).*\(4, 5, 3\)"),
-])
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ({"labels": LABELS + 1}, r"0\.\.3.*1 to 4"),
+        ({"labels": LABELS - 1}, r"0\.\.3.*-1 to 2"),
+        ({"images": PIXELS[:, :3]}, r"\(3, 5, 3\).*\(4, 5, 3\)"),
+        ({"images": PIXELS[..., 0]}, r"\(4, 5, 1\).*\(4, 5, 3\)"),
+    ],
+)
 def test_a_test_file_must_fit_the_training_file(folder: Path, content: dict[str, np.ndarray], message: str) -> None:
     save(folder / "mine" / "test.npz", **content)
     task = TASKS.build("arrays(mine)", folder)
@@ -247,7 +275,7 @@ def test_no_damage_to_a_file_goes_unseen_or_ends_in_another_error(folder: Path, 
     saver(path, images=PIXELS[:8, :2, :2], labels=LABELS[:8])
     whole, expected = path.read_bytes(), samples(PIXELS[:8, :2, :2], LABELS[:8])
     damaged = [whole[:length] for length in range(0, len(whole), 5)]
-    damaged += [whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1:] for place in range(len(whole))]
+    damaged += [whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :] for place in range(len(whole))]
     refused = 0
     for content in damaged:
         path.write_bytes(content)
@@ -274,6 +302,7 @@ def test_other_files_of_that_name_are_refused(folder: Path) -> None:
 
 # ---- the test split stays unread
 
+
 def test_training_and_validation_never_touch_the_test_file(folder: Path) -> None:
     (folder / "mine" / "test.npz").write_bytes(b"unreadable")
     task = TASKS.build("arrays(mine,crop=1,flip=True,cutout=2)", folder)
@@ -285,6 +314,7 @@ def test_training_and_validation_never_touch_the_test_file(folder: Path) -> None
 
 
 # ---- torchvision's layouts
+
 
 def idx(array: np.ndarray) -> bytes:
     """The format of the MNIST family: two zeros, the type (8 is uint8), the number of dimensions, each as 4 bytes."""
@@ -310,7 +340,8 @@ def test_fashion_mnist_reads_the_four_files(fashion: Path) -> None:
 
 @pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b[:7], lambda b: b"", lambda b: b"\0\0\t" + b[3:]])
 def test_damaged_files_are_refused_and_those_of_the_test_split_only_when_read(
-        fashion: Path, damage: Callable[[bytes], bytes]) -> None:
+    fashion: Path, damage: Callable[[bytes], bytes]
+) -> None:
     raw = fashion / "FashionMNIST" / "raw"
     test_file, train_file = raw / "t10k-images-idx3-ubyte", raw / "train-labels-idx1-ubyte"
     test_file.write_bytes(damage(test_file.read_bytes()))
@@ -323,20 +354,24 @@ def test_damaged_files_are_refused_and_those_of_the_test_split_only_when_read(
         TASKS.build("fashion_mnist", fashion)
 
 
-@pytest.mark.parametrize("name, kind, label_key, num_classes", [
-    ("cifar10", "CIFAR10", "labels", 10), ("cifar100", "CIFAR100", "fine_labels", 100),
-])
+@pytest.mark.parametrize(
+    "name, kind, label_key, num_classes", [("cifar10", "CIFAR10", "labels", 10), ("cifar100", "CIFAR100", "fine_labels", 100)]
+)
 def test_cifar_reads_the_batches(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: str, label_key: str, num_classes: int) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: str, label_key: str, num_classes: int
+) -> None:
     dataset = getattr(torchvision().datasets, kind)
     random = np.random.default_rng(0)
     written = {}
     for attribute in ("train_list", "test_list"):  # the official files have checksums, these have none
         monkeypatch.setattr(dataset, attribute, [[file, None] for file, _ in getattr(dataset, attribute)])
-        files = [(random.integers(0, 256, (20, 3, 32, 32), dtype=np.uint8), random.integers(0, num_classes, 20))
-                 for _ in getattr(dataset, attribute)]
-        written[attribute] = samples(np.concatenate([pixels for pixels, _ in files]).transpose(0, 2, 3, 1),
-                                     np.concatenate([labels for _, labels in files]))
+        files = [
+            (random.integers(0, 256, (20, 3, 32, 32), dtype=np.uint8), random.integers(0, num_classes, 20))
+            for _ in getattr(dataset, attribute)
+        ]
+        written[attribute] = samples(
+            np.concatenate([pixels for pixels, _ in files]).transpose(0, 2, 3, 1), np.concatenate([labels for _, labels in files])
+        )
         for (file, _), (pixels, labels) in zip(getattr(dataset, attribute), files, strict=True):
             path = tmp_path / dataset.base_folder / file
             path.parent.mkdir(exist_ok=True)
@@ -393,13 +428,19 @@ def test_stl10_reads_the_binaries_whose_columns_come_first(tmp_path: Path, monke
         task.test()
 
 
-@pytest.mark.parametrize("name, kind, where", [
-    ("svhn", "SVHN", "train_32x32.mat"), ("stl10", "STL10", "stl10_binary"),
-    ("cifar10", "CIFAR10", "cifar-10-batches-py"), ("cifar100", "CIFAR100", "cifar-100-python"),
-    ("fashion_mnist", "FashionMNIST", "FashionMNIST.raw"),
-])
+@pytest.mark.parametrize(
+    "name, kind, where",
+    [
+        ("svhn", "SVHN", "train_32x32.mat"),
+        ("stl10", "STL10", "stl10_binary"),
+        ("cifar10", "CIFAR10", "cifar-10-batches-py"),
+        ("cifar100", "CIFAR100", "cifar-100-python"),
+        ("fashion_mnist", "FashionMNIST", "FashionMNIST.raw"),
+    ],
+)
 def test_only_absent_files_are_downloaded_and_without_a_network_their_place_is_named(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: str, where: str) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kind: str, where: str
+) -> None:
     asked = []
 
     def no_network(self: object) -> None:
@@ -420,6 +461,7 @@ def test_only_absent_files_are_downloaded_and_without_a_network_their_place_is_n
 
 # ---- the import of torchvision
 
+
 def test_torchvision_is_importable_with_and_without_its_operators() -> None:
     module = torchvision()
     assert module is torchvision() is sys.modules["torchvision"]
@@ -427,8 +469,7 @@ def test_torchvision_is_importable_with_and_without_its_operators() -> None:
     assert torch.equal(module.transforms.functional.hflip(image), image.flip(2))
 
 
-def test_a_torchvision_that_imports_is_left_alone_and_other_failures_are_passed_on(
-        monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_torchvision_that_imports_is_left_alone_and_other_failures_are_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in = types.ModuleType("torchvision")
     monkeypatch.setitem(sys.modules, "torchvision", stand_in)
     assert torchvision() is stand_in

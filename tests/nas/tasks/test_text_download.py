@@ -34,8 +34,14 @@ class Hub:
             raise ConnectionError("no network")
         text, label = COLUMNS.get(self.name, ("text", "label"))
         self.count = 10 * (classes := NUM_CLASSES.get(self.name, 2))
-        return ({text: f"Line\\none,\\\n\"{split}\" {number}", label: number % classes if self.label is None else self.label,
-                 "unused": 0} for number in range(self.count))
+        return (
+            {
+                text: f'Line\\none,\\\n"{split}" {number}',
+                label: number % classes if self.label is None else self.label,
+                "unused": 0,
+            }
+            for number in range(self.count)
+        )
 
 
 @pytest.fixture

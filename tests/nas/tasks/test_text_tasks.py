@@ -60,8 +60,9 @@ def read(data: Texts, split: TextSplit) -> Counter[tuple[str, ...]]:
     """The texts of a split, in the words of the vocabulary, and their classes."""
     words = {number: word for word, number in data.vocabulary.ids.items()} | {UNKNOWN: "?"}
     x, y = split.batch(torch.arange(len(split)))
-    return Counter((*(words[i] for i in ids if i != PADDING), str(label))
-                   for ids, label in zip(x.tolist(), y.tolist(), strict=True))
+    return Counter(
+        (*(words[i] for i in ids if i != PADDING), str(label)) for ids, label in zip(x.tolist(), y.tolist(), strict=True)
+    )
 
 
 def expected(content: list[Row], data: Texts, length: int = 99) -> Counter[tuple[str, ...]]:
@@ -70,6 +71,7 @@ def expected(content: list[Row], data: Texts, length: int = 99) -> Counter[tuple
 
 
 # ---- splits and vocabulary
+
 
 def test_validation_is_held_out_of_the_training_file_unless_there_is_a_file_of_it(folder: Path) -> None:
     data = mine(folder)
@@ -120,9 +122,14 @@ def test_a_task_travels_to_another_process(folder: Path) -> None:
     assert read(data, data.test()) == expected(rows("test", 12), data)
 
 
-@pytest.mark.parametrize("labels, classes", [
-    (["b", "a", "é", "B"], ["B", "a", "b", "é"]), (["10", "9", "-1", "2"], ["-1", "2", "9", "10"]), (["1", "x", "10", "2"], None),
-])
+@pytest.mark.parametrize(
+    "labels, classes",
+    [
+        (["b", "a", "é", "B"], ["B", "a", "b", "é"]),
+        (["10", "9", "-1", "2"], ["-1", "2", "9", "10"]),
+        (["1", "x", "10", "2"], None),
+    ],
+)
 def test_own_labels_are_words_or_whole_numbers(tmp_path: Path, labels: list[str], classes: list[str] | None) -> None:
     content = [(f"w{number}", labels[number % 4]) for number in range(20)]
     for part in ("train", "test"):
@@ -130,7 +137,8 @@ def test_own_labels_are_words_or_whole_numbers(tmp_path: Path, labels: list[str]
     data = mine(tmp_path)
     order = classes or sorted(labels)
     assert read(data, data.train) + read(data, data.validation) == expected(
-        [(text, str(order.index(label))) for text, label in content], data)
+        [(text, str(order.index(label))) for text, label in content], data
+    )
 
 
 def test_word_vectors_of_a_file_here_or_in_the_data_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,19 +159,29 @@ def test_word_vectors_of_a_file_here_or_in_the_data_folder(folder: Path, monkeyp
 
 # ---- what is refused
 
-@pytest.mark.parametrize("content, says", [
-    ("text,label\ngood,0\n ,1\n", "line 3: the text is empty"),
-    ("text,label\n<br /> ,0\ngood,1\n", "line 2: the text is empty"),
-    ("text,label\ngood,0\nbad,\n", "line 3: the label is empty"),
-    ('text,label\n"two\nlines",0\nbad,\n', "line 4: the label is empty"),
-    ("text,label\ngood,0\ngood, bad,1\n", "line 3: a row has 2 cells.* got 3"),
-    ("text,label\ngood,0\n\nbad\n", "line 4: .* got 1"),
-    ("text,class\ngood,0\n", "line 1: .*column label.*text, class"), ("x,y\n", "one column text and one column label"),
-    ("text,text,label\na,b,0\n", "line 1: .*column text"), ("", "line 1: .*nothing"), ("text,label\n", "none below the header"),
-    ('text,label\ngood,0\n"bad,1\nbetter,1\n', "line 3: no CSV"), ('text,label\n"a"b,0\n', "line 2: no CSV"),
-    (b"text,label\ngood,0\n\xe9t\xe9,1\n", "line 3: this is no UTF-8"), (b"\xff\xfetext,label\n", "line 1: this is no UTF-8"),
-    ("text,label\na,0\nb,0\n", "at least 2 classes"), ("text,label\na,0\nb,1\nc,0\nd\re,1\n", "line 5: no CSV"),
-])
+
+@pytest.mark.parametrize(
+    "content, says",
+    [
+        ("text,label\ngood,0\n ,1\n", "line 3: the text is empty"),
+        ("text,label\n<br /> ,0\ngood,1\n", "line 2: the text is empty"),
+        ("text,label\ngood,0\nbad,\n", "line 3: the label is empty"),
+        ('text,label\n"two\nlines",0\nbad,\n', "line 4: the label is empty"),
+        ("text,label\ngood,0\ngood, bad,1\n", "line 3: a row has 2 cells.* got 3"),
+        ("text,label\ngood,0\n\nbad\n", "line 4: .* got 1"),
+        ("text,class\ngood,0\n", "line 1: .*column label.*text, class"),
+        ("x,y\n", "one column text and one column label"),
+        ("text,text,label\na,b,0\n", "line 1: .*column text"),
+        ("", "line 1: .*nothing"),
+        ("text,label\n", "none below the header"),
+        ('text,label\ngood,0\n"bad,1\nbetter,1\n', "line 3: no CSV"),
+        ('text,label\n"a"b,0\n', "line 2: no CSV"),
+        (b"text,label\ngood,0\n\xe9t\xe9,1\n", "line 3: this is no UTF-8"),
+        (b"\xff\xfetext,label\n", "line 1: this is no UTF-8"),
+        ("text,label\na,0\nb,0\n", "at least 2 classes"),
+        ("text,label\na,0\nb,1\nc,0\nd\re,1\n", "line 5: no CSV"),
+    ],
+)
 def test_a_bad_row_is_named_by_file_and_line(folder: Path, content: str | bytes, says: str) -> None:
     write(folder / "mine" / "train.csv.gz", content)
     with pytest.raises(UserError, match=rf"train\.csv\.gz.*{says}|{says}.*train\.csv\.gz") as caught:
@@ -191,10 +209,16 @@ def test_an_incomplete_file_is_never_taken_for_a_whole_one(folder: Path) -> None
             mine(folder)
 
 
-@pytest.mark.parametrize("settings, says", [
-    ("length=0", "length.* got 0"), ("num_words=2", "num_words.* got 2"), ("validation=0", "validation"),
-    ("validation=1.0", "validation"), ("split_seed=-1", "split_seed"),
-])
+@pytest.mark.parametrize(
+    "settings, says",
+    [
+        ("length=0", "length.* got 0"),
+        ("num_words=2", "num_words.* got 2"),
+        ("validation=0", "validation"),
+        ("validation=1.0", "validation"),
+        ("split_seed=-1", "split_seed"),
+    ],
+)
 def test_a_wrong_setting_is_named(folder: Path, settings: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
         mine(folder, settings)
@@ -210,6 +234,7 @@ def test_missing_files_are_named(folder: Path) -> None:
 
 # ---- any text
 
+
 def test_any_text_comes_through_a_file_unchanged_with_its_line(tmp_path: Path) -> None:
     draw, letters = random.Random(1), "ab,\"'\n\t;é😀中\\ \u2028\x85\0"
     content = [("".join(draw.choices(letters, k=draw.randrange(1, 30))), str(draw.randrange(3))) for _ in range(500)]
@@ -222,9 +247,20 @@ def test_any_text_comes_through_a_file_unchanged_with_its_line(tmp_path: Path) -
 
 # ---- the sets by name
 
+
 def test_every_shared_set_reads_its_folder_and_counts_its_classes(tmp_path: Path) -> None:
-    counts = {"ag_news": 4, "dbpedia_14": 14, "imdb": 2, "sst2": 2, "emotion": 6, "rotten_tomatoes": 2, "banking77": 77,
-              "clinc_oos": 151, "trec": 6, "yelp_review_full": 5}
+    counts = {
+        "ag_news": 4,
+        "dbpedia_14": 14,
+        "imdb": 2,
+        "sst2": 2,
+        "emotion": 6,
+        "rotten_tomatoes": 2,
+        "banking77": 77,
+        "clinc_oos": 151,
+        "trec": 6,
+        "yelp_review_full": 5,
+    }
     assert set(counts) == set(TEXT_SETS)
     for name, num_classes in counts.items():
         count = 10 * num_classes
@@ -233,7 +269,7 @@ def test_every_shared_set_reads_its_folder_and_counts_its_classes(tmp_path: Path
             write(tmp_path / name / f"{part}.csv.gz", content)
         data = TASKS.build(name, tmp_path)
         assert data.num_classes == num_classes and len(data.test()) == count
-        write(tmp_path / name / "train.csv.gz", content[:num_classes - 1])
+        write(tmp_path / name / "train.csv.gz", content[: num_classes - 1])
         with pytest.raises(UserError, match=rf"train\.csv\.gz.*{num_classes} classes.*none of class {num_classes - 1}"):
             TASKS.build(name, tmp_path)
         write(tmp_path / name / "train.csv.gz", [*content, ("more", str(num_classes))])

@@ -30,6 +30,7 @@ FAILS = (AssertionError, UserError, RuntimeError)
 
 # ---- methods
 
+
 class Sound(DGL):
     """Keeps every rule."""
 
@@ -86,11 +87,16 @@ def named(kind: type[Method]) -> MethodCase:
     return MethodCase(spec_of(kind))
 
 
-@pytest.mark.parametrize(("kind", "rule"), [
-    (Leaks, "test_a_loss_reaches_its_own_stage_and_no_other"), (Forgets, "test_every_parameter_belongs_to_one_stage"),
-    (Forgets, "test_every_tensor_belongs_to_one_stage"), (Overwrites, "test_inputs_and_carries_are_left_as_they_were"),
-    (Vectors, "test_one_finite_scalar_loss_a_stage"),
-])
+@pytest.mark.parametrize(
+    ("kind", "rule"),
+    [
+        (Leaks, "test_a_loss_reaches_its_own_stage_and_no_other"),
+        (Forgets, "test_every_parameter_belongs_to_one_stage"),
+        (Forgets, "test_every_tensor_belongs_to_one_stage"),
+        (Overwrites, "test_inputs_and_carries_are_left_as_they_were"),
+        (Vectors, "test_one_finite_scalar_loss_a_stage"),
+    ],
+)
 def test_a_method_that_breaks_a_rule(kind: type[Method], rule: str) -> None:
     check = getattr(MethodContract(), rule)
     check(named(Sound).build())
@@ -111,6 +117,7 @@ def test_a_loss_that_is_not_backprops_is_found_out() -> None:
 
 
 # ---- heads
+
 
 def sound(site: Site) -> nn.Module:
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(site.shape[0], site.num_classes))
@@ -145,12 +152,16 @@ class OfTheBatch(Bystander):
         return self.head(h - h.mean(0, keepdim=True))
 
 
-@pytest.mark.parametrize(("head", "rule"), [
-    (one_class_more, "test_gives_logits_and_leaves_the_activation_as_it_was"),
-    (InPlace, "test_gives_logits_and_leaves_the_activation_as_it_was"),
-    (Bystander, "test_gradients_reach_the_activation_and_every_parameter"),
-    (InPlace, "test_gradients_reach_the_activation_and_every_parameter"), (OfTheBatch, "test_a_single_input_is_answered_alone"),
-])
+@pytest.mark.parametrize(
+    ("head", "rule"),
+    [
+        (one_class_more, "test_gives_logits_and_leaves_the_activation_as_it_was"),
+        (InPlace, "test_gives_logits_and_leaves_the_activation_as_it_was"),
+        (Bystander, "test_gradients_reach_the_activation_and_every_parameter"),
+        (InPlace, "test_gradients_reach_the_activation_and_every_parameter"),
+        (OfTheBatch, "test_a_single_input_is_answered_alone"),
+    ],
+)
 def test_a_head_that_breaks_a_rule(head: Callable[[Site], nn.Module], rule: str) -> None:
     site, check = Site(SHAPES[0], NUM_CLASSES, 1, small()), getattr(HeadContract(), rule)
     check(spec_of(sound), site)
@@ -174,6 +185,7 @@ def test_weights_that_no_seed_repeats_are_found_out() -> None:
 
 # ---- backbones
 
+
 def convolutions(input_shape: tuple[int, ...], num_classes: int, *, wrong: str = "nothing") -> Backbone:
     """Three convolutions, which are sound unless something is to be `wrong`."""
     units = [nn.Conv2d(input_shape[0], 4, 3, padding=1), nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3)]
@@ -187,8 +199,12 @@ def convolutions(input_shape: tuple[int, ...], num_classes: int, *, wrong: str =
     if wrong == "unseeded":
         torch.seed()
         nn.init.normal_(units[0].weight)
-    return Backbone([Doubling(units[0]), *units[1:]] if wrong == "in place" else units, classifier, input_shape=input_shape,
-                    num_classes=num_classes)
+    return Backbone(
+        [Doubling(units[0]), *units[1:]] if wrong == "in place" else units,
+        classifier,
+        input_shape=input_shape,
+        num_classes=num_classes,
+    )
 
 
 class Doubling(nn.Module):
@@ -202,11 +218,17 @@ class Doubling(nn.Module):
         return self.unit(x.mul_(2))
 
 
-@pytest.mark.parametrize(("wrong", "rule"), [
-    ("shared", "test_units_share_nothing"), ("one unit", "test_there_are_units_to_cut_between"),
-    ("classes", "test_shapes_are_those_of_the_activations_and_logits_come_out"), ("idle", "test_gradients_reach_every_parameter"),
-    ("unseeded", "test_equal_seeds_give_equal_weights"), ("in place", "test_inputs_are_left_as_they_were"),
-])
+@pytest.mark.parametrize(
+    ("wrong", "rule"),
+    [
+        ("shared", "test_units_share_nothing"),
+        ("one unit", "test_there_are_units_to_cut_between"),
+        ("classes", "test_shapes_are_those_of_the_activations_and_logits_come_out"),
+        ("idle", "test_gradients_reach_every_parameter"),
+        ("unseeded", "test_equal_seeds_give_equal_weights"),
+        ("in place", "test_inputs_are_left_as_they_were"),
+    ],
+)
 def test_a_backbone_that_breaks_a_rule(wrong: str, rule: str) -> None:
     check = getattr(BackboneContract(), rule)
     check(spec_of(convolutions))
@@ -215,6 +237,7 @@ def test_a_backbone_that_breaks_a_rule(wrong: str, rule: str) -> None:
 
 
 # ---- strategies
+
 
 class Climber:
     """Asks for five decouplings and recommends the best, unless something is to be `wrong`."""
@@ -241,13 +264,17 @@ class Climber:
 SPACE = SearchSpace("small(width=0.25)", SEARCHED, input_shape=(1, 8, 8), num_classes=10, num_blocks=(2, 4))
 
 
-@pytest.mark.parametrize(("wrong", "rule"), [
-    ("outside", "test_stays_in_the_space_and_recommends_what_it_evaluated"),
-    ("unevaluated", "test_stays_in_the_space_and_recommends_what_it_evaluated"),
-    ("no Found", "test_stays_in_the_space_and_recommends_what_it_evaluated"),
-    ("unseeded", "test_asks_the_same_again_and_goes_on_after_a_stop"), ("front", "test_one_objective_leaves_no_front"),
-    ("nan", "test_answers_when_every_training_diverges"),
-])
+@pytest.mark.parametrize(
+    ("wrong", "rule"),
+    [
+        ("outside", "test_stays_in_the_space_and_recommends_what_it_evaluated"),
+        ("unevaluated", "test_stays_in_the_space_and_recommends_what_it_evaluated"),
+        ("no Found", "test_stays_in_the_space_and_recommends_what_it_evaluated"),
+        ("unseeded", "test_asks_the_same_again_and_goes_on_after_a_stop"),
+        ("front", "test_one_objective_leaves_no_front"),
+        ("nan", "test_answers_when_every_training_diverges"),
+    ],
+)
 def test_a_strategy_that_breaks_a_rule(wrong: str, rule: str) -> None:
     check = getattr(StrategyContract(), rule)
     check(spec_of(Climber), SPACE)
@@ -261,6 +288,7 @@ def test_a_front_with_dominated_points_is_found_out() -> None:
 
 
 # ---- tasks
+
 
 def test_a_task_whose_splits_are_the_same_samples_is_found_out(tmp_path: Path) -> None:
     data = TASKS.build("digits", tmp_path)
@@ -276,6 +304,7 @@ def test_labels_that_are_no_class_are_found_out(tmp_path: Path) -> None:
 
 
 # ---- as a user has them
+
 
 class TestSoundMethod(MethodContract):
     method = Sound

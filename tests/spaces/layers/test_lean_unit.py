@@ -46,8 +46,14 @@ def test_an_input_that_needs_no_gradient_gets_none():
 def test_only_plain_training_units_are_lean():
     unit, x = make(False), torch.randn(2, 3, 6, 6).double()
     biased = nn.Sequential(nn.Conv2d(3, 5, 3), *list(unit)[1:])
-    others = [nn.Sequential(*unit, nn.Dropout()), biased, nn.Sequential(nn.MaxPool2d(3), *unit), copy.deepcopy(unit).eval(),
-              nn.Sequential(unit[0], nn.BatchNorm2d(5, track_running_stats=False), nn.ReLU()), nn.Linear(3, 3)]
+    others = [
+        nn.Sequential(*unit, nn.Dropout()),
+        biased,
+        nn.Sequential(nn.MaxPool2d(3), *unit),
+        copy.deepcopy(unit).eval(),
+        nn.Sequential(unit[0], nn.BatchNorm2d(5, track_running_stats=False), nn.ReLU()),
+        nn.Linear(3, 3),
+    ]
     assert is_lean(unit, x) and not any(is_lean(other, x) for other in others)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert not is_lean(unit, x)
@@ -57,8 +63,10 @@ def test_a_chain_of_them_needs_about_half(monkeypatch):
     monkeypatch.setattr("spaces.layers.lean_unit.PART", 500)
     x, peaks = torch.randn(32, 5, 16, 16).double(), []
     for run in (lambda module, given: module(given), lean):
-        units = [nn.Sequential(nn.Conv2d(5, 5, 3, padding=1, bias=False), nn.BatchNorm2d(5), nn.ReLU(inplace=True)).double()
-                 for _ in range(6)]
+        units = [
+            nn.Sequential(nn.Conv2d(5, 5, 3, padding=1, bias=False), nn.BatchNorm2d(5), nn.ReLU(inplace=True)).double()
+            for _ in range(6)
+        ]
         with PeakMemory() as memory:
             h = x
             for unit in units:

@@ -33,8 +33,8 @@ def one_by_one(lstm: nn.LSTM, values: torch.Tensor, mask: torch.Tensor, state: S
     """What torch says of each text without its padding, put together."""
     outputs, hidden, cells = [], [], []
     for i, length in enumerate(mask.sum(1).tolist()):
-        start = None if state is None else (state[0][:, i:i + 1], state[1][:, i:i + 1])
-        output, (last, cell) = lstm(values[i:i + 1, :length], start)
+        start = None if state is None else (state[0][:, i : i + 1], state[1][:, i : i + 1])
+        output, (last, cell) = lstm(values[i : i + 1, :length], start)
         outputs.append(F.pad(output, (0, 0, 0, mask.shape[1] - length)))
         hidden.append(last)
         cells.append(cell)

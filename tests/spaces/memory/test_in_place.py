@@ -35,9 +35,18 @@ def sliced(x: torch.Tensor) -> torch.Tensor:
     return x
 
 
-WRITES = [lambda x: x.add_(1), lambda x: x.mul_(1.5), F.relu_, F.hardtanh_, sliced, lambda x: F.dropout(x, 0.5, True, True),
-          lambda x: x.view(len(x), -1).neg_().view_as(x), lambda x: x.detach().copy_(x + 1), nn.ELU(inplace=True),
-          lambda x: torch.add(x, 1, out=x)]
+WRITES = [
+    lambda x: x.add_(1),
+    lambda x: x.mul_(1.5),
+    F.relu_,
+    F.hardtanh_,
+    sliced,
+    lambda x: F.dropout(x, 0.5, True, True),
+    lambda x: x.view(len(x), -1).neg_().view_as(x),
+    lambda x: x.detach().copy_(x + 1),
+    nn.ELU(inplace=True),
+    lambda x: torch.add(x, 1, out=x),
+]
 LEAVES = [F.relu, lambda x: x.clone().mul_(2), nn.ReLU(), lambda x: x.flatten(1).view_as(x), lambda x: x]
 
 
@@ -85,8 +94,9 @@ def preactivation(input_shape: tuple[int, ...], num_classes: int, *, inplace: bo
         return nn.Sequential(nn.ReLU(inplace=inplace), nn.Conv2d(inputs, 6, 3, padding=1), nn.BatchNorm2d(6))
 
     classifier = nn.Sequential(nn.ReLU(inplace=inplace), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, num_classes))
-    return Backbone([unit(input_shape[0]), *(unit(6) for _ in range(3))], classifier, input_shape=input_shape,
-                    num_classes=num_classes)
+    return Backbone(
+        [unit(input_shape[0]), *(unit(6) for _ in range(3))], classifier, input_shape=input_shape, num_classes=num_classes
+    )
 
 
 def preactivation_space(inplace: bool) -> SearchSpace:

@@ -204,9 +204,18 @@ def test_modules_are_alike_where_they_compute_alike():
         return nn.Sequential(nn.Conv2d(3, 4, 3, **settings), nn.ReLU(), nn.Dropout(settings.get("groups", 1) / 2))
 
     assert likeness(net()) == likeness(net()) == likeness(net().to("meta"))
-    others = [net(stride=2), net(bias=False), net(padding=1), nn.Sequential(*list(net())[:2]), nn.Sequential(nn.Linear(3, 4)),
-              nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.Dropout(0.5)), nn.Conv2d(3, 5, 3), net()[0],
-              Block([*net()]), Block([*net()], checkpoint_units=True)]
+    others = [
+        net(stride=2),
+        net(bias=False),
+        net(padding=1),
+        nn.Sequential(*list(net())[:2]),
+        nn.Sequential(nn.Linear(3, 4)),
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.Dropout(0.5)),
+        nn.Conv2d(3, 5, 3),
+        net()[0],
+        Block([*net()]),
+        Block([*net()], checkpoint_units=True),
+    ]
     assert len({likeness(module) for module in [net(), *others]}) == 1 + len(others)
 
 

@@ -29,10 +29,13 @@ def test_the_pipelined_resnet_has_its_stem_apart():
     assert set(al_networks()) == set(FLAT)
 
 
-@pytest.mark.parametrize(("text", "says"), [
-    ("published(3)", "cuts of al_vgg for 1, 4 blocks, got 3"),
-    ("published(4,memory_balanced=True)", "no cuts of al_vgg by memory"),
-])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("published(3)", "cuts of al_vgg for 1, 4 blocks, got 3"),
+        ("published(4,memory_balanced=True)", "no cuts of al_vgg by memory"),
+    ],
+)
 def test_what_is_not_published_is_a_user_error(text, says):
     with pytest.raises(UserError, match=says):
         read_decoupling(text, read_space("al_vgg", (3, 32, 32), 10), "linear")

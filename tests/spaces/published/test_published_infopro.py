@@ -66,11 +66,15 @@ def test_published_takes_the_methods_head_or_the_one_that_is_named():
     assert str(read_decoupling("published(1)", space, "mlp_sr")) == "uncut" == str(read_decoupling("published(4)", space, None))
 
 
-@pytest.mark.parametrize(("space", "text", "says"), [
-    ("resnet32", "published(5)", "resnet32 for 1, 2, 3, 4, 8, 16 blocks, got 5"),
-    ("resnet110", "published(8,memory_balanced=True)", "memory-balanced cuts of resnet110 32x32 for 1, 2, 3, 4 blocks"),
-    ("vgg19", "published(4,memory_balanced=True)", "no cuts by memory"), ("vgg19", "published(4,head=linear)", "heads of vgg19"),
-])
+@pytest.mark.parametrize(
+    ("space", "text", "says"),
+    [
+        ("resnet32", "published(5)", "resnet32 for 1, 2, 3, 4, 8, 16 blocks, got 5"),
+        ("resnet110", "published(8,memory_balanced=True)", "memory-balanced cuts of resnet110 32x32 for 1, 2, 3, 4 blocks"),
+        ("vgg19", "published(4,memory_balanced=True)", "no cuts by memory"),
+        ("vgg19", "published(4,head=linear)", "heads of vgg19"),
+    ],
+)
 def test_what_is_not_published_is_a_user_error(space, text, says):
     with pytest.raises(UserError, match=says):
         read_decoupling(text, read_space(space, (3, 32, 32), 10), "linear")

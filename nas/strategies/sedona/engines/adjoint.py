@@ -20,11 +20,21 @@ def adjoint(problem: Bilevel) -> HyperGradient:
         to_weights, to_leaves = found[:count], found[count:]
         for moment, to_velocity in training.ascend(moments, to_weights):
             with SecondOrder():
-                gradients = torch.autograd.grad(problem.inner_loss(moment.batch), training.parameters, create_graph=True,
-                                                materialize_grads=True, allow_unused=True)
+                gradients = torch.autograd.grad(
+                    problem.inner_loss(moment.batch),
+                    training.parameters,
+                    create_graph=True,
+                    materialize_grads=True,
+                    allow_unused=True,
+                )
                 used = [k for k, gradient in enumerate(gradients) if gradient.requires_grad]
-                products = torch.autograd.grad([gradients[k] for k in used], inputs, [to_velocity[k] for k in used],
-                                               materialize_grads=True, allow_unused=True)
+                products = torch.autograd.grad(
+                    [gradients[k] for k in used],
+                    inputs,
+                    [to_velocity[k] for k in used],
+                    materialize_grads=True,
+                    allow_unused=True,
+                )
             del gradients
             torch._foreach_add_(to_weights, products[:count])
             torch._foreach_add_(to_leaves, products[count:])

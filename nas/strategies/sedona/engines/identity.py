@@ -60,20 +60,27 @@ def _mixed(problem: Bilevel, moment: Moment, direction: dict[str, torch.Tensor])
         return combined(cross, h)
 
     with torch.no_grad(), SecondOrder(), forward_ad.dual_level():
-        moved = {name: forward_ad.make_dual(p.detach(), direction[name]) for name, p in relaxation.named_parameters()
-                 if name in direction}
+        moved = {
+            name: forward_ad.make_dual(p.detach(), direction[name])
+            for name, p in relaxation.named_parameters()
+            if name in direction
+        }
         candidates, _ = functional_call(relaxation, moved, (Relaxation.logits, x, gate, problem.scales))
         pairs = [forward_ad.unpack_dual(logits) for logits in candidates]
-    along = torch.stack([
-        _derivative(relaxation, logits, tangent, y, weights)
-        for (logits, tangent), weights in zip(pairs, problem.weights.mixture, strict=True)])
+    along = torch.stack(
+        [
+            _derivative(relaxation, logits, tangent, y, weights)
+            for (logits, tangent), weights in zip(pairs, problem.weights.mixture, strict=True)
+        ]
+    )
     total = torch.dot(shares[:, 0], along)
     total = total + sum(shares[j, 1] * product for (j, _), product in crossing.items())
     return list(torch.autograd.grad(total, problem.leaves))
 
 
-def _derivative(relaxation: Relaxation, logits: torch.Tensor, tangent: torch.Tensor, y: torch.Tensor,
-                weights: torch.Tensor) -> torch.Tensor:
+def _derivative(
+    relaxation: Relaxation, logits: torch.Tensor, tangent: torch.Tensor, y: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
     """d/d eps of the loss of the mixture of `logits + eps tangent`, both (N, classes, H), as a function of `weights` (H,)."""
     mixed = logits @ weights
     (gradient,) = torch.autograd.grad(relaxation.cross_entropy(mixed, y), mixed, create_graph=True)

@@ -16,8 +16,10 @@ def unroll(problem: Bilevel) -> HyperGradient:
     copy's, which nothing notices: its gradient is wrong here, and right in the other engines.
     """
     inner_losses = []
-    with twice_differentiable(problem.relaxation), \
-            higher.innerloop_ctx(problem.relaxation, problem.optimizer) as (functional, steps):
+    with (
+        twice_differentiable(problem.relaxation),
+        higher.innerloop_ctx(problem.relaxation, problem.optimizer) as (functional, steps),
+    ):
         for own, copied in zip(problem.relaxation.modules(), functional.modules(), strict=True):
             if is_kept_apart(own):  # which higher leaves out, as all hooks
                 keep_apart(copied)

@@ -15,8 +15,16 @@ Tensor = torch.Tensor
 Maybe = torch.Tensor | None
 
 
-def batch_norm(input: Tensor, running_mean: Maybe, running_var: Maybe, weight: Maybe = None, bias: Maybe = None,
-               training: bool = False, momentum: float = 0.1, eps: float = 1e-5) -> Tensor:
+def batch_norm(
+    input: Tensor,
+    running_mean: Maybe,
+    running_var: Maybe,
+    weight: Maybe = None,
+    bias: Maybe = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
     """As torch's; in evaluation mode or without weights it is torch's own. Running statistics are neither read nor moved."""
     if not training or weight is None or bias is None:
         return F.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
@@ -46,8 +54,9 @@ class _BatchNorm(torch.autograd.Function):
         return columns.unfold(columns.fold(moved) + columns.affine(columns.fold(x), dw * r, db - dw * r * mean))
 
 
-def _batch_norm_backward(g: Tensor, x: Tensor, weight: Tensor, mean: Tensor, r: Tensor, eps: float, *,
-                         only_x: bool = False) -> tuple[Tensor, ...]:
+def _batch_norm_backward(
+    g: Tensor, x: Tensor, weight: Tensor, mean: Tensor, r: Tensor, eps: float, *, only_x: bool = False
+) -> tuple[Tensor, ...]:
     wanted = [True, not only_x, not only_x]
     return torch.ops.aten.native_batch_norm_backward(g, x, weight, None, None, mean, r, True, eps, wanted)
 

@@ -14,8 +14,9 @@ Maybe = torch.Tensor | None
 PLAIN = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}  # by the number of spatial dimensions
 
 
-def conv(input: Tensor, weight: Tensor, bias: Maybe = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
-         groups: int = 1) -> Tensor:
+def conv(
+    input: Tensor, weight: Tensor, bias: Maybe = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+) -> Tensor:
     """As torch's conv1d, conv2d and conv3d; with padding by name or without a batch dimension it is theirs."""
     spatial = weight.dim() - 2
     if isinstance(padding, str) or input.dim() != weight.dim():
@@ -38,7 +39,8 @@ def _backward(g: Tensor, x: Tensor, weight: Tensor, geometry: Any, wanted: tuple
     """The gradients of x and of the weight."""
     stride, padding, dilation, groups = geometry
     return torch.ops.aten.convolution_backward(
-        g, x, weight, None, stride, padding, dilation, False, [0] * len(stride), groups, [*wanted, False])[:2]
+        g, x, weight, None, stride, padding, dilation, False, [0] * len(stride), groups, [*wanted, False]
+    )[:2]
 
 
 class _Conv(torch.autograd.Function):

@@ -113,7 +113,7 @@ def test_a_damaged_image_is_named_when_its_batch_comes(split: FolderSplit) -> No
     Image.fromarray(smooth(3, 60, 60)).save(path, format="JPEG")
     whole, random, refused = path.read_bytes(), np.random.default_rng(0), 0
     damaged = [whole[:length] for length in range(0, len(whole), 40)]
-    damaged += [whole[:place] + bytes([random.integers(256)]) + whole[place + 1:] for place in range(0, len(whole), 9)]
+    damaged += [whole[:place] + bytes([random.integers(256)]) + whole[place + 1 :] for place in range(0, len(whole), 9)]
     for content in (b"", b"not an image", *damaged):
         path.write_bytes(content)
         try:
@@ -131,31 +131,35 @@ def test_a_damaged_image_is_named_when_its_batch_comes(split: FolderSplit) -> No
 def test_signals_to_all_processes_leave_the_workers_and_one_that_is_killed_is_one_line(split: FolderSplit) -> None:
     """Batch systems and `kill -- -GROUP` send a signal to every process; then this one still has a step to finish. Of a worker
     that is killed the pool tells the others to end, or leaving would wait for them."""
-    program = ("import os, signal, subprocess, torch; from multiprocessing import forkserver; from pathlib import Path\n"
-               "from nas.data.images.folder_samples import FolderSplit, _workers; from spaces.notation.errors import UserError\n"
-               f"split = FolderSplit(Path({str(split.folder)!r}), ['0.png'] * 64, torch.zeros(64).long(), 8)\n"
-               "read = lambda: split.request(torch.arange(64), None)()\n"
-               "read()\n"
-               "workers = list(_workers()._processes)\n"
-               "for name in ('-TERM', '-HUP', '-INT'):\n"
-               "    subprocess.run(['kill', name, *map(str, [*workers, forkserver._forkserver._forkserver_pid])], check=True)\n"
-               "read()\n"
-               "assert list(_workers()._processes) == workers\n"
-               "os.kill(workers[0], signal.SIGKILL)\n"
-               "try:\n"
-               "    while True: read()  # the others may read until it is noticed\n"
-               "except UserError as error: print(error)")
+    program = (
+        "import os, signal, subprocess, torch; from multiprocessing import forkserver; from pathlib import Path\n"
+        "from nas.data.images.folder_samples import FolderSplit, _workers; from spaces.notation.errors import UserError\n"
+        f"split = FolderSplit(Path({str(split.folder)!r}), ['0.png'] * 64, torch.zeros(64).long(), 8)\n"
+        "read = lambda: split.request(torch.arange(64), None)()\n"
+        "read()\n"
+        "workers = list(_workers()._processes)\n"
+        "for name in ('-TERM', '-HUP', '-INT'):\n"
+        "    subprocess.run(['kill', name, *map(str, [*workers, forkserver._forkserver._forkserver_pid])], check=True)\n"
+        "read()\n"
+        "assert list(_workers()._processes) == workers\n"
+        "os.kill(workers[0], signal.SIGKILL)\n"
+        "try:\n"
+        "    while True: read()  # the others may read until it is noticed\n"
+        "except UserError as error: print(error)"
+    )
     ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert "killed" in ended.stdout and ended.stdout.count("\n") == 1 and ended.stderr == ""
 
 
 @pytest.mark.slow
 def test_workers_do_not_outlive_a_process_that_is_killed(split: FolderSplit) -> None:
-    program = ("import sys, time, torch; from pathlib import Path\n"
-               "from nas.data.images.folder_samples import FolderSplit, _workers\n"
-               f"split = FolderSplit(Path({str(split.folder)!r}), ['0.png'], torch.zeros(1).long(), 8)\n"
-               "split.request(torch.tensor([0]), None)()\n"
-               "print(*_workers()._processes, flush=True); time.sleep(600)")
+    program = (
+        "import sys, time, torch; from pathlib import Path\n"
+        "from nas.data.images.folder_samples import FolderSplit, _workers\n"
+        f"split = FolderSplit(Path({str(split.folder)!r}), ['0.png'], torch.zeros(1).long(), 8)\n"
+        "split.request(torch.tensor([0]), None)()\n"
+        "print(*_workers()._processes, flush=True); time.sleep(600)"
+    )
     process = subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     workers = [int(word) for word in process.stdout.readline().split()]

@@ -23,8 +23,20 @@ from nas.tasks import TASKS
 from spaces.notation.errors import UserError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-TOOLS = (".ipynb_checkpoints", "@eaDir", "__MACOSX", "#recycle", "lost+found", "System Volume Information", "$RECYCLE.BIN",
-         ".git", ".thumbnails", "@Recycle", "TheVolumeSettingsFolder", "_gsdata_")
+TOOLS = (
+    ".ipynb_checkpoints",
+    "@eaDir",
+    "__MACOSX",
+    "#recycle",
+    "lost+found",
+    "System Volume Information",
+    "$RECYCLE.BIN",
+    ".git",
+    ".thumbnails",
+    "@Recycle",
+    "TheVolumeSettingsFolder",
+    "_gsdata_",
+)
 INPUTS = {"kind": "images", "shape": [3, 8, 8], "mean": [0.0] * 3, "std": [1.0] * 3, "zoom": 1.0, "classes": ["cat", "dog"]}
 
 
@@ -62,8 +74,18 @@ def test_all_formats_of_cameras_and_editors_are_read(tmp_path: Path) -> None:
 
 def test_what_is_no_image_is_left_out_counted_and_said(folder: Path) -> None:
     cat = folder / "imagenet" / "train" / "cat"
-    for name in ("._00.png", ".DS_Store", "Thumbs.db", "desktop.ini", "notes.txt", "00.xmp", "00.png~", "raw.NEF", "noending",
-                 "x.tmp"):
+    for name in (
+        "._00.png",
+        ".DS_Store",
+        "Thumbs.db",
+        "desktop.ini",
+        "notes.txt",
+        "00.xmp",
+        "00.png~",
+        "raw.NEF",
+        "noending",
+        "x.tmp",
+    ):
         (cat / name).write_bytes(b"x")
     (cat / "gone.png").symlink_to("nowhere.png")
     (cat / "empty.jpg").touch()
@@ -74,8 +96,18 @@ def test_what_is_no_image_is_left_out_counted_and_said(folder: Path) -> None:
     save(cat / "@eaDir" / "00.png" / "SYNOPHOTO_THUMB_M.jpg")
     found = FoundImages.below(cat)
     assert found.names == [*(f"{number:02}.png" for number in range(10)), "album.jpg/inside.png"]
-    once = (".txt", ".xmp", ".png~", ".nef", "without ending", ".tmp", "broken link", "empty .jpg", "no ordinary file",
-            "link to a folder above")
+    once = (
+        ".txt",
+        ".xmp",
+        ".png~",
+        ".nef",
+        "without ending",
+        ".tmp",
+        "broken link",
+        "empty .jpg",
+        "no ordinary file",
+        "link to a folder above",
+    )
     assert found.left_out == Counter({"hidden or of the system": 5} | dict.fromkeys(once, 1))
     (note,) = built(folder).notes
     assert "train: 15 files are left out (5 hidden or of the system, 1 " in note and "\n" not in note and len(note) < 400
@@ -84,7 +116,8 @@ def test_what_is_no_image_is_left_out_counted_and_said(folder: Path) -> None:
 
 
 def test_photographs_of_phones_are_read_by_a_plug_in_or_left_out_by_its_name(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "IMG_0001.HEIC").write_bytes(b"x")
     called: list[str] = []
     for module, left_out in ((None, {".heic, read once pillow-heif is installed": 1}), (ModuleType("pillow_heif"), {})):
@@ -116,17 +149,21 @@ def test_folders_of_tools_are_no_classes_wherever_they_are(folder: Path) -> None
     assert torch.equal(task.validation.labels, clean.validation.labels) and len(task.test()) == 4
     assert [note.partition("imagenet/")[2] for note in task.notes] == [
         "train: 14 files are left out (12 hidden or of the system, 2 beside the class folders)",
-        "val: 7 files are left out (6 hidden or of the system, 1 beside the class folders)"]
+        "val: 7 files are left out (6 hidden or of the system, 1 beside the class folders)",
+    ]
 
 
-@pytest.mark.parametrize("change, says", [
-    (lambda root: (root / "val" / "dog").rename(root / "val" / "cow"), "only train has dog, only val has cow"),
-    (lambda root: (root / "val" / "dog").rename(root / "val" / "Dog"), "only val has Dog, which are spelt in two ways"),
-    (lambda root: (root / "train" / "logs").mkdir(), "only train has logs"),
-    (lambda root: [(root / part / "logs").mkdir() for part in ("train", "val")], "train/logs holds .* has none"),
-    (lambda root: [path.rename(path.with_suffix(".psd")) for path in (root / "val" / "dog").iterdir()], "; it holds 2 .psd;"),
-    (lambda root: [path.unlink() for path in (root / "val" / "dog").iterdir()], "val/dog holds .* has none"),
-])
+@pytest.mark.parametrize(
+    "change, says",
+    [
+        (lambda root: (root / "val" / "dog").rename(root / "val" / "cow"), "only train has dog, only val has cow"),
+        (lambda root: (root / "val" / "dog").rename(root / "val" / "Dog"), "only val has Dog, which are spelt in two ways"),
+        (lambda root: (root / "train" / "logs").mkdir(), "only train has logs"),
+        (lambda root: [(root / part / "logs").mkdir() for part in ("train", "val")], "train/logs holds .* has none"),
+        (lambda root: [path.rename(path.with_suffix(".psd")) for path in (root / "val" / "dog").iterdir()], "; it holds 2 .psd;"),
+        (lambda root: [path.unlink() for path in (root / "val" / "dog").iterdir()], "val/dog holds .* has none"),
+    ],
+)
 def test_a_class_folder_that_differs_or_is_empty_is_named_before_anything_trains(folder: Path, change, says: str) -> None:
     change(folder / "imagenet")
     with pytest.raises(UserError, match=says) as error:

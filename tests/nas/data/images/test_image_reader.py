@@ -28,6 +28,7 @@ def seen(path: Path, mode: str = "RGB") -> np.ndarray:
 
 def png(values: np.ndarray, bits: int, colour: int, *chunks: tuple[bytes, bytes]) -> bytes:
     """A PNG file by the standard: `values` (H, W) or (H, W, C), `colour` its number of the kind of image."""
+
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
@@ -37,22 +38,44 @@ def png(values: np.ndarray, bits: int, colour: int, *chunks: tuple[bytes, bytes]
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
 
 
-@pytest.mark.parametrize("name, mode, options", [
-    ("a.jpg", "RGB", {}), ("a.jpg", "L", {}), ("a.png", "RGB", {}), ("a.png", "L", {}), ("a.png", "P", {}), ("a.png", "1", {}),
-    ("a.bmp", "RGB", {}), ("a.gif", "RGB", {}), ("a.webp", "RGB", {}), ("a.tif", "RGB", {}), ("a.jpg", "CMYK", {}),
-    ("a.jpg", "RGB", {"icc_profile": SRGB}), ("a.png", "RGB", {"icc_profile": SRGB}),
-])
+@pytest.mark.parametrize(
+    "name, mode, options",
+    [
+        ("a.jpg", "RGB", {}),
+        ("a.jpg", "L", {}),
+        ("a.png", "RGB", {}),
+        ("a.png", "L", {}),
+        ("a.png", "P", {}),
+        ("a.png", "1", {}),
+        ("a.bmp", "RGB", {}),
+        ("a.gif", "RGB", {}),
+        ("a.webp", "RGB", {}),
+        ("a.tif", "RGB", {}),
+        ("a.jpg", "CMYK", {}),
+        ("a.jpg", "RGB", {"icc_profile": SRGB}),
+        ("a.png", "RGB", {"icc_profile": SRGB}),
+    ],
+)
 @pytest.mark.parametrize("wanted", ["RGB", "L"])
 def test_an_ordinary_image_is_read_as_before_to_the_bit(
-        tmp_path: Path, name: str, mode: str, options: dict[str, bytes], wanted: str) -> None:
+    tmp_path: Path, name: str, mode: str, options: dict[str, bytes], wanted: str
+) -> None:
     Image.fromarray(COLOURS).convert(mode).save(tmp_path / name, **options)
     with Image.open(tmp_path / name) as file:
         np.testing.assert_array_equal(seen(tmp_path / name, wanted), np.asarray(file.convert(wanted)))
 
 
 # how (row, column) of what is seen lies in the file, by the standard's words: row 0 is the visual top, right, bottom or left
-TURNED = {1: lambda x: x, 2: lambda x: x[:, ::-1], 3: lambda x: x[::-1, ::-1], 4: lambda x: x[::-1], 5: np.transpose,
-          6: lambda x: np.rot90(x, -1), 7: lambda x: x[::-1, ::-1].T, 8: np.rot90}
+TURNED = {
+    1: lambda x: x,
+    2: lambda x: x[:, ::-1],
+    3: lambda x: x[::-1, ::-1],
+    4: lambda x: x[::-1],
+    5: np.transpose,
+    6: lambda x: np.rot90(x, -1),
+    7: lambda x: x[::-1, ::-1].T,
+    8: np.rot90,
+}
 
 
 @pytest.mark.parametrize("ending", ["jpg", "png", "tif", "webp"])
@@ -101,8 +124,18 @@ def test_twelve_bits_fill_the_range(tmp_path: Path) -> None:
 def tiff(values: np.ndarray, **tags: int) -> bytes:
     """An uncompressed TIFF file by the standard, of one strip a plane: `values` uint16 (H, W) or, in planes, (C, H, W)."""
     planes = values.reshape(-1, *values.shape[-2:])
-    rows = {256: values.shape[-1], 257: values.shape[-2], 258: 16, 259: 1, 262: tags["photometric"], 273: 0, 277: len(planes),
-            278: values.shape[-2], 279: planes[0].nbytes, 284: tags.get("planar", 1)}
+    rows = {
+        256: values.shape[-1],
+        257: values.shape[-2],
+        258: 16,
+        259: 1,
+        262: tags["photometric"],
+        273: 0,
+        277: len(planes),
+        278: values.shape[-2],
+        279: planes[0].nbytes,
+        284: tags.get("planar", 1),
+    }
     size = 8 + 2 + 12 * len(rows) + 4
     many, more = {258: [16] * len(planes), 273: [], 279: [planes[0].nbytes] * len(planes)}, b""
     many[273] = [size + 12 * 3 + planes[0].nbytes * place for place in range(len(planes))]
@@ -132,7 +165,7 @@ def test_deep_colours_that_pillow_reads_as_others_are_refused_by_name(tmp_path: 
     np.testing.assert_array_equal(seen(tmp_path / "a.jp2"), COLOURS)
     data = bytearray((tmp_path / "a.jp2").read_bytes())
     sizes = data.index(b"\xff\x4f\xff\x51") + 42
-    data[sizes:sizes + 9:3] = bytes([11] * 3)  # of each component: one less than its bits
+    data[sizes : sizes + 9 : 3] = bytes([11] * 3)  # of each component: one less than its bits
     (tmp_path / "a.jp2").write_bytes(data)
     for name in ("a.tif", "a.jp2"):
         with pytest.raises(UserError, match=f"more than 8 bits .*{name} are; save it with 8 bits"):
@@ -140,8 +173,11 @@ def test_deep_colours_that_pillow_reads_as_others_are_refused_by_name(tmp_path: 
 
 
 def test_what_is_no_image_is_told_by_how_it_begins(tmp_path: Path) -> None:
-    for begins, says in ((b"<!DOCTYPE html>", "begins with '<!DOCTYPE html>'"), (b"\0\0\0\x18ftypheic", "ftypheic"),
-                         (b"version https://git-lfs.github.com", "version https://'")):
+    for begins, says in (
+        (b"<!DOCTYPE html>", "begins with '<!DOCTYPE html>'"),
+        (b"\0\0\0\x18ftypheic", "ftypheic"),
+        (b"version https://git-lfs.github.com", "version https://'"),
+    ):
         (tmp_path / "a.jpg").write_bytes(begins)
         with pytest.raises(UserError, match=says) as error:
             read_image(tmp_path / "a.jpg")
@@ -233,7 +269,8 @@ def test_a_bomb_and_a_foreign_file_are_named(tmp_path: Path) -> None:
 
 
 def test_a_damaged_tiff_is_one_message_and_libtiff_says_nothing_beside_it(
-        tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     Image.fromarray(COLOURS).resize((90, 90)).save(tmp_path / "a.tif", compression="tiff_lzw")
     whole = (tmp_path / "a.tif").read_bytes()
     (tmp_path / "a.tif").write_bytes(whole[:2000] + b"\xff" * 200 + whole[2200:])

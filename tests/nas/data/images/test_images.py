@@ -41,8 +41,7 @@ def variants(images: Images, crop: int, flips: tuple[bool, ...], **padding: Any)
     every = []
     for image in images.train.images.numpy():
         padded = np.pad(image, ((crop, crop), (crop, crop), (0, 0)), **padding)
-        windows = [padded[top:top + HEIGHT, left:left + WIDTH]
-                   for top in range(2 * crop + 1) for left in range(2 * crop + 1)]
+        windows = [padded[top : top + HEIGHT, left : left + WIDTH] for top in range(2 * crop + 1) for left in range(2 * crop + 1)]
         every.append([normalised(images, window[:, ::-1] if flip else window) for window in windows for flip in flips])
     return torch.stack([torch.stack(of_one) for of_one in every])
 
@@ -209,6 +208,7 @@ def test_a_gpu_makes_the_same_batches_without_waiting_for_the_host() -> None:
 
 
 # ---- a trial's share
+
 
 def test_a_trial_has_a_random_share_of_training_and_validation_and_the_whole_test_split():
     images = made_up()

@@ -56,13 +56,33 @@ def archive(path: Path, **members: bytes) -> Path:
 
 # ---- layouts
 
-@pytest.mark.parametrize("shape, first", [
-    ((9, 3, 32, 32), True), ((9, 1, 28, 28), True), ((9, 4, 8, 8), True), ((9, 2, 16, 16), True), ((9, 3, 240, 320), True),
-    ((9, 3, 4, 4), True), ((9, 1, 3, 3), True), ((9, 32, 32, 3), False), ((9, 28, 28, 1), False), ((9, 3, 3, 3), False),
-    ((9, 4, 5, 3), False), ((9, 3, 7, 3), False), ((9, 1, 1, 200), False), ((9, 3, 3, 200), False), ((9, 5, 5, 200), False),
-    ((9, 32, 32, 12), False), ((9, 2, 2, 1), False), ((9, 2, 5, 4), False), ((9, 1, 30, 1), False), ((9, 28, 28), False),
-    ((9, 3, 30, 30, 3), False),
-])
+
+@pytest.mark.parametrize(
+    "shape, first",
+    [
+        ((9, 3, 32, 32), True),
+        ((9, 1, 28, 28), True),
+        ((9, 4, 8, 8), True),
+        ((9, 2, 16, 16), True),
+        ((9, 3, 240, 320), True),
+        ((9, 3, 4, 4), True),
+        ((9, 1, 3, 3), True),
+        ((9, 32, 32, 3), False),
+        ((9, 28, 28, 1), False),
+        ((9, 3, 3, 3), False),
+        ((9, 4, 5, 3), False),
+        ((9, 3, 7, 3), False),
+        ((9, 1, 1, 200), False),
+        ((9, 3, 3, 200), False),
+        ((9, 5, 5, 200), False),
+        ((9, 32, 32, 12), False),
+        ((9, 2, 2, 1), False),
+        ((9, 2, 5, 4), False),
+        ((9, 1, 30, 1), False),
+        ((9, 28, 28), False),
+        ((9, 3, 30, 30, 3), False),
+    ],
+)
 def test_channels_first_is_told_by_the_shape(shape: tuple[int, ...], first: bool) -> None:
     assert channels_first(shape) == first
 
@@ -96,19 +116,23 @@ def test_every_order_of_bytes_and_axes_in_memory_is_read(tmp_path: Path, kind: s
 
 # ---- types: the advice is followed, and the task is read
 
+
 def objects(values: np.ndarray) -> np.ndarray:
     held = np.empty(len(values), object)
     held[:] = list(values)
     return held
 
 
-@pytest.mark.parametrize("images, says", [
-    (IMAGES / 255, "numpy.rint(images * 255).astype(numpy.uint8)"),
-    (IMAGES.astype(np.float32), "numpy.rint(images).astype(numpy.uint8)"),
-    (IMAGES.astype(np.int64), "images.astype(numpy.uint8)"),
-    (IMAGES.astype(np.uint16) * 257, "(images >> 8).astype(numpy.uint8)"),
-    (IMAGES > 100, "images.astype(numpy.uint8) * 255"),
-])
+@pytest.mark.parametrize(
+    "images, says",
+    [
+        (IMAGES / 255, "numpy.rint(images * 255).astype(numpy.uint8)"),
+        (IMAGES.astype(np.float32), "numpy.rint(images).astype(numpy.uint8)"),
+        (IMAGES.astype(np.int64), "images.astype(numpy.uint8)"),
+        (IMAGES.astype(np.uint16) * 257, "(images >> 8).astype(numpy.uint8)"),
+        (IMAGES > 100, "images.astype(numpy.uint8) * 255"),
+    ],
+)
 def test_images_of_another_type_are_refused_with_the_line_that_mends_them(tmp_path: Path, images: np.ndarray, says: str) -> None:
     assert f"save {says}" in refusal(tmp_path, images=images)
     mended = eval(says, {"numpy": np, "images": images})
@@ -116,11 +140,17 @@ def test_images_of_another_type_are_refused_with_the_line_that_mends_them(tmp_pa
     assert mended.dtype == np.uint8
 
 
-@pytest.mark.parametrize("labels, says", [
-    (LABELS[:, None], "labels[:, 0]"), (np.eye(3)[LABELS], "labels.argmax(1)"),
-    (np.eye(3, dtype=bool)[LABELS], "labels.argmax(1)"), (LABELS.astype(float), "labels.astype(numpy.int64)"),
-    (LABELS % 2 == 0, "labels.astype(numpy.int64)"), (LABELS + 1, "labels - 1"),
-])
+@pytest.mark.parametrize(
+    "labels, says",
+    [
+        (LABELS[:, None], "labels[:, 0]"),
+        (np.eye(3)[LABELS], "labels.argmax(1)"),
+        (np.eye(3, dtype=bool)[LABELS], "labels.argmax(1)"),
+        (LABELS.astype(float), "labels.astype(numpy.int64)"),
+        (LABELS % 2 == 0, "labels.astype(numpy.int64)"),
+        (LABELS + 1, "labels - 1"),
+    ],
+)
 def test_labels_of_another_kind_are_refused_with_the_line_that_mends_them(tmp_path: Path, labels: np.ndarray, says: str) -> None:
     assert f"save {says}" in refusal(tmp_path, labels=labels)
     mended = eval(says, {"numpy": np, "labels": labels})
@@ -140,6 +170,7 @@ def test_what_needs_more_than_a_line_is_told_too(tmp_path: Path) -> None:
 
 # ---- what is no such file
 
+
 def test_other_files_of_that_name_are_told(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     with path.open("wb") as file:
@@ -157,19 +188,47 @@ def test_other_files_of_that_name_are_told(tmp_path: Path) -> None:
         read_npz(tmp_path / "b.npz", ["images"])
 
 
-@pytest.mark.parametrize("member", [
-    written((2**45,)), written((2**62, 2**62)), written((3, 4), data=bytes(11)), written((3, 4), data=bytes(13)),
-    written((-1, 4)), written((4,), "|S0"), written((10**9,), "|V0"),
-    written((2,), [("a", "<i4"), ("b", "<i4")], bytes(16)), written((), "|O"),
-    *(written((), header=header) for header in (
-        "", "(" * 5000, "{", "[" * 9000, "{'descr': 'u1'}", "'" * 3,
-        "{'descr': '|u1', 'fortran_order': False, 'shape': (1" + "0" * 4000 + ",)}",
-        "{'descr': '|u1', 'fortran_order': False, 'shape': (3,", "{'descr': (,), 'fortran_order': 1, 'shape': 2}", "\0" * 100,
-        "1" * 9000, "{'descr': [('a',)], 'fortran_order': False, 'shape': (1,)}",
-        "{'descr': {'x': 1}, 'fortran_order': False, 'shape': (1,)}",
-        "{'descr': ('|u1', (2**9,)), 'fortran_order': False, 'shape': (1,)}", "   if x:\n \ty", "{[]: 1}", "-" * 9999)),
-    b"\x93NUMPY\3\0" + bytes(50), b"\x93NUMPY\2\0\xff\xff\xff\xff" + b" " * 20_000, b"\x93NUMPY\x09\x09", b"", b"x",
-])
+@pytest.mark.parametrize(
+    "member",
+    [
+        written((2**45,)),
+        written((2**62, 2**62)),
+        written((3, 4), data=bytes(11)),
+        written((3, 4), data=bytes(13)),
+        written((-1, 4)),
+        written((4,), "|S0"),
+        written((10**9,), "|V0"),
+        written((2,), [("a", "<i4"), ("b", "<i4")], bytes(16)),
+        written((), "|O"),
+        *(
+            written((), header=header)
+            for header in (
+                "",
+                "(" * 5000,
+                "{",
+                "[" * 9000,
+                "{'descr': 'u1'}",
+                "'" * 3,
+                "{'descr': '|u1', 'fortran_order': False, 'shape': (1" + "0" * 4000 + ",)}",
+                "{'descr': '|u1', 'fortran_order': False, 'shape': (3,",
+                "{'descr': (,), 'fortran_order': 1, 'shape': 2}",
+                "\0" * 100,
+                "1" * 9000,
+                "{'descr': [('a',)], 'fortran_order': False, 'shape': (1,)}",
+                "{'descr': {'x': 1}, 'fortran_order': False, 'shape': (1,)}",
+                "{'descr': ('|u1', (2**9,)), 'fortran_order': False, 'shape': (1,)}",
+                "   if x:\n \ty",
+                "{[]: 1}",
+                "-" * 9999,
+            )
+        ),
+        b"\x93NUMPY\3\0" + bytes(50),
+        b"\x93NUMPY\2\0\xff\xff\xff\xff" + b" " * 20_000,
+        b"\x93NUMPY\x09\x09",
+        b"",
+        b"x",
+    ],
+)
 def test_headers_that_lie_or_are_damaged_are_one_line_and_no_memory(tmp_path: Path, member: bytes) -> None:
     path = archive(tmp_path / "a.npz", images=member)
     with pytest.raises(UserError) as error:
@@ -178,7 +237,8 @@ def test_headers_that_lie_or_are_damaged_are_one_line_and_no_memory(tmp_path: Pa
 
 
 def test_what_unpacks_to_much_more_than_it_is_or_than_memory_is_refused_before_it_is_read(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     zeros = np.zeros((30, 100, 100), np.uint8)
     np.savez_compressed(tmp_path / "zeros.npz", images=zeros)
     np.testing.assert_array_equal(read_npz(tmp_path / "zeros.npz", ["images"])[0], zeros)

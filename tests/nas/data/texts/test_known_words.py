@@ -30,14 +30,18 @@ def test_words_that_are_known_are_not_spoken_of(tmp_path: Path) -> None:
     assert warnings(tmp_path) == warnings(tmp_path, ",embeddings='v.txt'") == []
 
 
-@pytest.mark.parametrize("settings, parts, shares", [
-    (",vocabulary='words.txt'", {}, ["40.0% of the tokens of training", "40.0% of the tokens of validation"]),
-    ("", {"validation": ["guter film , gutes ende", "schlechter film"]}, ["42.9% of the tokens of validation"]),
-    (",embeddings='v.txt'", {}, ["20.0% of the tokens of training have", "20.0% of the tokens of validation have"]),
-    (",num_words=3", {}, ["20.0% of the tokens of training are words", "20.0% of the tokens of validation are words"]),
-])
-def test_few_known_words_are_told_by_part_and_share(tmp_path: Path, settings: str, parts: dict[str, list[str]],
-                                                    shares: list[str]) -> None:
+@pytest.mark.parametrize(
+    "settings, parts, shares",
+    [
+        (",vocabulary='words.txt'", {}, ["40.0% of the tokens of training", "40.0% of the tokens of validation"]),
+        ("", {"validation": ["guter film , gutes ende", "schlechter film"]}, ["42.9% of the tokens of validation"]),
+        (",embeddings='v.txt'", {}, ["20.0% of the tokens of training have", "20.0% of the tokens of validation have"]),
+        (",num_words=3", {}, ["20.0% of the tokens of training are words", "20.0% of the tokens of validation are words"]),
+    ],
+)
+def test_few_known_words_are_told_by_part_and_share(
+    tmp_path: Path, settings: str, parts: dict[str, list[str]], shares: list[str]
+) -> None:
     write(tmp_path, ENGLISH, **{"validation": ENGLISH, **parts})
     (tmp_path / "words.txt").write_text("film\n,\ngutes\n")
     (tmp_path / "v.txt").write_text("film 1 2\nlos 1 2\n")
@@ -45,12 +49,24 @@ def test_few_known_words_are_told_by_part_and_share(tmp_path: Path, settings: st
     assert len(told) == len(shares) and all(share in note for share, note in zip(shares, told, strict=True)), told
 
 
-@pytest.mark.parametrize("text, told", [
-    ("这部电影很好看，我喜欢。", True), ("这 部 电影 很 好看 ， 我 喜欢 。", False), ("この映画はとても良かった", True),
-    ("この 映画 は とても 良かっ た コンピューター", False), ("ภาพยนตร์เรื่องนี้ดีมาก", True), ("ภาพยนตร์ เรื่อง นี้ ดี มาก", False),
-    ("ဒီရုပ်ရှင်ကအရမ်းကောင်းတယ်", True), ("ខ្សែភាពយន្តនេះល្អណាស់", True), ("ຮູບເງົາເລື່ອງນີ້ດີຫຼາຍ", True), ("영화가 정말 좋았습니다", False),
-    ("हिन्दी फिल्म अच्छी है", False), ("Donaudampfschifffahrtsgesellschaft", False), ("", False),
-])
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("这部电影很好看，我喜欢。", True),
+        ("这 部 电影 很 好看 ， 我 喜欢 。", False),
+        ("この映画はとても良かった", True),
+        ("この 映画 は とても 良かっ た コンピューター", False),
+        ("ภาพยนตร์เรื่องนี้ดีมาก", True),
+        ("ภาพยนตร์ เรื่อง นี้ ดี มาก", False),
+        ("ဒီရုပ်ရှင်ကအရမ်းကောင်းတယ်", True),
+        ("ខ្សែភាពយន្តនេះល្អណាស់", True),
+        ("ຮູບເງົາເລື່ອງນີ້ດີຫຼາຍ", True),
+        ("영화가 정말 좋았습니다", False),
+        ("हिन्दी फिल्म अच्छी है", False),
+        ("Donaudampfschifffahrtsgesellschaft", False),
+        ("", False),
+    ],
+)
 def test_scripts_without_blanks_are_told_unless_words_are_apart(text: str, told: bool) -> None:
     notes = without_blanks(Vocabulary(tuple(dict.fromkeys(tokenised(text, 99)))))
     assert bool(notes) == told and all("need blanks between words" in note for note in notes)

@@ -24,9 +24,44 @@ from spaces.activation import PADDING
 from spaces.notation.errors import UserError
 
 Row = tuple[str, str]
-PIECES = ["good", "Bad", " ", "  ", ",", ";", "\t", "|", '"', '""', "'", "\n", "\r\n", "\\", "\\N", "é", "cafe\u0301", "हिन्दी",
-          "😀", "\u2028", "\x85", "NA", "null", "nan", "None", "TRUE", "1.0", "01", "#", "=1+1", "<br />", "-",
-          "\ufeff", "\u00a0", "%", "x" * 30]
+PIECES = [
+    "good",
+    "Bad",
+    " ",
+    "  ",
+    ",",
+    ";",
+    "\t",
+    "|",
+    '"',
+    '""',
+    "'",
+    "\n",
+    "\r\n",
+    "\\",
+    "\\N",
+    "é",
+    "cafe\u0301",
+    "हिन्दी",
+    "😀",
+    "\u2028",
+    "\x85",
+    "NA",
+    "null",
+    "nan",
+    "None",
+    "TRUE",
+    "1.0",
+    "01",
+    "#",
+    "=1+1",
+    "<br />",
+    "-",
+    "\ufeff",
+    "\u00a0",
+    "%",
+    "x" * 30,
+]
 LABELS = ["0", "01", "1.0", "NA", "True", "nan", "a b", "é", "null", "-1"]
 
 
@@ -72,11 +107,19 @@ def by_a_spreadsheet(rows: list[Row]) -> str:
 
 
 WRITERS = {
-    "csv": by_csv(), "unix": by_csv(lineterminator="\n"), "all quoted": by_csv(quoting=csv.QUOTE_ALL),
+    "csv": by_csv(),
+    "unix": by_csv(lineterminator="\n"),
+    "all quoted": by_csv(quoting=csv.QUOTE_ALL),
     "R": by_csv(quoting=csv.QUOTE_NONNUMERIC),
-    "semicolons": by_csv(delimiter=";"), "tabs": by_csv(delimiter="\t"), "bars": by_csv(delimiter="|", lineterminator="\n"),
-    "Windows without newline=''": by_csv(lineterminator="\r\r\n"), "pandas": by_pandas(index=False), "pandas, index": by_pandas(),
-    "pandas, tabs": by_pandas(index=False, sep="\t"), "old Mac": by_an_old_mac, "others": among_others,
+    "semicolons": by_csv(delimiter=";"),
+    "tabs": by_csv(delimiter="\t"),
+    "bars": by_csv(delimiter="|", lineterminator="\n"),
+    "Windows without newline=''": by_csv(lineterminator="\r\r\n"),
+    "pandas": by_pandas(index=False),
+    "pandas, index": by_pandas(),
+    "pandas, tabs": by_pandas(index=False, sep="\t"),
+    "old Mac": by_an_old_mac,
+    "others": among_others,
     "spreadsheet": by_a_spreadsheet,
     "backslashes before quotes": by_csv(doublequote=False, escapechar="\\", quoting=csv.QUOTE_ALL),
     "MySQL": by_csv(doublequote=False, escapechar="\\", lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC),
@@ -138,7 +181,7 @@ def test_signs_that_part_cells_elsewhere_are_text_where_there_is_one_column(tmp_
 def test_quotes_behind_backslashes_are_known_wherever_they_first_come(tmp_path: Path) -> None:
     """And a text that ends in a backslash, as in paths, is none of them."""
     path = tmp_path / "new.csv"
-    path.write_text('text,label\n' + "plain,0\n" * 9 + 'a \\"b\\" c\\, d,1\n"e \\\\ \\"f\\" g",0\n', newline="")
+    path.write_text("text,label\n" + "plain,0\n" * 9 + 'a \\"b\\" c\\, d,1\n"e \\\\ \\"f\\" g",0\n', newline="")
     assert read_csv(path).texts[-2:] == ['a "b" c, d', 'e \\ "f" g']
     path.write_text('text,label\n"C:\\",0\n"a\\""b",1\nc\\,0\n', newline="")
     assert read_csv(path).texts == ["C:\\", 'a\\"b', "c\\"]
@@ -166,25 +209,30 @@ def test_a_long_document_is_one_cell_and_readers_elsewhere_keep_their_limit(tmp_
     assert csv.field_size_limit() == limit
 
 
-@pytest.mark.parametrize("content, says", [
-    ("text,label\ngood,0\n<br>,1\n", "line 3: the text is empty"),
-    ("text,label\ngood,0\n,\nbad,1\n", "line 3: the text is empty"),
-    ('text,label\n"two\r\nlines",0\r\n"",1\n', "line 4: the text is empty"),
-    ('text,label\n"a "b" c",0\n', "line 2: no CSV.*quotes twice"), ("text,label\na\rb,0\n", "line 2: no CSV .a cell without"),
-    ("text^label\ngood^0\n", "parted by comma, semicolon, tab or bar"),
-    ("Text,Label\ngood,0\n", r"says Text, Label; .*rename Text to text, Label to label"),
-    ("texts;label\ngut;0\n", "rename texts to text"),
-    ("id,text,label\n1,good, really,0\n", "line 2: a row has 3 cells.* got 4"),
-    (b"text,label\ngood,0\ncaf\xe9,1\n", "line 3: this is no UTF-8.*CSV UTF-8"),
-    (b"\xff\xfe" + "text\tlabel\ngood\t0\nbad\t1\n".encode("utf-16-le")[:-1], "line [34]: this is no UTF-8, nor UTF-16"),
-    (b"PK\3\4\x14\0\6\0", "an Excel workbook; .*save it as plain text"),
-    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel workbook"),
-    (gzip.compress(b"text,label\ngood,0\nbad,1\n", mtime=0)[:-9], "damaged"),
-    (bz2.compress(b"text,label\ngood,0\n"), "a bzip2 archive"),
-    (gzip.compress(b"PK\3\4\x14\0\6\0", mtime=0), "an Excel workbook"),
-    (gzip.compress(gzip.compress(b"x", mtime=0), mtime=0), "gzipped twice"),  # the time would be in the test's name
-    ("a" * 100_000 + ",text\n", "there is one column label"), ("text,label\n" + "x" * 200_000 + "\n", "got 1"),
-])
+@pytest.mark.parametrize(
+    "content, says",
+    [
+        ("text,label\ngood,0\n<br>,1\n", "line 3: the text is empty"),
+        ("text,label\ngood,0\n,\nbad,1\n", "line 3: the text is empty"),
+        ('text,label\n"two\r\nlines",0\r\n"",1\n', "line 4: the text is empty"),
+        ('text,label\n"a "b" c",0\n', "line 2: no CSV.*quotes twice"),
+        ("text,label\na\rb,0\n", "line 2: no CSV .a cell without"),
+        ("text^label\ngood^0\n", "parted by comma, semicolon, tab or bar"),
+        ("Text,Label\ngood,0\n", r"says Text, Label; .*rename Text to text, Label to label"),
+        ("texts;label\ngut;0\n", "rename texts to text"),
+        ("id,text,label\n1,good, really,0\n", "line 2: a row has 3 cells.* got 4"),
+        (b"text,label\ngood,0\ncaf\xe9,1\n", "line 3: this is no UTF-8.*CSV UTF-8"),
+        (b"\xff\xfe" + "text\tlabel\ngood\t0\nbad\t1\n".encode("utf-16-le")[:-1], "line [34]: this is no UTF-8, nor UTF-16"),
+        (b"PK\3\4\x14\0\6\0", "an Excel workbook; .*save it as plain text"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an Excel workbook"),
+        (gzip.compress(b"text,label\ngood,0\nbad,1\n", mtime=0)[:-9], "damaged"),
+        (bz2.compress(b"text,label\ngood,0\n"), "a bzip2 archive"),
+        (gzip.compress(b"PK\3\4\x14\0\6\0", mtime=0), "an Excel workbook"),
+        (gzip.compress(gzip.compress(b"x", mtime=0), mtime=0), "gzipped twice"),  # the time would be in the test's name
+        ("a" * 100_000 + ",text\n", "there is one column label"),
+        ("text,label\n" + "x" * 200_000 + "\n", "got 1"),
+    ],
+)
 def test_training_and_predict_say_the_same_of_a_file_that_is_not_read(tmp_path: Path, content: str | bytes, says: str) -> None:
     for part in ("train", "test"):
         (tmp_path / f"{part}.csv").write_text("text,label\n" + "good,0\nbad,1\n" * 9)

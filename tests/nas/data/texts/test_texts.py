@@ -56,6 +56,7 @@ def padding(batches: list[torch.Tensor]) -> float:
 
 # ---- what a batch holds
 
+
 @pytest.mark.parametrize("batch_size", [1, 7, 64, 300])
 def test_a_batch_is_its_texts_padded_to_the_longest_of_them(batch_size: int) -> None:
     data, (texts, labels) = task(), made_up()
@@ -93,6 +94,7 @@ def test_a_part_of_a_split_is_its_texts_in_that_order() -> None:
 
 # ---- randomness
 
+
 def test_a_batch_is_a_function_of_seed_and_iteration() -> None:
     data = task()
     once = [data.train_batches(32).batch(2, iteration)[0] for iteration in range(20)]
@@ -110,8 +112,11 @@ def test_an_epoch_holds_a_text_once_and_leaves_each_out_as_often(batch_size: int
     assert batches.num_batches == 300 // batch_size
     left_out: Counter[int] = Counter()
     for epoch in range(40):
-        read = [number for iteration in range(batches.num_batches)
-                for number in numbers(batches.batch(0, epoch * batches.num_batches + iteration)[0])]
+        read = [
+            number
+            for iteration in range(batches.num_batches)
+            for number in numbers(batches.batch(0, epoch * batches.num_batches + iteration)[0])
+        ]
         assert len(read) == len(set(read)) == batches.num_batches * batch_size
         left_out.update(set(range(300)) - set(read))
     share = 1 - batches.num_batches * batch_size / 300
@@ -151,6 +156,7 @@ def test_a_batch_size_that_the_split_cannot_fill_is_refused(batch_size: int) -> 
 
 # ---- padding
 
+
 @pytest.mark.parametrize("name", TEXT_SETS)
 def test_less_than_15_percent_of_an_epochs_tokens_are_padding(name: str) -> None:
     if not (DATA_DIR / name).is_dir():
@@ -173,6 +179,7 @@ def test_skewed_lengths_leave_little_padding_and_plain_shuffling_a_lot(batch_siz
 
 # ---- what goes with the texts
 
+
 def test_a_row_names_a_file_that_holds_the_vocabulary(tmp_path: Path) -> None:
     data = task()
     facts = data.facts(tmp_path / "results")
@@ -190,8 +197,6 @@ def test_other_words_and_other_vectors_make_another_evaluation() -> None:
     vectors = [replace(data, vectors=torch.full((302, 4), value)) for value in (0.0, 1.0)]
     contents = [one.content for one in (data, words, *vectors)]
     assert all(a != b for a, b in combinations(contents, 2)) and task().content == data.content
-
-
 
 
 def test_a_split_travels_to_another_process_and_device() -> None:

@@ -24,29 +24,39 @@ def made_up(number: int) -> str:
     return "".join(draw.choices(LETTERS, k=draw.randrange(60)))
 
 
-@pytest.mark.parametrize("text, tokens", [
-    ("It's a DOG.", ["it", "'s", "a", "dog", "."]),
-    ("We don't, can’t & won't!", ["we", "do", "n't", ",", "ca", "n't", "&", "wo", "n't", "!"]),
-    ("'quoted' rock'n'roll", ["'", "quoted", "'", "rock", "'", "n", "'", "roll"]),
-    ("good<br /><br />bad <b>very</b> 5 < 6 > 4", ["good", "bad", "very", "5", "<", "6", ">", "4"]),
-    (" \t<br>\n ", []),
-])
+@pytest.mark.parametrize(
+    "text, tokens",
+    [
+        ("It's a DOG.", ["it", "'s", "a", "dog", "."]),
+        ("We don't, can’t & won't!", ["we", "do", "n't", ",", "ca", "n't", "&", "wo", "n't", "!"]),
+        ("'quoted' rock'n'roll", ["'", "quoted", "'", "rock", "'", "n", "'", "roll"]),
+        ("good<br /><br />bad <b>very</b> 5 < 6 > 4", ["good", "bad", "very", "5", "<", "6", ">", "4"]),
+        (" \t<br>\n ", []),
+    ],
+)
 def test_tokens_are_words_and_marks_as_in_the_treebank(text: str, tokens: list[str]) -> None:
     assert tokenised(text, 99) == tokens
 
 
-@pytest.mark.parametrize("text, tokens", [
-    ("हिन्दी फिल्म अच्छी है।", ["हिन्दी", "फिल्म", "अच्छी", "है", "।"]),  # Devanagari: vowel signs and virama
-    ("தமிழ் மொழி", ["தமிழ்", "மொழி"]), ("ภาษา ไทย ที่ดี", ["ภาษา", "ไทย", "ที่ดี"]),
-    ("مُحَمَّد كِتَاب، نعم", ["مُحَمَّد", "كِتَاب", "،", "نعم"]), ("שָׁלוֹם עולם", ["שָׁלוֹם", "עולם"]),
-    ("cafe\u0301 tre\u0300s, caf\u00e9", ["caf\u00e9", "tr\u00e8s", ",", "caf\u00e9"]),  # NFD, as macOS writes, and NFC
-    ("İstanbul x\u0331y", ["i\u0307stanbul", "x\u0331y"]),  # no single character has these
-    ("می\u200cخواهم نرو", ["می\u200cخواهم", "نرو"]), ("ന\u0d4d\u200d അവന\u0d4d\u200d", ["ന\u0d4d\u200d", "അവന\u0d4d\u200d"]),
-    ("\U00011013\U00011038\U00011013 x", ["\U00011013\U00011038\U00011013", "x"]),  # Brahmi, beyond U+FFFF
-    ("I ❤\ufe0f 👍🏽, 👩\u200d👩\u200d👧!", ["i", "❤\ufe0f", "👍🏽", ",", "👩\u200d👩\u200d👧", "!"]),
-    ("Donau\u00addampf\u00adschiff \u200fשלום\u200f \ufeffok", ["donaudampfschiff", "שלום", "ok"]),
-    ("ភាសា\u200bខ្មែរ", ["ភាសា", "ខ្មែរ"]), ("\u00ad\u200b", []),
-])
+@pytest.mark.parametrize(
+    "text, tokens",
+    [
+        ("हिन्दी फिल्म अच्छी है।", ["हिन्दी", "फिल्म", "अच्छी", "है", "।"]),  # Devanagari: vowel signs and virama
+        ("தமிழ் மொழி", ["தமிழ்", "மொழி"]),
+        ("ภาษา ไทย ที่ดี", ["ภาษา", "ไทย", "ที่ดี"]),
+        ("مُحَمَّد كِتَاب، نعم", ["مُحَمَّد", "كِتَاب", "،", "نعم"]),
+        ("שָׁלוֹם עולם", ["שָׁלוֹם", "עולם"]),
+        ("cafe\u0301 tre\u0300s, caf\u00e9", ["caf\u00e9", "tr\u00e8s", ",", "caf\u00e9"]),  # NFD, as macOS writes, and NFC
+        ("İstanbul x\u0331y", ["i\u0307stanbul", "x\u0331y"]),  # no single character has these
+        ("می\u200cخواهم نرو", ["می\u200cخواهم", "نرو"]),
+        ("ന\u0d4d\u200d അവന\u0d4d\u200d", ["ന\u0d4d\u200d", "അവന\u0d4d\u200d"]),
+        ("\U00011013\U00011038\U00011013 x", ["\U00011013\U00011038\U00011013", "x"]),  # Brahmi, beyond U+FFFF
+        ("I ❤\ufe0f 👍🏽, 👩\u200d👩\u200d👧!", ["i", "❤\ufe0f", "👍🏽", ",", "👩\u200d👩\u200d👧", "!"]),
+        ("Donau\u00addampf\u00adschiff \u200fשלום\u200f \ufeffok", ["donaudampfschiff", "שלום", "ok"]),
+        ("ភាសា\u200bខ្មែរ", ["ភាសា", "ខ្មែរ"]),
+        ("\u00ad\u200b", []),
+    ],
+)
 def test_what_belongs_to_a_letter_stays_with_it(text: str, tokens: list[str]) -> None:
     assert tokenised(text, 99) == tokens
     assert tokenised(unicodedata.normalize("NFD", text), 99) == tokens == tokenised(unicodedata.normalize("NFC", text), 99)
@@ -94,7 +104,7 @@ def test_the_most_frequent_words_are_kept_and_ties_are_alphabetical(num_words: i
     by_rank: list[str] = []
     for count in range(max(counts.values()), 0, -1):
         by_rank += [word for word in "abcdefghij" if counts[word] == count]
-    assert vocabulary.words == tuple(by_rank[:num_words - 2])
+    assert vocabulary.words == tuple(by_rank[: num_words - 2])
     assert len(vocabulary) == min(num_words, 2 + len(counts))
     expected = [2 + rank if 2 + rank < num_words else UNKNOWN for rank in range(len(by_rank))]
     assert vocabulary.encoded(by_rank) == expected

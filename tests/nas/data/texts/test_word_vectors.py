@@ -74,11 +74,18 @@ def test_fasttext_files_and_words_with_blanks_are_read_too(glove: Path, tmp_path
         assert torch.equal(one, other)
 
 
-@pytest.mark.parametrize("line, says", [
-    ("dog 1 2 3", "line 4, has 4 fields"), ("dog 1 2 3 4 5", "line 4, has 6 fields"), ("", "line 4, has 1 fields"),
-    ("cat 1 2 x 4", "finite.*line 4"), ("cat 1 2 nan 4", "finite.*line 4"), ("cat 1  3 4", "finite.*line 4"),
-    (b"\xff 1 2 3 4", "line 4.*UnicodeDecodeError"),
-])
+@pytest.mark.parametrize(
+    "line, says",
+    [
+        ("dog 1 2 3", "line 4, has 4 fields"),
+        ("dog 1 2 3 4 5", "line 4, has 6 fields"),
+        ("", "line 4, has 1 fields"),
+        ("cat 1 2 x 4", "finite.*line 4"),
+        ("cat 1 2 nan 4", "finite.*line 4"),
+        ("cat 1  3 4", "finite.*line 4"),
+        (b"\xff 1 2 3 4", "line 4.*UnicodeDecodeError"),
+    ],
+)
 def test_a_damaged_line_is_named(tmp_path: Path, line: str | bytes, says: str) -> None:
     content = [text.encode() for text in lines()]
     content[3] = line if isinstance(line, bytes) else line.encode()
@@ -102,19 +109,25 @@ def test_files_that_end_early_are_missing_or_of_another_language_are_refused(tmp
 
 # ---- files as they are published, and files that are something else
 
+
 def rows_of(path: Path) -> list[list[float]]:
     return read_vectors(path, VOCABULARY).rows.tolist()
 
 
-@pytest.mark.parametrize("content", [
-    "".join(line.replace(" ", "\t") + "\n" for line in lines()),
-    "".join(line.replace(" ", "\t", 1) + " \r\n" for line in lines()),
-    "\ufeff" + "\n".join(lines()) + "\n\n", f"\ufeff{len(IN_FILE)} 4\n" + "\n".join(lines()) + "\n",
-    "\n".join([". . . 1 2 3 4", *lines()]),
-    "\n".join([lines()[0], "1\u00a0000 1 2 3 4", "a\tb 1 2 3 4", " 1 2 3 4", *lines()[1:]]) + "\n",
-    "\n".join(line.replace("é", "e\u0301") for line in [*lines(), "\u00e9 9 9 9 9"]) + "\n",
-    "\n".join([*lines(), "cat 9 9 9 9", "dog nan x inf 1e999"]) + "\n", "\n".join(line.replace(" ", "  ") for line in lines()),
-])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "".join(line.replace(" ", "\t") + "\n" for line in lines()),
+        "".join(line.replace(" ", "\t", 1) + " \r\n" for line in lines()),
+        "\ufeff" + "\n".join(lines()) + "\n\n",
+        f"\ufeff{len(IN_FILE)} 4\n" + "\n".join(lines()) + "\n",
+        "\n".join([". . . 1 2 3 4", *lines()]),
+        "\n".join([lines()[0], "1\u00a0000 1 2 3 4", "a\tb 1 2 3 4", " 1 2 3 4", *lines()[1:]]) + "\n",
+        "\n".join(line.replace("é", "e\u0301") for line in [*lines(), "\u00e9 9 9 9 9"]) + "\n",
+        "\n".join([*lines(), "cat 9 9 9 9", "dog nan x inf 1e999"]) + "\n",
+        "\n".join(line.replace(" ", "  ") for line in lines()),
+    ],
+)
 @pytest.mark.parametrize("packed", [False, True])
 def test_every_published_form_gives_the_same_rows(glove: Path, tmp_path: Path, content: str, packed: bool) -> None:
     """Tabs, CR LF, a byte order mark, blank lines at the end, words with blanks or of a blank, NFD, doubled words, gzip by
@@ -142,8 +155,9 @@ def test_a_promise_that_is_not_kept_is_told_and_the_vectors_are_used(glove: Path
 def test_words_that_word2vec_cut_within_a_letter_are_left_out(glove: Path, tmp_path: Path) -> None:
     told: list[str] = []
     content = "\n".join(lines()).encode() + b"\n" + "ca\u00f1on".encode()[:3] + b" 9 9 9 9\n" + b"\xe0\xa4 9 9 9 9\n"
-    assert torch.equal(read_vectors(write(tmp_path / "v.txt", content), VOCABULARY, told.append).rows,
-                       read_vectors(glove, VOCABULARY).rows)
+    assert torch.equal(
+        read_vectors(write(tmp_path / "v.txt", content), VOCABULARY, told.append).rows, read_vectors(glove, VOCABULARY).rows
+    )
     assert len(told) == 1 and told[0].startswith("2 words of")
 
 
@@ -179,14 +193,19 @@ def test_a_torn_last_line_is_told_at_every_length(glove: Path, tmp_path: Path) -
 
 
 def test_what_is_no_text_is_said_as_what_it_is(tmp_path: Path) -> None:
-    binary = b"7 4\n" + b"".join(f"{word} ".encode() + numbers.astype(np.float32).tobytes()
-                                 for word, numbers in zip(IN_FILE, NUMBERS, strict=True))
+    binary = b"7 4\n" + b"".join(
+        f"{word} ".encode() + numbers.astype(np.float32).tobytes() for word, numbers in zip(IN_FILE, NUMBERS, strict=True)
+    )
     whole = gzip.compress(("\n".join(lines()) + "\n").encode() * 50)
     for content, says in [
-        (binary, "word2vec's binary form"), (gzip.compress(binary), "word2vec's binary form"),
-        (bytes.fromhex("ba164f2f0c000000"), r"fastText's \.bin"), ("the 1 2\n".encode("utf-16"), "UTF-16"),
-        (b"PK\3\4" + bytes(30), "a zip archive.*unpack"), (whole[:-8], "gzipped, but without its end"),
-        (whole[:100], "gzipped, but without its end"), (b"the 0,1 0,2\ncat 0,3 0,4\n", "numbers such as 0.5.* has none"),
+        (binary, "word2vec's binary form"),
+        (gzip.compress(binary), "word2vec's binary form"),
+        (bytes.fromhex("ba164f2f0c000000"), r"fastText's \.bin"),
+        ("the 1 2\n".encode("utf-16"), "UTF-16"),
+        (b"PK\3\4" + bytes(30), "a zip archive.*unpack"),
+        (whole[:-8], "gzipped, but without its end"),
+        (whole[:100], "gzipped, but without its end"),
+        (b"the 0,1 0,2\ncat 0,3 0,4\n", "numbers such as 0.5.* has none"),
         (b"the 1 2\n\ncat 1 2\n", "line 2, has 1 fields"),
         (b"the 1 2\n" + b"x" * 100_000 + b"\xff 1 2\n", "line 2.*UnicodeDecodeError"),
         (b"the " + b"9" * 5000 + b" 2\n", "finite"),

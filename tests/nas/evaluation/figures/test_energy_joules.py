@@ -34,8 +34,15 @@ def run(device: torch.device = CPU, *, resumed: bool = False) -> TrainingRun:
 
 
 def test_packages_and_their_memory_count_and_nothing_twice(powercap: Path) -> None:
-    package, core, dram, whole = (counter(powercap, *zone, 1_000_000) for zone in [
-        ("intel-rapl:0", "package-0"), ("intel-rapl:0:0", "core"), ("intel-rapl:0:1", "dram"), ("intel-rapl:1", "psys")])
+    package, core, dram, whole = (
+        counter(powercap, *zone, 1_000_000)
+        for zone in [
+            ("intel-rapl:0", "package-0"),
+            ("intel-rapl:0:0", "core"),
+            ("intel-rapl:0:1", "dram"),
+            ("intel-rapl:1", "psys"),
+        ]
+    )
     with energy.energy_joules(run()) as reading:
         for file, count in ((package, 3_500_000), (core, 3_000_000), (dram, 1_250_000), (whole, 9_000_000)):
             file.write_text(str(count))
@@ -82,8 +89,9 @@ def test_where_nothing_measures_it_the_cell_is_empty(powercap: Path, broken: str
 
 
 @pytest.mark.parametrize("while_training", [False, True])
-def test_a_counter_that_goes_away_loses_the_figure_and_no_run(powercap: Path, monkeypatch: pytest.MonkeyPatch,
-                                                              while_training: bool) -> None:
+def test_a_counter_that_goes_away_loses_the_figure_and_no_run(
+    powercap: Path, monkeypatch: pytest.MonkeyPatch, while_training: bool
+) -> None:
     file = counter(powercap, "intel-rapl:0", "package-0", 0)
     read, tried = energy.EnergyCounters.read, energy.Event()
 

@@ -27,10 +27,15 @@ def test_each_file_is_a_figure_with_a_column() -> None:
     assert files == {*ALWAYS, *ASKED} == {*FIGURES} <= {*COLUMNS}
 
 
-@pytest.mark.parametrize(("asked", "refused"), [
-    (["energy"], "energy_joules"), (["parameters_trained"], "leave it out"),
-    ([f"{__name__}.stages(times=1)", f"{__name__}.stages(times=2)"], "a second stages"), (["energy_joules(a=1)"], "no settings"),
-])
+@pytest.mark.parametrize(
+    ("asked", "refused"),
+    [
+        (["energy"], "energy_joules"),
+        (["parameters_trained"], "leave it out"),
+        ([f"{__name__}.stages(times=1)", f"{__name__}.stages(times=2)"], "a second stages"),
+        (["energy_joules(a=1)"], "no settings"),
+    ],
+)
 def test_what_is_no_figure_of_its_own_is_refused(asked: list[str], refused: str) -> None:
     with pytest.raises(UserError, match=refused):
         checked_figures(asked)

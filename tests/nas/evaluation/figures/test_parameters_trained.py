@@ -26,9 +26,15 @@ def changed(problem: Problem, method: Method) -> tuple[int, object]:
     before = {name: parameter.detach().clone() for name, parameter in learn.items()}
     trained_stages = problem.trained_stages(method)
     with measured((), TrainingRun(method, problem.device, trained_stages)) as figures:
-        train(method, problem.data.train_batches(problem.settings.batch_size),
-              partial(problem.data.eval_batches, problem.data.validation, 64), problem.settings, seed=0, device=problem.device,
-              trained_stages=trained_stages)
+        train(
+            method,
+            problem.data.train_batches(problem.settings.batch_size),
+            partial(problem.data.eval_batches, problem.data.validation, 64),
+            problem.settings,
+            seed=0,
+            device=problem.device,
+            trained_stages=trained_stages,
+        )
         said = figures()["parameters_trained"]
     return sum(parameter.numel() for name, parameter in learn.items() if not parameter.equal(before[name])), said
 
@@ -51,8 +57,12 @@ def test_progressive_training_counts_each_stage_once(tmp_path: Path, grow: str) 
 
 def test_what_an_extension_leaves_as_it_was_does_not_count(tmp_path: Path) -> None:
     problem = make_problem(tmp_path)
-    short = replace(problem, space=type(problem.space)("prefix(of='small(width=0.25)',units=4)", problem.space.heads,
-                                                       input_shape=(2, 8, 8), num_classes=3))
+    short = replace(
+        problem,
+        space=type(problem.space)(
+            "prefix(of='small(width=0.25)',units=4)", problem.space.heads, input_shape=(2, 8, 8), num_classes=3
+        ),
+    )
     longer = replace(problem, extends=trained_run(short, "2:linear"))
     method = longer.build(Decoupling((2, 4), ("linear", "linear")))
     known, said = changed(longer, method)

@@ -28,8 +28,12 @@ def test_the_largest_block_memory_is_the_peak_of_the_whole_decoupled_network(spa
 
 
 def test_block_time_adds_up_the_tables(space):
-    tables = {"units": [1.0, 2.0, 4.0, 8.0, 16.0, 32.0], "classifier": [0.5],
-              space.heads[0]: [100.0, 200.0, 300.0], space.heads[1]: [1000.0, 2000.0, 3000.0]}
+    tables = {
+        "units": [1.0, 2.0, 4.0, 8.0, 16.0, 32.0],
+        "classifier": [0.5],
+        space.heads[0]: [100.0, 200.0, 300.0],
+        space.heads[1]: [1000.0, 2000.0, 3000.0],
+    }
     seconds = block_time(space, tables)
     assert seconds(0, 6, None) == 63.5
     assert (seconds(0, 1, 0), seconds(1, 4, 1), seconds(4, 6, None)) == (101.0, 3014.0, 48.5)
@@ -39,6 +43,10 @@ def test_every_part_is_timed():
     space = SearchSpace("small", HEADS, input_shape=CIFAR, num_classes=10)
     tables = block_seconds(space, 32, torch.device("cpu"))
     assert {name: len(seconds) for name, seconds in tables.items()} == {
-        "units": 6, "classifier": 1, space.heads[0]: 5, space.heads[1]: 5}
+        "units": 6,
+        "classifier": 1,
+        space.heads[0]: 5,
+        space.heads[1]: 5,
+    }
     assert all(value > 0 for seconds in tables.values() for value in seconds)
     assert block_time(space, tables)(0, 6, None) == pytest.approx(sum(tables["units"]) + tables["classifier"][0])

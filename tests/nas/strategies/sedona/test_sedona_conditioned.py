@@ -10,8 +10,15 @@ from nas.strategies.sedona.relaxation import Architecture
 from spaces.space import SearchSpace
 
 CONSTRAINTS = [
-    {}, {"num_blocks": 3}, {"num_blocks": (2, 4)}, {"min_block": 2}, {"num_blocks": 3, "min_block": 2}, {"gaps": (1, 2, 5)},
-    {"gaps": (1, 2, 4, 5), "num_blocks": (1, 3)}, {"gaps": (2, 3), "num_blocks": 2}, {"num_blocks": 6},
+    {},
+    {"num_blocks": 3},
+    {"num_blocks": (2, 4)},
+    {"min_block": 2},
+    {"num_blocks": 3, "min_block": 2},
+    {"gaps": (1, 2, 5)},
+    {"gaps": (1, 2, 4, 5), "num_blocks": (1, 3)},
+    {"gaps": (2, 3), "num_blocks": 2},
+    {"num_blocks": 6},
 ]
 
 

@@ -19,8 +19,12 @@ from nas.strategies.sedona.settings import Settings
 PRETRAIN, META_STEPS = 3, 3
 TINY = f"pretrain={PRETRAIN},meta_steps={META_STEPS},inner_steps=2,memory=3,outer_batch=32"
 HEADS = ["linear", "conv(depth=4)"]
-SECONDS = {"units": [1.0, 7.0, 2.0, 3.0, 2.0, 5.0], "classifier": [0.5], "linear": [1.0, 1.0, 6.0, 1.0, 9.0],
-           "conv(depth=4,reduction=4)": [5.0, 2.0, 2.0, 4.0, 3.0]}
+SECONDS = {
+    "units": [1.0, 7.0, 2.0, 3.0, 2.0, 5.0],
+    "classifier": [0.5],
+    "linear": [1.0, 1.0, 6.0, 1.0, 9.0],
+    "conv(depth=4,reduction=4)": [5.0, 2.0, 2.0, 4.0, 3.0],
+}
 
 
 def search(problem, settings, report=silent):
@@ -40,8 +44,9 @@ def make_penalty(problem, seconds=SECONDS, **weights):
 
 def random_architecture(space):
     generator = torch.Generator().manual_seed(0)
-    return Architecture(*(torch.randn(len(space.gaps), n, generator=generator, dtype=torch.float64)
-                          for n in (2, len(space.heads))))
+    return Architecture(
+        *(torch.randn(len(space.gaps), n, generator=generator, dtype=torch.float64) for n in (2, len(space.heads)))
+    )
 
 
 def largest(space, decoupling, cost):
@@ -54,8 +59,10 @@ COSTS = {"memory_weight": block_memory, "time_weight": lambda space: block_time(
 
 # ---- the penalty
 
-@pytest.mark.parametrize("weights", [{"memory_weight": 0.7}, {"time_weight": 0.3}, {"memory_weight": 0.7, "time_weight": 0.3}],
-                         ids=str)
+
+@pytest.mark.parametrize(
+    "weights", [{"memory_weight": 0.7}, {"time_weight": 0.3}, {"memory_weight": 0.7, "time_weight": 0.3}], ids=str
+)
 def test_gradients_are_those_of_central_differences(digits_problem, weights):
     problem = digits_problem(heads=HEADS, num_blocks=(2, 3))
     penalty, architecture = make_penalty(problem, **weights), random_architecture(problem.space)
@@ -99,6 +106,7 @@ def test_adam_along_the_penalty_alone_reaches_the_cheapest_decoupling_of_all(dig
 
 # ---- in a search
 
+
 @pytest.mark.slow
 def test_a_large_weight_makes_the_answer_cheaper(digits_problem):
     space, largest_block = digits_problem(heads=HEADS, num_blocks=2).space, {}
@@ -116,8 +124,10 @@ def test_the_penalty_of_each_step_is_recorded(digits_problem):
     before = Architecture.zeros(len(problem.space.gaps), len(problem.space.heads))
     for _, step in rows.groupby("meta_step"):
         assert step["penalty"].tolist() == pytest.approx([penalty(before)[0]] * len(step), rel=1e-6)
-        before = Architecture(torch.tensor(step[["alpha_cut", "alpha_uncut"]].to_numpy()),
-                              torch.tensor(step[[f"beta_{head}" for head in problem.space.heads]].to_numpy()))
+        before = Architecture(
+            torch.tensor(step[["alpha_cut", "alpha_uncut"]].to_numpy()),
+            torch.tensor(step[[f"beta_{head}" for head in problem.space.heads]].to_numpy()),
+        )
 
 
 def test_without_weights_nothing_is_measured_and_nothing_changes(digits_problem, monkeypatch):

@@ -14,7 +14,7 @@ from spaces.notation.errors import UserError
 from spaces.space import SearchSpace
 
 CONSTRAINTS = [{}, {"gaps": (1, 2, 4, 5), "min_block": 2}, {"min_block": 2}, {"gaps": (2, 3, 5)}]
-VGG19 = [-7.76, -7.56, -7.77, -7.21, -7.40, 3.43, -4.51, -3.99, -4.42, -4.85, .007, .036, .131, .130, .115]
+VGG19 = [-7.76, -7.56, -7.77, -7.21, -7.40, 3.43, -4.51, -3.99, -4.42, -4.85, 0.007, 0.036, 0.131, 0.130, 0.115]
 
 
 def make_space(num_heads=2, **constraints):
@@ -47,6 +47,7 @@ def published_vgg19():
 
 # ---- what is decided
 
+
 @pytest.mark.parametrize("num_blocks", [1, 2, 3])
 @pytest.mark.parametrize("constraints", CONSTRAINTS, ids=str)
 @pytest.mark.parametrize("seed", range(3))
@@ -74,15 +75,16 @@ def test_numbers_of_blocks_that_the_space_does_not_allow_are_told():
         discretise(Architecture.zeros(5, 2), make_space(min_block=2), 5)
 
 
-@pytest.mark.parametrize(("num_blocks", "units_before_cuts"), [
-    (2, (6,)), (4, (6, 13, 14)), (8, (6, 8, 11, 12, 13, 14, 15)), (16, tuple(range(1, 16))),
-])
+@pytest.mark.parametrize(
+    ("num_blocks", "units_before_cuts"), [(2, (6,)), (4, (6, 13, 14)), (8, (6, 8, 11, 12, 13, 14, 15)), (16, tuple(range(1, 16)))]
+)
 def test_the_published_vgg19_has_the_cuts_that_the_released_code_made_of_it(num_blocks, units_before_cuts):
     space, architecture = published_vgg19()
     assert discretise(architecture, space, num_blocks).cuts == units_before_cuts
 
 
 # ---- how sure
+
 
 @pytest.mark.parametrize("constraints", CONSTRAINTS, ids=str)
 @pytest.mark.parametrize("seed", range(3))
@@ -92,8 +94,11 @@ def test_margins_are_those_of_trying_all_allowed_sets(constraints, seed):
     shares = dict(zip(space.gaps, architecture.alpha.double().softmax(1)[:, 0].tolist(), strict=True))
     mixture = dict(zip(space.gaps, architecture.beta.double().softmax(1).tolist(), strict=True))
     for num_blocks in space.block_counts:
-        allowed = [cuts for cuts in combinations(space.gaps, num_blocks - 1)
-                   if all(stop - start >= space.min_block for start, stop in pairwise((0, *cuts, 6)))]
+        allowed = [
+            cuts
+            for cuts in combinations(space.gaps, num_blocks - 1)
+            if all(stop - start >= space.min_block for start, stop in pairwise((0, *cuts, 6)))
+        ]
         best = max(allowed, key=lambda cuts: sum(map(shares.get, cuts)))
         found = decided(architecture, space, num_blocks)
         assert tuple(decision.gap for decision in found) == best
@@ -114,17 +119,20 @@ def test_where_all_sets_are_allowed_a_margin_is_the_distance_to_the_best_gap_lef
     ranked = sorted(architecture.shares[:, 0].tolist(), reverse=True)
     margins = {decision.cut_share: decision.cut_margin for decision in decided(architecture, space, num_blocks)}
     assert margins == pytest.approx({share: share - ranked[num_blocks - 1] for share in margins}, abs=1e-6)
-    assert sorted(margins, reverse=True) == pytest.approx(ranked[:num_blocks - 1])
+    assert sorted(margins, reverse=True) == pytest.approx(ranked[: num_blocks - 1])
 
 
-@pytest.mark.parametrize(("shares", "certainty"), [
-    ((0.5, 0.5, 0.5, 0.5, 0.5), ["tie", "tie"]),
-    ((0.9, 0.5, 0.5, 0.1, 0.1), ["decided", "tie"]),
-    ((0.9, 0.5, 0.5 - 1e-7, 0.1, 0.1), ["decided", "tie"]),
-    ((0.9, 0.5, 0.495, 0.1, 0.1), ["decided", "near-tie"]),
-    ((0.505, 0.504, 0.5, 0.1, 0.1), ["near-tie", "near-tie"]),
-    ((0.9, 0.5, 0.48, 0.1, 0.1), ["decided", "decided"]),
-])
+@pytest.mark.parametrize(
+    ("shares", "certainty"),
+    [
+        ((0.5, 0.5, 0.5, 0.5, 0.5), ["tie", "tie"]),
+        ((0.9, 0.5, 0.5, 0.1, 0.1), ["decided", "tie"]),
+        ((0.9, 0.5, 0.5 - 1e-7, 0.1, 0.1), ["decided", "tie"]),
+        ((0.9, 0.5, 0.495, 0.1, 0.1), ["decided", "near-tie"]),
+        ((0.505, 0.504, 0.5, 0.1, 0.1), ["near-tie", "near-tie"]),
+        ((0.9, 0.5, 0.48, 0.1, 0.1), ["decided", "decided"]),
+    ],
+)
 def test_ties_and_near_ties_of_cuts(shares, certainty):
     assert [decision.certainty for decision in decided(with_shares(*shares), make_space(1), 3)] == certainty
 
@@ -166,11 +174,21 @@ def test_a_decision_in_words():
 
 # ---- how that is told
 
+
 @pytest.mark.slow
 def test_a_search_prints_how_sure_its_answer_is_and_records_it_once_for_every_number_of_blocks(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    command = ["search", "--space", "small(width=0.25,num_blocks=[2,3],heads=[linear,mlp_sr])", "--iterations", "2",
-               "--batch-size", "32", "--strategy", "sedona(pretrain=3,meta_steps=2,inner_steps=2,memory=2,outer_batch=32)"]
+    command = [
+        "search",
+        "--space",
+        "small(width=0.25,num_blocks=[2,3],heads=[linear,mlp_sr])",
+        "--iterations",
+        "2",
+        "--batch-size",
+        "32",
+        "--strategy",
+        "sedona(pretrain=3,meta_steps=2,inner_steps=2,memory=2,outer_batch=32)",
+    ]
     for _ in range(2):
         assert run.main(command) == 0
         printed = capsys.readouterr().out

@@ -46,12 +46,14 @@ def float64_on_one_thread():
 
 def make_relaxation(dropout=0.0):
     def unit(channels):
-        return nn.Sequential(nn.Conv2d(channels, 3, 3, padding=1, bias=False), nn.BatchNorm2d(3), nn.Softplus(),
-                             nn.Dropout(dropout))
+        return nn.Sequential(
+            nn.Conv2d(channels, 3, 3, padding=1, bias=False), nn.BatchNorm2d(3), nn.Softplus(), nn.Dropout(dropout)
+        )
 
     def head(width):
-        return nn.Sequential(nn.AvgPool2d(2), nn.Flatten(), nn.Linear(12, width), nn.BatchNorm1d(width), nn.Tanh(),
-                             nn.Linear(width, NUM_CLASSES))
+        return nn.Sequential(
+            nn.AvgPool2d(2), nn.Flatten(), nn.Linear(12, width), nn.BatchNorm1d(width), nn.Tanh(), nn.Linear(width, NUM_CLASSES)
+        )
 
     torch.manual_seed(1)
     classifier = nn.Sequential(nn.Flatten(), nn.Dropout(dropout), nn.Linear(48, NUM_CLASSES))
@@ -95,22 +97,35 @@ class Checkpointed(nn.Sequential):
 
 
 def conv_units(dropout):
-    return [nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Softplus(), nn.Dropout(dropout)),
-            nn.Sequential(nn.Conv2d(4, 8, 3, 2, padding=1, groups=2), nn.BatchNorm2d(8, affine=False), nn.Tanh()),
-            nn.Sequential(nn.Conv2d(8, 8, 3, padding="same", groups=8, bias=False), nn.Conv2d(8, 4, 1), nn.BatchNorm2d(4),
-                          nn.GELU())]
+    return [
+        nn.Sequential(nn.Conv2d(2, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Softplus(), nn.Dropout(dropout)),
+        nn.Sequential(nn.Conv2d(4, 8, 3, 2, padding=1, groups=2), nn.BatchNorm2d(8, affine=False), nn.Tanh()),
+        nn.Sequential(nn.Conv2d(8, 8, 3, padding="same", groups=8, bias=False), nn.Conv2d(8, 4, 1), nn.BatchNorm2d(4), nn.GELU()),
+    ]
 
 
 def checkpointed_units(dropout, unit=Checkpointed):
     """Dropout lies between layers with saved tensors, so that a wrong mask is not without effect."""
-    return [unit(nn.Conv2d(2 if first else 4, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Softplus(), nn.Dropout(dropout),
-                 nn.Conv2d(4, 4, 1), nn.Tanh()) for first in (True, False, False)]
+    return [
+        unit(
+            nn.Conv2d(2 if first else 4, 4, 3, padding=1),
+            nn.BatchNorm2d(4),
+            nn.Softplus(),
+            nn.Dropout(dropout),
+            nn.Conv2d(4, 4, 1),
+            nn.Tanh(),
+        )
+        for first in (True, False, False)
+    ]
 
 
 def recurrent_units(layer, **settings):
     width = 8 if settings.get("bidirectional") else 4
-    return [nn.Sequential(Rows(), Recurrent(layer, 8, **settings)), nn.Sequential(Recurrent(layer, width, **settings)),
-            nn.Sequential(Recurrent(layer, width, **settings))]
+    return [
+        nn.Sequential(Rows(), Recurrent(layer, 8, **settings)),
+        nn.Sequential(Recurrent(layer, width, **settings)),
+        nn.Sequential(Recurrent(layer, width, **settings)),
+    ]
 
 
 def encoder_units(dropout, norm_first):
@@ -140,8 +155,9 @@ ALL_NETS = (*NETS, *TEXTS)
 def make_net(units, dropout=0.0):
     """A relaxation that may be cut at every gap."""
     if isinstance(units, str):
-        space = SearchSpace(units.format(dropout), ["linear", "mlp(depth=1,width=3)"], input_shape=TextShape(5, 8),
-                            num_classes=NUM_CLASSES)
+        space = SearchSpace(
+            units.format(dropout), ["linear", "mlp(depth=1,width=3)"], input_shape=TextShape(5, 8), num_classes=NUM_CLASSES
+        )
         backbone = space.build_backbone()
         candidates = [[HEADS.build(head, space.site(gap)) for head in space.heads] for gap in space.gaps]
         for p in backbone.units.parameters():
@@ -155,8 +171,9 @@ def make_net(units, dropout=0.0):
         return nn.Sequential(nn.Flatten(), nn.Linear(size, 4), nn.Tanh(), nn.Linear(4, NUM_CLASSES))
 
     backbone.classifier = nn.Sequential(nn.Flatten(), nn.Dropout(dropout), nn.Linear(last, NUM_CLASSES))
-    return Relaxation(backbone, range(1, len(units)), [[head(size) for _ in range(NUM_HEADS)] for size in sizes],
-                      label_smoothing=SMOOTHING)
+    return Relaxation(
+        backbone, range(1, len(units)), [[head(size) for _ in range(NUM_HEADS)] for size in sizes], label_smoothing=SMOOTHING
+    )
 
 
 def make_problem(name, dropout=0.0, num_steps=3, objective="validation", units=None):
@@ -164,15 +181,19 @@ def make_problem(name, dropout=0.0, num_steps=3, objective="validation", units=N
     torch.manual_seed(1)
     relaxation = make_net(units or (NETS | TEXTS)[name], dropout)
     parameters = list(relaxation.parameters())
-    optimizer = torch.optim.SGD([
-        {"params": parameters[:3], "lr": 3 * LR, "weight_decay": 0.05, "momentum": 0.5}, {"params": parameters[3:]},
-    ], lr=LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.SGD(
+        [{"params": parameters[:3], "lr": 3 * LR, "weight_decay": 0.05, "momentum": 0.5}, {"params": parameters[3:]}],
+        lr=LR,
+        momentum=MOMENTUM,
+        weight_decay=WEIGHT_DECAY,
+    )
     for p in parameters:
         optimizer.state[p]["momentum_buffer"] = 0.1 * torch.randn_like(p)
     num_gaps = len(relaxation.gaps)
     *inner, outer = make_texts(num_steps + 1) if name in TEXTS else make_batches(num_steps + 1)
-    return Bilevel(relaxation, optimizer, Architecture(torch.randn(num_gaps, 2), torch.randn(num_gaps, NUM_HEADS)), inner, outer,
-                   objective)
+    return Bilevel(
+        relaxation, optimizer, Architecture(torch.randn(num_gaps, 2), torch.randn(num_gaps, NUM_HEADS)), inner, outer, objective
+    )
 
 
 def make_optimizer(relaxation, warm=True):
@@ -189,8 +210,10 @@ def make_architecture():
 
 def make_batches(count):
     generator = torch.Generator().manual_seed(3)
-    return [(torch.randn(6, 2, 4, 4, generator=generator), torch.randint(NUM_CLASSES, (6,), generator=generator))
-            for _ in range(count)]
+    return [
+        (torch.randn(6, 2, 4, 4, generator=generator), torch.randint(NUM_CLASSES, (6,), generator=generator))
+        for _ in range(count)
+    ]
 
 
 def make_texts(count):
@@ -271,8 +294,7 @@ def unrolled_reference(relaxation, optimizer, architecture, inner_batches, outer
     scales = released_scales(architecture) if objective == "train" else torch.ones(len(GAPS))
     params = {name: p.detach().clone().requires_grad_() for name, p in relaxation.named_parameters()}
     buffers = {name: b.clone() for name, b in relaxation.named_buffers()}
-    velocity = {name: optimizer.state[p]["momentum_buffer"] for name, p in relaxation.named_parameters()
-                if p in optimizer.state}
+    velocity = {name: optimizer.state[p]["momentum_buffer"] for name, p in relaxation.named_parameters() if p in optimizer.state}
     for batch in inner_batches if objective == "validation" else inner_batches[:-1]:
         at = params if with_hessian else {name: p.detach().requires_grad_() for name, p in params.items()}
         loss = functional_call(relaxation, {**at, **buffers}, (nested_reference, *batch, architecture, scales))
@@ -301,10 +323,14 @@ def trained_reference(relaxation, optimizer, architecture, inner_batches, outer_
     return float(nested_reference(relaxation, *inner_batches[-1], architecture, scales).detach())
 
 
-@pytest.mark.parametrize(("objective", "num_steps", "dropout", "warm"), [
-    *itertools.product(["validation", "train"], [1, 2, 3], [0.0], [True]),
-    ("validation", 2, 0.3, False), ("train", 3, 0.3, False),
-])
+@pytest.mark.parametrize(
+    ("objective", "num_steps", "dropout", "warm"),
+    [
+        *itertools.product(["validation", "train"], [1, 2, 3], [0.0], [True]),
+        ("validation", 2, 0.3, False),
+        ("train", 3, 0.3, False),
+    ],
+)
 def test_agrees_with_central_differences_of_real_training(objective, num_steps, dropout, warm):
     relaxation = make_relaxation(dropout)
     optimizer, architecture = make_optimizer(relaxation, warm), make_architecture()
@@ -343,8 +369,9 @@ def test_agrees_with_central_differences_along_random_directions_on_any_net(name
 
     def outer_loss(step, direction):
         moved = Architecture(*(leaf.detach() + step * part for leaf, part in zip(start, direction, strict=True)))
-        return trained_reference(problem.relaxation, problem.optimizer, moved, problem.inner_batches, problem.outer_batch,
-                                 "validation", scales)
+        return trained_reference(
+            problem.relaxation, problem.optimizer, moved, problem.inner_batches, problem.outer_batch, "validation", scales
+        )
 
     for _ in range(3):
         direction = [torch.randn_like(leaf) for leaf in start]
@@ -437,8 +464,9 @@ def test_rows_sum_to_zero(engine, objective, num_steps):
     """softmax ignores a shift of a row, so no gradient points along one."""
     relaxation = make_relaxation()
     *inner, outer = make_batches(num_steps)
-    result = hypergradient(relaxation, make_optimizer(relaxation), make_architecture(), inner, outer, objective=objective,
-                           engine=engine)
+    result = hypergradient(
+        relaxation, make_optimizer(relaxation), make_architecture(), inner, outer, objective=objective, engine=engine
+    )
     for gradient in (result.alpha_grad, result.beta_grad):
         assert gradient.abs().max() > 1e-4
         assert gradient.sum(dim=1).abs().max() < 1e-15
@@ -536,8 +564,10 @@ def peak_bytes(engine, num_steps, units):
 @pytest.mark.slow
 def test_memory_grows_by_the_weights_of_a_step_or_by_its_graph():
     def units(dropout):
-        return [nn.Sequential(nn.Conv2d(2 if first else 32, 32, 3, padding=1), nn.BatchNorm2d(32), nn.Softplus())
-                for first in (True, False, False, False)]
+        return [
+            nn.Sequential(nn.Conv2d(2 if first else 32, 32, 3, padding=1), nn.BatchNorm2d(32), nn.Softplus())
+            for first in (True, False, False, False)
+        ]
 
     grown = {}
     for engine in ENGINES:
@@ -571,8 +601,9 @@ def test_the_direct_derivative_of_the_training_objective_alone_ignores_the_weigh
     results = []
     for lr in (0.0, 10.0):
         optimizer = torch.optim.SGD(relaxation.parameters(), lr=lr)
-        results.append(hypergradient(relaxation, optimizer, make_architecture(), [inner], outer, objective="train",
-                                     engine=engine))
+        results.append(
+            hypergradient(relaxation, optimizer, make_architecture(), [inner], outer, objective="train", engine=engine)
+        )
     torch.testing.assert_close(results[0].alpha_grad, results[1].alpha_grad, rtol=0, atol=0)
     assert results[0].alpha_grad.abs().max() > 1e-4
 

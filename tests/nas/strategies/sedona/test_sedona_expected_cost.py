@@ -13,9 +13,19 @@ from spaces.space import SearchSpace
 
 HEADS = ["linear", "conv(depth=1)", "mlp_sr"]
 SPACES = [
-    {}, {"num_blocks": 3}, {"num_blocks": (2, 4)}, {"num_blocks": (1, 3)}, {"num_blocks": 1}, {"num_blocks": 6},
-    {"gaps": [2, 3, 5]}, {"gaps": [1, 2, 4], "min_block": 2}, {"min_block": 2}, {"min_block": 2, "num_blocks": (2, 3)},
-    {"min_block": 3, "num_blocks": 2}, {"min_block": 4}, {"gaps": [4], "num_blocks": 2},
+    {},
+    {"num_blocks": 3},
+    {"num_blocks": (2, 4)},
+    {"num_blocks": (1, 3)},
+    {"num_blocks": 1},
+    {"num_blocks": 6},
+    {"gaps": [2, 3, 5]},
+    {"gaps": [1, 2, 4], "min_block": 2},
+    {"min_block": 2},
+    {"min_block": 2, "num_blocks": (2, 3)},
+    {"min_block": 3, "num_blocks": 2},
+    {"min_block": 4},
+    {"gaps": [4], "num_blocks": 2},
 ]
 
 
@@ -25,8 +35,9 @@ def make_space(num_heads=2, **constraints):
 
 def random_architecture(space, seed=0, scale=2.0):
     generator = torch.Generator().manual_seed(seed)
-    return Architecture(*(scale * torch.randn(len(space.gaps), n, generator=generator, dtype=torch.float64)
-                          for n in (2, len(space.heads))))
+    return Architecture(
+        *(scale * torch.randn(len(space.gaps), n, generator=generator, dtype=torch.float64) for n in (2, len(space.heads)))
+    )
 
 
 def jagged(start, stop, head):

@@ -36,12 +36,17 @@ def head(site: Site, *, inplace: bool = False) -> nn.Module:
 
 
 def relaxed(inplace: bool) -> tuple[SearchSpace, Relaxation]:
-    space = SearchSpace(f"{__name__}.maps(inplace={inplace})", [f"{__name__}.head(inplace={inplace})", "linear"],
-                        input_shape=(2, 4, 4), num_classes=3)
+    space = SearchSpace(
+        f"{__name__}.maps(inplace={inplace})",
+        [f"{__name__}.head(inplace={inplace})", "linear"],
+        input_shape=(2, 4, 4),
+        num_classes=3,
+    )
     torch.manual_seed(0)
     backbone = space.build_backbone()
-    return space, Relaxation(backbone, space.gaps, [[head(space.site(gap, backbone), inplace=inplace) for _ in range(2)]
-                                                    for gap in space.gaps])
+    return space, Relaxation(
+        backbone, space.gaps, [[head(space.site(gap, backbone), inplace=inplace) for _ in range(2)] for gap in space.gaps]
+    )
 
 
 @pytest.mark.parametrize("objective", ["validation", "train"])

@@ -62,10 +62,19 @@ def snapshots_below(folder):
 
 # ---- shared
 
-@pytest.mark.parametrize(("settings", "constraints"), [
-    ({"meta_lr": 0.05}, {"num_blocks": 2}), ({"engine": "identity"}, {"num_blocks": 2}), ({"inner_batch": 8}, {"num_blocks": 2}),
-    ({"memory_weight": 1.0}, {"num_blocks": 2}), ({}, {"num_blocks": 3}), ({}, {"num_blocks": 2, "min_block": 2}),
-], ids=str)
+
+@pytest.mark.parametrize(
+    ("settings", "constraints"),
+    [
+        ({"meta_lr": 0.05}, {"num_blocks": 2}),
+        ({"engine": "identity"}, {"num_blocks": 2}),
+        ({"inner_batch": 8}, {"num_blocks": 2}),
+        ({"memory_weight": 1.0}, {"num_blocks": 2}),
+        ({}, {"num_blocks": 3}),
+        ({}, {"num_blocks": 2, "min_block": 2}),
+    ],
+    ids=str,
+)
 def test_a_search_that_differs_in_its_meta_learning_finds_the_pretraining_done(digits_problem, settings, constraints):
     """And ends to the bit as if it had done it."""
     gaps = [2, 4]
@@ -76,16 +85,27 @@ def test_a_search_that_differs_in_its_meta_learning_finds_the_pretraining_done(d
     assert search(second, **settings) == 0
     assert search(alone, **settings) == PRETRAIN
     header, *own = trajectory(alone).splitlines()
-    assert trajectory(second).startswith(before) and trajectory(second).splitlines()[-len(own):] == own
+    assert trajectory(second).startswith(before) and trajectory(second).splitlines()[-len(own) :] == own
     assert own[0].split(b",")[0] not in before, "another search, not the first one's rows"
     assert before.startswith(header)
 
 
-@pytest.mark.parametrize(("settings", "other"), [
-    ({"lr": 0.05}, {}), ({"pretrain": 5}, {}), ({"objective": "train"}, {}), ({"memory": 2}, {}), ({"eviction": "worst"}, {}),
-    ({}, {"seed": 1}), ({}, {"heads": ["linear"]}), ({}, {"precision": "bf16"}), ({}, {"gaps": [2, 3]}),
-    ({}, {"backbone": "small(width=0.5)"}),
-], ids=str)
+@pytest.mark.parametrize(
+    ("settings", "other"),
+    [
+        ({"lr": 0.05}, {}),
+        ({"pretrain": 5}, {}),
+        ({"objective": "train"}, {}),
+        ({"memory": 2}, {}),
+        ({"eviction": "worst"}, {}),
+        ({}, {"seed": 1}),
+        ({}, {"heads": ["linear"]}),
+        ({}, {"precision": "bf16"}),
+        ({}, {"gaps": [2, 3]}),
+        ({}, {"backbone": "small(width=0.5)"}),
+    ],
+    ids=str,
+)
 def test_a_search_that_would_pretrain_otherwise_does_so(digits_problem, settings, other):
     space = {"gaps": [2, 4], "num_blocks": 2}
     assert search(digits_problem(**space)) == PRETRAIN
@@ -100,6 +120,7 @@ def test_the_outer_batch_counts_where_it_tells_the_worst_snapshot(digits_problem
 
 
 # ---- what it keeps
+
 
 def test_the_oldest_snapshots_go(digits_problem):
     _, kept = pretrained(digits_problem(num_blocks=2), pretrain=7)
@@ -134,6 +155,7 @@ def test_the_snapshots_of_the_highest_validation_loss_go(digits_problem):
 
 
 # ---- on disk
+
 
 @pytest.mark.parametrize("eviction", ["oldest", "worst"])
 def test_what_stays_on_disk(digits_problem, eviction):
@@ -181,10 +203,20 @@ def test_a_search_never_takes_more_disk_than_it_said(digits_problem, monkeypatch
 # ---- killed
 
 KILLED_PRETRAIN, KILLED_META_STEPS = 150, 60
-STRATEGY = (f"sedona(pretrain={KILLED_PRETRAIN},meta_steps={KILLED_META_STEPS},inner_steps=1,memory=3,outer_batch=32,"
-            "eviction=worst)")
-COMMAND = ("search", "--space", "small(width=0.25,num_blocks=2,gaps=[2,4],heads=[linear])", "--iterations", "2",
-           "--batch-size", "32", "--strategy", STRATEGY)
+STRATEGY = (
+    f"sedona(pretrain={KILLED_PRETRAIN},meta_steps={KILLED_META_STEPS},inner_steps=1,memory=3,outer_batch=32,eviction=worst)"
+)
+COMMAND = (
+    "search",
+    "--space",
+    "small(width=0.25,num_blocks=2,gaps=[2,4],heads=[linear])",
+    "--iterations",
+    "2",
+    "--batch-size",
+    "32",
+    "--strategy",
+    STRATEGY,
+)
 
 
 @pytest.fixture(scope="module")
@@ -199,8 +231,13 @@ def undisturbed(tmp_path_factory):
 
 def killed_when(reached):
     """Start COMMAND in a process of its own, and kill it soon after `reached()`."""
-    with subprocess.Popen([sys.executable, Path(run.__file__).resolve(), *COMMAND], stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"}) as process:
+    with subprocess.Popen(
+        [sys.executable, Path(run.__file__).resolve(), *COMMAND],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    ) as process:
         while not reached():
             assert process.poll() is None, process.communicate()
             time.sleep(0.002)

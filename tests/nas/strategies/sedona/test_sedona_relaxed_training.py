@@ -18,7 +18,8 @@ TINY = "sedona(pretrain=2,meta_steps=1,inner_steps=2,memory=2,outer_batch=32)"
 
 @pytest.mark.parametrize(("precision", "in_bfloat16"), [("bf16", True), ("fp32", False)])
 def test_forward_passes_of_training_have_the_precision_asked_for_and_the_hypergradients_are_float32(
-        digits_problem, monkeypatch, precision, in_bfloat16):
+    digits_problem, monkeypatch, precision, in_bfloat16
+):
     problem, training, engine, found = digits_problem(num_blocks=2, precision=precision), [], [], []
     layers, adjoint = training, meta_learning.ENGINES["adjoint"]
 

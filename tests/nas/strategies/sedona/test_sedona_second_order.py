@@ -12,7 +12,11 @@ from nas.strategies.sedona.second_order import SecondOrder
 
 PLAIN_CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 GEOMETRIES = [
-    {}, {"stride": 2, "padding": 1}, {"dilation": 2, "padding": 2}, {"padding": "same", "dilation": 2}, {"padding": "valid"},
+    {},
+    {"stride": 2, "padding": 1},
+    {"dilation": 2, "padding": 2},
+    {"padding": "same", "dilation": 2},
+    {"padding": "valid"},
 ]
 SIZES = [(5, 4), (5, 4, 3), (5, 4, 3, 2), (5, 4, 2, 3, 2)]  # of what BatchNorm is given
 
@@ -80,8 +84,10 @@ def test_a_convolution_of_one_image_without_a_batch(spatial):
 
 def test_arguments_by_name():
     check(lambda x, w, b: F.conv2d(input=x, weight=w, bias=b, padding=1), conv_inputs(2))
-    check(lambda x, w, b: F.batch_norm(input=x, running_mean=None, running_var=None, weight=w, bias=b, training=True),
-          norm_inputs(SIZES[2]))
+    check(
+        lambda x, w, b: F.batch_norm(input=x, running_mean=None, running_var=None, weight=w, bias=b, training=True),
+        norm_inputs(SIZES[2]),
+    )
 
 
 @pytest.mark.parametrize("size", SIZES, ids=len)
@@ -111,12 +117,15 @@ def test_only_some_inputs_require_gradients(needed):
 
 
 @pytest.mark.parametrize("moved", [m for m in itertools.product([True, False], repeat=3) if any(m)], ids=str)
-@pytest.mark.parametrize(("function", "inputs"), [
-    (lambda x, w, b: F.conv2d(x, w, b, (2, 1), 1, 1, 2), lambda: conv_inputs(2, groups=2)),
-    (lambda x, w, b: F.conv1d(x, w, b, padding="same"), lambda: conv_inputs(1)),
-    *((batch_norm, lambda size=size: norm_inputs(size)) for size in SIZES),
-    (lambda x, w, b: batch_norm(x.contiguous(memory_format=torch.channels_last), w, b), lambda: norm_inputs(SIZES[2])),
-])
+@pytest.mark.parametrize(
+    ("function", "inputs"),
+    [
+        (lambda x, w, b: F.conv2d(x, w, b, (2, 1), 1, 1, 2), lambda: conv_inputs(2, groups=2)),
+        (lambda x, w, b: F.conv1d(x, w, b, padding="same"), lambda: conv_inputs(1)),
+        *((batch_norm, lambda size=size: norm_inputs(size)) for size in SIZES),
+        (lambda x, w, b: batch_norm(x.contiguous(memory_format=torch.channels_last), w, b), lambda: norm_inputs(SIZES[2])),
+    ],
+)
 def test_forward_mode(function, inputs, moved):
     inputs = inputs()
     directions = [torch.randn_like(t) for t in inputs]
@@ -129,18 +138,22 @@ def test_forward_mode(function, inputs, moved):
     torch.testing.assert_close(tangent(SecondOrder()), tangent(nullcontext()), rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize(("function", "inputs"), [
-    (lambda x, w, b: F.conv2d(x, w, b, padding=1, groups=2), lambda: conv_inputs(2, groups=2)),
-    (batch_norm, lambda: norm_inputs(SIZES[2])),
-])
+@pytest.mark.parametrize(
+    ("function", "inputs"),
+    [
+        (lambda x, w, b: F.conv2d(x, w, b, padding=1, groups=2), lambda: conv_inputs(2, groups=2)),
+        (batch_norm, lambda: norm_inputs(SIZES[2])),
+    ],
+)
 def test_second_derivatives_against_differences_of_the_first(function, inputs):
     with SecondOrder():
         assert gradgradcheck(function, [t.requires_grad_() for t in inputs()])
 
 
-@pytest.mark.parametrize(("function", "inputs"), [
-    (lambda x, w: F.conv2d(x, w), lambda: conv_inputs(2)[:2]), (batch_norm, lambda: norm_inputs(SIZES[2])),
-])
+@pytest.mark.parametrize(
+    ("function", "inputs"),
+    [(lambda x, w: F.conv2d(x, w), lambda: conv_inputs(2)[:2]), (batch_norm, lambda: norm_inputs(SIZES[2]))],
+)
 def test_what_runs_inside_is_replaced_by_what_has_no_third_derivative(function, inputs):
     x, *rest = (t.requires_grad_() for t in inputs())
     with SecondOrder():

@@ -6,11 +6,28 @@ from nas.strategies import STRATEGIES
 from spaces.notation.errors import UserError
 
 
-@pytest.mark.parametrize("setting", [
-    "pretrain=0", "meta_steps=0", "inner_steps=0", "inner_batch=0", "outer_batch=-1", "memory=0", "lr=0", "lr=-0.1", "lr=1e999",
-    "meta_lr=0", "meta_lr=-1", "disk_gb=0", "disk_gb=1e999", "memory_weight=-0.1", "memory_weight=1e999", "time_weight=-1",
-    "time_weight=1e999",
-])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "pretrain=0",
+        "meta_steps=0",
+        "inner_steps=0",
+        "inner_batch=0",
+        "outer_batch=-1",
+        "memory=0",
+        "lr=0",
+        "lr=-0.1",
+        "lr=1e999",
+        "meta_lr=0",
+        "meta_lr=-1",
+        "disk_gb=0",
+        "disk_gb=1e999",
+        "memory_weight=-0.1",
+        "memory_weight=1e999",
+        "time_weight=-1",
+        "time_weight=1e999",
+    ],
+)
 def test_a_number_out_of_range(setting):
     name, _, value = setting.partition("=")
     with pytest.raises(UserError, match=rf"sedona's {name} is .*but {float(value):g}"):
@@ -22,18 +39,27 @@ def test_the_least_that_can_be(setting):
     STRATEGIES.build(f"sedona({setting})")
 
 
-@pytest.mark.parametrize(("setting", "meant"), [
-    ("engine=adjiont", "adjoint"), ("engine=unrol", "unroll"), ("eviction=oldst", "oldest"), ("eviction=worse", "worst"),
-    ("objective=valid", "validation"), ("objective=trian", "train"), ("memory_wieght=1", "memory_weight"),
-])
+@pytest.mark.parametrize(
+    ("setting", "meant"),
+    [
+        ("engine=adjiont", "adjoint"),
+        ("engine=unrol", "unroll"),
+        ("eviction=oldst", "oldest"),
+        ("eviction=worse", "worst"),
+        ("objective=valid", "validation"),
+        ("objective=trian", "train"),
+        ("memory_wieght=1", "memory_weight"),
+    ],
+)
 def test_a_typing_error_gets_the_nearest_real_name(setting, meant):
     with pytest.raises(UserError, match=f"did you mean .*{meant}"):
         STRATEGIES.build(f"sedona({setting})")
 
 
-@pytest.mark.parametrize(("setting", "names"), [
-    ("engine=higher", "adjoint, identity, unroll"), ("eviction=lru", "oldest, worst"), ("objective=both", "train, validation"),
-])
+@pytest.mark.parametrize(
+    ("setting", "names"),
+    [("engine=higher", "adjoint, identity, unroll"), ("eviction=lru", "oldest, worst"), ("objective=both", "train, validation")],
+)
 def test_a_name_like_no_other_gets_all_of_them(setting, names):
     with pytest.raises(UserError, match=f"there are: {names}"):
         STRATEGIES.build(f"sedona({setting})")

@@ -47,18 +47,25 @@ def columns(rows, prefix):
 
 # ---- what is found
 
-@pytest.mark.parametrize("constraints", [
-    {"num_blocks": 3}, {"num_blocks": (1, 3)}, {"num_blocks": (2, 3), "gaps": [1, 2, 4], "min_block": 2}, {"gaps": [2, 4]},
-])
+
+@pytest.mark.parametrize(
+    "constraints",
+    [{"num_blocks": 3}, {"num_blocks": (1, 3)}, {"num_blocks": (2, 3), "gaps": [1, 2, 4], "min_block": 2}, {"gaps": [2, 4]}],
+)
 def test_one_point_for_each_number_of_blocks_is_asked_for_and_follows_from_the_last_alpha_and_beta(digits_problem, constraints):
     problem = digits_problem(**constraints)
     space = problem.space
     found, asked = search(problem, score=lambda decoupling: {1: 0.5, 2: 0.4, 3: 0.4}[decoupling.num_blocks])
     assert [point.num_blocks for point in asked] == list(space.block_counts)
     assert found == next((point for point in asked if point.num_blocks == 2), asked[0])  # the first of equals
-    allowed = {K: [list(cuts) for cuts in combinations(space.gaps, K - 1)
-                   if all(b - a >= space.min_block for a, b in pairwise((0, *cuts, space.num_units)))]
-               for K in space.block_counts}
+    allowed = {
+        K: [
+            list(cuts)
+            for cuts in combinations(space.gaps, K - 1)
+            if all(b - a >= space.min_block for a, b in pairwise((0, *cuts, space.num_units)))
+        ]
+        for K in space.block_counts
+    }
     relaxed = sorted({gap for sets in allowed.values() for cuts in sets for gap in cuts})
     rows = trajectory(problem)
     assert len(rows) == META_STEPS * len(relaxed)
@@ -98,12 +105,14 @@ def test_several_objectives_are_refused_with_what_does_the_same(digits_problem):
 
 # ---- the trajectory
 
+
 def test_the_trajectory_holds_every_gap_of_every_meta_step(digits_problem):
     problem = digits_problem()  # any K, so that nothing conditions the shares
     search(problem)
     rows = trajectory(problem)
     assert list(zip(rows["meta_step"], rows["gap"], strict=True)) == [
-        (step, gap) for step in range(1, META_STEPS + 1) for gap in problem.space.gaps]
+        (step, gap) for step in range(1, META_STEPS + 1) for gap in problem.space.gaps
+    ]
     shares, logits = columns(rows, "share_"), columns(rows, "beta_")
     assert shares.shape == logits.shape == (len(rows), len(HEADS))
     np.testing.assert_allclose(shares.sum(1), 1, rtol=1e-6)
@@ -136,8 +145,10 @@ def test_the_objectives_differ(digits_problem):
     assert np.abs(learned[0] - learned[1]).max() > 1e-3
 
 
-@pytest.mark.parametrize(("objective", "foreign"), [("validation", "released_inner_loss"), ("validation", "nested_loss"),
-                                                    ("train", "inner_loss"), ("train", "outer_loss")])
+@pytest.mark.parametrize(
+    ("objective", "foreign"),
+    [("validation", "released_inner_loss"), ("validation", "nested_loss"), ("train", "inner_loss"), ("train", "outer_loss")],
+)
 def test_an_objective_uses_no_loss_of_the_other(digits_problem, monkeypatch, objective, foreign):
     def refuse(*arguments):
         raise AssertionError(f"{objective} used {foreign}")
@@ -147,6 +158,7 @@ def test_an_objective_uses_no_loss_of_the_other(digits_problem, monkeypatch, obj
 
 
 # ---- stopped and started again
+
 
 class Stop(Exception):
     pass
@@ -179,10 +191,14 @@ def undisturbed(problem_in, tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("seconds", "step"), [
-    *((-1.0, step) for step in range(1, PRETRAIN + META_STEPS + 1)),  # saved at each step
-    (30.0, PRETRAIN), (30.0, PRETRAIN + META_STEPS),  # saved at the end of pretraining only
-])
+@pytest.mark.parametrize(
+    ("seconds", "step"),
+    [
+        *((-1.0, step) for step in range(1, PRETRAIN + META_STEPS + 1)),  # saved at each step
+        (30.0, PRETRAIN),
+        (30.0, PRETRAIN + META_STEPS),  # saved at the end of pretraining only
+    ],
+)
 def test_a_search_stopped_at_any_moment_ends_as_if_it_had_not_been(digits_problem, undisturbed, monkeypatch, seconds, step):
     monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", seconds)
     problem = digits_problem(heads=STOPPED_HEADS, num_blocks=3)
@@ -235,10 +251,10 @@ def test_other_processes_wait_for_the_search_to_its_end_and_for_its_pretraining_
     assert not list(problem.runs.glob("*.lock"))
 
 
-@pytest.mark.parametrize(("settings", "level"), [
-    (f"{TINY},lr=1e30", "inner"),
-    ("pretrain=1,meta_steps=2,inner_steps=3,lr=1e20,outer_batch=32", "outer"),
-])
+@pytest.mark.parametrize(
+    ("settings", "level"),
+    [(f"{TINY},lr=1e30", "inner"), ("pretrain=1,meta_steps=2,inner_steps=3,lr=1e20,outer_batch=32", "outer")],
+)
 def test_divergence_is_told_with_what_to_do(digits_problem, settings, level):
     problem = digits_problem(num_blocks=2)
     with pytest.raises(Diverged, match=rf"{level} loss is (nan|inf).*step \d.*smaller sedona\(lr="):
@@ -248,6 +264,7 @@ def test_divergence_is_told_with_what_to_do(digits_problem, settings, level):
 
 
 # ---- planted problems: one linear layer, read by the classifier, by heads that agree with it, contradict it, or see nothing
+
 
 class Read(nn.Module):
     """Logits are the channels' means, times `sign`; nothing to learn."""
@@ -288,8 +305,10 @@ def planted(digits_problem, *heads, seed=0, objective="validation"):
     """The last row of each gap, after a search of the one layer with these heads."""
     heads = [f"{__name__}.{head}" for head in heads]
     problem = digits_problem(objective, f"{__name__}.one_layer", heads, seed, num_blocks=2)
-    search(problem, "pretrain=10,meta_steps=25,inner_steps=3,memory=10,meta_lr=0.1,outer_batch=256,shares=independent,"
-                    f"objective={objective}")
+    search(
+        problem,
+        f"pretrain=10,meta_steps=25,inner_steps=3,memory=10,meta_lr=0.1,outer_batch=256,shares=independent,objective={objective}",
+    )
     return trajectory(problem).tail(2)
 
 

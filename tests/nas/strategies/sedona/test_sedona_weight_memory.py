@@ -63,6 +63,7 @@ def files_of(memory):
 
 # ---- copies, both ways
 
+
 @pytest.mark.parametrize("momentum", [0.9, 0.0])
 def test_training_resumes_to_the_bit_however_often_it_went_on_meanwhile(make, momentum):
     """True only if nothing aliases: neither the snapshot the trained weights, nor the loaded weights the snapshot."""
@@ -120,6 +121,7 @@ def test_a_gpu_gets_back_what_it_gave(tmp_path):
 
 # ---- which snapshots are held
 
+
 def test_a_full_memory_drops_the_oldest(make):
     memory = make(range(7), capacity=3, errors=[0.9, 0.1, 0.2, 0.3, 0.9, 0.9, 0.9])
     assert len(memory) == 3
@@ -151,6 +153,7 @@ def test_samples_are_uniform(make):
 
 # ---- the index
 
+
 def test_a_small_index_goes_on_like_the_memory_it_is_of(make, tmp_path):
     memory = make(range(4), capacity=4, errors=[0.4, 0.3, 0.2, 0.1], eviction="worst")
     torch.save(memory.state_dict(), tmp_path / "index.pt")
@@ -175,6 +178,7 @@ def test_restoring_replaces_what_was_held_and_does_not_follow_the_index(make):
 
 
 # ---- the folder
+
 
 def test_files_stay_until_they_are_collected(make):
     memory = make(range(7), capacity=3)
@@ -211,12 +215,13 @@ def killed_at(monkeypatch, event):
             if touches == event:
                 raise Killed
             return result
+
         return call
 
     def write_half(state, file):
         buffer = io.BytesIO()
         save(state, buffer)
-        file.write(buffer.getvalue()[:len(buffer.getvalue()) // 2])
+        file.write(buffer.getvalue()[: len(buffer.getvalue()) // 2])
 
     save = torch.save
     monkeypatch.setattr(torch, "save", dies(save, before=write_half))
@@ -294,6 +299,7 @@ def test_a_write_that_fails_leaves_the_memory_as_it_was(make, monkeypatch):
 
 # ---- sharing
 
+
 def test_an_adopted_snapshot_is_read_where_it_is_and_never_deleted(make, tmp_path):
     shared = make(range(3), folder="runs/pretraining")
     before = {path: path.read_bytes() for path in shared.folder.iterdir()}
@@ -333,6 +339,7 @@ def test_a_memory_adopts_no_more_than_it_can_hold(make):
 
 # ---- messages
 
+
 @pytest.mark.parametrize("how", ["load_state_dict", "adopt", "load"])
 def test_a_missing_file_is_told(make, how):
     memory = make(range(2))
@@ -367,6 +374,7 @@ def test_a_snapshot_of_another_network_is_told(make):
 
 
 # ---- size
+
 
 @pytest.mark.parametrize("momentum", [0.9, 0.0])
 def test_bytes_needed_are_those_of_the_files(make, momentum):
