@@ -88,7 +88,7 @@ class AL(Method):
 
     @classmethod
     def traits(cls, **settings: Any) -> Traits:
-        """Its cuts have no heads."""
+        """What AL is: its bridges take the place of heads, so cuts have none."""
         return Traits(default_head=NO_HEAD, rewrite=lambda asked: asked.with_head(NO_HEAD))
 
     def start(self, x: torch.Tensor, y: torch.Tensor | None = None) -> Carry:
@@ -115,7 +115,7 @@ class AL(Method):
         return F.mse_loss(decoded, given) if k else self.cross_entropy(decoded, y)
 
     def exit_logits(self, k: int, carry: Carry) -> torch.Tensor:
-        """h_1 .. h_k b_k(s_k)."""
+        """The logits of exit k: h_1(... h_k(b_k(s_k)))."""
         code = super().exit_logits(k, carry)
         for decoder in reversed(self.decoders[: k + 1]):
             code = decoder(code)
@@ -126,7 +126,7 @@ class AL(Method):
         return [*super().inference_modules(k), self.decoders[k]]
 
     def stage_modules(self, k: int) -> list[nn.Module]:
-        """With the label's encoder."""
+        """The autoencoder of stage k, and for the first stage the label's encoder."""
         return [*super().stage_modules(k), self.encoders[k]]
 
 

@@ -33,5 +33,5 @@ class Backprop(DGL):
 
     @classmethod
     def traits(cls, **settings: Any) -> Traits:
-        """It is always uncut."""
+        """What backprop is: always uncut."""
         return Traits(rewrite=lambda asked: Decoupling())

@@ -17,5 +17,5 @@ class Greedy(DGL):
 
     @classmethod
     def traits(cls, **settings: Any) -> Traits:
-        """Every cut has the linear head."""
+        """What greedy is: a linear head at every cut."""
         return Traits(default_head="linear", rewrite=lambda asked: asked.with_head("linear"))

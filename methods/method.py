@@ -113,7 +113,7 @@ class Method(nn.Module, ABC):
     @property
     @final
     def num_stages(self) -> int:
-        """K: what no gradient joins."""
+        """How many stages there are: parts of the network that no gradient joins."""
         return len(self.stages)
 
     def start(self, x: torch.Tensor, y: torch.Tensor | None = None) -> Carry:

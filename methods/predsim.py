@@ -31,7 +31,7 @@ class PredSim(Method):
 
     @classmethod
     def traits(cls, **settings: Any) -> Traits:
-        """Every cut has the predsim head."""
+        """What PredSim is: its own head at every cut."""
         return Traits(default_head="predsim", rewrite=lambda asked: asked.with_head("predsim"))
 
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:

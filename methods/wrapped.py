@@ -35,24 +35,24 @@ class WrappedMethod(Method):
 
     @property
     def logit_range(self) -> tuple[float, float] | None:  # type: ignore[override]
-        """That of the base."""
+        """As the wrapped method has it."""
         return self.base.logit_range
 
     @property
     def stages(self) -> tuple[range, ...]:
-        """Those of the base."""
+        """As the wrapped method has them."""
         return self.base.stages
 
     def start(self, x: torch.Tensor, y: torch.Tensor | None = None) -> Carry:
-        """The base's carry."""
+        """The carry that the wrapped method begins with."""
         return self.base.start(x, y)
 
     def run_block(self, k: int, carry: Carry) -> Carry:
-        """Block k of the base."""
+        """Run block k of the wrapped method."""
         return self.base.run_block(k, carry)
 
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
-        """Stage k of the base."""
+        """Run stage k of the wrapped method; its carry and its loss."""
         return self.base.stage(k, carry, y)
 
     def exit_logits(self, k: int, carry: Carry) -> torch.Tensor:
@@ -60,17 +60,17 @@ class WrappedMethod(Method):
         return self.base.exit_logits(k, carry)
 
     def inference_modules(self, k: int) -> list[nn.Module]:
-        """Those of the base."""
+        """As the wrapped method has them."""
         return self.base.inference_modules(k)
 
     def stage_modules(self, k: int) -> list[nn.Module]:
-        """Those of the base."""
+        """As the wrapped method has them."""
         return self.base.stage_modules(k)
 
     def reads(self, k: int) -> tuple[int, ...]:
-        """Those of the base."""
+        """As the wrapped method has them."""
         return self.base.reads(k)
 
     def cross_entropy(self, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """That of the base."""
+        """As the wrapped method has it."""
         return self.base.cross_entropy(logits, y)

@@ -177,7 +177,7 @@ def _attention_flops(queries: torch.Size, keys: torch.Size, values: torch.Size, 
 
 
 def count(modules: Iterable[nn.Module]) -> int:
-    """Their parameters."""
+    """How many parameters the modules have, each counted once."""
     return sum(parameter.numel() for module in modules for parameter in module.parameters())
 
 

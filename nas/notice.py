@@ -12,13 +12,13 @@ _LOGGER.addHandler(logging.NullHandler())
 
 
 def notice(text: str) -> None:
-    """One line."""
+    """Tell people one line, through the logger `nas`."""
     _LOGGER.warning("%s", text)
 
 
 @contextmanager
 def shown_notices() -> Iterator[None]:
-    """Notices go to stderr."""
+    """While this is open, notices are shown on stderr, a line each."""
     handler = logging.StreamHandler(sys.stderr)
     _LOGGER.addHandler(handler)
     try:

@@ -29,7 +29,7 @@ class Report(Protocol):
 
 
 def silent(what: str, done: int, total: int, **figures: float) -> None:
-    """A report that nobody hears."""
+    """A report that does nothing: the default."""
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class Searched:
 
     @property
     def evaluated(self) -> list[Evaluated]:
-        """Everything that it asked for."""
+        """Every decoupling that the search asked for, with its score."""
         return [Evaluated(self.seed, decoupling, score) for decoupling, score in self.scores.items()]
 
 

@@ -61,22 +61,22 @@ class PlainShape(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """Images."""
+        """The kind of input, as saved runs name it."""
         return "images"
 
     @property
     def described(self) -> str:
-        """With their shape."""
+        """Words for a message: the inputs with their shape."""
         return f"inputs of the shape {tuple(self.sizes)}"
 
     @property
     def spaces(self) -> str:
-        """One for many."""
+        """Words for a message: a space that takes such inputs."""
         return "a space for images such as resnet18"
 
     @property
     def plain(self) -> bool:
-        """They are plain tensors."""
+        """Whether inputs are plain tensors (N, *sizes)."""
         return True
 
     @property
@@ -99,7 +99,7 @@ class PlainShape(NamedTuple):
         return colours[y] + 0.5 * self.noise(len(y), generator)
 
     def cut(self, x: torch.Tensor) -> torch.Tensor:
-        """As they are."""
+        """The inputs cut to a length; images stay as they are."""
         return x
 
 
@@ -111,17 +111,17 @@ class TextShape(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """Texts."""
+        """The kind of input, as saved runs name it."""
         return "texts"
 
     @property
     def described(self) -> str:
-        """With their length."""
+        """Words for a message: the inputs with their length."""
         return f"texts of up to {self.length} tokens"
 
     @property
     def spaces(self) -> str:
-        """By name."""
+        """Words for a message: spaces that take such inputs."""
         return "a space for texts: linear, lstm or transformer"
 
     @property
@@ -238,7 +238,7 @@ class Tokens(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Tokens."""
+        """What messages call such an activation."""
         return "tokens"
 
     def deviation(self, least_variance: float) -> torch.Tensor:
@@ -273,7 +273,7 @@ Activation = torch.Tensor | Tokens  # between two units: (N, C, H, W) or (N, D),
 
 
 def values_of(h: Activation) -> torch.Tensor:
-    """The numbers, samples in front."""
+    """The tensor of an activation's numbers (N, ...)."""
     return h if isinstance(h, torch.Tensor) else h.values
 
 

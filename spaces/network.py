@@ -55,7 +55,7 @@ class DecoupledNet(nn.Module):
 
     @property
     def num_blocks(self) -> int:
-        """K."""
+        """The number of blocks K."""
         return len(self.blocks)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

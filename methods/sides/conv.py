@@ -37,7 +37,7 @@ class ConvSide(SideInput):
         super().__init__(nn.Identity() if k < first else _part(image, net.shapes[k]) for k in range(net.num_blocks))
 
     def start(self, x: Input) -> torch.Tensor:
-        """The image."""
+        """The carry that block 0 begins with: the input, and the image beside it."""
         return cast(torch.Tensor, x)
 
     def given(self, k: int) -> str | None:
@@ -50,7 +50,7 @@ class ConvSide(SideInput):
 
 
 def _part(image: tuple[int, int, int], target: tuple[int, ...]) -> nn.Sequential:
-    """(N, *image) -> (N, *target)."""
+    """What one block is given of the image: (N, *image) -> (N, *target)."""
     if len(target) != 3:
         raise UserError(
             f"the side input conv is added to maps (channels, height, width), but a block is given the shape "

@@ -42,7 +42,7 @@ class FeaturesSide(SideInput):
         super().__init__(_part(shape, self.num_features) if k == block else nn.Identity() for k in range(num_blocks))
 
     def start(self, x: Input) -> torch.Tensor:
-        """The input alone."""
+        """The carry that block 0 begins with: the input without its features."""
         return without_features(x)
 
     def given(self, k: int) -> str | None:

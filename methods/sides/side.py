@@ -64,12 +64,12 @@ class SideCarry(NamedTuple):
 
     @classmethod
     def of(cls, base: Carry, x: Input) -> SideCarry:
-        """The base's carry beside x."""
+        """A carry of the wrapped method's carry and the input x."""
         return cls(base.h, x, base._replace(h=None))
 
     @property
     def base(self) -> Carry:
-        """The base's carry."""
+        """The carry of the method that is wrapped."""
         return self.rest._replace(h=self.h)
 
 

@@ -24,7 +24,7 @@ class Interruptions:
 
     @property
     def pending(self) -> bool:
-        """Whether a signal waits."""
+        """Whether a signal came that waits until the step is done."""
         return self._pending is not None
 
     def deliver(self) -> None:

@@ -28,7 +28,7 @@ class StepClock:
 
     @property
     def due(self) -> bool:
-        """Whether so many iterations wait."""
+        """Whether as many iterations were run as are timed at once."""
         return len(self._waiting) >= self.interval
 
     def read(self) -> list[list[float]]:

@@ -66,7 +66,7 @@ class Bars:
         self.bar.update(done - self.bar.n)
 
     def close(self) -> None:
-        """End the bar that is shown."""
+        """Remove the bar that is shown."""
         if self.bar is not None:
             self.bar.close()
             self.bar = None

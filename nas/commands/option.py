@@ -72,7 +72,7 @@ class Option:
 
     @property
     def described(self) -> Described:
-        """What it says of itself."""
+        """Help, metavar and the like of the option."""
         return self.field.metadata["option"]
 
     @property
@@ -82,7 +82,7 @@ class Option:
 
     @property
     def flag(self) -> str:
-        """As the shell has it."""
+        """The name as a flag of the shell: --batch-size."""
         return "--" + self.name.replace("_", "-")
 
     def read(self, value: Any) -> Any:

@@ -71,12 +71,12 @@ class SearchResult:
 
     @property
     def decoupling(self) -> Decoupling:
-        """Cuts and heads."""
+        """The decoupling with the lowest error."""
         return self.best.decoupling
 
     @property
     def score(self) -> Score:
-        """On the validation split."""
+        """The score of that decoupling, on the validation split."""
         return self.best.score
 
     @property

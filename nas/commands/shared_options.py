@@ -12,13 +12,13 @@ from nas.commands.option import option
 
 
 def data_dir() -> Path:
-    """NAS_DATA_DIR, or data."""
+    """The folder of the data: the environment's NAS_DATA_DIR, or `data`."""
     return Path(os.environ.get("NAS_DATA_DIR", "data"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class AllowOptions:
-    """Whose components files may name."""
+    """The packages whose components files may name."""
 
     allow: tuple[str, ...] = option(
         (),
@@ -32,7 +32,7 @@ class AllowOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceOptions:
-    """Where it is computed."""
+    """The device and the threads that compute."""
 
     device: str = option("auto", "auto, cpu, cuda or cuda:N")
     threads: int = option(1, "CPU threads of this process")
@@ -54,7 +54,7 @@ class ProblemOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordOptions:
-    """Where rows and runs lie."""
+    """The folders of rows and runs, and whether weights are saved."""
 
     results: Path = option(Path("results"), "where the CSV files lie", metavar="DIR")
     runs: Path = option(Path("runs"), "where saved weights and unfinished runs lie", metavar="DIR")
@@ -96,7 +96,7 @@ class TrainingOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassBatchesOptions:
-    """Of which classes batches are."""
+    """Which classes a batch may hold."""
 
     class_batches: str | None = option(
         None, "classes(num=20,until=0.5): batches of the first half hold 20 classes each", metavar="C", components=True

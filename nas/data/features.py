@@ -30,17 +30,17 @@ class FeatureScale:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """As plain data."""
+        """The scale as numbers and names, to be saved."""
         return {"columns": list(self.columns), "mean": self.mean.tolist(), "std": self.std.tolist()}
 
     @classmethod
     def read(cls, facts: Mapping[str, Any]) -> Self:
-        """Of plain data."""
+        """The scale of what `facts` gave."""
         mean, std = (torch.tensor(facts[name], dtype=torch.float64) for name in ("mean", "std"))
         return cls(mean, std, tuple(facts["columns"]))
 
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
-        """(N, F) -> float32 (N, F)."""
+        """Standardise features (N, F), as float32."""
         return ((values.double() - self.mean) / self.std).float()
 
 

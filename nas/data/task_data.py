@@ -91,7 +91,7 @@ class TaskData(Protocol):
         """Of the training split, augmented as the task says. What the split cannot fill is a UserError."""
 
     def random_batches(self, part: Part, batch_size: int) -> Batches:
-        """Of any part, not augmented."""
+        """Random batches of any part, not augmented."""
 
     def eval_batches(self, part: Part, batch_size: int) -> Iterator[Batch]:
         """Every sample of the part once, not augmented; the last batch may be smaller."""

@@ -33,7 +33,7 @@ class Run:
 
     @property
     def row(self) -> dict[str, str] | None:
-        """Its row, once there is one."""
+        """The run's row; None before it has one."""
         return self.evaluator.recorded(self.decoupling)
 
     @property

@@ -60,7 +60,7 @@ class Tabular:
         return self.answers.get(str(self.adapt(decoupling)))
 
     def __call__(self, decoupling: Decoupling) -> Score:
-        """The score, in microseconds."""
+        """The score that the table has of the decoupling."""
         row = self.recorded(decoupling)
         if row is None:
             raise UserError(
@@ -104,5 +104,5 @@ def _averaged(rows: Sequence[Row]) -> Row:
 
 
 def _without_test(row: Row) -> Row:
-    """No search may see the test split."""
+    """The row without what was found out on the test split, which no search may see."""
     return {name: cell for name, cell in row.items() if "test_" not in name}

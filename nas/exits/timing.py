@@ -91,7 +91,7 @@ def _static(method: Method, batches: Sequence[Batch]) -> list[float]:
 def _adaptive(
     method: Method, batches: Sequence[Batch], rule: str, threshold: float, temperatures: Sequence[float] | None
 ) -> float:
-    """Seconds for all samples."""
+    """Seconds in which adaptive inference answers all samples."""
     started = _now(batches[0][0].device)
     for x, _ in batches:
         adaptive(method, x, CONFIDENCES[rule], threshold, temperatures=temperatures)

@@ -21,5 +21,5 @@ def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 
 def optional(value: float | None, digits: int = 2) -> str:
-    """The number, or nothing."""
+    """The number as text; empty for None."""
     return "" if value is None else f"{value:.{digits}f}"

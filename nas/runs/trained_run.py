@@ -75,7 +75,7 @@ class TrainedRun:
 
     @property
     def decoupling(self) -> Decoupling:
-        """Cuts and heads."""
+        """The decoupling that was trained."""
         return Decoupling.parse(str(self.key["decoupling"]))
 
     def save(self) -> None:
@@ -141,7 +141,7 @@ class TrainedRun:
             )
 
     def _built(self) -> Method:
-        """The method without the weights."""
+        """The method as the file describes it, freshly initialised."""
         inputs, spec = self.inputs, str(self.key["method"])
         kind = input_kind(inputs)
         space = SearchSpace(

@@ -113,7 +113,7 @@ def _num_classes(labels: np.ndarray, path: Path) -> int:
 
 
 def _numbered(classes: np.ndarray) -> str:
-    """How to number them from 0 on."""
+    """Words for a message: how to number classes from 0 on."""
     if len(classes) < 2:
         return "give samples of two classes at least"
     if classes[0] == 1 and classes[-1] == len(classes):

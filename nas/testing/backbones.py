@@ -37,7 +37,7 @@ class BackboneContract:
         return BACKBONES.build(spec, self.input_shape, self.num_classes)
 
     def inputs(self) -> torch.Tensor:
-        """Two of them."""
+        """A batch of two inputs of the shape."""
         return input_shape(self.input_shape).noise(2, torch.Generator().manual_seed(1))
 
     def test_there_are_units_to_cut_between(self, spec: str) -> None:

@@ -81,7 +81,7 @@ class MethodCase:
 
 
 def tensors(carry: Carry) -> list[torch.Tensor]:
-    """Those in a carry."""
+    """All tensors that a carry holds."""
     return [leaf for leaf in tree_leaves(carry) if isinstance(leaf, torch.Tensor)]
 
 
@@ -119,13 +119,13 @@ class MethodContract:
 
     @pytest.fixture
     def case(self) -> MethodCase:
-        """What is checked."""
+        """The method, network and settings that are checked."""
         space = read_space(self.space, self.input_shape, 4)
         return MethodCase(spec_of(self.method), space, self.decoupling, self.side, self.recipe)
 
     @pytest.fixture
     def uncut_case(self, case: MethodCase) -> MethodCase:
-        """What is compared with backprop."""
+        """The same on an uncut network, which is compared with backprop."""
         if not self.uncut_is_backprop:
             pytest.skip("uncut_is_backprop is False")
         return case

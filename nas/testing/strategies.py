@@ -87,7 +87,7 @@ class StrategyContract:
 
     @pytest.fixture
     def space(self) -> SearchSpace:
-        """What is searched."""
+        """The space that is searched."""
         return SearchSpace("small(width=0.25)", HEADS, input_shape=(1, 8, 8), num_classes=10, num_blocks=self.num_blocks)
 
     def find(self, spec: str, evaluate: Scores, *, seed: int = 0, objectives: tuple[str, ...] = ("error",)) -> Found:

@@ -51,5 +51,5 @@ class OnePixel(nn.Module):
     """Tokens of D features, or vectors, -> maps (N, D, 1, 1)."""
 
     def forward(self, h: Activation) -> torch.Tensor:
-        """Of the mean token."""
+        """Logits (N, C) of the mean over tokens."""
         return pooled(h)[:, :, None, None]

@@ -70,7 +70,7 @@ def _with_storage(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def draw_of(init: Init) -> Draw:
-    """What `init` means."""
+    """The function that draws weights, by the name of the setting `init`."""
     return kaiming if init is None else fan_out
 
 

@@ -69,7 +69,7 @@ def listed(kinds: Kinds) -> str:
 
 
 def _function(factory: Callable[..., Any]) -> Callable[..., Any]:
-    """Behind decorators and partials."""
+    """The function itself, behind decorators and partials."""
     while isinstance(factory, partial):
         factory = factory.func
     return inspect.unwrap(factory)

@@ -9,6 +9,11 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 
+def _unbound(*context: Any, **settings: Any) -> Any:
+    """What a default is until a table has bound it."""
+    raise TypeError("a Nested default is bound by Table.build; call that in place of the factory")
+
+
 @dataclass(frozen=True)
 class Nested(Generic[T]):
     """A component that a factory takes as a setting: `Table.build` hands it over bound to the table that its name is of.
@@ -23,9 +28,9 @@ class Nested(Generic[T]):
     """
 
     spec: str
-    factory: Callable[..., T] = field(default=None, compare=False)  # type: ignore[assignment]
+    factory: Callable[..., T] = field(default=_unbound, compare=False)
     settings: Mapping[str, Any] = field(default_factory=dict, compare=False)
-    build: Callable[..., T] = field(default=None, compare=False)  # type: ignore[assignment]
+    build: Callable[..., T] = field(default=_unbound, compare=False)
 
     def __str__(self) -> str:
         return self.spec

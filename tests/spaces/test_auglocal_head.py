@@ -21,7 +21,7 @@ from spaces.notation.errors import UserError
 @cache
 def backbone(name: str) -> Backbone:
     with torch.device("meta"):
-        return BACKBONES[name](TextShape(9, 50) if name in ("linear", "lstm", "transformer") else (3, 32, 32), 10)
+        return BACKBONES.build(name, TextShape(9, 50) if name in ("linear", "lstm", "transformer") else (3, 32, 32), 10)
 
 
 def site(name: str, gap: int) -> Site:

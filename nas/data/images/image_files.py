@@ -190,6 +190,6 @@ def shown(path: Path | str) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    """The first few names."""
+    """The first few names, for a message."""
     names = list(map(shown, names))
     return ", ".join(names[:_SHOWN]) + f" and {len(names) - _SHOWN} more" * (len(names) > _SHOWN)

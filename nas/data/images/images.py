@@ -35,7 +35,7 @@ class Images(TaskParts[Samples]):
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of one sample."""
+        """The shape (C, H, W) of one image."""
         height, width, channels = self.train.image_shape
         return channels, height, width
 
@@ -77,11 +77,11 @@ class Images(TaskParts[Samples]):
         return Batches(self, batch_size, limit=limit)
 
     def random_batches(self, part: Samples, batch_size: int) -> Batches:
-        """`Batches` of any part, as it is."""
+        """Random batches of any part, not augmented."""
         return Batches(self, batch_size, split=part, augmentation=NONE)
 
     def eval_batches(self, part: Samples, batch_size: int) -> Iterator[Batch]:
-        """`eval_batches` of the part."""
+        """Batches of the part in its order, not augmented."""
         return eval_batches(self, part, batch_size)
 
 

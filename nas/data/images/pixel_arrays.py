@@ -33,7 +33,7 @@ def channels_first(shape: tuple[int, ...]) -> bool:
 
 
 def _to_uint8(images: np.ndarray) -> str:
-    """How to mend the type."""
+    """Words for a message: how to turn such an array into uint8."""
     kind = images.dtype.kind
     if images.ndim not in (3, 4) or 0 in images.shape or kind not in "fiub":
         return "convert them and save again"
@@ -59,7 +59,7 @@ def check_labels(labels: np.ndarray, num_images: int, source: str) -> None:
 
 
 def _to_classes(labels: np.ndarray, num_images: int) -> str:
-    """How to mend them."""
+    """Words for a message: how to turn such labels into classes."""
     if labels.ndim == 2 and len(labels) == num_images:
         if labels.shape[1] == 1:
             return "save labels[:, 0]"

@@ -25,11 +25,11 @@ class Samples(Protocol):
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(H, W, C) of one sample."""
+        """The shape (H, W, C) of one image."""
 
     @property
     def device(self) -> torch.device:
-        """Where batches come to lie."""
+        """The device of the batches."""
 
     @property
     def features(self) -> torch.Tensor | None:
@@ -80,7 +80,7 @@ class Split:
 
     @cached_property
     def digest(self) -> str:
-        """Of pixels, labels and features."""
+        """A digest of pixels, labels and features."""
         return digest(self.images, self.labels, self.features)
 
     def to(self, device: torch.device) -> Split:

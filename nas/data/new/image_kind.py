@@ -35,7 +35,7 @@ class ImageKind(InputKind):
         return {"mean": per_channel, "std": per_channel}
 
     def shape(self, inputs: Mapping[str, Any]) -> tuple[int, ...]:
-        """(C, H, W)."""
+        """The shape (C, H, W) of the run's images."""
         return tuple(inputs["shape"])
 
     def pixels(self, inputs: Mapping[str, Any]) -> PixelScale:

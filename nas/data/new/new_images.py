@@ -48,7 +48,7 @@ class ImageArray:
         return cls([str(row) for row in range(len(images))], pixels, features, inputs)
 
     def batches(self, size: int) -> Iterator[tuple[torch.Tensor, Any]]:
-        """In order."""
+        """Batches of up to `size` images, in the order of `names`."""
         for index in torch.arange(len(self.names)).split(size):
             yield index, beside(_normalised(self.pixels[index], self.inputs), self.features, index)
 
@@ -120,7 +120,7 @@ def _normalised(pixels: torch.Tensor, inputs: Mapping[str, Any]) -> torch.Tensor
 
 
 def _features(values: np.ndarray, num_images: int, scale: FeatureScale, path: Path) -> torch.Tensor:
-    """(N, F), standardised."""
+    """The features (N, F), standardised as in training."""
     shape = (num_images, len(scale.mean))
     if values.dtype.kind not in "iuf" or values.shape != shape or not np.isfinite(values).all():
         raise UserError(

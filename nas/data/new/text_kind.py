@@ -22,11 +22,11 @@ class TextKind(InputKind):
     fields: ClassVar[Mapping[str, Field]] = {"length": whole(1, 100_000), "words": TEXT.listed("words")}
 
     def shape(self, inputs: Mapping[str, Any]) -> TextShape:
-        """With an id for each word."""
+        """The longest text, and as many ids as words, padding and the unknown word."""
         return TextShape(inputs["length"], len(inputs["words"]) + _OTHER_IDS)
 
     def takes(self, path: Path) -> bool:
-        """A CSV file."""
+        """Words for a message: what can be answered."""
         return is_csv(path)
 
     def read(self, path: Path, inputs: Mapping[str, Any]) -> NewInputs:
@@ -35,5 +35,5 @@ class TextKind(InputKind):
 
 
 def is_csv(path: Path) -> bool:
-    """By its name, also gzipped."""
+    """Whether the path is called like a CSV file, gzipped or not."""
     return path.name.lower().removesuffix(".gz").endswith(_CSV)

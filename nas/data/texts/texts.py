@@ -45,7 +45,7 @@ class Texts(TaskParts[TextSplit]):
 
     @property
     def pixels(self) -> None:
-        """Texts are not made of pixels."""
+        """None: texts have no pixels to scale."""
 
     @cached_property
     def content(self) -> dict[str, Cell]:
@@ -92,7 +92,7 @@ class Texts(TaskParts[TextSplit]):
         return TextBatches(self.train, batch_size, limited, limit.iterations if limit else 0)
 
     def random_batches(self, part: TextSplit, batch_size: int) -> TextBatches:
-        """Random batches of any part."""
+        """Random batches of any part of the texts."""
         return TextBatches(part, batch_size)
 
     def eval_batches(self, part: TextSplit, batch_size: int) -> Iterator[Batch]:

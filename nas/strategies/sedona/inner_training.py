@@ -90,7 +90,7 @@ class InnerTraining:
         self.load(weights)
 
     def load(self, weights: Sequence[torch.Tensor]) -> None:
-        """Make these the weights."""
+        """Put these tensors in the place of the weights."""
         for p, weight in zip(self.parameters, weights, strict=True):
             p.data = weight
 

@@ -101,7 +101,7 @@ class WeightMemory:
         optimizer.load_state_dict({"state": buffers, "param_groups": groups})
 
     def clear(self) -> None:
-        """Hold nothing."""
+        """Remove every snapshot."""
         self._snapshots.clear()
 
     def collect(self) -> None:

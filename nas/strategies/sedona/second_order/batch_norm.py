@@ -115,7 +115,7 @@ class _Columns:
         return rows.sum(0).view(self.repeats, self.channels).sum(0) / self.count
 
     def repeat(self, of_channels: Tensor) -> Tensor:
-        """(C,) as a row."""
+        """A vector (C,) as a row (1, C) that is repeated for every sample."""
         return of_channels.repeat(self.repeats)
 
     def affine(self, rows: Tensor, factor: Tensor, summand: Tensor) -> Tensor:
