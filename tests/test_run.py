@@ -641,7 +641,7 @@ def test_a_configuration_that_does_not_hold(refused, file, said):
         (("evaluate", "--decoupling", "3:"), "'3:'"),
         (("evaluate", "--decoupling", ""), "''"),
         (("evaluate", "--decoupling", "3:1c2f(embedding=True)", "--ensemble", "2"), "gives an embedding"),
-        (("evaluate", "--decoupling", "even(7)"), "1..6 blocks, but 7"),
+        (("evaluate", "--decoupling", "even(7)"), "1..6 blocks, got 7"),
         (("evaluate", "--decoupling", "even"), "num_blocks"),
         (("evaluate", "--decoupling", "published(4)"), "'small'"),
         (("evaluate", "--decoupling", "3:conv(depth=9)"), "1..4"),

@@ -80,7 +80,7 @@ def test_a_cut_past_the_last_gap():
     ],
 )
 def test_what_is_no_decoupling_is_told_how_one_is_written(text):
-    with pytest.raises(UserError, match=r"written '6:conv\(depth=4\) 13:mlp_sr' .* or 'uncut', but") as error:
+    with pytest.raises(UserError, match=r"written '6:conv\(depth=4\) 13:mlp_sr' .* or 'uncut', got") as error:
         Decoupling.parse(text)
     assert repr(text) in str(error.value)
 

@@ -168,7 +168,7 @@ def test_layerwise_leaves_one_unit_a_block_up_to_the_last(text, space, num_block
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("layerwise(0)", r"last block of 1\.\.6, but last=0"), ("layerwise(7)", r"last block of 1\.\.6, but last=7")],
+    [("layerwise(0)", r"last block of 1\.\.6, got last=0"), ("layerwise(7)", r"last block of 1\.\.6, got last=7")],
 )
 def test_layerwise_needs_a_last_block(text, says):
     with pytest.raises(UserError, match=says):

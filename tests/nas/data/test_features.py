@@ -77,7 +77,7 @@ def test_a_cell_that_is_no_number_is_named_by_its_line(folder: Path, cell: str, 
     lines = gzip.decompress((folder / "mine" / "train.csv.gz").read_bytes()).decode().split("\n")
     lines[6] = f"{cell},some words,0,2"
     write(folder / "mine" / "train.csv.gz", lines)
-    with pytest.raises(UserError, match=f"line 7: features are finite numbers, but {says}"):
+    with pytest.raises(UserError, match=f"line 7: features are finite numbers, .*{says}"):
         TASKS.build("texts(mine,features=[height,age])", folder)
     assert TASKS.build("texts(mine,features=[height])", folder).num_features == 1
 

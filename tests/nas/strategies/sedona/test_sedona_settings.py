@@ -30,7 +30,7 @@ from spaces.notation.errors import UserError
 )
 def test_a_number_out_of_range(setting):
     name, _, value = setting.partition("=")
-    with pytest.raises(UserError, match=rf"sedona's {name} is .*but {float(value):g}"):
+    with pytest.raises(UserError, match=rf"sedona's {name} is .*got {float(value):g}"):
         STRATEGIES.build(f"sedona({setting})")
 
 
