@@ -152,7 +152,7 @@ def test_what_a_person_may_write(text, written):
 def test_what_does_not_parse_is_told_with_what_came(text):
     with pytest.raises(UserError, match="(is|are) (written|a number)") as error:
         Component.parse(text)
-    shown = re.search("(?:got|see) (['\"].*['\"])", str(error.value))
+    shown = re.search("(?:got|but|see) (['\"].*['\"])", str(error.value))
     assert shown and ast.literal_eval(shown[1]) in text
 
 
