@@ -78,7 +78,7 @@ def _default_epochs(command: Command, one: Option) -> str:
 def _add_option(flags: Any, one: Option, note: str) -> None:
     described = one.described
     if one.kind is bool:
-        flags.add_argument(one.flag, action="store_true", help=described.help)
+        flags.add_argument(one.flag, *([described.former] if described.former else []), action="store_true", help=described.help)
         return
     how: dict[str, Any] = {"type": one.kind, "help": described.help.replace("%", "%%") + note}
     if described.metavar:

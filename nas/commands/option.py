@@ -31,6 +31,7 @@ class Described:
     may_be_empty      whether the flag may come without a value
     excludes          a name that options share of which one at most may be given
     choices           the values that there are, where they are few
+    former            a flag of earlier versions that means the same, and is still taken, so that old scripts run
     """
 
     help: str
@@ -42,6 +43,7 @@ class Described:
     may_be_empty: bool = False
     excludes: str | None = None
     choices: tuple[str, ...] | None = None
+    former: str | None = None
 
 
 def option(default: Any, help: str, **more: Any) -> Any:

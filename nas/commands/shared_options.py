@@ -63,6 +63,7 @@ class RecordOptions:
         "save the weights of each run below --runs, for predict, --extend and later measurements; a run that has a row "
         "and no weights is trained again",
         excludes="weights",
+        former="--keep",
     )
 
 

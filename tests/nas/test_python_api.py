@@ -140,6 +140,10 @@ def test_every_option_is_a_flag_a_key_and_a_keyword(name: str) -> None:
         assert read_options(options, kept) == asked.options
 
 
+def test_scripts_of_earlier_versions_still_run() -> None:
+    assert parse(["evaluate", "--keep"]).options == parse(["evaluate", "--save-weights"]).options
+
+
 def test_defaults_are_those_of_the_command_line() -> None:
     assert parse(["search"]).options == SearchOptions()
 
