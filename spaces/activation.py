@@ -1,6 +1,7 @@
 """Inputs and activations as a network sees them, each of which knows what is asked of its kind.
 
-Most are plain tensors with plain shapes, (C, H, W) of images, and so that they stay plain, functions answer for them here. Any
+Most are plain tensors, and so that they stay plain, functions answer for them here: maps (N, C, H, W), vectors (N, D), and
+tokens without padding (N, T, D), such as an image's patches. Any
 other kind is a NamedTuple with methods: its shape an `InputShape`, such as `TextShape`, and what its units hand on, if that is
 no plain tensor, an `OwnActivation`, such as `Tokens`. The functions ask these, so a new kind needs no edit elsewhere.
 """
@@ -8,7 +9,8 @@ no plain tensor, an `OwnActivation`, such as `Tokens`. The functions ask these, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from math import prod
+from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
 from torch import nn
@@ -269,7 +271,49 @@ class Tokens(NamedTuple):
         return Tokens(layer(features)[:, None], one, self.state).followed_by(self)
 
 
-Activation = torch.Tensor | Tokens  # between two units: (N, C, H, W) or (N, D), or tokens, or another `OwnActivation`
+class Accompanied(NamedTuple):
+    """A plain activation, with tensors beside it that units read and hand on as they are, such as an attention mask.
+
+    values     maps (N, C, H, W), tokens (N, T, D) or vectors (N, D), of which alone heads and losses are made
+    constants  no gradient flows through them: they depend on the input and on no parameter; those with samples in front,
+               (N, ...), are selected with them
+    """
+
+    values: torch.Tensor
+    constants: tuple[torch.Tensor, ...]
+
+    @property
+    def name(self) -> str:
+        """What messages call such an activation: as its values."""
+        return activation_name(self.values)
+
+    def mean(self) -> torch.Tensor:
+        """(N, features): that of the values."""
+        return pooled(self.values)
+
+    def deviation(self, least_variance: float) -> torch.Tensor:
+        """float32 (N, features): that of the values."""
+        return deviation(self.values, least_variance)
+
+    def final_state(self) -> None:
+        """None: no unit that hands on such an activation is recurrent."""
+        return None
+
+    def rows(self, index: torch.Tensor) -> Accompanied:
+        """Values and constants of the samples at `index`; a constant that all samples share stays whole."""
+        size = len(self.values)
+        return Accompanied(self.values[index], tuple(c[index] if c.shape[:1] == (size,) else c for c in self.constants))
+
+    def convolved(self, layer: nn.Module) -> Accompanied:
+        """The values convolved."""
+        return self._replace(values=cast(torch.Tensor, convolved(self.values, layer)))
+
+    def with_features(self, features: torch.Tensor, layer: nn.Module) -> Accompanied:
+        """The values joined with the features."""
+        return self._replace(values=cast(torch.Tensor, with_features(self.values, features, layer)))
+
+
+Activation = torch.Tensor | Tokens | Accompanied  # between two units; or another `OwnActivation`
 
 
 def values_of(h: Activation) -> torch.Tensor:
@@ -286,8 +330,9 @@ def pooled(h: Activation) -> torch.Tensor:
     """(N, features): the mean over pixels or over tokens; what has neither is left as it is."""
     if not isinstance(h, torch.Tensor):
         return h.mean()
+    places = _places(h)
     # A mean's gradient would be a map of its own, a sum's is one number repeated.
-    return h.sum(tuple(range(2, h.dim()))) / h[0, 0].numel() if h.dim() > 2 else h
+    return h.sum(places) / prod(h.shape[place] for place in places) if places else h
 
 
 def deviation(h: Activation, least_variance: float) -> torch.Tensor:
@@ -295,8 +340,13 @@ def deviation(h: Activation, least_variance: float) -> torch.Tensor:
     values of what has only one a feature."""
     if not isinstance(h, torch.Tensor):
         return h.deviation(least_variance)
-    v = h.float().flatten(2) if h.dim() > 2 else h.float()[:, :, None]
+    v = h.float()[:, :, None] if h.dim() == 2 else h.float().transpose(1, 2) if h.dim() == 3 else h.float().flatten(2)
     return (v.var(dim=2, correction=0) + least_variance).sqrt() if v.shape[2] > 1 else v.squeeze(2)
+
+
+def _places(h: torch.Tensor) -> tuple[int, ...]:
+    """The dimensions of a plain activation that are neither samples nor features: pixels, tokens; none of vectors."""
+    return (1,) if h.dim() == 3 else tuple(range(2, h.dim()))
 
 
 def rows(carry: Any, index: torch.Tensor) -> Any:
@@ -311,15 +361,19 @@ def rows(carry: Any, index: torch.Tensor) -> Any:
 
 
 def convolved(h: Activation, layer: nn.Module) -> Activation:
-    """A convolution over pixels or neighbouring tokens; of vectors `layer` itself."""
-    return layer(h) if isinstance(h, torch.Tensor) else h.convolved(layer)
+    """A convolution over pixels or neighbouring tokens, (N, D, T) -> (N, D', T); of vectors `layer` itself."""
+    if not isinstance(h, torch.Tensor):
+        return h.convolved(layer)
+    return layer(h.transpose(1, 2)).transpose(1, 2) if h.dim() == 3 else layer(h)
 
 
 def with_features(h: Activation, features: torch.Tensor, layer: nn.Module) -> Activation:
-    """`layer` of a plain activation (N, D, ...) with the features (N, F) behind its own, the same at every pixel; tokens have
-    one more in front, `layer` of the features."""
+    """`layer` of a plain activation with the features (N, F) behind its own, the same at every pixel or token;
+    `Tokens` have one more in front, `layer` of the features."""
     if not isinstance(h, torch.Tensor):
         return h.with_features(features, layer)
+    if h.dim() == 3:
+        return layer(torch.cat([h, features[:, None].expand(-1, h.shape[1], -1)], dim=2))
     maps = features.view(*features.shape, *(1,) * (h.dim() - 2)).expand(*features.shape, *h.shape[2:])
     return layer(torch.cat([h, maps], dim=1))
 
@@ -328,25 +382,32 @@ def activation_name(h: Activation) -> str:
     """What people call such activations: maps, vectors, tokens."""
     if not isinstance(h, torch.Tensor):
         return h.name
-    return "maps" if h.dim() == 4 else "vectors"
+    return {2: "vectors", 3: "tokens"}.get(h.dim(), "maps")
 
 
 def combined(function: Callable[..., torch.Tensor], h: Activation, *others: Activation) -> Any:
-    """`function` of the activations, tensor by tensor, states too; a mask is the first one's."""
+    """`function` of the activations, tensor by tensor, states too; masks and constants are the first one's."""
 
     def of(first: Any, *rest: Any) -> Any:
+        if isinstance(first, Accompanied):
+            return first._replace(values=of(first.values, *(other.values for other in rest)))
         return function(first, *rest) if _differentiable(first) else first
 
-    return tree_map(of, h, *others)
+    return tree_map(of, h, *others, is_leaf=_is_accompanied)
 
 
 def numbers(h: Activation) -> list[torch.Tensor]:
     """The tensors that gradients may flow through, in the order in which `combined` meets them."""
-    return list(filter(_differentiable, tree_leaves(h)))
+    leaves = (leaf.values if _is_accompanied(leaf) else leaf for leaf in tree_leaves(h, is_leaf=_is_accompanied))
+    return list(filter(_differentiable, leaves))
 
 
 def _differentiable(leaf: Any) -> bool:
     return isinstance(leaf, torch.Tensor) and leaf.is_floating_point()
+
+
+def _is_accompanied(leaf: Any) -> bool:
+    return isinstance(leaf, Accompanied)
 
 
 def num_features(shape: tuple[int, ...]) -> int:

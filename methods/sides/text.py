@@ -59,7 +59,7 @@ class TextSide(SideInput):
             return h
         new = cast(_Part, self.parts[k])(ids, self.first)
         # A text that has new tokens fills all places before them, so padding stays behind.
-        return _largest(h, new) if isinstance(h, torch.Tensor) else h.followed_by(new)
+        return _largest(h, new) if isinstance(h, torch.Tensor) else cast(Tokens, h).followed_by(new)
 
     def reads(self, k: int) -> tuple[int, ...]:
         """Stage 0, where the embedding is shared."""
