@@ -30,7 +30,7 @@ class Weighted(Method):
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
         h = self.run_block(k, carry)
         logits = self.net.heads[k](self.head_input(k, h))
-        return h, self.cross_entropy(logits, y) / (k + 1)
+        return h, self.output_loss(logits, y) / (k + 1)
 
 
 def hidden(site: Site, *, width: int = 32) -> nn.Module:

@@ -89,7 +89,11 @@ class AL(Method):
     @classmethod
     def traits(cls, **settings: Any) -> Traits:
         """What AL is: its bridges take the place of heads, so cuts have none."""
-        return Traits(default_head=NO_HEAD, rewrite=lambda asked: asked.with_head(NO_HEAD))
+        return Traits(
+            default_head=NO_HEAD,
+            rewrite=lambda asked: asked.with_head(NO_HEAD),
+            class_labels="blocks learn from codes of one-hot labels",
+        )
 
     def start(self, x: torch.Tensor, y: torch.Tensor | None = None) -> Carry:
         """s_0 and t_0, which is None where there are no labels."""
@@ -112,7 +116,7 @@ class AL(Method):
     def autoencoder_loss(self, k: int, code: torch.Tensor, given: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """E_k = D(h_k(t_k), t_{k-1})."""
         decoded = self.decoders[k](code)
-        return F.mse_loss(decoded, given) if k else self.cross_entropy(decoded, y)
+        return F.mse_loss(decoded, given) if k else self.output_loss(decoded, y)
 
     def exit_logits(self, k: int, carry: Carry) -> torch.Tensor:
         """The logits of exit k: h_1(... h_k(b_k(s_k)))."""

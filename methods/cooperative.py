@@ -84,13 +84,13 @@ class Cooperative(EarlyExit):
             head = asked.heads[0] if asked.heads else str(HEADS.resolve(str(plain.default_head)))
             return Decoupling(depths, (head,) * len(depths))
 
-        return replace(plain, rewrite=at_depths)
+        return replace(plain, rewrite=at_depths, class_labels="its networks teach each other probabilities of classes")
 
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
         """The first teammate's last activation, and the loss of all three networks."""
         leader, (_, second) = self.leader(carry.h), self.teammate.run_exits(carry)
         carry, first = self.run_exits(carry)
-        from_labels = self.exits_loss(first, y) + self.exits_loss(second, y) + self.cross_entropy(leader, y)
+        from_labels = self.exits_loss(first, y) + self.exits_loss(second, y) + self.output_loss(leader, y)
         return carry, from_labels + self.distillation_loss(first, second, leader)
 
     def distillation_loss(self, first: list[torch.Tensor], second: list[torch.Tensor], leader: torch.Tensor) -> torch.Tensor:

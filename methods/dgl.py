@@ -23,9 +23,9 @@ class DGL(Method):
         return Traits(default_head="mlp_sr")
 
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
-        """h_k = block_k(h_{k-1}), L_k = CE(head_k(h_k), y)."""
+        """h_k = block_k(h_{k-1}), L_k = CE(head_k(h_k), y), or another loss of the same two."""
         carry = self.run_block(k, carry)
-        return carry, self.cross_entropy(self.net.heads[k](self.head_input(k, carry)), y)
+        return carry, self.output_loss(self.net.heads[k](self.head_input(k, carry)), y)
 
 
 class Backprop(DGL):

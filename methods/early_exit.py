@@ -58,5 +58,5 @@ class EarlyExit(Method):
 
     def exits_loss(self, answers: list[torch.Tensor], y: torch.Tensor) -> torch.Tensor:
         """CE(classifier) + exit_weight times the sum of the other exits' CE, of logits (N, classes) each."""
-        *early, last = (self.cross_entropy(logits, y) for logits in answers)
+        *early, last = (self.output_loss(logits, y) for logits in answers)
         return last + self.exit_weight * sum(early)

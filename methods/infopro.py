@@ -83,7 +83,9 @@ class InfoPro(Method):
         plain = Traits(default_head="1c2f")
         if settings.get("loss") != "contrast":
             return plain
-        return replace(plain, has_exit_logits=False, rewrite=_with_embeddings)
+        return replace(
+            plain, has_exit_logits=False, rewrite=_with_embeddings, class_labels="its contrastive loss pairs samples of a class"
+        )
 
     def start(self, x: torch.Tensor, y: torch.Tensor | None = None) -> Carry:
         """The input twice: as what the first block is given, and as what decoders are compared with."""
@@ -98,7 +100,7 @@ class InfoPro(Method):
         """L_k for what head and decoder are given of block k."""
         head = self.net.heads[k]
         if k == self.num_stages - 1:
-            return self.cross_entropy(head(h), y)
+            return self.output_loss(head(h), y)
         of_reconstruction, of_prediction = self.weights[k]
         terms = []
         if of_reconstruction:
@@ -109,7 +111,7 @@ class InfoPro(Method):
 
     def prediction_loss(self, output: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """The loss of a head's logits or embeddings."""
-        return supervised_contrast(output, y, self.temperature) if self.contrasts else self.cross_entropy(output, y)
+        return supervised_contrast(output, y, self.temperature) if self.contrasts else self.output_loss(output, y)
 
     def stage_modules(self, k: int) -> list[nn.Module]:
         """With the decoder, where there is one."""

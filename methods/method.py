@@ -50,7 +50,7 @@ class Method(nn.Module, ABC):
 
             def stage(self, k, carry, y):
                 carry = self.run_block(k, carry)
-                return carry, self.cross_entropy(self.net.heads[k](self.head_input(k, carry)), y)
+                return carry, self.output_loss(self.net.heads[k](self.head_input(k, carry)), y)
 
     Settings that a user may give are the keyword-only arguments of `__init__`, with types and defaults; wrong values are a
     `UserError`. The first argument is the network: `net.blocks[k]`, `net.heads[k]` (the last is the classifier), `net.shapes[k]`
@@ -66,7 +66,7 @@ class Method(nn.Module, ABC):
       stage_modules       modules of its own that train with stage k
       reads               the other stages whose weights stage k reads
       stages              the blocks of each stage, where these are not one a block
-      cross_entropy       the loss of logits
+      cross_entropy       the loss of logits, where users give none of their own
     All else is derived from these, is the same for every method and cannot be overridden, so the logits of an exit are the same
     in training, in the test error, in ensembles, in adaptive inference and in predictions. A method around another one is a
     `methods.wrapped.WrappedMethod`.
@@ -218,9 +218,27 @@ class Method(nn.Module, ABC):
         """The other stages whose weights stage k reads in training. Where there are any, it cannot train apart from them."""
         return ()
 
+    @final
+    def output_loss(self, outputs: torch.Tensor, y: Any) -> torch.Tensor:
+        """The scalar loss of an exit's outputs: `cross_entropy`, or the network's own loss where it has one (`net.loss`). What
+        stages call, so that a method learns from other targets than class labels."""
+        own = self.net.loss
+        if own is None:
+            return self.cross_entropy(outputs, y)
+        loss = own(outputs, y)
+        if not isinstance(loss, torch.Tensor) or loss.shape != ():
+            gives = f"the shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else f"a {type(loss).__name__}"
+            raise UserError(f"a loss of outputs and targets gives one number, a scalar tensor, got {gives}; give their mean")
+        return loss
+
     def cross_entropy(self, logits: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Mean cross-entropy of logits (N, classes) with this method's label smoothing. Outputs that are no logits, one a class,
-        are a UserError."""
+        are a UserError, and so is a network that has a loss of its own."""
+        if self.net.loss is not None:
+            raise UserError(
+                f"another loss takes the place of output_loss, got a {type(self).__name__} that calls cross_entropy; "
+                "call output_loss in its stage, or leave loss out"
+            )
         if logits.shape[-1] != self.net.num_classes:
             raise UserError(
                 f"cross-entropy takes {self.net.num_classes} logits, one a class, got {logits.shape[-1]} "

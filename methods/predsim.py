@@ -32,14 +32,18 @@ class PredSim(Method):
     @classmethod
     def traits(cls, **settings: Any) -> Traits:
         """What PredSim is: its own head at every cut."""
-        return Traits(default_head="predsim", rewrite=lambda asked: asked.with_head("predsim"))
+        return Traits(
+            default_head="predsim",
+            rewrite=lambda asked: asked.with_head("predsim"),
+            class_labels="it compares activations with one-hot labels",
+        )
 
     def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
         """h_k = block_k(h_{k-1}) and its local loss; the last stage has the classifier's cross-entropy alone."""
         carry = self.run_block(k, carry)
         head, h = self.net.heads[k], self.head_input(k, carry)
         logits = head(h)
-        prediction = self.cross_entropy(logits, y)
+        prediction = self.output_loss(logits, y)
         if k == self.num_stages - 1:
             return carry, prediction
         target = similarity_matrix(F.one_hot(y, logits.shape[-1]))

@@ -25,6 +25,8 @@ class Traits:
     end_to_end       all blocks are one stage, in which gradients cross the cuts
     head_lookahead   how many units behind its cut a head's input lies; 0: heads are given the block's own output
     rewrite          the decoupling asked for -> the one that the method trains, such as other heads at the same cuts
+    class_labels     why its equations need class labels, so that no other loss can be given; empty where only the loss of an
+                     exit's outputs does
     name             how errors call the method
     """
 
@@ -33,6 +35,7 @@ class Traits:
     end_to_end: bool = False
     head_lookahead: int = 0
     rewrite: Callable[[Decoupling], Decoupling] = _as_asked
+    class_labels: str = ""
     name: str = "this method"
 
     def adapt(self, decoupling: Decoupling) -> Decoupling:
@@ -49,3 +52,10 @@ class Traits:
                 "out, or take loss=contrast of infopro or contsup"
             )
         return adapted
+
+    def check_loss(self) -> None:
+        """A UserError where the loss of outputs cannot be another than cross-entropy."""
+        if self.class_labels:
+            raise UserError(
+                f"{self.name} needs class labels, since {self.class_labels}, got a loss of your own; leave it out, or take dgl"
+            )

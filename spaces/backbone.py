@@ -54,6 +54,12 @@ class Backbone(nn.Module):
         """The activation after `gap` units, of two inputs, on the meta device."""
         return self._run[0][gap]
 
+    @cached_property
+    def output_shape(self) -> tuple[int, ...]:
+        """The shape of the network's own outputs, without the batch: (classes,), or (C, H, W) of outputs at every pixel."""
+        made, _ = traced_at(f"the classifier of the backbone {self.name}".rstrip(), self.classifier, self._run[0][-1])
+        return activation_shape(made)
+
     def overwrites(self, start: int, stop: int) -> bool:
         """Whether units start..stop-1, one after the other, write into what the first is given."""
         return any(start in gaps for gaps in self._run[1][start:stop])

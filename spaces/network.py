@@ -31,8 +31,11 @@ class DecoupledNet(nn.Module):
     `shapes[k]` is the shape, without the batch, of what block k is given, and `shapes[K]` that of the last activation;
     `head_shapes[k]` is that of what head k is given, the activation's where nothing else is said; `pixels` says what
     the inputs were before they were normalised, where somebody knows; `draw_another` builds the same network with weights
-    of its own, drawn as these were; `draw` draws what a method adds to it.
+    of its own, drawn as these were; `draw` draws what a method adds to it; `loss` is what outputs and targets are compared by,
+    (outputs, y) -> scalar, None for the method's cross-entropy.
     """
+
+    loss: Callable[..., torch.Tensor] | None
 
     def __init__(
         self,
@@ -51,6 +54,7 @@ class DecoupledNet(nn.Module):
         self.heads = nn.ModuleList(heads)
         self.shapes, self.num_classes, self.pixels = tuple(shapes), num_classes, pixels
         self.draw_another, self.draw = draw_another, draw
+        self.loss = None
         self.head_shapes = self.shapes[1:] if head_shapes is None else tuple(head_shapes)
 
     @property

@@ -7,6 +7,7 @@ from torch import nn
 from spaces.heads.auglocal import auglocal
 from spaces.heads.conv import conv
 from spaces.heads.conv_fc import linear_or_embedding, one_conv, two_convs
+from spaces.heads.dense import dense
 from spaces.heads.linear import linear
 from spaces.heads.mlp import mlp
 from spaces.heads.mlp_sr import mlp_sr
@@ -24,6 +25,7 @@ HEADS: Table[nn.Module] = Table(
         "predsim": PredSimHead,
         "linear": linear,
         "mlp": mlp,
+        "dense": dense,
         "auglocal": auglocal,
         "0c1f": linear_or_embedding,
         "1c2f": one_conv,
