@@ -80,9 +80,10 @@ class Backbone(nn.Module):
 @dataclass(frozen=True)
 class Site:
     """Where a head sits: after `gap` units of `backbone`, on activations of `shape`, without the batch: (C, H, W), (T, D) of
-    tokens or (D,)."""
+    tokens or (D,). `example` is one of two inputs, on the meta device; None says that it is a plain tensor."""
 
     shape: tuple[int, ...]
     num_classes: int
     gap: int
     backbone: Backbone
+    example: Activation | None = None

@@ -264,7 +264,8 @@ class SearchSpace:
 
     def site(self, gap: int, backbone: Backbone | None = None) -> Site:
         """The site of a head after `gap` units."""
-        return Site(self.template.shapes[gap], self.num_classes, gap, backbone or self.template)
+        template = self.template
+        return Site(template.shapes[gap], self.num_classes, gap, backbone or template, template.example(gap))
 
     def _changed(self, **changes: Any) -> SearchSpace:
         settings = {"num_blocks": self._num_blocks, "gaps": self.gaps, "min_block": self.min_block, "vectors": self.vectors}

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from spaces.activation import Activation, combined
+from spaces.layers.fresh_copy import fresh_copy
 from spaces.layers.layers import Draw
 
 Start = Literal["next", "random"]
@@ -41,5 +42,4 @@ class Lookahead(nn.Module):
 
 
 def _copy(unit: nn.Module, start: Start, draw: Draw) -> nn.Module:
-    unit = copy.deepcopy(unit)
-    return draw(unit) if start == "random" else unit
+    return draw(fresh_copy(unit)) if start == "random" else copy.deepcopy(unit)

@@ -27,7 +27,7 @@ def prefix(
     whole = of.build(input_shape, num_classes)
     if not 1 <= units <= len(whole.units):
         raise UserError(f"prefix takes 1..{len(whole.units)} units of {of}, got units={units}")
-    site = Site(whole.shapes[units], num_classes, units, whole)
+    site = Site(whole.shapes[units], num_classes, units, whole, whole.example(units))
     return Backbone(
         list(whole.units[:units]),
         head.build(site),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
 from torch import nn
 
 from spaces.activation import num_features
 from spaces.backbone import Site
+from spaces.layers.fresh_copy import fresh_copy
 from spaces.layers.layers import pooled_linear
 from spaces.notation.errors import UserError
 
@@ -38,7 +38,7 @@ def auglocal(site: Site, *, depth: int = 6, pyramid: float = 0.5) -> nn.Module:
     channels = num_features(site.backbone.shapes[chain[-1] + 1 if chain else site.gap])
     pool, linear = pooled_linear(channels, site.num_classes)
     norm = [nn.BatchNorm1d(channels)] if asked == 1 else []
-    return site.backbone.draw(nn.Sequential(*(_anew(site.backbone.units[i]) for i in chain), pool, *norm, linear))
+    return site.backbone.draw(nn.Sequential(*(fresh_copy(site.backbone.units[i]) for i in chain), pool, *norm, linear))
 
 
 def sampled_units(num_units: int, last: int, depth: int) -> list[int]:
@@ -56,12 +56,3 @@ def _chain(shapes: Sequence[tuple[int, ...]], last: int, sampled: Sequence[int])
         chain += leading or [i]
         last = i
     return chain
-
-
-def _anew(unit: nn.Module) -> nn.Module:
-    """A copy with fresh weights and statistics; the caller draws convolutions, linear and recurrent layers."""
-    unit = copy.deepcopy(unit)
-    for layer in unit.modules():
-        if isinstance(layer, nn.BatchNorm2d | nn.LayerNorm):
-            layer.reset_parameters()
-    return unit

@@ -1,7 +1,7 @@
 """InfoPro's heads, named by how many convolutions and linear layers they have: 0c1f, 1c2f and 2c2f.
 
-They give logits, or with `embedding` the `feature_dim` features that the contrastive loss compares. On a shape other
-than (C, H, W) those with a convolution are UserErrors.
+They give logits, or with `embedding` the `feature_dim` features that the contrastive loss compares. Those with a convolution
+take tokens (T, D) as a map of one row, on which 3x3 is 1x3, which is ours; on texts and vectors they are UserErrors.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from torch import nn
 
 from spaces.activation import num_features
 from spaces.backbone import Site
-from spaces.layers.layers import GlobalAveragePool, conv_bn_relu, image_shape, pooled_linear, scaled
+from spaces.heads.as_map import map_at
+from spaces.layers.layers import GlobalAveragePool, conv_bn_relu, pooled_linear, scaled
 from spaces.notation.component import Component
 from spaces.notation.errors import UserError
 
@@ -44,12 +45,13 @@ def _conv_fc(name: str, convs: int, site: Site, width: float, feature_dim: int, 
     16 -> 32, 32 -> 64 and 64 -> 64 (local_learning.md 3); the rule is ours, since the code knows no other channels.
     `width` multiplies the convolutions' channels and the hidden layer.
     """
-    channels, _, _ = image_shape(f"head {name}", site.shape)
-    widens = channels < site.backbone.shapes[-1][0]
+    first, (channels, _, _) = map_at(f"head {name}", site)
+    along_row = len(site.shape) == 2
+    widens = channels < num_features(site.backbone.shapes[-1])
     outputs = _outputs(name, site, feature_dim, embedding)
     planes, hidden = scaled(2 * channels if widens else channels, width), scaled(feature_dim, width)
-    layers = [conv_bn_relu(channels, planes, 3, stride=2 if widens else 1)]
-    layers += [conv_bn_relu(planes, planes, 3) for _ in range(convs - 1)]
+    layers = [*first, conv_bn_relu(channels, planes, 3, stride=2 if widens else 1, along_row=along_row)]
+    layers += [conv_bn_relu(planes, planes, 3, along_row=along_row) for _ in range(convs - 1)]
     return site.backbone.draw(
         nn.Sequential(*layers, GlobalAveragePool(), nn.Linear(planes, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, outputs))
     )

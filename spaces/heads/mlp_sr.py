@@ -9,7 +9,8 @@ from torch import nn
 
 from spaces.activation import Activation, num_features, pooled
 from spaces.backbone import Site
-from spaces.layers.layers import conv_bn_relu, image_shape
+from spaces.heads.as_map import map_at
+from spaces.layers.layers import conv_bn_relu
 from spaces.notation.errors import UserError
 
 
@@ -27,8 +28,10 @@ def mlp_sr(site: Site, *, pool: int | None = None) -> nn.Module:
             f"pool is the side in pixels to which head mlp_sr pools first, from 1 on, got {pool}; leave it out "
             "for a quarter of the side"
         )
-    is_map = len(site.shape) == 3
-    channels, *sides = image_shape("head mlp_sr", site.shape if is_map else (num_features(site.shape), 1, 1))
+    first: list[nn.Module] = [OnePixel()]
+    channels, *sides = num_features(site.shape), 1, 1
+    if len(site.shape) > 2:
+        first, (channels, *sides) = map_at("head mlp_sr", site)
     quarter = [math.ceil(side / 4) if pool is None else min(side, pool) for side in sides]
     last = [min(side, 2) for side in quarter]
     hidden = channels * math.prod(last)
@@ -36,7 +39,7 @@ def mlp_sr(site: Site, *, pool: int | None = None) -> nn.Module:
     layers = [nn.Sequential(nn.Linear(hidden, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True)) for _ in range(3)]
     return site.backbone.draw(
         nn.Sequential(
-            *([] if is_map else [OnePixel()]),
+            *first,
             nn.AdaptiveAvgPool2d(tuple(quarter)),
             *convs,
             nn.AdaptiveAvgPool2d(tuple(last)),

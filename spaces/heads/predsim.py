@@ -10,6 +10,7 @@ from torch import nn
 
 from spaces.activation import Activation, convolved, num_features
 from spaces.backbone import Site
+from spaces.heads.as_map import map_at
 from spaces.layers.layers import pooled_linear, scaled
 
 FEATURES = 512
@@ -35,9 +36,10 @@ class PredSimHead(nn.Module):
         if len(site.shape) == 2:
             self.projection = nn.Conv1d(channels, channels, 3, padding=1, bias=False)
         elif len(site.shape) == 3:
-            kernel, features = _pooling(channels, site.shape[1:], scaled(FEATURES, site.backbone.width))
+            first, (_, *sides) = map_at("head predsim", site)
+            kernel, features = _pooling(channels, sides, scaled(FEATURES, site.backbone.width))
             self.prediction = nn.Sequential(
-                nn.AvgPool2d(kernel, ceil_mode=True), nn.Flatten(), nn.Linear(features, site.num_classes)
+                *first, nn.AvgPool2d(kernel, ceil_mode=True), nn.Flatten(), nn.Linear(features, site.num_classes)
             )
             self.projection = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
         site.backbone.draw(self)

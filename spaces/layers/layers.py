@@ -22,15 +22,24 @@ class Draw(Protocol):
     def __call__(self, module: M, /) -> M: ...
 
 
-def conv_bn(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    """A convolution without bias that keeps the size up to its stride, and BatchNorm."""
-    conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
+def conv_bn(
+    inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1, *, along_row: bool = False
+) -> nn.Sequential:
+    """A convolution without bias that keeps the size up to its stride, and BatchNorm.
+
+    `along_row`: of 1 x kernel, which steps along rows alone, as for maps of one row.
+    """
+    kernels, strides = ((1, kernel), (1, stride)) if along_row else ((kernel, kernel), (stride, stride))
+    padding = (kernels[0] // 2, kernels[1] // 2)
+    conv = nn.Conv2d(inputs, outputs, kernels, strides, padding, groups=groups, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(outputs))
 
 
-def conv_bn_relu(inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> nn.Sequential:
+def conv_bn_relu(
+    inputs: int, outputs: int, kernel: int = 3, stride: int = 1, groups: int = 1, *, along_row: bool = False
+) -> nn.Sequential:
     """`conv_bn`, then ReLU in place: BatchNorm's backward pass needs its input, not its output."""
-    return nn.Sequential(*conv_bn(inputs, outputs, kernel, stride, groups), nn.ReLU(inplace=True))
+    return nn.Sequential(*conv_bn(inputs, outputs, kernel, stride, groups, along_row=along_row), nn.ReLU(inplace=True))
 
 
 def pooled_linear(channels: int, num_classes: int) -> nn.Sequential:
@@ -78,9 +87,9 @@ def fan_out(module: M) -> M:
     """Draw the weights anew as the code of InfoPro, ContSup, AugLocal and MAN does: convolutions normal over the fan-out, std
     sqrt(2 / (k k C_out)), and linear layers as PyTorch does, uniform in +-1 / sqrt(fan-in), with their biases."""
     for layer in _with_storage(module):
-        if isinstance(layer, nn.Conv2d | nn.Linear):
+        if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear):
             layer.reset_parameters()
-        if isinstance(layer, nn.Conv2d):
+        if isinstance(layer, nn.Conv1d | nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     return module
 
@@ -111,7 +120,7 @@ def image_shape(component: str, shape: tuple[int, ...], smallest: int = 1) -> tu
     if len(shape) != 3:
         raise UserError(
             f"{component} takes images or maps (channels, height, width), got the shape {tuple(shape)}; "
-            "on tokens and vectors take the head linear, mlp, mlp_sr, predsim or auglocal"
+            "on vectors take the head linear, mlp, mlp_sr, predsim or auglocal"
         )
     channels, height, columns = shape
     if min(height, columns) < smallest:

@@ -51,10 +51,10 @@ TEXT_SPACES = {
 REFUSED_ON_TEXTS = {
     "infopro": "take decoder=False",
     "contsup": "take context=R0",
-    "infopro(loss=contrast)": "head 1c2f takes images",
-    "contsup(context=R2,loss=contrast)": "head 1c2f takes images",
+    "infopro(loss=contrast)": "head 1c2f takes maps or tokens",
+    "contsup(context=R2,loss=contrast)": "head 1c2f takes maps or tokens",
     "contsup(context=E,decoder=True)": "take decoder=False",
-    "man(base=infopro(loss=contrast))": "head 1c2f takes images",
+    "man(base=infopro(loss=contrast))": "head 1c2f takes maps or tokens",
     "man(base=contsup(context=R1E))": "take context=R0",
     "al(detach_target=False,bridge_depth=2,pooling=grid2)": "pooling=grid2 came where a block hands on tokens",
     "al(bounded_decoders=True,first_decoder=bounded,pooling=flatten,label_dim=16)": "pooling=flatten came",

@@ -14,6 +14,8 @@ from spaces.backbones import BACKBONES
 from spaces.backbones.resnet import Residual
 from spaces.heads import HEADS
 from spaces.heads.auglocal import sampled_units
+from spaces.layers.fresh_copy import fresh_copy
+from spaces.layers.layers import kaiming
 from spaces.memory.in_place import BatchNormFromShapes
 from spaces.notation.errors import UserError
 
@@ -137,3 +139,15 @@ def test_batch_norm_before_the_linear_layer_of_a_head_of_one_unit(depth):
 def test_unfit_settings(setting, says):
     with pytest.raises(UserError, match=says):
         HEADS.build(f"auglocal({setting})", site("small", 1))
+
+
+def test_copies_of_attention_norms_and_convolutions_start_anew():
+    """Every layer of a unit that no backbone of the table is made of; statistics too."""
+    unit = nn.Sequential(
+        nn.TransformerEncoderLayer(8, 2, 8, batch_first=True), nn.GroupNorm(1, 5), nn.Conv3d(2, 2, 1), nn.BatchNorm1d(5)
+    )
+    for tensor in unit.state_dict().values():
+        tensor.fill_(3)
+    copied = kaiming(fresh_copy(unit))
+    assert [name for name, tensor in copied.state_dict().items() if bool((tensor == 3).all())] == []
+    assert all(bool((tensor == 3).all()) for tensor in unit.state_dict().values())

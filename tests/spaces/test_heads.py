@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from nas.testing import HeadContract
+from spaces.activation import Accompanied
 from spaces.backbone import Backbone, Site
 from spaces.backbones import BACKBONES
 from spaces.heads import HEADS, NO_HEAD
@@ -28,7 +30,7 @@ CIFAR_COUNTS = [
     ("resnet50", (8, 9, 10, 11, 12, 13), (256, 8), [56138, 92362, 153226, 232138], 3363338, 594954),
     ("resnet50", (14, 15), (512, 4), [138890, 276874, 480522, 785802], 1585674, 2364426),
 ]
-SHAPES = [(16, 32, 32), (128, 2, 2), (3, 1, 1), (2, 7, 7), (12, 5, 3), (8, 1, 16), (600, 3, 3)]
+SHAPES = [(16, 32, 32), (128, 2, 2), (3, 1, 1), (2, 7, 7), (12, 5, 3), (8, 1, 16), (600, 3, 3), (17, 12), (2, 5), (1, 8)]
 
 
 @cache
@@ -106,7 +108,7 @@ def test_counts_without_reduction():
 
 
 class TestEveryHead(HeadContract):
-    """Those that take any map; `auglocal` copies units behind its site, so it has sites of its own."""
+    """Those that take any map and any tokens; `auglocal` copies units behind its site, so it has sites of its own."""
 
     @pytest.fixture(
         params=[*sorted({*HEADS} - {"auglocal", "predsim", "dense", NO_HEAD}), "conv(depth=4)", "conv(depth=4,reduction=1)"]
@@ -251,11 +253,32 @@ def test_unfit_reduction():
         HEADS.build("conv(reduction=0)", site_with((16, 8, 8)))
 
 
-@pytest.mark.parametrize(("shape", "written"), [((64,), r"\(64,\)"), ((20, 64), r"\(20, 64\)")])
 @pytest.mark.parametrize("spec", ["conv", "1c2f", "2c2f"])
-def test_unfit_shapes(spec, shape, written):
-    with pytest.raises(UserError, match=rf"head {spec} takes images or maps .* got the shape {written}; .* head linear"):
-        HEADS.build(spec, site_with(shape))
+def test_unfit_shapes(spec):
+    with pytest.raises(UserError, match=rf"head {spec} takes images or maps .* got the shape \(64,\); .* head linear"):
+        HEADS.build(spec, site_with((64,)))
+
+
+@pytest.mark.parametrize("spec", ["conv(depth=4)", "1c2f", "2c2f"])
+def test_tokens_are_convolved_with_their_neighbours_as_a_map_of_one_row(spec):
+    """As many convolutions as on a map, those of 3x3 are 1x3; and the order of tokens matters, where a mean's would not."""
+    of_map, of_tokens = (convolutions(spec, shape) for shape in ((16, 8, 8), (9, 16)))
+    assert [conv.out_channels for conv in of_tokens] == [conv.out_channels for conv in of_map]
+    assert [conv.kernel_size for conv in of_tokens] == [(1, conv.kernel_size[1]) for conv in of_map]
+    torch.manual_seed(0)
+    head, h = HEADS.build(spec, site_with((9, 16))).eval(), torch.randn(2, 9, 16)
+    assert not torch.allclose(head(h), head(h[:, torch.randperm(9)]), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("spec", ["conv", "1c2f", "mlp_sr", "predsim", "mlp", "linear"])
+@pytest.mark.parametrize("shape", [(6, 4, 4), (9, 6)])
+def test_a_head_reads_an_activation_and_not_what_stands_beside_it(spec, shape):
+    beside = Accompanied(torch.randn(2, *shape), (torch.ones(2, 9),))
+    heads = []
+    for example in (None, beside):
+        torch.manual_seed(0)
+        heads.append(HEADS.build(spec, replace(site_with(shape), example=example)).eval())
+    assert torch.equal(heads[0](beside.values), heads[1](beside))
 
 
 def test_the_parameters_of_a_perceptron():
