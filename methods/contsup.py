@@ -10,7 +10,7 @@ from torch import nn
 from methods.infopro import InfoPro
 from methods.method import Carry
 from methods.parts.context import Context, ContextForm
-from spaces.activation import Activation
+from spaces.activation import Activation, combined
 from spaces.network import DecoupledNet
 
 
@@ -19,7 +19,7 @@ class ContextCarry(NamedTuple):
 
     h: Activation
     image: torch.Tensor
-    sources: tuple[torch.Tensor, ...]
+    sources: tuple[Activation, ...]
 
 
 class ContSup(InfoPro):
@@ -51,10 +51,15 @@ class ContSup(InfoPro):
             net, loss=loss, decoder=decoder, lambdas=lambdas, label_smoothing=label_smoothing, temperature=temperature
         )
         self.form = ContextForm.parse(context)
-        image = net.shapes[0] if self.form.image else None
         self.contexts = nn.ModuleDict(
             {
-                str(k): Context(net.shapes[k], image, [net.shapes[j] for j in self.form.sources(k)], net.draw)
+                str(k): Context(
+                    net.shapes[k],
+                    net.shapes[0],
+                    [net.shapes[j] for j in self.form.sources(k)],
+                    net.draw,
+                    encodes_image=self.form.image,
+                )
                 for k in range(1, self.num_stages)
                 if self.form.image or self.form.blocks
             }
@@ -68,7 +73,8 @@ class ContSup(InfoPro):
         """Add the contexts to the activation, run block k, and keep what it was given for the next blocks."""
         h, image, sources = carry.h, carry.image, carry.sources
         if str(k) in self.contexts:
-            h = h + self.contexts[str(k)](image, sources)
+            context = self.contexts[str(k)](image, sources)
+            h = combined(lambda part: part + context, h)
         following = (h, *sources)[: len(self.form.sources(k + 1))]
         return ContextCarry(self.net.blocks[k](h), image, following)
 

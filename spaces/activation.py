@@ -388,9 +388,9 @@ def activation_name(h: Activation) -> str:
 def combined(function: Callable[..., torch.Tensor], h: Activation, *others: Activation) -> Any:
     """`function` of the activations, tensor by tensor, states too; masks and constants are the first one's."""
 
-    def of(first: Any, *rest: Any) -> Any:
+    def of(first: Any, *rest: Any) -> Any:  # not recursive: the cycle would keep alive what `function` holds
         if isinstance(first, Accompanied):
-            return first._replace(values=of(first.values, *(other.values for other in rest)))
+            return first._replace(values=function(first.values, *(other.values for other in rest)))
         return function(first, *rest) if _differentiable(first) else first
 
     return tree_map(of, h, *others, is_leaf=_is_accompanied)

@@ -11,9 +11,10 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from spaces.activation import Activation
+from spaces.activation import Activation, example_input
 from spaces.layers.layers import Draw, kaiming
 from spaces.layers.lean_unit import is_lean, lean
+from spaces.memory.in_place import traced
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,14 @@ class DecoupledNet(nn.Module):
     def num_blocks(self) -> int:
         """The number of blocks K."""
         return len(self.blocks)
+
+    @torch.no_grad()
+    def examples(self) -> list[Activation]:
+        """What each block is given of two inputs, and what the last one hands on, as shapes on the meta device."""
+        activations: list[Activation] = [example_input(self.shapes[0], 2, "meta")]
+        for block in self.blocks:
+            activations.append(traced(block, activations[-1])[0])
+        return activations
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, *input_shape) -> the classifier's logits (N, classes); auxiliary heads do not run."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Literal
 
@@ -11,8 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from spaces.activation import Activation, activation_name, example_input, pooled
-from spaces.memory.in_place import traced
+from spaces.activation import Accompanied, Activation, activation_name, pooled
 from spaces.network import DecoupledNet
 from spaces.notation.errors import UserError
 
@@ -27,7 +26,7 @@ class Pool(nn.Module):
 
     mean     over pixels, or over a text's own tokens
     grid2    grid3, ...: the means of so many times as many parts of the image
-    flatten  every pixel of every channel, as in the released image networks
+    flatten  every pixel of every channel, as in the released image networks; every token of a plain activation
     state    a recurrent block's final states, forward and backward added; the mean where a block has none, such as the
              word embedding's
 
@@ -42,7 +41,9 @@ class Pool(nn.Module):
         self.pooling, self.side = pooling, int(found["side"] or 0)
 
     def forward(self, h: Activation) -> torch.Tensor:
-        """(N, C, H, W), (N, D) or tokens -> (N, features)."""
+        """Maps, vectors or tokens -> (N, features)."""
+        if isinstance(h, Accompanied):
+            h = h.values
         if self.pooling == "state" and not isinstance(h, torch.Tensor):
             state = h.final_state()
             return h.mean() if state is None else state
@@ -51,7 +52,7 @@ class Pool(nn.Module):
         if not isinstance(h, torch.Tensor) or self.pooling == "state" or (self.side and h.dim() != 4):
             raise UserError(
                 f"pooling={self.pooling} came where a block hands on {activation_name(h)}; state is for recurrent "
-                "networks, grid for images, flatten for images and vectors, mean for all"
+                "networks, grid for maps, flatten for all but texts, mean for all"
             )
         return (F.adaptive_avg_pool2d(h, self.side) if self.side else h).flatten(1)
 
@@ -68,7 +69,7 @@ def num_features(net: DecoupledNet, pool: Pool) -> list[int]:
 
     A pooling that does not fit the activations, or that no block makes use of, is a UserError.
     """
-    handed_on = list(_handed_on(net))
+    handed_on = net.examples()[1:]
     if pool.pooling == "state" and all(_has_no_state(h) for h in handed_on):
         raise UserError("pooling=state adds up the final states of a recurrent network, but no block hands on any; take mean")
     return [pool(h).shape[1] for h in handed_on]
@@ -77,12 +78,3 @@ def num_features(net: DecoupledNet, pool: Pool) -> list[int]:
 def _has_no_state(h: Activation) -> bool:
     """Whether it could have a final state, but has none. A plain tensor cannot, which `Pool` says of it."""
     return not isinstance(h, torch.Tensor) and h.final_state() is None
-
-
-@torch.no_grad()
-def _handed_on(net: DecoupledNet) -> Iterator[Activation]:
-    """What each block hands on of two inputs, as shapes."""
-    h: Activation = example_input(net.shapes[0], 2, "meta")
-    for block in net.blocks:
-        h, _ = traced(block, h)
-        yield h

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from methods.sides.side import Input, SideInput, SideSite
-from spaces.activation import Activation
+from spaces.activation import Activation, combined
 from spaces.layers.layers import image_shape, kaiming
+from spaces.layers.token_grid import as_map
 from spaces.notation.errors import UserError
 
 
@@ -18,7 +19,8 @@ class ConvSide(SideInput):
 
     In the original the blocks after the first are; a run that is extended has some before that are not.
     The convolution's stride is the ratio of the sizes. Where that is no whole number it is rounded down, and an average pool
-    makes up for the rest, which no original network needs.
+    makes up for the rest, which no original network needs. Tokens that are the image's patches are taken as the map that they
+    are, which is ours; a class token is given nothing.
     """
 
     def __init__(self, site: SideSite, *, first: int = 1) -> None:
@@ -45,19 +47,22 @@ class ConvSide(SideInput):
         return "image" if k >= self.first else None
 
     def join(self, k: int, h: Activation, x: Input) -> Activation:
-        """(N, C, H, W), image (N, *input_shape) -> (N, C, H, W)."""
-        return h if k < self.first else cast(torch.Tensor, h) + self.parts[k](x)
+        """Maps or tokens, image (N, *input_shape) -> an activation of the same shape."""
+        if k < self.first:
+            return h
+        added = self.parts[k](x)
+        return combined(lambda part: part + added, h)
 
 
 def _part(image: tuple[int, int, int], target: tuple[int, ...]) -> nn.Sequential:
     """What one block is given of the image: (N, *image) -> (N, *target)."""
-    if len(target) != 3:
+    if len(target) not in (2, 3):
         raise UserError(
-            f"the side input conv is added to maps (channels, height, width), but a block is given the shape "
-            f"{tuple(target)}; cut where there are maps"
+            f"the side input conv is added to maps (channels, height, width) and to patches, but a block is given the shape "
+            f"{tuple(target)}; cut where there are such"
         )
-    (colours, *whole), (channels, *size) = image, target
+    (colours, *whole), ((channels, *size), _, from_map) = image, as_map("the side input conv", target, image)
     down, across = (max(1, of // to) for of, to in zip(whole, size, strict=True))
     strided = [(whole[0] - 1) // down + 1, (whole[1] - 1) // across + 1]
     layers = [nn.Conv2d(colours, channels, 3, (down, across), padding=1, bias=False), nn.ReLU(inplace=True)]
-    return kaiming(nn.Sequential(*layers, *([] if strided == size else [nn.AdaptiveAvgPool2d(tuple(size))])))
+    return kaiming(nn.Sequential(*layers, *([] if strided == size else [nn.AdaptiveAvgPool2d(tuple(size))]), *from_map))

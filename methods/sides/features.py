@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from methods.sides.side import Input, SideInput, SideSite
-from spaces.activation import Activation, features_beside, values_of, with_features, without_features
+from spaces.activation import Activation, Tokens, activation_shape, features_beside, values_of, with_features, without_features
+from spaces.activation import num_features as features_of
 from spaces.notation.errors import UserError
 
 
@@ -15,7 +16,8 @@ class FeaturesSide(SideInput):
 
     An activation (N, D) becomes W [h, phi] + b of the same width, a map the same at every pixel, where the original's next
     layer is wider: so blocks stay as they are. W begins as the identity on h and zeros on phi, which disturb nothing that is
-    trained already. Tokens get one more, V phi + c, in front. An input without features counts as one with the average
+    trained already; tokens without padding, such as an image's patches, become it each. The tokens of a text get one more,
+    V phi + c, in front. An input without features counts as one with the average
     of each.
     """
 
@@ -38,8 +40,8 @@ class FeaturesSide(SideInput):
                 "the side input features is for one of the blocks after the first, of 0 to "
                 f"{num_blocks - 1} here, got block={block}; block 0 is given the input itself"
             )
-        shape = site.net.shapes[block]
-        super().__init__(_part(shape, self.num_features) if k == block else nn.Identity() for k in range(num_blocks))
+        part = _part(site.net.examples()[block], self.num_features)
+        super().__init__(part if k == block else nn.Identity() for k in range(num_blocks))
 
     def start(self, x: Input) -> torch.Tensor:
         """The carry that block 0 begins with: the input without its features."""
@@ -50,7 +52,7 @@ class FeaturesSide(SideInput):
         return "features" if k == self.block else None
 
     def join(self, k: int, h: Activation, x: Input) -> Activation:
-        """Any activation -> one of its shape; tokens have one more."""
+        """Any activation -> one of its shape; a text's tokens are one more."""
         if k != self.block:
             return h
         given = features_beside(x)
@@ -58,11 +60,11 @@ class FeaturesSide(SideInput):
         return with_features(h, phi, self.parts[k])
 
 
-def _part(shape: tuple[int, ...], num_features: int) -> nn.Module:
-    """What meets activations of `shape`, (C, H, W), (T, D) or (D,), with their features."""
-    if len(shape) == 2:
-        return nn.Linear(num_features, shape[1])
-    width = shape[0]
+def _part(h: Activation, num_features: int) -> nn.Module:
+    """What meets activations like h with their features."""
+    shape, width = activation_shape(h), features_of(activation_shape(h))
+    if isinstance(h, Tokens):
+        return nn.Linear(num_features, width)
     layer = nn.Conv2d(width + num_features, width, 1) if len(shape) == 3 else nn.Linear(width + num_features, width)
     with torch.no_grad():
         layer.weight.zero_().flatten(1).fill_diagonal_(1)
