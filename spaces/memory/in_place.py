@@ -16,9 +16,13 @@ from spaces.notation.own_modules import OWN_ERRORS, said_by
 
 
 def meta_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
-    """The module's parameters and buffers as shapes without storage; its own buffers stay untouched."""
+    """The module's parameters and buffers as shapes without storage, numbers of any precision as float32, which examples are in;
+    its own buffers stay untouched."""
     tensors = [*module.named_parameters(), *module.named_buffers()]
-    return {name: torch.empty_like(tensor, device="meta") for name, tensor in tensors}
+    return {
+        name: torch.empty_like(tensor, device="meta", dtype=torch.float32 if tensor.is_floating_point() else None)
+        for name, tensor in tensors
+    }
 
 
 def traced(module: nn.Module, given: Activation) -> tuple[Activation, frozenset[int]]:
