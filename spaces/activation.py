@@ -267,7 +267,7 @@ class Tokens(NamedTuple):
 
     def with_features(self, features: torch.Tensor, layer: nn.Module) -> Tokens:
         """One more token, `layer` of the features, in front."""
-        one = torch.ones(len(features), 1, dtype=torch.bool, device=features.device)
+        one = torch.ones(features.shape[0], 1, dtype=torch.bool, device=features.device)
         return Tokens(layer(features)[:, None], one, self.state).followed_by(self)
 
 

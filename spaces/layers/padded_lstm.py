@@ -21,12 +21,13 @@ def padded_lstm(lstm: nn.LSTM, values: torch.Tensor, mask: torch.Tensor, state: 
     stay what they are, to the bit. A packed sequence is as exact, but on a CPU takes 1.6 to 4.9 times as long
     (benchmarks/lstm_padding.py).
     """
-    at_step, texts = mask.t(), torch.arange(len(mask), device=mask.device)  # time first, as the kernels want it
-    last, steps = at_step.sum(0) - 1, torch.arange(len(at_step), device=mask.device)[:, None]
-    turned, ends = torch.where(at_step, last - steps, steps) * len(mask) + texts, last * len(mask) + texts
+    size, length = mask.shape  # not len(), which an exporter takes for a constant
+    at_step, texts = mask.t(), torch.arange(size, device=mask.device)  # time first, as the kernels want it
+    last, steps = at_step.sum(0) - 1, torch.arange(length, device=mask.device)[:, None]
+    turned, ends = torch.where(at_step, last - steps, steps) * size + texts, last * size + texts
     padding = ~at_step[..., None]
     ahead = torch.cat([values.transpose(0, 1).masked_fill(padding, 0), padding.to(values.dtype)], dim=2)
-    first_hidden, first_cells = state or (values.new_zeros(2, len(values), lstm.hidden_size),) * 2
+    first_hidden, first_cells = state or (values.new_zeros(2, size, lstm.hidden_size),) * 2
     outputs, hidden, cells = [], [], []
     for i, (suffix, sequence) in enumerate((("", ahead), ("_reverse", _at(turned, ahead)))):
         output, cell = _one_way(

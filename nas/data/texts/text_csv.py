@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nas.data.opened import opened
-from nas.data.texts.normal_form import normalised
-from nas.data.texts.vocabulary import tokenised
+from nas.data.texts.tokens import normalised, tokenised
 from spaces.notation.errors import UserError
 
 _SEPARATORS = ",;\t|"  # spreadsheets write semicolons where commas are in numbers, and tabs in their Unicode text

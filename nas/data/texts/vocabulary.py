@@ -1,48 +1,20 @@
-"""The tokens of a text, and the words that a text network knows."""
+"""The words that a text network knows."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 
-from nas.data.texts.normal_form import attached, normalised
+from nas.data.texts.tokens import normalised
 from spaces.activation import UNKNOWN
 from spaces.notation.errors import UserError
 
 _FIRST = UNKNOWN + 1  # the id of the first word
-_TAG = re.compile(r"</?[a-z][^<>]*>")
-
-
-def _pattern(word: str, symbol: str) -> re.Pattern[str]:
-    return re.compile(rf"{word}(?=n't\b)|n't\b|'(?:s|m|d|re|ve|ll)\b|{word}|{symbol}")
-
-
-_TOKEN = _pattern(r"\w+", r"[^\w\s]")
-
-
-@cache
-def _token_with_marks(wide: bool) -> re.Pattern[str]:
-    """`_TOKEN` for any script; emoji with a joiner between them are one symbol."""
-    symbol = rf"[^\w\s][{attached(wide)}]*"
-    return _pattern(rf"\w[\w{attached(wide)}]*", rf"{symbol}(?:(?<=\u200d){symbol})*")
-
-
-def tokenised(text: str, length: int) -> list[str]:
-    """The first `length` tokens of a text: words in lower case, and punctuation marks each by itself.
-
-    English short forms are cut as in the Penn Treebank (it 's, do n't), which GloVe's vectors were made from; HTML tags
-    count for nothing. Texts that read the same have the same tokens (`normalised`), and what Unicode attaches to a letter
-    (accents, vowel signs, joiners) stays with it. A text of blanks and tags has no token.
-    """
-    text = normalised(text.lower().replace("’", "'"))
-    token = _TOKEN if text.isascii() else _token_with_marks(max(text) > "\uffff")
-    return token.findall(_TAG.sub(" ", text))[:length]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from nas.data.opened import opened
-from nas.data.texts.normal_form import normalised
+from nas.data.texts.tokens import normalised
 from nas.data.texts.vocabulary import Vocabulary
 from spaces.activation import PADDING, UNKNOWN
 from spaces.notation.errors import UserError

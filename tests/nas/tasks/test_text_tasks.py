@@ -16,7 +16,7 @@ import torch
 from nas.data.texts.samples import TextSplit
 from nas.data.texts.text_csv import read_csv
 from nas.data.texts.texts import Texts
-from nas.data.texts.vocabulary import tokenised
+from nas.data.texts.tokens import tokenised
 from nas.tasks import TASKS
 from nas.tasks.text_sets import TEXT_SETS
 from spaces.activation import PADDING, UNKNOWN, TextShape

@@ -8,7 +8,8 @@ import pytest
 
 from nas.data.new.new_inputs import new_inputs
 from nas.data.texts.known_words import without_blanks
-from nas.data.texts.vocabulary import Vocabulary, tokenised
+from nas.data.texts.tokens import tokenised
+from nas.data.texts.vocabulary import Vocabulary
 from nas.tasks import TASKS
 
 ENGLISH = ["good film , good end", "bad film , bad end"] * 10

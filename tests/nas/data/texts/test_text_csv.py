@@ -18,7 +18,7 @@ import torch
 from nas.data.new.new_inputs import new_inputs
 from nas.data.texts.text_csv import read_csv
 from nas.data.texts.texts import Texts
-from nas.data.texts.vocabulary import tokenised
+from nas.data.texts.tokens import tokenised
 from nas.tasks import TASKS
 from spaces.activation import PADDING
 from spaces.notation.errors import UserError

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from nas.data.texts.normal_form import attached
-from nas.data.texts.vocabulary import Vocabulary, tokenised
+from nas.data.texts.tokens import attached, tokenised
+from nas.data.texts.vocabulary import Vocabulary
 from spaces.activation import UNKNOWN
 from spaces.notation.errors import UserError
 

@@ -1,4 +1,5 @@
-"""One form for texts that read the same, and what belongs to the character before it, as Unicode has them."""
+"""The tokens of a text, of which texts that read the same have the same. Nothing but Python is needed: exported networks for
+texts have a copy of this file."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from itertools import groupby
 # Characters that nobody sees and that part no words: soft hyphens, directions of writing, byte order marks.
 _INVISIBLE = re.compile("[\u00ad\u061c\u180e\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
 _BLANK_WITHOUT_WIDTH = "\u200b"  # between words of Thai, Khmer and others
+_TAG = re.compile(r"</?[a-z][^<>]*>")
 _JOINERS, _COLOURS_OF_SKIN = (0x200C, 0x200D), range(0x1F3FB, 0x1F400)
 
 
@@ -37,3 +39,29 @@ def attached(wide: bool) -> str:
 
 def _is_mark(number: int) -> bool:
     return unicodedata.category(chr(number))[0] == "M"
+
+
+def _pattern(word: str, symbol: str) -> re.Pattern[str]:
+    return re.compile(rf"{word}(?=n't\b)|n't\b|'(?:s|m|d|re|ve|ll)\b|{word}|{symbol}")
+
+
+_TOKEN = _pattern(r"\w+", r"[^\w\s]")
+
+
+@cache
+def _token_with_marks(wide: bool) -> re.Pattern[str]:
+    """`_TOKEN` for any script; emoji with a joiner between them are one symbol."""
+    symbol = rf"[^\w\s][{attached(wide)}]*"
+    return _pattern(rf"\w[\w{attached(wide)}]*", rf"{symbol}(?:(?<=\u200d){symbol})*")
+
+
+def tokenised(text: str, length: int) -> list[str]:
+    """The first `length` tokens of a text: words in lower case, and punctuation marks each by itself.
+
+    English short forms are cut as in the Penn Treebank (it 's, do n't), which GloVe's vectors were made from; HTML tags
+    count for nothing. Texts that read the same have the same tokens (`normalised`), and what Unicode attaches to a letter
+    (accents, vowel signs, joiners) stays with it. A text of blanks and tags has no token.
+    """
+    text = normalised(text.lower().replace("’", "'"))
+    token = _TOKEN if text.isascii() else _token_with_marks(max(text) > "\uffff")
+    return token.findall(_TAG.sub(" ", text))[:length]
