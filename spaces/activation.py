@@ -332,7 +332,7 @@ def pooled(h: Activation) -> torch.Tensor:
         return h.mean()
     places = _places(h)
     # A mean's gradient would be a map of its own, a sum's is one number repeated.
-    return h.sum(places) / prod(h.shape[place] for place in places) if places else h
+    return h.sum(places) / prod([h.shape[place] for place in places]) if places else h
 
 
 def deviation(h: Activation, least_variance: float) -> torch.Tensor:
