@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nas.problem import Found, Problem, Report, Score, Strategy
     from nas.runs.trained_run import TrainedRun
     from spaces.notation.errors import UserError
+    from spaces.traced.traced_backbone import backbone
 
 _MODULES = {
     "search": "nas.commands.search",
@@ -31,6 +32,7 @@ _MODULES = {
     "Strategy": "nas.problem",
     "Report": "nas.problem",
     "UserError": "spaces.notation.errors",
+    "backbone": "spaces.traced.traced_backbone",
 }
 __all__ = [
     "Found",
@@ -41,6 +43,7 @@ __all__ = [
     "Strategy",
     "TrainedRun",
     "UserError",
+    "backbone",
     "compare",
     "evaluate",
     "load_run",

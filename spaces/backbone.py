@@ -16,7 +16,8 @@ from spaces.memory.in_place import storages, traced_at
 
 class Backbone(nn.Module):
     """A network before cutting: L units in order, then the classifier. `width` is the multiplier it was built with; `draw` draws
-    its weights, and those of what is put onto it: heads, decoders, contexts."""
+    its weights, and those of what is put onto it: heads, decoders, contexts. `model` is the network that it was cut out of, with
+    the same weights under its own names, if it is not this one; `notes` is what people should know of it."""
 
     def __init__(
         self,
@@ -27,6 +28,8 @@ class Backbone(nn.Module):
         num_classes: int,
         width: float = 1.0,
         draw: Draw = kaiming,
+        model: nn.Module | None = None,
+        notes: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
         self.units = nn.ModuleList(units)
@@ -37,6 +40,13 @@ class Backbone(nn.Module):
         self.name = ""
         """How a space names it, for messages."""
         self.draw = draw
+        self.notes = notes
+        self._model = (model,)  # in a tuple, so that its weights are not registered twice
+
+    @property
+    def model(self) -> nn.Module:
+        """The plain network whose weights these are: that of a library or of the user, or this backbone itself."""
+        return self._model[0] or self
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(N, *input_shape), or (N, T) token ids, -> logits (N, num_classes)."""

@@ -12,6 +12,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from spaces.activation import Activation, example_input
+from spaces.backbone import Backbone
 from spaces.layers.layers import Draw, kaiming
 from spaces.layers.lean_unit import is_lean, lean
 from spaces.memory.in_place import traced
@@ -32,8 +33,8 @@ class DecoupledNet(nn.Module):
     `shapes[k]` is the shape, without the batch, of what block k is given, and `shapes[K]` that of the last activation;
     `head_shapes[k]` is that of what head k is given, the activation's where nothing else is said; `pixels` says what
     the inputs were before they were normalised, where somebody knows; `draw_another` builds the same network with weights
-    of its own, drawn as these were; `draw` draws what a method adds to it; `loss` is what outputs and targets are compared by,
-    (outputs, y) -> scalar, None for the method's cross-entropy.
+from spaces.activation import Activation, example_input
+from spaces.backbone import Backbone
     """
 
     loss: Callable[..., torch.Tensor] | None
@@ -49,6 +50,7 @@ class DecoupledNet(nn.Module):
         pixels: PixelScale | None = None,
         draw_another: Callable[[], DecoupledNet] | None = None,
         draw: Draw = kaiming,
+        backbone: Backbone | None = None,
     ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
@@ -57,6 +59,14 @@ class DecoupledNet(nn.Module):
         self.draw_another, self.draw = draw_another, draw
         self.loss = None
         self.head_shapes = self.shapes[1:] if head_shapes is None else tuple(head_shapes)
+        self._backbone = (backbone,)  # in a tuple, so that its weights are not registered twice
+
+    @property
+    def backbone(self) -> Backbone:
+        """What it was cut from; its `model` is the plain network, with the blocks' weights under its own names."""
+        backbone = self._backbone[0]
+        assert backbone is not None, "the space that built the network has told"
+        return backbone
 
     @property
     def num_blocks(self) -> int:

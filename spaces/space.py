@@ -22,6 +22,7 @@ from spaces.network import Block, DecoupledNet, PixelScale
 from spaces.notation.component import Component
 from spaces.notation.errors import UserError
 from spaces.notation.limits import check_memory
+from spaces.traced.start_weights import pinned
 
 Choices = Sequence[int | str]
 
@@ -47,7 +48,7 @@ class SearchSpace:
         min_block: int = 1,
         vectors: torch.Tensor | None = None,
     ) -> None:
-        self.backbone = BACKBONES.resolve(backbone)
+        self.backbone = self._resolved(backbone)
         self.heads = tuple(dict.fromkeys(str(HEADS.resolve(head)) for head in heads))  # each once
         self.input_shape, self.num_classes, self.vectors = input_shape, num_classes, vectors
         self.num_units = len(self.template.units)
@@ -202,6 +203,10 @@ class SearchSpace:
             first.load_vectors(self.vectors)
         return backbone
 
+    def another(self) -> SearchSpace:
+        """A space that builds the same networks with weights drawn anew: this one, which draws them whenever it builds."""
+        return self
+
     def build(
         self, decoupling: Decoupling, *, checkpoint_units: bool = False, head_lookahead: int = 0, pixels: PixelScale | None = None
     ) -> DecoupledNet:
@@ -225,7 +230,8 @@ class SearchSpace:
             head_shapes=[*(site.shape for site in sites), shapes[-1]],
             pixels=pixels,
             draw=backbone.draw,
-            draw_another=lambda: self.build(
+            backbone=backbone,
+            draw_another=lambda: self.another().build(
                 decoupling, checkpoint_units=checkpoint_units, head_lookahead=head_lookahead, pixels=pixels
             ),
         )
@@ -266,6 +272,10 @@ class SearchSpace:
         """The site of a head after `gap` units."""
         template = self.template
         return Site(template.shapes[gap], self.num_classes, gap, backbone or template, template.example(gap))
+
+    def _resolved(self, backbone: str) -> Component:
+        """The backbone with all its settings; a file of weights with the digest of what is in it."""
+        return pinned(BACKBONES.resolve(backbone))
 
     def _changed(self, **changes: Any) -> SearchSpace:
         settings = {"num_blocks": self._num_blocks, "gaps": self.gaps, "min_block": self.min_block, "vectors": self.vectors}

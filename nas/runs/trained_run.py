@@ -23,9 +23,11 @@ from nas.data.digest import weights_digest
 from nas.data.new.input_kinds import NAMED, input_kind
 from nas.records.results_log import Cell
 from spaces.decoupling import Decoupling
+from spaces.notation.component import Component
 from spaces.notation.errors import UserError
 from spaces.notation.own_modules import names_of_a_file
 from spaces.space import SearchSpace
+from spaces.traced.start_weights import without_weights
 
 FILE, FORMAT = "trained.pt", 2
 READ = (1, 2)  # format 1 has no fitted temperatures beside those that were asked for
@@ -144,9 +146,8 @@ class TrainedRun:
         """The method as the file describes it, freshly initialised."""
         inputs, spec = self.inputs, str(self.key["method"])
         kind = input_kind(inputs)
-        space = SearchSpace(
-            str(self.key["backbone"]), (), input_shape=kind.shape(inputs), num_classes=len(inputs["classes"]), num_blocks=1
-        )
+        backbone = str(without_weights(Component.parse(str(self.key["backbone"]))))
+        space = SearchSpace(backbone, (), input_shape=kind.shape(inputs), num_classes=len(inputs["classes"]), num_blocks=1)
         net = space.build(self.decoupling, head_lookahead=traits(spec).head_lookahead, pixels=kind.pixels(inputs))
         side = self.key.get("side")
         num_features = len(inputs["features"]["mean"]) if inputs.get("features") else 0

@@ -6,12 +6,15 @@ from spaces.backbone import Backbone
 from spaces.backbones.al_images import al_cnn, al_resnet18, al_vgg
 from spaces.backbones.cifar_resnet import resnet32, resnet56, resnet110
 from spaces.backbones.dgl_cnn import dgl_cnn
+from spaces.backbones.own_module import own_module
 from spaces.backbones.prefix import prefix
 from spaces.backbones.resnet import resnet18, resnet34, resnet50, resnet101, resnet152
 from spaces.backbones.small import small
 from spaces.backbones.text_linear import text_linear
 from spaces.backbones.text_lstm import text_lstm
 from spaces.backbones.text_transformer import text_transformer
+from spaces.backbones.timm_model import timm_model
+from spaces.backbones.torchvision_model import torchvision_model
 from spaces.backbones.vgg import vgg11, vgg13, vgg16, vgg19
 from spaces.backbones.vgg11b import vgg11b
 from spaces.heads import HEADS
@@ -42,6 +45,9 @@ BACKBONES: Table[Backbone] = Table(
         "lstm": text_lstm,
         "transformer": text_transformer,
         "prefix": prefix,
+        "torchvision": torchvision_model,
+        "timm": timm_model,
+        "module": own_module,
     },
     nested={"of": None, "head": HEADS},
     makes=Backbone,

@@ -6,6 +6,7 @@ from functools import cache
 
 import pytest
 import torch
+from own_networks import OWN
 from torch import nn
 
 from spaces.activation import TextShape, example_input
@@ -23,7 +24,9 @@ from spaces.notation.errors import UserError
 @cache
 def backbone(name: str) -> Backbone:
     with torch.device("meta"):
-        return BACKBONES.build(name, TextShape(9, 50) if name in ("linear", "lstm", "transformer") else (3, 32, 32), 10)
+        return BACKBONES.build(
+            OWN if name == "module" else name, TextShape(9, 50) if name in ("linear", "lstm", "transformer") else (3, 32, 32), 10
+        )
 
 
 def site(name: str, gap: int) -> Site:

@@ -6,6 +6,7 @@ import random
 
 import pytest
 import torch
+from own_networks import OWN
 from torch import nn
 from torch.nn import functional as F
 
@@ -31,8 +32,9 @@ TEXTS = ("linear", "lstm", "transformer")
 
 @pytest.mark.parametrize("name", BACKBONES)
 def test_blocks_and_classifier_are_the_plain_backbone(name):
-    settings = "of='vgg11(width=0.25)',units=5" if name == "prefix" else "width=0.25"
-    space = read_space(name, TextShape(9, 50), 10) if name in TEXTS else read_space(f"{name}({settings})", SHAPE, 10)
+    settings = {"prefix": "of='vgg11(width=0.25)',units=5", "torchvision": "name=resnet18", "timm": "name=resnet10t"}
+    spec = OWN if name == "module" else f"{name}({settings.get(name, 'width=0.25')})"
+    space = read_space(name, TextShape(9, 50), 10) if name in TEXTS else read_space(spec, SHAPE, 10)
     decoupling = cut_at_random(space, 0)
     torch.manual_seed(0)
     plain = space.build_backbone()

@@ -9,6 +9,7 @@ from itertools import combinations, pairwise, product
 
 import pytest
 import torch
+from own_networks import OWN
 from scipy.stats import chisquare
 
 from spaces.activation import TextShape, activation_shape, example_input
@@ -43,7 +44,7 @@ SPACES = [(constraints, heads) for constraints in CONSTRAINTS for heads in HEAD_
 
 @cache
 def named(name: str) -> SearchSpace:
-    return read_space(name, TEXTS if name in ("linear", "lstm", "transformer") else CIFAR, 10)
+    return read_space(OWN if name == "module" else name, TEXTS if name in ("linear", "lstm", "transformer") else CIFAR, 10)
 
 
 @cache

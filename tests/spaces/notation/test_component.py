@@ -321,7 +321,11 @@ ENTRIES = [(table, name) for table in (BACKBONES, HEADS, RULES) for name in tabl
 
 @pytest.mark.parametrize(("table", "name"), ENTRIES)
 def test_every_entry_reads_back_and_describes_itself(table, name):
-    needed = {key: "4" for key, parameter in table.parameters(name).items() if parameter.default is parameter.empty}
+    needed = {
+        key: "a.b" if parameter.annotation is str else "4"
+        for key, parameter in table.parameters(name).items()
+        if parameter.default is parameter.empty
+    }
     text = f"{name}({','.join(f'{key}={value}' for key, value in needed.items())})"
     resolved = table.resolve(text)
     said = [key for key, parameter in table.parameters(name).items() if parameter.default is not None]

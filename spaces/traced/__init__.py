@@ -1,0 +1,1 @@
+"""Any `nn.Module` as a backbone: its units are found, not listed."""

@@ -1,0 +1,151 @@
+"""The points of a traced network at which one activation alone is alive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import fx, nn
+from torch.utils._pytree import tree_leaves
+
+from spaces.traced.numbers import Number, number
+from spaces.traced.tracer import VALUE, attribute
+
+
+@dataclass(frozen=True)
+class CutPoint:
+    """After a node: what the network's rest needs of what came before it.
+
+    value      the node that gives the activation, through which gradients would flow
+    constants  the nodes of tensors that follow from the inputs alone, no parameter in between, such as an attention mask
+    numbers    how all else that is needed follows from the activation
+    """
+
+    value: str
+    constants: tuple[str, ...]
+    numbers: dict[str, Number]
+
+
+class Traced:
+    """One way through a network, in training or at inference: the same graph for inputs of several sizes."""
+
+    def __init__(self, model: nn.Module, graphs: Sequence[fx.Graph]) -> None:
+        self.model = model
+        self.graph = graphs[0]
+        self.nodes = [node for node in self.graph.nodes if node.op != "output"]
+        self.place = {node.name: place for place, node in enumerate(self.nodes)}
+        self.values: dict[str, tuple[Any, ...]] = {}
+        others = [{node.name: node.meta.get(VALUE) for node in graph.nodes} for graph in graphs]
+        for node in self.nodes:
+            self.values[node.name] = tuple(other[node.name] for other in others)
+        (self.output,) = (node.args[0] for node in self.graph.nodes if node.op == "output")
+
+    @cached_property
+    def of_parameters(self) -> set[fx.Node]:
+        """The nodes whose tensors parameters have a part in."""
+        found: set[fx.Node] = set()
+        for node in self.nodes:
+            if has_tensors(node) and (self.parameters(node) or any(used in found for used in node.all_input_nodes)):
+                found.add(node)
+        return found
+
+    @cached_property
+    def of_inputs(self) -> set[fx.Node]:
+        """The nodes whose tensors follow from the values of inputs, and not only from their sizes."""
+        found: set[fx.Node] = set()
+        for node in self.nodes:
+            if has_tensors(node) and (node.op == "placeholder" or any(used in found for used in node.all_input_nodes)):
+                found.add(node)
+        return found
+
+    def parameters(self, node: fx.Node) -> list[nn.Parameter]:
+        """Those that a node itself uses."""
+        if node.op == "call_module":
+            return list(self.model.get_submodule(str(node.target)).parameters())
+        if node.op == "get_attr":
+            held = attribute(self.model, str(node.target)) if not is_constant(node) else None
+            return [held] if isinstance(held, nn.Parameter) else []
+        return []
+
+    def is_made_again(self, node: fx.Node) -> bool:
+        """Whether a unit that needs the node makes it for itself: a parameter or buffer, or a tensor of sizes alone."""
+        return node.op == "get_attr" or (has_tensors(node) and node not in self.of_parameters and node not in self.of_inputs)
+
+    def needed(self, place: int) -> tuple[list[fx.Node], list[fx.Node]]:
+        """The nodes up to `place` that those behind it need: tensors, and numbers."""
+        tensors: dict[fx.Node, None] = {}
+        numbers: dict[fx.Node, None] = {}
+
+        def need(node: fx.Node) -> None:
+            if self.is_made_again(node):
+                for used in node.all_input_nodes:
+                    need(used)
+            elif self.place[node.name] <= place:
+                (tensors if has_tensors(node) else numbers)[node] = None
+
+        for node in self.nodes[place + 1 :]:
+            if self.is_made_again(node):
+                continue  # where it is used
+            if not has_tensors(node):  # a number behind the cut, of what is before it, is a number of what is given
+                if is_check(node):
+                    continue
+                before = [used for used in node.all_input_nodes if self.place[used.name] <= place]
+                if before:
+                    numbers[node] = None
+                continue
+            for used in node.all_input_nodes:
+                need(used)
+        if isinstance(self.output, fx.Node):
+            need(self.output)
+        return list(tensors), list(numbers)
+
+    def cut_point(self, place: int) -> CutPoint | None:
+        """The cut after a node; None where more than one activation is alive, or something that follows from none."""
+        tensors, numbers = self.needed(place)
+        values = [node for node in tensors if node in self.of_parameters]
+        constants = [node for node in tensors if node not in self.of_parameters]
+        if len(values) != 1 or not all(map(self.is_of_samples, (*values, *constants))):
+            return None
+        value = values[0]
+        if not value.meta[VALUE].is_floating_point() or value.meta[VALUE].dim() < 2:
+            return None
+        given = self.values[value.name]
+        found = {node.name: number(self.values[node.name], given) for node in numbers}
+        if any(each is None for each in found.values()):
+            return None
+        known = {name: each for name, each in found.items() if each is not None}
+        return CutPoint(value.name, tuple(node.name for node in constants), known)
+
+    def is_of_samples(self, node: fx.Node) -> bool:
+        """Whether a node is one tensor with the samples in front."""
+        inputs = next(self.values[placed.name] for placed in self.nodes if placed.op == "placeholder")
+        return all(
+            isinstance(value, torch.Tensor) and value.dim() > 0 and value.shape[0] == given.shape[0]
+            for value, given in zip(self.values[node.name], inputs, strict=True)
+        )
+
+    def alive(self, place: int) -> list[str]:
+        """The activations that are alive after a node, for messages."""
+        return [node.name for node in self.needed(place)[0] if node in self.of_parameters]
+
+    def tensor_nodes(self) -> Iterator[tuple[int, fx.Node]]:
+        """The nodes that parameters have a part in, with their places."""
+        return ((place, node) for place, node in enumerate(self.nodes) if node in self.of_parameters)
+
+
+def has_tensors(node: fx.Node) -> bool:
+    """Whether a node gives tensors, and not only numbers."""
+    return any(isinstance(leaf, torch.Tensor) for leaf in tree_leaves(node.meta[VALUE]))
+
+
+def is_check(node: fx.Node) -> bool:
+    """Whether a node only raises where sizes are wrong."""
+    return node.op == "call_function" and "assert" in getattr(node.target, "__name__", "")
+
+
+def is_constant(node: fx.Node) -> bool:
+    """Whether a node is a tensor that the network's code made without an input, and that its trace keeps."""
+    return node.op == "get_attr" and str(node.target).startswith("_tensor_constant")
