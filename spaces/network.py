@@ -28,13 +28,13 @@ class PixelScale:
 
 class DecoupledNet(nn.Module):
     """`blocks[k]` maps what block k is given to its activation, `heads[k]` maps that to logits (N, classes), or to what a
-    method that puts modules of its own in their place makes of it.
+        method that puts modules of its own in their place makes of it.
 
-    `shapes[k]` is the shape, without the batch, of what block k is given, and `shapes[K]` that of the last activation;
-    `head_shapes[k]` is that of what head k is given, the activation's where nothing else is said; `pixels` says what
-    the inputs were before they were normalised, where somebody knows; `draw_another` builds the same network with weights
-from spaces.activation import Activation, example_input
-from spaces.backbone import Backbone
+        `shapes[k]` is the shape, without the batch, of what block k is given, and `shapes[K]` that of the last activation;
+        `head_shapes[k]` is that of what head k is given, the activation's where nothing else is said; `pixels` says what
+        the inputs were before they were normalised, where somebody knows; `draw_another` builds the same network with weights
+    from spaces.activation import Activation, example_input
+    from spaces.backbone import Backbone
     """
 
     loss: Callable[..., torch.Tensor] | None

@@ -129,7 +129,12 @@ class Traced:
 
     def alive(self, place: int) -> list[str]:
         """The activations that are alive after a node, for messages."""
-        return [node.name for node in self.needed(place)[0] if node in self.of_parameters]
+        names: list[str] = []
+        for node in self.needed(place)[0]:
+            if node in self.of_parameters:
+                count = sum(isinstance(leaf, torch.Tensor) for leaf in tree_leaves(node.meta[VALUE]))
+                names += [node.name] if count == 1 else [f"{node.name}[{number}]" for number in range(count)]
+        return names
 
     def tensor_nodes(self) -> Iterator[tuple[int, fx.Node]]:
         """The nodes that parameters have a part in, with their places."""

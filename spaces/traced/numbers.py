@@ -26,7 +26,7 @@ class Number:
         """Whether a size of the traced input stands in the code, so that other sizes of inputs would go wrong."""
         if self.what == "parts":
             return any(part.is_frozen for part in self.of)
-        return self.what == "constant" and isinstance(self.constant, int) and not isinstance(self.constant, bool)
+        return self.what == "constant" and isinstance(self.constant, int | float) and not isinstance(self.constant, bool)
 
     def written(self, graph: fx.Graph, h: fx.Node) -> Any:
         """The nodes that read it off h, or the constant."""

@@ -145,13 +145,20 @@ class Tracer(fx.Tracer):
             self._at = described(node)
         return proxy
 
+    def create_arg(self, a: Any) -> Any:
+        """As torch.fx does it; tensors that the code made without an input become nodes here, and have values too."""
+        made = super().create_arg(a)
+        if isinstance(made, fx.Node) and VALUE not in made.meta:
+            made.meta[VALUE] = self._value(made)
+        return made
+
     def to_bool(self, obj: fx.Proxy) -> bool:
         """Of the value, where it is no number of a tensor."""
         return bool(obj.node.meta[VALUE])
 
     def iter(self, obj: fx.Proxy) -> Iterator[Any]:
         """Over the parts of the value."""
-        return iter([operator.getitem(obj, i) for i in range(len(obj.node.meta[VALUE]))])  # type: ignore[call-overload]
+        return iter([operator.getitem(obj, i) for i in range(len(obj.node.meta[VALUE]))])
 
     def keys(self, obj: fx.Proxy) -> Any:
         """Of a dict."""
@@ -180,12 +187,12 @@ def leaves_of(example: Any) -> list[tuple[str, torch.Tensor]]:
 
 
 def on_meta(model: nn.Module) -> nn.Module:
-    """The same network without storage; nothing of its weights is copied."""
+    """The same network without storage, in float32; nothing of its weights is copied."""
     memo = {
         id(tensor): tensor.detach().to("meta") if not isinstance(tensor, nn.Parameter) else nn.Parameter(tensor.to("meta"), False)
         for tensor in (*model.parameters(), *model.buffers())
     }
-    return copy.deepcopy(model, memo)
+    return copy.deepcopy(model, memo).float()
 
 
 def attribute(root: Any, path: str) -> Any:

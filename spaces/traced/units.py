@@ -186,12 +186,13 @@ def _refuse_missing(ends: Sequence[str], only: frozenset[str], way: Traced) -> N
 
 def _stuck(way: Traced, common: Sequence[str], shared: Sequence[tuple[int, int, str]]) -> str:
     name = type(way.model).__name__
-    if common and shared:
+    inside = [place for place, node in way.tensor_nodes() if node.name != getattr(way.output, "name", None)]
+    if shared and any(way.place[end] in inside for end in common):
         return f"blocks share no parameters, got {shared[0][2]} of {name}, which is used from its beginning to its end; untie it"
-    if common:
-        return f"a network is cut between its layers, got {name}, which has only one between its cut points"
-    fewest = min((way.alive(place) for place, _ in way.tensor_nodes()), key=len, default=[])
+    fewest = min((way.alive(place) for place in inside), key=len, default=[])
+    if len(fewest) < 2:
+        return f"a network is cut between two layers at least, got {name}, which has none on both sides of a point to cut at"
     return (
-        f"a network is cut where one activation alone is alive, got {name}, in which {', '.join(fewest[:4]) or 'nothing'} are "
-        "everywhere; gradients would cross every cut"
+        f"a network is cut where one activation alone is alive, got {name}, in which {', '.join(fewest[:4])} are at once, and more "
+        "elsewhere; gradients would cross every cut"
     )

@@ -1,0 +1,233 @@
+"""Any network as a backbone: its own modules under their own names, and what it computes to the bit."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from spaces.activation import Accompanied, TextShape
+from spaces.backbone import Backbone
+from spaces.named import read_space
+from spaces.notation.errors import UserError
+from spaces.rules import read_decoupling
+from spaces.torchvision_import import torchvision
+from spaces.traced.traced_backbone import backbone
+
+IMAGES = (3, 32, 32)
+# name, input shape, units, the last unit's end and the classifier's first module
+NETWORKS = [
+    ("torchvision(name=resnet18)", IMAGES, 8),
+    ("torchvision(name=vgg11_bn)", IMAGES, 8),
+    ("torchvision(name=mobilenet_v3_small)", IMAGES, 12),
+    ("torchvision(name=densenet121)", IMAGES, 7),
+    ("torchvision(name=vit_b_16)", (3, 32, 32), 12),
+    ("torchvision(name=swin_t)", (3, 32, 32), 15),
+    ("timm(name=convnext_atto)", IMAGES, 15),
+    ("timm(name=vit_tiny_patch16_224)", IMAGES, 12),
+    ("timm(name=mixer_s32_224)", (3, 64, 64), 8),
+    ("timm(name=nf_regnet_b0)", (3, 64, 64), 17),
+]
+
+
+def equal_to_its_model(cut: Backbone, x: object) -> None:
+    """Outputs, gradients and statistics of the units, one after the other, are those of the plain model, with dropout."""
+    model = cut.model
+    plain = copy.deepcopy(model)
+    call = (lambda net: net(**x)) if isinstance(x, dict) else (lambda net: net(x))
+    for training in (True, False):
+        model.train(training)
+        cut.train(training)
+        plain.train(training)
+        torch.manual_seed(3)
+        made = cut(x)
+        torch.manual_seed(3)
+        expected = call(plain)
+        expected = getattr(expected, "logits", expected)
+        assert torch.equal(made, expected)
+        for net, logits in ((model, made), (plain, expected)):
+            net.zero_grad()
+            logits.square().sum().backward()
+        theirs = dict(plain.named_parameters())
+        for name, parameter in model.named_parameters():
+            other = theirs[name].grad
+            assert (parameter.grad is None and other is None) or torch.equal(parameter.grad, other), name
+        assert all(map(torch.equal, model.buffers(), plain.buffers()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("spec", "shape", "units"), NETWORKS)
+def test_a_library_network_is_cut_and_stays_what_it_is(spec, shape, units):
+    torch.manual_seed(0)
+    space = read_space(spec, shape, 7)
+    cut = space.build_backbone().double()
+    cut.model.double()
+    assert len(cut.units) == units
+    equal_to_its_model(cut, torch.randn(2, *shape, dtype=torch.double))
+    names = {name.split(".", 2 if name.startswith("units") else 1)[-1] for name in cut.state_dict()}
+    assert names == set(cut.model.state_dict()), "parameters keep their names"
+
+
+def test_units_are_the_modules_themselves():
+    model = torchvision().models.resnet18(num_classes=5)
+    cut = backbone(model, torch.zeros(1, 3, 32, 32))
+    assert [list(unit.state_dict())[-1].rsplit(".", 2)[0] for unit in cut.units][-1] == "layer4.1"
+    assert cut.units[1].get_submodule("layer1.1") is model.layer1[1] and cut.classifier.get_submodule("fc") is model.fc
+    assert {id(p) for p in cut.parameters()} == {id(p) for p in model.parameters()}
+    assert cut.model is model and cut.num_classes == 5
+    twin = copy.deepcopy(cut)
+    assert twin.model is not model and twin.units[1].get_submodule("layer1.1") is twin.model.layer1[1]
+
+
+class Plain(nn.Module):
+    """Written in its forward, with dropout, numbers off shapes and a skip connection across two layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1)
+        self.third, self.fourth = nn.Conv2d(6, 6, 3, padding=1), nn.Conv2d(6, 8, 3, stride=2, padding=1)
+        self.out = nn.Linear(8, 4)
+
+    def forward(self, x):
+        count, side = x.shape[0], x.shape[-1]
+        h = self.first(x).relu_()
+        h = h + self.third(self.second(h).relu())
+        h = F.dropout(h, 0.5, self.training) * (side / 16)
+        h = self.fourth(h)
+        return self.out(h.mean((2, 3)).view(count, -1))
+
+
+def test_code_between_modules_is_cut_too():
+    cut = backbone(Plain().double(), torch.zeros(5, 3, 16, 16))
+    assert [sorted({name.split(".")[0] for name in unit.state_dict()}) for unit in cut.units] == [
+        ["first"],
+        ["second", "third"],
+        ["fourth"],
+    ]
+    equal_to_its_model(cut, torch.randn(5, 3, 16, 16, dtype=torch.double))
+    with pytest.raises(UserError, match=r"cut for activations of \(6, 16, 16\), got \(6, 8, 8\)"):
+        cut(torch.randn(2, 3, 8, 8, dtype=torch.double))
+
+
+class Encoder(nn.Module):
+    """Takes ids and a mask by name, and hands the mask to every layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(20, 8)
+        self.layers = nn.ModuleList(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True) for _ in range(3))
+        self.out = nn.Linear(8, 2)
+
+    def forward(self, ids, mask):
+        h = self.embedding(ids)
+        for layer in self.layers:
+            h = layer(h, src_key_padding_mask=~mask)
+        return self.out((h * mask[..., None]).sum(1) / mask.sum(1, keepdim=True))
+
+
+def test_a_mask_goes_beside_the_activation():
+    x = {"ids": torch.randint(20, (3, 6)), "mask": torch.ones(3, 6, dtype=torch.bool)}
+    x["mask"][0, 4:] = False
+    cut = backbone(Encoder(), x)
+    assert len(cut.units) == 3
+    handed_on = cut.units[0](x)
+    assert isinstance(handed_on, Accompanied) and handed_on.values.shape == (3, 6, 8)
+    equal_to_its_model(cut, x)
+
+
+def test_lengths_may_differ_where_inputs_do():
+    cut = read_space("transformer", TextShape(9, 50), 3)
+    assert cut.num_units == 5  # the built-in one is untouched
+    space = read_space("module(path=own_texts.Texts)", TextShape(9, 50), 3)
+    net = space.build(read_decoupling("even(2,head=linear)", space, None))
+    for length in (9, 5):
+        assert net(torch.randint(1, 50, (2, length))).shape == (2, 3)
+
+
+def test_a_trace_leaves_the_network_as_it_was():
+    model = Plain()
+    model.fourth.eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    attributes = set(vars(model))
+    torch.manual_seed(0)
+    expected = torch.get_rng_state()
+    backbone(model, torch.zeros(2, 3, 16, 16))
+    assert torch.equal(torch.get_rng_state(), expected) and set(vars(model)) == attributes
+    assert model.training and not model.fourth.training
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+class Both(nn.Module):
+    """Gives two activations."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.one(x), self.two(x)
+
+
+class Refused(nn.Module):
+    """Two layers, and a forward that does what `how` says."""
+
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+        self.first, self.second, self.third = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4)
+        self.both = Both()
+        if how == "shared":
+            self.third.weight = self.first.weight
+
+    def forward(self, x):
+        h = x if self.how == "beside" else self.first(x)
+        if self.how == "value" and h.sum() > 0:
+            h = h + 1
+        if self.how == "random":
+            h = h + torch.rand(4)
+        if self.how == "one":
+            return h
+        if self.how == "beside":
+            one, two = self.both(x)
+            return self.third(one) * self.second(two)
+        if self.how == "pair":
+            return self.second(h), h
+        return self.third(self.second(h))
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ("value", "got stuck behind gt"),
+        ("random", "random numbers are drawn inside of modules, got Refused"),
+        ("shared", "blocks share no parameters, got first.weight of Refused"),
+        ("one", "cut between two layers at least, got Refused"),
+        ("beside", r"one activation alone is alive, got Refused, in which both\[0\], both\[1\] are at once"),
+        ("pair", "a network gives one tensor, or an output named logits or out, got a tuple of Refused"),
+    ],
+)
+def test_what_cannot_be_cut_is_told(how, says):
+    with pytest.raises(UserError, match=says):
+        backbone(Refused(how), torch.zeros(2, 4))
+
+
+def test_units_by_name():
+    model = torchvision().models.resnet18()
+    x = torch.zeros(2, 3, 32, 32)
+    assert len(backbone(model, x, units="layer?").units) == 4
+    with pytest.raises(UserError, match=r"fits? none|which fits none"):
+        backbone(model, x, units="layers.*")
+    with pytest.raises(UserError, match=r"after which .* are alive"):
+        backbone(model, x, units="layer1.0.conv1")
+
+
+def test_channels_and_classes_are_fitted_and_said():
+    space = read_space("module(path=own_texts.Fixed)", (1, 8, 8), 6)
+    assert space.build_backbone()(torch.zeros(2, 1, 8, 8)).shape == (2, 6)
+    assert [note.partition(",")[0] for note in space.template.notes] == [
+        "the first layer of own_texts.Fixed",
+        "the last layer of own_texts.Fixed",
+    ]
