@@ -193,6 +193,6 @@ def _stuck(way: Traced, common: Sequence[str], shared: Sequence[tuple[int, int, 
     if len(fewest) < 2:
         return f"a network is cut between two layers at least, got {name}, which has none on both sides of a point to cut at"
     return (
-        f"a network is cut where one activation alone is alive, got {name}, in which {', '.join(fewest[:4])} are at once, and more "
-        "elsewhere; gradients would cross every cut"
+        f"a network is cut where one activation alone is alive, got {name}, in which {', '.join(fewest[:4])} are alive at once; "
+        "gradients would cross every cut"
     )
