@@ -140,6 +140,14 @@ class Tracer(fx.Tracer):
             try:
                 with torch.device("meta"), BatchNormFromShapes():
                     node.meta[VALUE] = self._value(node)
+            except (RuntimeError, AssertionError) as error:
+                if node.op != "call_module":
+                    raise
+                sizes = ", ".join(str(tuple(part.shape[1:])) for _, part in leaves_of(self._example))
+                raise UserError(
+                    f"inputs are of a size that the network takes, got {sizes}, at which {described(node)} of "
+                    f"{type(self.root).__name__} fails ({said_by(error)}); take larger ones, or another network"
+                ) from None
             finally:
                 self._evaluating = False
             self._at = described(node)

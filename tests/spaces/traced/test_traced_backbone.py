@@ -205,13 +205,18 @@ class Refused(nn.Module):
         ("random", "random numbers are drawn inside of modules, got Refused"),
         ("shared", "blocks share no parameters, got first.weight of Refused"),
         ("one", "cut between two layers at least, got Refused"),
-        ("beside", r"one activation alone is alive, got Refused, in which both\[0\], both\[1\] are at once"),
+        ("beside", r"one activation alone is alive, got Refused, in which both\[0\], both\[1\] are alive at once"),
         ("pair", "a network gives one tensor, or an output named logits or out, got a tuple of Refused"),
     ],
 )
 def test_what_cannot_be_cut_is_told(how, says):
     with pytest.raises(UserError, match=says):
         backbone(Refused(how), torch.zeros(2, 4))
+
+
+def test_inputs_that_a_network_cannot_take_are_told():
+    with pytest.raises(UserError, match=r"inputs are of a size that the network takes, got \(3, 4, 4\), at which features.* of VGG"):
+        backbone(torchvision().models.vgg11(), torch.zeros(2, 3, 4, 4))
 
 
 def test_units_by_name():
