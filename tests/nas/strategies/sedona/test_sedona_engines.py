@@ -149,15 +149,21 @@ TEXTS = {
     "text_lstm": "lstm(depth=3,embedding=3,hidden=2,dropout={})",
     "text_transformer": "transformer(depth=2,embedding=6,attention_heads=4,ffn=3,positions=True,dropout={})",
 }  # with padding; an LSTM's states cross the gaps beside its outputs
-ALL_NETS = (*NETS, *TEXTS)
+PATCHES = {
+    "vit": "tests.token_networks.tiny_vit(depth=2,features=8)",
+    "masked_vit": "tests.token_networks.tiny_vit(depth=2,features=8,masked=True)",
+    "mixer": "tests.token_networks.tiny_mixer(depth=2,features=8)",
+}  # of plain tokens
+ALL_NETS = (*NETS, *TEXTS, *PATCHES)
 
 
-def make_net(units, dropout=0.0):
+def make_net(units, dropout=0.0, name=""):
     """A relaxation that may be cut at every gap."""
     if isinstance(units, str):
-        space = SearchSpace(
-            units.format(dropout), ["linear", "mlp(depth=1,width=3)"], input_shape=TextShape(5, 8), num_classes=NUM_CLASSES
-        )
+        patches = units in PATCHES.values()
+        heads = ["linear", "conv" if name == "vit" else "mlp(depth=1,width=3)"]
+        shape = (2, 4, 4) if patches else TextShape(5, 8)
+        space = SearchSpace(units.format(dropout), heads, input_shape=shape, num_classes=NUM_CLASSES)
         backbone = space.build_backbone()
         candidates = [[HEADS.build(head, space.site(gap)) for head in space.heads] for gap in space.gaps]
         for p in backbone.units.parameters():
@@ -179,7 +185,7 @@ def make_net(units, dropout=0.0):
 def make_problem(name, dropout=0.0, num_steps=3, objective="validation", units=None):
     """A bilevel problem of that net, with two parameter groups and warm momentum buffers."""
     torch.manual_seed(1)
-    relaxation = make_net(units or (NETS | TEXTS)[name], dropout)
+    relaxation = make_net(units or (NETS | TEXTS | PATCHES)[name], dropout, name)
     parameters = list(relaxation.parameters())
     optimizer = torch.optim.SGD(
         [{"params": parameters[:3], "lr": 3 * LR, "weight_decay": 0.05, "momentum": 0.5}, {"params": parameters[3:]}],
@@ -266,7 +272,7 @@ def nested_reference(relaxation, x, y, architecture, scales):
 
 
 def validation_reference(relaxation, x, y):
-    if not x.is_floating_point():  # texts' nets have their dropout inside
+    if not isinstance(relaxation.units[0], nn.Sequential):  # texts' and patches' nets have their dropout inside
         relaxation = copy.deepcopy(relaxation).eval()
         for unit in relaxation.units:
             x = unit(x)
@@ -361,7 +367,7 @@ def test_agrees_with_central_differences_of_real_training(objective, num_steps, 
             assert gradient.abs().min() > 1e-7, "too small a gradient for the differences to say anything"
 
 
-@pytest.mark.parametrize("name", [*PLAIN_NETS, *TEXTS])
+@pytest.mark.parametrize("name", [*PLAIN_NETS, *TEXTS, "masked_vit"])
 def test_agrees_with_central_differences_along_random_directions_on_any_net(name, eps=1e-6):
     problem = make_problem(name, num_steps=2)
     start, scales = [problem.architecture.alpha, problem.architecture.beta], torch.ones(len(problem.relaxation.gaps))
