@@ -16,7 +16,7 @@ from methods.method import Carry, Method
 from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
 from spaces.activation import example_input
-from spaces.layers.attention import FUSED_ON_CPU
+from spaces.memory.attention import FUSED_ON_CPU, fused_attention
 from spaces.memory.in_place import BatchNormFromShapes
 from spaces.memory.peak_memory import PeakMemory
 
@@ -164,7 +164,7 @@ def macs_of(batch_size: int, run: Callable[..., Any], *given: Any) -> tuple[int,
     from torch.utils.flop_counter import FlopCounterMode  # imports triton, or looks for it everywhere
 
     counter = FlopCounterMode(display=False, custom_mapping={FUSED_ON_CPU: _attention_flops})
-    with counter, torch.no_grad(), BatchNormFromShapes():
+    with counter, torch.no_grad(), BatchNormFromShapes(), fused_attention():
         result = run(*given)
     return counter.get_total_flops() // 2 // batch_size, result
 

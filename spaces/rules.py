@@ -19,8 +19,8 @@ from spaces.notation.table import Table
 from spaces.published.al import al_cuts, al_networks
 from spaces.published.infopro import infopro_cuts, infopro_networks
 from spaces.published.sedona import published_cuts, sedona_networks
+from spaces.run_block_bytes import run_block_bytes
 from spaces.space import SearchSpace
-from spaces.text_block_bytes import text_block_bytes
 
 
 def uncut(space: SearchSpace, default_head: str | None) -> Decoupling:
@@ -95,10 +95,10 @@ def block_bytes(space: SearchSpace, head: str, *, checkpoint_units: bool = False
     kept are alive beside it; so the peak is the largest of these sums, the head's included (the classifier's in the
     last block). It is the figure that `Cost` finds in the whole network, but for what does not grow with the batch and
     the few numbers that the loss keeps. A few small runs on the meta device, one for each kind of unit and head, serve
-    all pairs. Of inputs that are no plain tensors, such as texts, each block is run.
+    all pairs. Where inputs or activations are no plain tensors, as of texts, each block is run.
     """
-    if not input_shape(space.input_shape).plain:
-        return text_block_bytes(space, head, checkpoint_units=checkpoint_units)
+    if not _is_plain(space):
+        return run_block_bytes(space, head, checkpoint_units=checkpoint_units)
     with torch.device("meta"):
         backbone = space.build_backbone()
     space.keep_head_apart(backbone.classifier, space.num_units)
@@ -143,6 +143,12 @@ def block_bytes(space: SearchSpace, head: str, *, checkpoint_units: bool = False
         return max(largest, alive + of_head(stop).peak)
 
     return peak
+
+
+def _is_plain(space: SearchSpace) -> bool:
+    """Whether inputs and all activations are plain tensors."""
+    gaps = range(space.num_units + 1)
+    return input_shape(space.input_shape).plain and all(isinstance(space.template.example(gap), torch.Tensor) for gap in gaps)
 
 
 _BYTES = 4  # of a float32

@@ -27,20 +27,5 @@ class SelfAttention(nn.Module):
         queries, keys, contents = (
             part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in self.project(values).chunk(3, dim=-1)
         )
-        mixed = _attend(queries, keys, contents, mask[:, None, None])
+        mixed = F.scaled_dot_product_attention(queries, keys, contents, attn_mask=mask[:, None, None])
         return self.merge(mixed.transpose(1, 2).flatten(2))
-
-
-def _attend(queries: torch.Tensor, keys: torch.Tensor, contents: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Scaled dot-product attention by the kernel that torch chooses: a fused one in plain training.
-
-    On the meta device torch would choose the one that keeps T x T shares; there it is the CPU's fused one, so that
-    costs which are computed from shapes are those of training.
-    """
-    if queries.is_meta:
-        bias = torch.where(mask, 0.0, -math.inf)
-        return FUSED_ON_CPU(queries, keys, contents, 0.0, False, attn_mask=bias)[0]
-    return F.scaled_dot_product_attention(queries, keys, contents, attn_mask=mask)
-
-
-FUSED_ON_CPU = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu

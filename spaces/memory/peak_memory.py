@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -12,6 +13,8 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.hooks import RemovableHandle
+
+from spaces.memory.attention import fused_attention
 
 
 class PeakMemory(TorchDispatchMode):
@@ -26,9 +29,11 @@ class PeakMemory(TorchDispatchMode):
         super().__init__()
         self.current = self.peak = 0
         self._alive: dict[int, int] = {}
+        self._attention = ExitStack()
         self._leave_out, self._hooks = [p for p in leave_out if p.requires_grad], list[RemovableHandle]()
 
     def __enter__(self) -> Self:
+        self._attention.enter_context(fused_attention())
         self._hooks = [p.register_post_accumulate_grad_hook(self._forget_grad) for p in self._leave_out]
         return super().__enter__()
 
@@ -42,6 +47,7 @@ class PeakMemory(TorchDispatchMode):
 
     def __exit__(self, *error: Any) -> None:
         super().__exit__(*error)
+        self._attention.close()
         for hook in self._hooks:
             hook.remove()
 
@@ -130,7 +136,7 @@ def _footprint(module: nn.Module, shape: tuple[int, ...], first: bool, last: boo
         end = y.sum()
         if y.requires_grad:
             shape_of_y = y.shape  # what comes after gives a gradient with storage of its own, or without
-            few = (*shape_of_y[:2], *(1 for _ in shape_of_y[2:]))
+            few = (*shape_of_y[:2], *(1 for _ in shape_of_y[2:])) if len(shape_of_y) != 3 else (shape_of_y[0], 1, shape_of_y[2])
             y.register_hook(lambda g: g.new_empty(few).expand(shape_of_y) if spread else torch.empty_like(g))
             if not first:
                 x.register_hook(lambda g: spreads.append(g.untyped_storage().nbytes() < g.nbytes))

@@ -19,7 +19,7 @@ from nas.strategies.sedona.block_cost import block_seconds
 from nas.strategies.sedona.second_order import twice_differentiable
 from spaces.activation import PADDING, TextShape
 from spaces.decoupling import Decoupling
-from spaces.layers.attention import FUSED_ON_CPU
+from spaces.memory.attention import FUSED_ON_CPU
 from spaces.memory.peak_memory import PeakMemory
 from spaces.named import read_space
 from spaces.network import DecoupledNet

@@ -14,7 +14,7 @@ from spaces.activation import PADDING, Activation, TextShape, Tokens, combined, 
 from spaces.backbones import BACKBONES
 from spaces.backbones.text_transformer import sinusoids
 from spaces.heads import HEADS
-from spaces.layers.attention import FUSED_ON_CPU
+from spaces.memory.attention import FUSED_ON_CPU, fused_attention
 from spaces.named import read_space
 from spaces.notation.component import Component
 from spaces.notation.errors import UserError
@@ -185,7 +185,7 @@ def test_heads_that_do_not_divide_the_features_are_rounded_up():
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 def test_attention_is_fused_in_training_and_costs_are_of_the_fused_kernel(device, operator_calls):
-    with torch.device(device), operator_calls() as calls:
+    with torch.device(device), fused_attention(), operator_calls() as calls:
         backbone = BACKBONES.build("transformer(depth=3,embedding=6,ffn=5)", SHAPE, 3)
         backbone(torch.ones(2, 5, dtype=torch.long)).sum().backward()
     assert calls.of[FUSED_ON_CPU] == 3

@@ -1,4 +1,5 @@
-"""Activation bytes of the blocks of networks for texts, and all else that is no plain tensor, by running each as shapes."""
+"""Activation bytes of blocks that are not the sum of their units', by running each as shapes: of texts, and wherever inputs or
+activations are no plain tensors."""
 
 from __future__ import annotations
 
@@ -12,10 +13,10 @@ from spaces.activation import Activation, example_input, pooled
 from spaces.memory.peak_memory import PeakMemory
 from spaces.space import SearchSpace
 
-_BATCH = 2**14  # large, so that texts and not the vocabulary's gradient decide where the peak lies
+_BATCH = 2**14  # large, so that samples and not the vocabulary's gradient decide where the peak lies
 
 
-def text_block_bytes(space: SearchSpace, head: str, *, checkpoint_units: bool = False) -> Callable[[int, int], int]:
+def run_block_bytes(space: SearchSpace, head: str, *, checkpoint_units: bool = False) -> Callable[[int, int], int]:
     """As `spaces.rules.block_bytes`, of inputs of the largest size, such as texts of full length: every block is run."""
     with torch.device("meta"):
         backbone = space.build_backbone()
@@ -31,7 +32,7 @@ def text_block_bytes(space: SearchSpace, head: str, *, checkpoint_units: bool = 
         return given
 
     def peak(batch_size: int, start: int, stop: int) -> int:
-        """The training step's, the batch's texts and what the block is given included."""
+        """The training step's, the batch's inputs and what the block is given included."""
         h = activations(batch_size)[start]
         held = {t.untyped_storage() for t in tree_leaves((activations(batch_size)[0], h)) if isinstance(t, torch.Tensor)}
         with torch.device("meta"):
