@@ -215,7 +215,7 @@ def test_what_cannot_be_cut_is_told(how, says):
 
 
 def test_inputs_that_a_network_cannot_take_are_told():
-    with pytest.raises(UserError, match=r"inputs are of a size that the network takes, got \(3, 4, 4\), at which features.* of VGG"):
+    with pytest.raises(UserError, match=r"inputs are of a size that the network takes, got \(3, 4, 4\), at which .* of VGG"):
         backbone(torchvision().models.vgg11(), torch.zeros(2, 3, 4, 4))
 
 
