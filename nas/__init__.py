@@ -8,6 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nas.commands.compare import compare, read_results
     from nas.commands.evaluate import evaluate
+    from nas.commands.export import export
     from nas.commands.predict import load_run, predict
     from nas.commands.profile import profile
     from nas.commands.search import SearchResult, search
@@ -22,6 +23,7 @@ _MODULES = {
     "compare": "nas.commands.compare",
     "profile": "nas.commands.profile",
     "predict": "nas.commands.predict",
+    "export": "nas.commands.export",
     "load_run": "nas.commands.predict",
     "read_results": "nas.commands.compare",
     "SearchResult": "nas.commands.search",
@@ -46,6 +48,7 @@ __all__ = [
     "backbone",
     "compare",
     "evaluate",
+    "export",
     "load_run",
     "predict",
     "profile",

@@ -9,6 +9,7 @@ from typing import Any
 from nas.cli.program import Parser, program
 from nas.commands.compare import CompareOptions
 from nas.commands.evaluate import EvaluateOptions
+from nas.commands.export import ExportOptions
 from nas.commands.option import Option, options_of
 from nas.commands.predict import PredictOptions
 from nas.commands.profile import ProfileOptions
@@ -35,6 +36,7 @@ COMMANDS = {
         Command("profile", ProfileOptions, config=True),
         Command("compare", CompareOptions, out="also write the table there, as CSV with raw numbers"),
         Command("predict", PredictOptions, out="write the answers there, as CSV, and not on the screen"),
+        Command("export", ExportOptions),
         Command("runs", RunsOptions),
         Command("list", None),
     )

@@ -16,6 +16,7 @@ COMMANDS = {
     "profile": "what each block of a decoupling costs",
     "compare": "methods against K, from the rows of evaluate",
     "predict": "answer new inputs with a trained run",
+    "export": "write a trained run as files that other programs load",
     "runs": "list or clean what lies below --runs: saved weights, unfinished runs",
     "list": "what there is, with one line each",
 }

@@ -53,7 +53,7 @@ def predict(
     stop = exits[-1] if threshold is not None or budget is None else min(exits, key=lambda exit: exit.validation_error)
     method = run.build().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     of_depth = {exit.depth: exit for exit in run.exits}
-    temperatures = [_temperature(run, of_depth[k + 1], calibrated) if k + 1 in of_depth else 1.0 for k in range(stop.depth)]
+    temperatures = [temperature_of(run, of_depth[k + 1], calibrated) if k + 1 in of_depth else 1.0 for k in range(stop.depth)]
     classes: Sequence[str] = run.inputs["classes"]
     found: dict[int, Prediction] = {}
     for index, x in inputs.batches(BATCH_SIZE):
@@ -72,8 +72,8 @@ def predict(
     return [found[place] for place in sorted(found)]
 
 
-def _temperature(run: TrainedRun, exit: SavedExit, calibrated: bool) -> float:
-    """What divides the logits of the exit."""
+def temperature_of(run: TrainedRun, exit: SavedExit, calibrated: bool) -> float:
+    """What divides the logits of the exit; with `calibrated` a run that was fitted none is a UserError."""
     if not calibrated or exit.temperature != 1:  # of a file of an older version, whose run was calibrated
         return exit.temperature
     if exit.fitted_temperature is None:

@@ -1,4 +1,4 @@
-"""How sure a mean over seeds is."""
+"""How sure a mean over seeds is, and an error on so many samples."""
 
 from __future__ import annotations
 
@@ -21,3 +21,14 @@ def half_interval(errors: pd.Series) -> float | None:
     from scipy.special import stdtrit  # the quantile alone: scipy.stats takes most of a second
 
     return float(stdtrit(n - 1, 0.975)) * float(errors.std()) / n**0.5
+
+
+def share_interval(share: float, count: int) -> tuple[float, float]:
+    """The 95 % confidence interval (Wilson 1927) of a share of `count` independent samples, such as that of wrong answers.
+
+    It says how much another draw of as many samples would change it, and nothing of another training.
+    """
+    from scipy.stats import binomtest
+
+    found = binomtest(round(share * count), count).proportion_ci(0.95, method="wilson")
+    return float(found.low), float(found.high)

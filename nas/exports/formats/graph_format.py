@@ -1,0 +1,100 @@
+"""Formats that hold graphs: the network up to an exit, or a cascade of its blocks, each a file."""
+
+from __future__ import annotations
+
+import shutil
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.export import ExportedProgram
+
+from nas.exits.adaptive import Answers
+from nas.exports import answer
+from nas.exports.exported import Exported
+from nas.exports.formats.export_format import ExportFormat
+from nas.exports.functions import ExitFunction, Probe, StageFunction, input_probe, length_is_fixed, stage_probes
+from nas.exports.graph import graph_of
+from nas.exports.tensors import names_of, without_others
+
+RUNNER = Path(answer.__file__)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A graph, the depth of the exit whose logits it gives first, and the probe of what it is given."""
+
+    depth: int
+    graph: ExportedProgram
+    probe: Probe
+    given: tuple[str, ...]
+    gives: tuple[str, ...]
+
+
+class GraphFormat(ExportFormat):
+    """model.* where one exit answers; stage1.*, stage2.*, ... of a cascade, each of which gives the logits of its exit and what
+    the next stage is given. answer.py beside them runs either."""
+
+    holds_a_program = True
+    suffix: str
+
+    @abstractmethod
+    def save(self, stage: Stage, metadata: Mapping[str, Any], path: Path) -> None:
+        """Write one graph."""
+
+    def write(self, exported: Exported, metadata: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
+        """A file a graph, and answer.py."""
+        stages = _stages(exported)
+        files = [
+            f"stage{number}.{self.suffix}" if exported.adaptive else f"model.{self.suffix}"
+            for number in range(1, len(stages) + 1)
+        ]
+        known = {
+            **metadata,
+            "files": files,
+            "inputs": {**metadata["inputs"], "padded": _padded(exported, stages)},
+            "stages": [
+                {"file": file, "depth": stage.depth, "temperature": temperature, "batch_axes": list(stage.probe.batch_axes)}
+                for file, stage, temperature in zip(files, stages, exported.temperatures, strict=True)
+            ],
+        }
+        for file, stage in zip(files, stages, strict=True):
+            self.save(stage, known, folder / file)
+        shutil.copyfile(RUNNER, folder / RUNNER.name)
+        return known
+
+    def answers(self, exported: Exported, folder: Path, tensors: Sequence[torch.Tensor]) -> Answers:
+        """What answer.py says."""
+        return Answers(*map(torch.from_numpy, answer.Network(folder)([tensor.numpy() for tensor in tensors])))
+
+
+def _stages(exported: Exported) -> list[Stage]:
+    """One graph of the network up to the exit, or one a block of a cascade."""
+    method, last = exported.method(), exported.depth - 1
+    names, any_length = names_of(method), not length_is_fixed(method)
+    if exported.adaptive:
+        probes = stage_probes(method, exported.num_features, exported.depth)
+        functions: list[nn.Module] = [StageFunction(method, k, probe.given, last=k == last) for k, probe in enumerate(probes)]
+    else:
+        probes = [input_probe(method, exported.num_features)]
+        functions = [ExitFunction(method, last, probes[0].given)]
+    without_others(method, range(exported.depths[0] - 1, exported.depth))
+    traced = [graph_of(*each, names, any_length=any_length) for each in zip(functions, probes, strict=True)]
+    given = [("input", "features")[: len(probes[0].tensors)]]
+    given += [tuple(f"carry{place}" for place in range(len(probe.tensors))) for probe in probes[1:]]
+    gives = [("logits", *(f"next_{name}" for name in following)) for following in (*given[1:], ())]
+    return [
+        Stage(depth, graph, probe, *ends)
+        for depth, (graph, probe), *ends in zip(exported.depths, traced, given, gives, strict=True)
+    ]
+
+
+def _padded(exported: Exported, stages: Sequence[Stage]) -> bool:
+    """Whether texts have to be padded to full length, since some graph takes no other."""
+    if exported.run.inputs["kind"] != "texts":
+        return False
+    return any("length" not in sizes.values() for stage in stages for sizes in stage.probe.sizes)

@@ -1,0 +1,90 @@
+"""How the files are loaded in a program of one's own, as lines of Python that run in their folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nas.exports.exported import Exported
+from nas.exports.plain_network import construction
+
+
+def loading(exported: Exported, metadata: Mapping[str, Any], *, strict: bool) -> str:
+    """The lines; `strict` says that a file of weights has all tensors of the plain network, and no others."""
+    lines = {"torch": _torch, "safetensors": _safetensors, "onnx": _onnx, "torch_export": _torch_export}
+    if exported.adaptive:
+        return "\n".join(_cascade(metadata))
+    known = lines.get(str(metadata["format"]))
+    return "" if known is None else "\n".join(known(exported, metadata, strict))
+
+
+def _torch(exported: Exported, metadata: Mapping[str, Any], strict: bool) -> list[str]:
+    load = 'state_dict = torch.load("model.pt", weights_only=True)["state_dict"]'
+    return _into_the_model(exported, "import torch", load, strict)
+
+
+def _safetensors(exported: Exported, metadata: Mapping[str, Any], strict: bool) -> list[str]:
+    load = 'state_dict = load_file("model.safetensors")'
+    return _into_the_model(exported, "from safetensors.torch import load_file", load, strict)
+
+
+def _into_the_model(exported: Exported, import_line: str, load: str, strict: bool) -> list[str]:
+    imports, made = construction(exported)
+    lines = [*sorted({import_line, *imports}), "", load]
+    return (
+        [*lines, *made, f"model.load_state_dict(state_dict{'' if strict else ', strict=False'})", "model.eval()"]
+        if made
+        else lines
+    )
+
+
+def _onnx(exported: Exported, metadata: Mapping[str, Any], strict: bool) -> list[str]:
+    given = ", ".join(f'"{name}": {array}' for name, array in _arrays(metadata).items())
+    return [
+        "import numpy as np",
+        "import onnxruntime",
+        "",
+        'session = onnxruntime.InferenceSession("model.onnx")',
+        f"(logits,) = session.run(None, {{{given}}})",
+    ]
+
+
+def _torch_export(exported: Exported, metadata: Mapping[str, Any], strict: bool) -> list[str]:
+    given = ", ".join(f"torch.from_numpy({array})" for array in _arrays(metadata).values())
+    return [
+        "import numpy as np",
+        "import torch",
+        "",
+        'model = torch.export.load("model.pt2").module()',
+        f"logits = model({given})",
+    ]
+
+
+def _arrays(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Two inputs, as what makes them."""
+    inputs = metadata["inputs"]
+    if inputs["kind"] == "texts":
+        arrays = {"input": f"np.ones((2, {inputs['length']}), np.int64)"}
+    else:
+        arrays = {"input": f"np.zeros({(2, *inputs['shape'])}, np.float32)"}
+    if inputs["features"]:
+        arrays["features"] = f"np.zeros({(2, len(inputs['features']['mean']))}, np.float32)"
+    return arrays
+
+
+def _cascade(metadata: Mapping[str, Any]) -> list[str]:
+    inputs = metadata["inputs"]
+    if inputs["kind"] == "texts":
+        given = 'texts=["a text", "and another one"]'
+    else:
+        channels, height, width = inputs["shape"]
+        given = f"images=np.zeros({(2, height, width, channels)}, np.uint8)"
+    if inputs["features"]:
+        given += f", features=np.zeros({(2, len(inputs['features']['mean']))})"
+    return [
+        "import numpy as np",
+        "from answer import Network",
+        "",
+        'network = Network(".")',
+        f"logits, depths = network(network.inputs({given}))",
+    ]

@@ -1,0 +1,58 @@
+"""What is said in each file and in metadata.json: classes, how inputs are made, exits, and which run it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from methods.method import Method
+from nas.exports.exported import Exported
+from nas.records.provenance import provenance
+
+VOCABULARY = "vocabulary.txt"
+
+
+def metadata_of(exported: Exported, format: str, row: Mapping[str, str]) -> dict[str, Any]:
+    """Plain data: numbers, texts, lists and dictionaries by name. `row` is the run's row, empty where there is none."""
+    run, here = exported.run, provenance()
+    fitted = {exit.depth: exit.fitted_temperature for exit in run.exits}
+    kept = ("method", "backbone", "decoupling", "task", "seed", "precision", "side")
+    return {
+        "format": format,
+        "classes": list(run.inputs["classes"]),
+        "inputs": _inputs(run.inputs),
+        "exit": exported.depth,
+        "num_blocks": run.decoupling.num_blocks,
+        "fitted_temperature": fitted[exported.depth],
+        "adaptive": _adaptive(exported, exported.method()),
+        "run": run.name,
+        "weights_digest": run.digest,
+        **{name: run.key[name] for name in kept if run.key.get(name) is not None},
+        "commit": row.get("commit", ""),
+        "version": row.get("version", ""),
+        "exported_by": {name: here[name] for name in ("commit", "version", "torch", "time")},
+    }
+
+
+def as_texts(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """For files that hold texts alone: JSON of what is none."""
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in metadata.items()}
+
+
+def _inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the saved run, but that the words lie in a file of their own."""
+    described = {name: value for name, value in inputs.items() if name not in ("classes", "words")}
+    return described | ({"vocabulary": VOCABULARY} if "words" in inputs else {})
+
+
+def _adaptive(exported: Exported, method: Method) -> dict[str, Any] | None:
+    """Of bounded outputs the rule sigmoid takes the largest as it is; whether they are bounded."""
+    if exported.adaptive is None:
+        return None
+    return {
+        "rule": exported.adaptive.rule,
+        "threshold": exported.adaptive.threshold,
+        "temperatures": exported.temperatures,
+        "bounded": method.logit_range is not None,
+    }
