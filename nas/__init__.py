@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from nas.commands.predict import load_run, predict
     from nas.commands.profile import profile
     from nas.commands.search import SearchResult, search
+    from nas.own_loop.decouple import decouple
+    from nas.own_loop.decoupled import Decoupled
     from nas.problem import Found, Problem, Report, Score, Strategy
     from nas.runs.trained_run import TrainedRun
     from spaces.notation.errors import UserError
@@ -26,6 +28,8 @@ _MODULES = {
     "export": "nas.commands.export",
     "load_run": "nas.commands.predict",
     "read_results": "nas.commands.compare",
+    "decouple": "nas.own_loop.decouple",
+    "Decoupled": "nas.own_loop.decoupled",
     "SearchResult": "nas.commands.search",
     "TrainedRun": "nas.runs.trained_run",
     "Problem": "nas.problem",
@@ -37,6 +41,7 @@ _MODULES = {
     "backbone": "spaces.traced.traced_backbone",
 }
 __all__ = [
+    "Decoupled",
     "Found",
     "Problem",
     "Report",
@@ -47,6 +52,7 @@ __all__ = [
     "UserError",
     "backbone",
     "compare",
+    "decouple",
     "evaluate",
     "export",
     "load_run",

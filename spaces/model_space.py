@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from spaces.activation import num_features
 from spaces.backbone import Backbone
 from spaces.notation.component import Component
 from spaces.space import SearchSpace
@@ -46,7 +47,7 @@ class ModelSpace(SearchSpace):
             type(model).__name__,
             heads,
             input_shape=shape,
-            num_classes=self.plan.outputs[0] if num_classes is None and self.plan.outputs else num_classes or 1,
+            num_classes=num_features(self.plan.outputs) if num_classes is None and self.plan.outputs else num_classes or 1,
             num_blocks=num_blocks,
             gaps=gaps,
             min_block=min_block,

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from spaces.activation import num_features
+from spaces.activation import Activation, num_features, values_of
 from spaces.backbone import Site
 from spaces.layers.layers import image_shape
 from spaces.notation.errors import UserError
@@ -26,19 +26,20 @@ def dense(site: Site) -> nn.Module:
             f"{tuple(site.shape)}; take the head linear where outputs are one vector a sample"
         )
     if len(made) == 2:
-        return site.backbone.draw(nn.Linear(num_features(site.shape), site.num_classes))
+        return site.backbone.draw(Dense(nn.Linear(num_features(site.shape), site.num_classes)))
     channels, *sides = image_shape("head dense", site.shape)
-    return site.backbone.draw(nn.Sequential(nn.Conv2d(channels, site.num_classes, 1), Resized(tuple(sides), made[1:])))
+    return site.backbone.draw(Dense(nn.Conv2d(channels, site.num_classes, 1), tuple(zip(made[1:], sides, strict=True))))
 
 
-class Resized(nn.Module):
-    """Bilinear resizing by the ratio of two sizes, of maps of any size."""
+class Dense(nn.Module):
+    """A layer at every pixel or token, and bilinear resizing of maps by `ratios`, each a pair of sides."""
 
-    def __init__(self, given: tuple[int, ...], made: tuple[int, ...]) -> None:
+    def __init__(self, layer: nn.Module, ratios: tuple[tuple[int, int], ...] = ()) -> None:
         super().__init__()
-        self.given, self.made = given, made
+        self.layer, self.ratios = layer, ratios
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(N, C, h, w) -> (N, C, H, W)."""
-        sides = [round(side * made / given) for side, given, made in zip(x.shape[2:], self.given, self.made, strict=True)]
-        return x if sides == list(x.shape[2:]) else F.interpolate(x, size=sides, mode="bilinear", align_corners=False)
+    def forward(self, h: Activation) -> torch.Tensor:
+        """Maps -> (N, C, H, W), tokens -> (N, T, C)."""
+        x = self.layer(values_of(h))
+        sides = [round(side * made / given) for side, (made, given) in zip(x.shape[2:], self.ratios, strict=False)]
+        return F.interpolate(x, size=sides, mode="bilinear", align_corners=False) if sides and sides != [*x.shape[2:]] else x

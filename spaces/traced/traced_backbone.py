@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from spaces.activation import num_features
 from spaces.backbone import Backbone
 from spaces.traced.example_shape import examples_of, shape_of
 from spaces.traced.plan import Plan, plan_of
@@ -33,7 +34,7 @@ def backbone(model: nn.Module, example: Any, *, units: str | None = None) -> Bac
     """
     shape = shape_of(example)
     plan = plan_of(model, examples_of(shape), units)
-    return traced_backbone(model, plan, input_shape=shape, num_classes=plan.outputs[0])
+    return traced_backbone(model, plan, input_shape=shape, num_classes=num_features(plan.outputs) if plan.outputs else 1)
 
 
 def meta_instance(model: nn.Module) -> nn.Module:

@@ -1,0 +1,231 @@
+"""A user's model in gradient-isolated blocks: his to train, step by step or loss by loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from typing import Any, Self
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils._pytree import tree_leaves
+
+from methods.losses import full_precision
+from methods.method import Carry, Method, Stage
+from methods.training.compilation import compile_stage
+from methods.training.settings import Compile
+from nas.own_loop.data_parallel import check_averaged, check_not_around, parallel_stages
+from nas.own_loop.optimizers import OptimizerFactory, check_factory, optimizers_of
+from spaces.decoupling import Decoupling
+from spaces.notation.errors import UserError
+
+
+class Decoupled(nn.Module):
+    """What `nas.decouple` gives: `model`, the user's own module, whose blocks learn from losses of their own.
+
+    In training x is what the model takes, a tensor, a tuple of positional or a dict of keyword arguments, and y what the loss
+    compares its outputs with; samples lie in front. K is `num_blocks`.
+
+        step(x, y)          one step of all blocks, each with its own optimizer
+        losses(x, y)        the K local losses, one after the other: run backward on each before the next is asked for
+        forward_loss(x, y)  their sum, for programs that run backward once
+        forward             the model's own, with its own arguments
+        exits(x)            the outputs after each block
+
+    Its parameters are the model's, as `model.…`, and those of heads and what else only training needs, as `method.…`; the state
+    dict holds each tensor once. Copies (`copy.deepcopy`, `AveragedModel`) have no optimizers yet.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        method: Method,
+        decoupling: Decoupling,
+        *,
+        optimizer: OptimizerFactory | None = None,
+        has_exit_logits: bool = True,
+    ) -> None:
+        super().__init__()
+        check_factory(optimizer)
+        self.model, self.method, self.decoupling = model, method, decoupling
+        self._factory, self._has_exit_logits = optimizer, has_exit_logits
+        self._optimizers: list[torch.optim.Optimizer] | None = None
+        self._parallel: list[DistributedDataParallel] | None = None
+        self._averages_by_hand = False
+        self._compiled: list[Stage] | None = None
+        models_own = set(model.modules())
+        for module in self.modules():
+            if module not in models_own:
+                module.training = model.training
+        self._register_state_dict_hook(_each_tensor_once)
+
+    @property
+    def num_blocks(self) -> int:
+        """K: how many blocks learn apart, each with one loss and one optimizer; 1 where all learn end to end."""
+        return self.method.num_stages
+
+    def forward(self, *inputs: Any, **named: Any) -> Any:
+        """The model's own output, to the bit. Its gradients cross all cuts, so blocks learn from `losses`, not from this."""
+        check_not_around(self)
+        return self.model(*inputs, **named)
+
+    def losses(self, x: Any, y: Any) -> Iterator[torch.Tensor]:
+        """The K local losses (scalars), lazily, the model's own last.
+
+        Run backward on each before asking for the next, and the activations of one block at a time are alive. Under autocast
+        when it is called, every block's forward pass is, wherever the losses are asked for.
+        """
+        if self._parallel is None and not self._averages_by_hand:
+            check_averaged()
+        return self._losses(x, y, _autocast_now(x))
+
+    def _losses(self, x: Any, y: Any, precision: AbstractContextManager[Any]) -> Iterator[torch.Tensor]:
+        with precision:
+            carry = self.method.start(x, y)
+        for k in range(self.num_blocks):
+            with precision:
+                carry, loss = self._stage(k, carry, y)
+            yield loss
+
+    def _stage(self, k: int, carry: Carry, y: Any) -> tuple[Carry, torch.Tensor]:
+        compiled = None if self._compiled is None else self._compiled[k]
+        if self._parallel is not None:
+            return self._parallel[k](carry, y, compiled)
+        return self.method.isolated_stage(k, carry, y, compiled=compiled)
+
+    def forward_loss(self, x: Any, y: Any) -> torch.Tensor:
+        """The sum of the local losses, a scalar: its gradients are those of `losses`, and still cross no cut.
+
+        All blocks' activations are alive until backward, so a step holds what one of backprop does, and heads beside.
+        """
+        first, *others = self.losses(x, y)
+        return sum(others, first)
+
+    def exits(self, x: Any) -> Iterator[torch.Tensor]:
+        """The outputs after each block, lazily, heads' first and the model's own last. A method whose heads give no outputs
+        is a UserError."""
+        if not self._has_exit_logits:
+            raise UserError(
+                "exits are outputs of heads, got a method whose heads give embeddings; call the model, or take another method"
+            )
+        return self.method.exits(x)
+
+    def step(
+        self,
+        x: Any,
+        y: Any,
+        *,
+        share: float = 1.0,
+        update: bool = True,
+        scaler: torch.amp.GradScaler | None = None,
+        max_norm: float | None = None,
+    ) -> list[torch.Tensor]:
+        """Forward, backward and update of every block, one after the other; the K losses, detached.
+
+        share     factor of the losses, 1/n for each of n batches that one update is made of
+        update    without it gradients are only added up, for a later step that updates
+        scaler    of float16 under autocast, one for all blocks
+        max_norm  to which the gradient of each block, its head's included, is clipped before its update
+        """
+        for name, value in (("share", share), ("max_norm", max_norm)):
+            if value is not None and not value > 0:
+                raise UserError(f"{name} is a number above 0, got {value}; leave it out")
+        found = []
+        with ExitStack() as stack:
+            for stage in () if update else self._parallel or ():
+                stack.enter_context(stage.no_sync())
+            for optimizer, loss in zip(self.optimizers(), self.losses(x, y), strict=True):
+                found.append(loss.detach())
+                loss = loss if share == 1 else loss * share
+                with full_precision(loss.device):
+                    (loss if scaler is None else scaler.scale(loss)).backward()
+                    if update:
+                        _update(optimizer, scaler, max_norm)
+        if update and scaler is not None:
+            scaler.update()
+        return found
+
+    def optimizers(self, factory: OptimizerFactory | None = None) -> list[torch.optim.Optimizer]:
+        """The blocks' optimizers, in order, made when first asked for; with a `factory` (parameters -> optimizer) made anew."""
+        if factory is not None:
+            check_factory(factory)
+            self._factory, self._optimizers = factory, None
+        if self._optimizers is None:
+            self._optimizers = optimizers_of(self.method, self._factory)
+        return list(self._optimizers)
+
+    def block_parameters(self, k: int) -> list[nn.Parameter]:
+        """What block k's loss trains: the parameters of the block and its head that require gradients."""
+        return self.method.stage_parameters(k)
+
+    def compile_blocks(self, mode: Compile = "default") -> Self:
+        """Make one graph of each block's forward pass, head and loss with torch.compile, when it first runs."""
+        self._compiled = [compile_stage(self.method, k, mode) for k in range(self.num_blocks)]
+        return self
+
+    def data_parallel(self, *, by_hand: bool = False, **options: Any) -> Self:
+        """Average gradients over the processes of torch.distributed, block by block, in all that trains.
+
+        `options` are those of DistributedDataParallel, such as device_ids. Each block is in one of its own, since one around
+        the whole would expect a single backward pass. `by_hand`: nothing is averaged, since the loop itself does it.
+        """
+        if by_hand and options:
+            raise UserError(f"by_hand averages nothing here, got {', '.join(options)} beside it; leave one of them out")
+        self._averages_by_hand = by_hand
+        self._parallel = None if by_hand else parallel_stages(self.method, **options)
+        return self
+
+    def _aliases(self) -> dict[str, str]:
+        """Names of tensors of the method that are the model's -> their names as the model's."""
+        of_model = {id(tensor): name for name, tensor in _named_tensors(self.model)}
+        return {
+            f"method.{name}": f"model.{of_model[id(tensor)]}"
+            for name, tensor in _named_tensors(self.method)
+            if id(tensor) in of_model
+        }
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+        for name, of_model in self._aliases().items():
+            if prefix + of_model in state_dict:
+                state_dict.setdefault(prefix + name, state_dict[prefix + of_model])
+        super()._load_from_state_dict(state_dict, prefix, *others)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_optimizers": None, "_parallel": None, "_compiled": None}
+
+    def extra_repr(self) -> str:
+        """Where it is cut."""
+        return f"decoupling='{self.decoupling}'"
+
+
+def _each_tensor_once(module: nn.Module, state_dict: dict[str, Any], prefix: str, metadata: Any) -> None:
+    """Leave the blocks' names of the model's tensors out."""
+    for name in module._aliases():  # type: ignore[operator]
+        state_dict.pop(prefix + name, None)
+
+
+def _named_tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    yield from module.named_parameters(remove_duplicate=False)
+    yield from module.named_buffers(remove_duplicate=False)
+
+
+def _update(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler | None, max_norm: float | None) -> None:
+    """Clip, step and forget the gradients of one block."""
+    if max_norm is not None:
+        if scaler is not None:
+            scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], max_norm)
+    if scaler is None:
+        optimizer.step()
+    else:
+        scaler.step(optimizer)
+    optimizer.zero_grad(set_to_none=True)
+
+
+def _autocast_now(x: Any) -> AbstractContextManager[Any]:
+    """The autocast of this moment on the inputs' device, to enter again and again."""
+    device = next((leaf.device.type for leaf in tree_leaves(x) if isinstance(leaf, torch.Tensor)), "cpu")
+    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
+        return nullcontext()
+    return torch.autocast(device, dtype=torch.get_autocast_dtype(device))

@@ -1,0 +1,360 @@
+"""A decoupled model in a user's loop: what it computes, beside networks and loops that are written out by hand."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch._dynamo.testing import CompileCounter
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+import nas
+from methods.training import compilation
+from nas.own_loop.decoupled import Decoupled
+from spaces.memory.peak_memory import PeakMemory
+from spaces.notation.errors import UserError
+from tests.nas.own_loop.models import batch, conv_net
+
+
+def sgd(parameters: list[nn.Parameter]) -> torch.optim.SGD:
+    return torch.optim.SGD(parameters, lr=0.1, momentum=0.9)
+
+
+def decoupled(decoupling: str = "2:linear 3:linear", method: str = "dgl(label_smoothing=0)", **settings: Any) -> Decoupled:
+    """conv_net in three blocks; equal at every call."""
+    return nas.decouple(conv_net(), decoupling, **{"example": batch()[0], "method": method, "optimizer": sgd, **settings})
+
+
+def blocks_by_hand(net: Decoupled) -> list[tuple[nn.Module, nn.Module]]:
+    """The three blocks of `decoupled` and what gives each block's outputs, copied out of the user's model and its heads."""
+    layers, heads = copy.deepcopy(list(net.model)), copy.deepcopy(list(net.method.net.heads)[:-1])
+    blocks = nn.Sequential(*layers[:2]), layers[2], layers[3]
+    return list(zip(blocks, (*heads, layers[4]), strict=True))
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Whether two lists of tensors are equal, to the bit."""
+    one, other = list(one), list(other)
+    return len(one) == len(other) and all(map(torch.equal, one, other))
+
+
+def gradients(net: Decoupled) -> list[torch.Tensor]:
+    return [p.grad.clone() for p in net.parameters() if p.grad is not None]
+
+
+def test_the_output_is_the_models_own_and_the_state_dict_keeps_its_names() -> None:
+    model = conv_net()
+    names, before = [*model.state_dict()], model(batch()[0])
+    net = nas.decouple(model, "even(3)", example=batch()[0], head="linear", optimizer=sgd)
+    x, y = batch()
+    assert net.model is model and torch.equal(net(x), before)
+    net.step(x, y)
+    assert [*model.state_dict()] == names and torch.equal(net(x), model(x)) and not torch.equal(net(x), before)
+    fresh = conv_net()
+    fresh.load_state_dict(model.state_dict())
+    assert torch.equal(fresh(x), net(x))
+
+
+def test_one_block_trains_as_the_untouched_model_to_the_bit() -> None:
+    model, net = conv_net(), decoupled("uncut", "backprop(label_smoothing=0)")
+    optimizer = sgd(list(model.parameters()))
+    for step in range(5):
+        x, y = batch(seed=step)
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        optimizer.step()
+        assert equal(net.step(x, y), [loss])
+    assert equal(net.model.state_dict().values(), model.state_dict().values())
+
+
+def test_blocks_train_as_networks_of_their_own_to_the_bit() -> None:
+    net = decoupled()
+    parts = blocks_by_hand(net)
+    optimizers = [sgd([*block.parameters(), *head.parameters()]) for block, head in parts]
+    for step in range(3):
+        (x, y), losses = batch(seed=step), []
+        h = x
+        for (block, head), optimizer in zip(parts, optimizers, strict=True):
+            optimizer.zero_grad()
+            h = block(h.detach())
+            losses.append(F.cross_entropy(head(h), y))
+            losses[-1].backward()
+            optimizer.step()
+        assert equal(net.step(x, y), losses)
+    x, _ = batch(seed=9)
+    h, outputs = x, []
+    for block, head in parts:
+        h = block(h)
+        outputs.append(head(h))
+    assert equal(net.exits(x), outputs) and torch.equal(net(x), outputs[-1])
+
+
+def test_gradients_are_those_of_finite_differences() -> None:
+    """Of each local loss, for a weight of its own block; and a weight of another block moves it without a gradient."""
+    net, (x, y) = decoupled(), batch()
+    for loss in net.losses(x, y):
+        loss.backward()
+    for k, parameter in enumerate((net.model[1][0].weight, net.model[2][0].weight, net.model[3][0].weight)):
+        assert parameter.grad is not None
+        with torch.no_grad():
+            values = []
+            for move in (1e-5, -2e-5):
+                parameter.view(-1)[7] += move
+                values.append(list(net.losses(x, y)))
+            parameter.view(-1)[7] += 1e-5
+        differences = [(float(up - down)) / 2e-5 for up, down in zip(*values, strict=True)]
+        assert float(parameter.grad.view(-1)[7]) == pytest.approx(differences[k], rel=1e-5)
+        assert all(abs(later) > 1e-7 for later in differences[k + 1 :]), "later losses depend on it"
+        assert differences[:k] == [0] * k
+
+
+def test_the_sum_of_the_losses_has_their_gradients_and_two_halves_those_of_one_batch() -> None:
+    (x, y), net = batch(), decoupled()
+    for loss in net.losses(x, y):
+        loss.backward()
+    expected = gradients(net)
+    net.zero_grad()
+    total = net.forward_loss(x, y)
+    total.backward()
+    assert equal(gradients(net), expected) and total == sum(net.losses(x, y))
+    net.zero_grad()
+    for half in (slice(0, 4), slice(4, 8)):
+        net.step(x[half], y[half], share=0.5, update=False)
+    torch.testing.assert_close(gradients(net), expected, rtol=1e-12, atol=1e-15)
+
+
+def test_updates_come_when_asked_for() -> None:
+    (x, y), net, whole = batch(), decoupled(), decoupled()
+    before = copy.deepcopy(net.state_dict())
+    net.step(x[:4], y[:4], share=0.5, update=False)
+    assert equal(net.state_dict().values(), before.values())
+    net.step(x[4:], y[4:], share=0.5)
+    whole.step(x, y)
+    torch.testing.assert_close(net.state_dict(), whole.state_dict(), rtol=1e-12, atol=1e-15)
+    assert all(parameter.grad is None for parameter in net.parameters())
+
+
+def test_losses_keep_the_activations_of_one_block_and_their_sum_those_of_all() -> None:
+    net, (x, y) = decoupled(), batch(64)
+
+    def peak(run: Any) -> int:
+        with PeakMemory(leave_out=net.parameters()) as memory:
+            run()
+        net.zero_grad()
+        return memory.peak
+
+    def one_by_one() -> None:
+        for loss in net.losses(x, y):
+            loss.backward()
+
+    blocks = [peak(partial(_backprop, nn.Sequential(*part), given, y)) for part, given in zip(*_with_inputs(net, x), strict=True)]
+    whole = peak(partial(_backprop, net, x, y))
+    handed_on = 64 * 8 * 8 * 8 * 8  # bytes of what a block is given, alive beside what it makes
+    assert peak(one_by_one) <= max(blocks) + handed_on < whole < peak(lambda: net.forward_loss(x, y).backward())
+    assert peak(lambda: net.step(x, y)) <= max(blocks) + handed_on
+
+
+def _backprop(network: nn.Module, x: torch.Tensor, y: torch.Tensor) -> None:
+    F.cross_entropy(network(x), y).backward()
+
+
+def _with_inputs(net: Decoupled, x: torch.Tensor) -> tuple[list[tuple[nn.Module, nn.Module]], list[torch.Tensor]]:
+    parts, given = blocks_by_hand(net), [x]
+    for block, _ in parts[:-1]:
+        given.append(block(given[-1]).detach())
+    return parts, given
+
+
+def test_each_blocks_gradient_is_clipped_by_itself() -> None:
+    (x, y), net, other = batch(), decoupled(), decoupled()
+    net.step(x, y, max_norm=0.01)
+    for loss in other.losses(x, y):
+        loss.backward()
+    for k, optimizer in enumerate(other.optimizers()):
+        norm = nn.utils.clip_grad_norm_(other.block_parameters(k), 0.01)
+        assert norm > 0.01
+        optimizer.step()
+    assert equal(net.state_dict().values(), other.state_dict().values())
+
+
+def test_scaled_losses_train_as_others() -> None:
+    (x, y), net, other = batch(), decoupled(), decoupled()
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    for _ in range(2):
+        net.step(x, y, scaler=scaler, max_norm=0.01)
+        other.step(x, y, max_norm=0.01)
+    torch.testing.assert_close(net.state_dict(), other.state_dict(), rtol=1e-12, atol=1e-15)
+
+
+def test_a_step_that_overflows_leaves_that_block_as_it_was_and_lowers_the_scale() -> None:
+    (x, y), net = batch(), decoupled()
+    before = copy.deepcopy(net.state_dict())
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    with torch.no_grad():
+        net.model[3][0].weight.mul_(torch.inf)
+    net.step(x, y, scaler=scaler)
+    assert scaler.get_scale() == 512
+    after = net.state_dict()
+    assert torch.equal(after["model.4.2.weight"], before["model.4.2.weight"])
+    assert not torch.equal(after["model.0.0.weight"], before["model.0.0.weight"])
+
+
+def test_autocast_holds_for_every_block_wherever_its_loss_is_asked_for() -> None:
+    net, (x, y) = decoupled(optimizer=None).float(), batch()
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = [loss.detach() for loss in net.losses(x.float(), y)]
+        losses = net.losses(x.float(), y)
+    assert equal(losses, inside)
+    plain = list(net.losses(x.float(), y))
+    assert not equal(plain, inside)
+    torch.testing.assert_close(plain, inside, rtol=0.05, atol=0.05)
+    net.optimizers(sgd)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert equal(net.step(x.float(), y), inside)
+    assert all(parameter.dtype == torch.float32 for parameter in net.parameters())
+
+
+def test_schedulers_drive_the_blocks_optimizers() -> None:
+    net, (x, y) = decoupled(), batch()
+    schedulers = [torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5) for optimizer in net.optimizers()]
+    for _ in range(2):
+        net.step(x, y)
+        for scheduler in schedulers:
+            scheduler.step()
+    assert [optimizer.param_groups[0]["lr"] for optimizer in net.optimizers()] == [0.025] * net.num_blocks
+
+
+def test_an_average_of_the_weights_is_kept() -> None:
+    net, (x, y) = decoupled(), batch()
+    average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(0.75))
+    expected = None
+    for _ in range(3):
+        net.step(x, y)
+        average.update_parameters(net)
+        now = net.model[1][0].weight.detach()
+        expected = now.clone() if expected is None else 0.75 * expected + 0.25 * now
+    torch.testing.assert_close(average.module.model[1][0].weight, expected)
+    by_hand = conv_net()
+    by_hand.load_state_dict(average.module.model.state_dict())
+    assert torch.equal(average(x), by_hand(x)) and not torch.equal(average(x), net(x))
+    assert equal(list(average.module.exits(x))[-1:], [average(x)]), "a copy's blocks have the copy's weights"
+
+
+def test_a_copy_trains_apart_with_optimizers_of_its_own() -> None:
+    net, (x, y) = decoupled(), batch()
+    net.step(x, y)
+    other = copy.deepcopy(net)
+    before = copy.deepcopy(net.state_dict())
+    other.step(x, y)
+    assert equal(net.state_dict().values(), before.values())
+    assert not {*map(id, other.optimizers())} & {*map(id, net.optimizers())}
+
+
+@pytest.mark.parametrize("method", ["dgl", "man(base=infopro(decoder=False))"])
+def test_the_state_dict_holds_each_tensor_once_and_goes_into_another(method: str) -> None:
+    one, other = decoupled("even(3)", method), decoupled("even(3)", method)
+    one.step(*batch())
+    saved = one.state_dict()
+    storages = [tensor.data_ptr() for tensor in saved.values() if tensor.numel()]
+    assert len(set(storages)) == len(storages) and {*saved} >= {f"model.{name}" for name in one.model.state_dict()}
+    assert not equal(other.exits(batch()[0]), one.exits(batch()[0]))
+    other.load_state_dict(saved)
+    assert equal(other.exits(batch()[0]), one.exits(batch()[0])) and equal(other.state_dict().values(), saved.values())
+    holder, receiver = nn.ModuleDict({"net": one}), nn.ModuleDict({"net": decoupled("even(3)", method)})
+    assert not receiver.load_state_dict(holder.state_dict()).missing_keys
+    with pytest.raises(RuntimeError, match=r"Missing key.*model.0.0.weight"):
+        other.load_state_dict({name: tensor for name, tensor in saved.items() if name != "model.0.0.weight"})
+
+
+def test_heads_have_the_models_mode_type_and_device() -> None:
+    net = nas.decouple(conv_net().eval(), "even(3)", example=batch()[0])
+    assert not any(module.training for module in net.modules())
+    assert {p.dtype for p in net.parameters()} == {torch.float64}
+    assert all(module.training for module in net.train().modules())
+
+
+def test_frozen_layers_stay_frozen() -> None:
+    model = conv_net()
+    model[0].requires_grad_(False)
+    model[0].eval()
+    before = copy.deepcopy(model[0].state_dict())
+    net = nas.decouple(model, "even(3)", example=batch()[0], head="linear", optimizer=sgd)
+    net.step(*batch())
+    assert equal(model[0].state_dict().values(), before.values()) and not model[0].training
+    assert all(p.requires_grad for k in range(3) for p in net.block_parameters(k))
+
+
+def test_optimizers_are_made_when_asked_for_and_made_anew_by_another_factory() -> None:
+    net = decoupled(optimizer=None)
+    with pytest.raises(UserError, match="each block has an optimizer of its own, got no factory"):
+        net.step(*batch())
+    first = net.optimizers(sgd)
+    assert len(first) == net.num_blocks and net.optimizers() == first
+    assert [[id(p) for p in o.param_groups[0]["params"]] for o in first] == [
+        [*map(id, net.block_parameters(k))] for k in range(3)
+    ]
+    second = net.optimizers(torch.optim.Adam)
+    assert all(isinstance(optimizer, torch.optim.Adam) for optimizer in second) and net.optimizers() == second
+    for wrong, said in ((sgd(list(net.parameters())), "got a SGD"), (lambda p: None, "got a NoneType")):
+        with pytest.raises(UserError, match=said):
+            net.optimizers(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("method", ["early_exit(label_smoothing=0)", "backprop(label_smoothing=0)"])
+def test_what_learns_end_to_end_is_one_block(method: str) -> None:
+    net = decoupled("even(3)", method, **({} if "back" in method else {"head": "linear"}))
+    assert net.num_blocks == len(net.optimizers()) == len(net.step(*batch())) == 1
+
+
+@pytest.fixture
+def graphs(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Counts the graphs that torch.compile makes, and runs them as they are."""
+    torch._dynamo.reset()
+    counter = CompileCounter()
+    monkeypatch.setattr(compilation, "BACKEND", counter)
+    yield counter
+    torch._dynamo.reset()
+
+
+def test_compiled_blocks_are_a_graph_each_and_train_as_others(graphs: Any) -> None:
+    net, other = decoupled().compile_blocks(), decoupled()
+    for step in range(2):
+        assert equal(net.step(*batch(seed=step)), other.step(*batch(seed=step)))
+    assert graphs.frame_count == net.num_blocks
+    assert equal(net.state_dict().values(), other.state_dict().values())
+
+
+@pytest.mark.slow
+def test_a_users_compiled_step_trains_as_others() -> None:
+    """In graphs with breaks between them, where torch.compile cannot follow."""
+    torch._dynamo.reset()
+    net, other = decoupled(), decoupled()
+
+    @torch.compile(backend="eager")
+    def total(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return net.forward_loss(x, y)
+
+    total(*batch()).backward()
+    other.forward_loss(*batch()).backward()
+    assert equal(gradients(net), gradients(other))
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("name", ["share", "max_norm"])
+def test_numbers_that_are_none_are_refused(name: str) -> None:
+    with pytest.raises(UserError, match=f"{name} is a number above 0, got 0; leave it out"):
+        decoupled().step(*batch(), **{name: 0})
+
+
+def test_embeddings_are_no_exits() -> None:
+    net = decoupled("even(3)", "infopro(loss=contrast,decoder=False)")
+    net.step(*batch())
+    with pytest.raises(UserError, match="exits are outputs of heads, got a method whose heads give embeddings"):
+        net.exits(batch()[0])
