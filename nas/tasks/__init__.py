@@ -5,6 +5,7 @@ from nas.data.task_parts import TaskParts
 from nas.tasks.arrays import arrays
 from nas.tasks.digits import digits
 from nas.tasks.imagenet import imagenet
+from nas.tasks.loader import loader
 from nas.tasks.text_files import texts
 from nas.tasks.text_sets import TEXT_SETS
 from nas.tasks.tiny_imagenet import tiny_imagenet
@@ -23,6 +24,7 @@ TASKS: Table[TaskData] = Table(
         "tiny_imagenet": tiny_imagenet,
         "imagenet": imagenet,
         "arrays": arrays,
+        "loader": loader,
         **TEXT_SETS,
         "texts": texts,
     },

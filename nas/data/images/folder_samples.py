@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -15,12 +13,10 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from methods.training.interruption import ENDING
 from nas.cores import usable_cores
 from nas.data.digest import digest
 from nas.data.images.augmentation import EVAL_ZOOM
@@ -28,6 +24,7 @@ from nas.data.images.image_files import shown
 from nas.data.images.image_reader import middle, read_image
 from nas.data.images.samples import Batch, Draw
 from nas.data.images.torchvision_import import torchvision
+from nas.data.worker_process import signals_left_to_parent, start_worker
 from spaces.notation.errors import UserError
 
 CPU = torch.device("cpu")
@@ -144,17 +141,12 @@ def _workers() -> ProcessPoolExecutor:
     """This process's worker processes, up to one a core, started when first needed.
 
     They are forked from a server that imported what they need: a fork of this process itself would hold its locks on
-    locked runs, and might hang on its threads and its GPU. Signals that end the program are blocked in the server, and so in
-    workers: those that a batch system sends to all processes at once are left to this one, which still has a step to finish.
+    locked runs, and might hang on its threads and its GPU.
     """
     resource_tracker.ensure_running()  # which would unblock them
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-    try:
-        with this_module_path():
-            forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return ProcessPoolExecutor(usable_cores(), multiprocessing.get_context("forkserver"), _start_worker)
+    with signals_left_to_parent(), this_module_path():
+        forkserver.ensure_running()
+    return ProcessPoolExecutor(usable_cores(), multiprocessing.get_context("forkserver"), start_worker)
 
 
 @contextmanager
@@ -168,28 +160,3 @@ def this_module_path() -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
-
-
-def _start_worker() -> None:
-    """End with the parent however it ends, or when it says so, and use one thread: each core has a worker."""
-    torch.set_num_threads(1)
-    for end in (_end_with_parent, _end_when_told):
-        threading.Thread(target=end, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    _parent().join()
-    os._exit(1)
-
-
-def _end_when_told() -> None:
-    """By the parent's SIGTERM, which ends a pool of which a worker was killed; not by one that comes from elsewhere."""
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != _parent().pid:
-        pass
-    os._exit(1)
-
-
-def _parent() -> Any:
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "only workers call this"
-    return parent

@@ -8,11 +8,14 @@ from typing import Any
 from methods.training.saved_fields import Field
 from nas.data.new.image_kind import ImageKind
 from nas.data.new.input_kind import InputKind
+from nas.data.new.tensor_kind import TensorKind
 from nas.data.new.text_kind import TextKind
 from spaces.notation.own_modules import names_of_a_file
 from spaces.notation.table import Table
 
-INPUT_KINDS: Table[InputKind] = Table("kind of input", {"images": ImageKind, "texts": TextKind}, makes=InputKind)
+INPUT_KINDS: Table[InputKind] = Table(
+    "kind of input", {"images": ImageKind, "texts": TextKind, "tensors": TensorKind}, makes=InputKind
+)
 
 NAMED = Field(
     f"{', '.join(INPUT_KINDS)} or the dotted path of another",

@@ -43,7 +43,9 @@ class ImageArray:
                 f"this run answers uint8 images (N, {height}, {width}, {channels}), but {path} holds "
                 f"{str(images.dtype)[:40]} {images.shape}{', channels first' * swapped}; {mend}"
             )
-        features = _features(numbers[0], len(images), FeatureScale.read(inputs["features"]), path) if numbers else None
+        features = (
+            standardised_features(numbers[0], len(images), FeatureScale.read(inputs["features"]), path) if numbers else None
+        )
         pixels = torch.from_numpy(images.reshape(len(images), height, width, channels))
         return cls([str(row) for row in range(len(images))], pixels, features, inputs)
 
@@ -119,7 +121,7 @@ def _normalised(pixels: torch.Tensor, inputs: Mapping[str, Any]) -> torch.Tensor
     return normalised(pixels, row_constants(inputs["mean"], inputs["std"], inputs["shape"][2], pixels.device))
 
 
-def _features(values: np.ndarray, num_images: int, scale: FeatureScale, path: Path) -> torch.Tensor:
+def standardised_features(values: np.ndarray, num_images: int, scale: FeatureScale, path: Path) -> torch.Tensor:
     """The features (N, F), standardised as in training."""
     shape = (num_images, len(scale.mean))
     if values.dtype.kind not in "iuf" or values.shape != shape or not np.isfinite(values).all():

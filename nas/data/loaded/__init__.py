@@ -1,0 +1,1 @@
+"""Samples of a user's own data sets and loaders."""

@@ -1,0 +1,52 @@
+"""Processes that read samples: they leave signals to this process, and end with it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from methods.training.interruption import ENDING
+
+
+@contextmanager
+def signals_left_to_parent() -> Iterator[None]:
+    """Processes that start inside have signals that end the program blocked: those that a batch system sends to all processes at
+    once are left to this one, which still has a step to finish."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def start_worker() -> None:
+    """In a worker: end with the parent however it ends, or when it says so, and use one thread: each core has a worker."""
+    torch.set_num_threads(1)
+    for end in (_end_with_parent, _end_when_told):
+        threading.Thread(target=end, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    _parent().join()
+    os._exit(1)
+
+
+def _end_when_told() -> None:
+    """By the parent's SIGTERM, which ends a pool of which a worker was killed, and those that still wait when the program ends;
+    not by one that comes from elsewhere."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != _parent().pid:
+        pass
+    os._exit(0)
+
+
+def _parent() -> Any:
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "only workers call this"
+    return parent
