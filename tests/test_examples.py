@@ -9,12 +9,17 @@ from types import ModuleType
 
 import pytest
 
+from spaces.torchvision_import import torchvision
+
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+FRAMEWORKS = {"lightning_loop", "hugging_face_trainer"}  # which import torchvision
 
 
 @pytest.fixture
 def example(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The example that the test's parameter names, found by its name as a plug-in is."""
+    if request.param in FRAMEWORKS:
+        torchvision()
     monkeypatch.syspath_prepend(str(EXAMPLES))
     spec = importlib.util.find_spec(request.param)
     assert spec is not None and spec.loader is not None
@@ -49,3 +54,19 @@ def test_blocks_take_less_memory_than_the_whole(example: ModuleType) -> None:
 def test_a_lower_threshold_takes_no_more_operations(example: ModuleType, tmp_path: Path) -> None:
     macs = example.exits(tmp_path, iterations=2)
     assert len(macs) == 2 and macs[0.5] <= macs[0.9]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", ["lightning_loop"], indirect=True)
+def test_a_decoupled_model_learns_inside_lightning(example: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert example.accuracy(epochs=2) > 0.3  # 0.1 is chance
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("example", ["hugging_face_trainer"], indirect=True)
+def test_a_decoupled_model_learns_inside_hugging_faces_trainer(example: ModuleType, tmp_path: Path) -> None:
+    assert example.accuracy(tmp_path, steps=30) > 0.45  # 0.25 is chance
+    alone = example.BertForSequenceClassification.from_pretrained(tmp_path)
+    assert alone.num_labels == 4, "the model is saved as a model of the library"
