@@ -15,6 +15,7 @@ from spaces.backbone import Backbone
 from spaces.notation.component import Component
 from spaces.space import SearchSpace
 from spaces.traced.example_shape import examples_of, shape_of
+from spaces.traced.listed import ListedPlan
 from spaces.traced.plan import Plan, plan_of
 from spaces.traced.traced_backbone import meta_instance, traced_backbone
 
@@ -38,7 +39,7 @@ class ModelSpace(SearchSpace):
         num_blocks: int | tuple[int, int] | None = None,
         gaps: Sequence[int] | None = None,
         min_block: int = 1,
-        plan: Plan | None = None,
+        plan: Plan | ListedPlan | None = None,
     ) -> None:
         self.model, self._example, self._units = model, example, units
         shape = shape_of(example)

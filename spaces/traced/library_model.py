@@ -11,12 +11,15 @@ from torch import nn
 from spaces.backbone import Backbone
 from spaces.traced.adapted import with_channels, with_outputs
 from spaces.traced.example_shape import examples_of
+from spaces.traced.listed import ListedPlan
 from spaces.traced.plan import Plan, plan_of
 from spaces.traced.start_weights import load_weights, read_weights
 from spaces.traced.traced_backbone import traced_backbone
 from spaces.traced.tracer import on_meta
 
-_plans: dict[tuple[object, ...], tuple[Plan, int]] = {}  # a search builds a space's networks by the thousand, all cut alike
+_plans: dict[
+    tuple[object, ...], tuple[Plan | ListedPlan, int]
+] = {}  # a search builds a space's networks by the thousand, all cut alike
 
 
 def library_backbone(
@@ -63,7 +66,9 @@ def library_backbone(
     return traced_backbone(model, plan, input_shape=input_shape, num_classes=num_classes, notes=tuple(notes))
 
 
-def _plan(on_shapes: nn.Module, input_shape: tuple[Any, ...], num_classes: int, units: str | None) -> tuple[Plan, int]:
+def _plan(
+    on_shapes: nn.Module, input_shape: tuple[Any, ...], num_classes: int, units: str | None
+) -> tuple[Plan | ListedPlan, int]:
     """The plan of a network with so many classes, and how many it was made with."""
     plan = plan_of(on_shapes, examples_of(input_shape), units)
     made_for = plan.outputs[0] if plan.outputs else 1

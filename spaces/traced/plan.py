@@ -14,9 +14,10 @@ from torch import fx, nn
 from spaces.notation.errors import UserError
 from spaces.traced.cut_points import Traced, is_constant
 from spaces.traced.layout import layout_of
+from spaces.traced.listed import ListedPlan, listed_plan
 from spaces.traced.opened import opened_modules
 from spaces.traced.traced_unit import Border, TracedUnit, UnitPlan, code_of, unit_graph
-from spaces.traced.tracer import VALUE, Tracer
+from spaces.traced.tracer import VALUE, CannotTrace, Tracer
 from spaces.traced.units import unit_ends
 
 
@@ -29,17 +30,17 @@ class Plan:
     ends: tuple[str, ...]
     outputs: tuple[int, ...]
 
-    def units_of(self, model: nn.Module) -> list[TracedUnit]:
+    def units_of(self, model: nn.Module) -> list[nn.Module]:
         """The units of an instance, which share its modules; the classifier last."""
         return [TracedUnit(model, unit) for unit in self.units]
 
 
-def plan_of(model: nn.Module, examples: Sequence[Any], units: str | None = None) -> Plan:
+def plan_of(model: nn.Module, examples: Sequence[Any], units: str | None = None) -> Plan | ListedPlan:
     """How a network is cut, found by tracing it in training and at inference with all examples of its input.
 
     The examples differ in the number of samples, and in their length where inputs do; their values are not used. `units`: a
-    pattern of names such as `layers.*`: units end with these modules and nowhere else. A network that cannot be traced, or that
-    is alive in several places everywhere, is a UserError.
+    pattern of names such as `layers.*`: units end with these modules and nowhere else, and the network need not be traced. One
+    that cannot be without it, or of which several activations are alive everywhere, is a UserError.
     """
     named = None
     if units is not None:
@@ -51,12 +52,17 @@ def plan_of(model: nn.Module, examples: Sequence[Any], units: str | None = None)
     if named:
         opened |= {parent for name in named for parent in _parents(name)}
     ways, constants = {}, {}
-    for training in (True, False):
-        with mode(model, training):
-            tracers = [Tracer(opened) for _ in examples]
-            graphs = [tracer.graph_of(model, example) for tracer, example in zip(tracers, examples, strict=True)]
-        _check_alike(graphs, type(model).__name__)
-        ways[training], constants[training] = Traced(model, graphs), tracers[0].constants
+    try:
+        for training in (True, False):
+            with mode(model, training):
+                tracers = [Tracer(opened) for _ in examples]
+                graphs = [tracer.graph_of(model, example) for tracer, example in zip(tracers, examples, strict=True)]
+            _check_alike(graphs, type(model).__name__)
+            ways[training], constants[training] = Traced(model, graphs), tracers[0].constants
+    except CannotTrace:
+        if named:
+            return listed_plan(model, examples[0], sorted(named))
+        raise
     both = [ways[True], ways[False]]
     ends = unit_ends(both, named)
     modules = dict(model.named_modules())
@@ -125,7 +131,7 @@ def _check_alike(graphs: Sequence[fx.Graph], name: str) -> None:
         differing = [one for one, two in zip(first, other, strict=False) if one != two]
         if differing or len(first) != len(other):
             at = differing[0][2] if differing else "its end"
-            raise UserError(
+            raise CannotTrace(
                 f"a network does the same for every number of samples and length, got {name}, whose code differs at {at}; "
                 'name the list of its blocks, units="layers.*"'
             )

@@ -10,12 +10,13 @@ from torch import nn
 from spaces.activation import num_features
 from spaces.backbone import Backbone
 from spaces.traced.example_shape import examples_of, shape_of
+from spaces.traced.listed import ListedPlan
 from spaces.traced.plan import Plan, plan_of
 from spaces.traced.tracer import on_meta
 
 
 def traced_backbone(
-    model: nn.Module, plan: Plan, *, input_shape: tuple[Any, ...], num_classes: int, notes: tuple[str, ...] = ()
+    model: nn.Module, plan: Plan | ListedPlan, *, input_shape: tuple[Any, ...], num_classes: int, notes: tuple[str, ...] = ()
 ) -> Backbone:
     """An instance of a network as the plan cuts it; it shares all weights with `model`."""
     *units, classifier = plan.units_of(model)

@@ -19,6 +19,10 @@ from spaces.traced.outputs import outputs_of
 VALUE = "value"  # of a node's meta: what it is in the run that was traced, tensors on the meta device
 
 
+class CannotTrace(UserError):
+    """The forward of a network cannot be followed; where, and what to do."""
+
+
 class Known:
     """A proxy whose value is known, so that code may ask for its length, iterate over it and branch on it."""
 
@@ -79,7 +83,7 @@ class Tracer(fx.Tracer):
         except UserError:
             raise
         except (fx.proxy.TraceError, *OWN_ERRORS) as error:
-            raise UserError(
+            raise CannotTrace(
                 f"the forward of {type(model).__name__} is followed from its inputs to its outputs, got stuck behind {self._at} "
                 f'({said_by(error)}); name the list of its blocks, units="layers.*"'
             ) from error
@@ -87,7 +91,7 @@ class Tracer(fx.Tracer):
             self.constants = {name: model.__dict__.pop(name) for name in set(model.__dict__) - constants}
         if not torch.equal(drawn, torch.get_rng_state()):
             torch.set_rng_state(drawn)
-            raise UserError(
+            raise CannotTrace(
                 f"random numbers are drawn inside of modules, got {type(model).__name__}, which draws some in its own forward; "
                 'give it a module that draws them, or name the list of its blocks, units="layers.*"'
             )

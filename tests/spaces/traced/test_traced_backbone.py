@@ -229,6 +229,66 @@ def test_units_by_name():
         backbone(model, x, units="layer1.0.conv1")
 
 
+class Asking(nn.Module):
+    """Cannot be traced: its forward asks for tensors. Statistics and dropout before and behind its blocks."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.Dropout(0.5))
+        self.blocks = nn.ModuleList(Scaled() for _ in range(4))
+        self.offset = nn.Parameter(torch.ones(6))
+        self.out = nn.Sequential(nn.BatchNorm1d(6), nn.Dropout(0.5), nn.Linear(6, 3))
+
+    def forward(self, x):
+        h = F.dropout(self.stem(x) + self.offset, 0.2, self.training)
+        scale = x.abs().mean(1, keepdim=True)
+        if not isinstance(h, torch.Tensor):
+            raise TypeError("a tensor, please")
+        for block in self.blocks:
+            (h,) = block(h, scale, factor=0.5)
+        return {"logits": self.out(h)}
+
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.norm, self.two = nn.Linear(6, 6), nn.LayerNorm(6), nn.Linear(6, 6)
+
+    def forward(self, h, scale, factor):
+        return (h + scale * factor * F.dropout(self.two(self.norm(self.one(h)).relu()), 0.3, self.training),)
+
+
+def equal_to_asking(cut, x):
+    plain = copy.deepcopy(cut.model)
+    for training in (True, False):
+        for net in (cut, plain):
+            net.train(training)
+        torch.manual_seed(3)
+        made = cut(x)
+        torch.manual_seed(3)
+        expected = plain(x)["logits"]
+        assert torch.equal(made, expected)
+        for net, logits in ((cut, made), (plain, expected)):
+            net.zero_grad()
+            logits.square().sum().backward()
+        for name, parameter in plain.named_parameters():
+            assert torch.equal(cut.model.get_parameter(name).grad, parameter.grad), name
+        assert all(map(torch.equal, cut.model.buffers(), plain.buffers()))
+
+
+def test_the_list_of_blocks_is_the_way_out_of_a_trace():
+    x = torch.randn(5, 4, dtype=torch.double)
+    with pytest.raises(UserError, match=r"got stuck behind .*name the list of its blocks, units=\"layers"):
+        backbone(Asking(), x)
+    cut = backbone(Asking().double(), x, units="blocks.*")
+    assert len(cut.units) == 4 and cut.num_classes == 3
+    equal_to_asking(cut, x)
+    names = [name for name, _ in cut.named_parameters()]
+    assert "units.0.offset" in names and "units.3.blocks.3.one.weight" in names and "classifier.out.2.weight" in names
+    with pytest.raises(UserError, match="each of the blocks is called once, got blocks.0.one, which is called 0 times|beside"):
+        backbone(Asking(), x, units="*.one")
+
+
 def test_channels_and_classes_are_fitted_and_said():
     space = read_space("module(path=own_texts.Fixed)", (1, 8, 8), 6)
     assert space.build_backbone()(torch.zeros(2, 1, 8, 8)).shape == (2, 6)
