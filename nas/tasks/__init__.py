@@ -4,6 +4,7 @@ from nas.data.task_data import TaskData
 from nas.data.task_parts import TaskParts
 from nas.tasks.arrays import arrays
 from nas.tasks.digits import digits
+from nas.tasks.folders import folders
 from nas.tasks.imagenet import imagenet
 from nas.tasks.loader import loader
 from nas.tasks.text_files import texts
@@ -24,6 +25,7 @@ TASKS: Table[TaskData] = Table(
         "tiny_imagenet": tiny_imagenet,
         "imagenet": imagenet,
         "arrays": arrays,
+        "folders": folders,
         "loader": loader,
         **TEXT_SETS,
         "texts": texts,

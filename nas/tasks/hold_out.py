@@ -53,7 +53,7 @@ def hold_out(
     drawn = parts(pool.labels, validation=validation, split_seed=split_seed)
     train, held_out = pool.at(drawn.train), pool.at(drawn.validation)
     check_augmentation(augmentation, min(pool.image_shape[:2]))
-    mean, std = pixel_constants(_mean_and_std(train.images), mean, std)
+    mean, std = pixel_constants(mean_and_std(train.images), mean, std)
     scale = None if train.features is None else FeatureScale.of(train.features)
     if scale is not None:
         train, held_out = (_standardised(split, scale) for split in (train, held_out))
@@ -132,7 +132,7 @@ def check_augmentation(augmentation: Augmentation, side: int) -> None:
         )
 
 
-def _mean_and_std(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def mean_and_std(images: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Of uint8 (N, H, W, C) scaled to 0..1, one a channel, exact from counts; a constant channel is given std 1."""
     values = torch.arange(256, dtype=torch.float64) / 255
     mean, std = [], []

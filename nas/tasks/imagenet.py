@@ -13,10 +13,7 @@ from nas.data.images.image_files import shown
 from nas.data.images.images import Images
 from nas.tasks.class_folders import check_same_classes, class_folders, image_files
 from nas.tasks.hold_out import Constants, check_augmentation, parts, pixel_constants
-from spaces.notation.errors import UserError
-
-# Of the training pixels, one a channel, as every ImageNet recipe has them.
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+from nas.tasks.sized_images import MEAN, STD, check_sizes
 
 
 def imagenet(
@@ -41,8 +38,7 @@ def imagenet(
     where torchvision's `ImageFolder` leaves photographs as stored, unturned and in the colours of their profile. Missing folders
     and, when its turn comes, a damaged image are UserErrors.
     """
-    if size < 1:
-        raise UserError(f"size is the side of a training image in pixels, from 1 on, got {size}; ImageNet's is 224")
+    check_sizes(size, 3)
     augmentation = Augmentation(flip=flip, cutout=cutout, resized_crop=True)
     check_augmentation(augmentation, size)
     train, test = (Path(data_dir) / "imagenet" / part for part in ("train", "val"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -13,47 +14,98 @@ from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
 
 from nas.cores import usable_cores
+from nas.data.available_memory import available_memory
 from nas.data.digest import digest
 from nas.data.images.augmentation import EVAL_ZOOM
 from nas.data.images.image_files import shown
-from nas.data.images.image_reader import middle, read_image
-from nas.data.images.samples import Batch, Draw
+from nas.data.images.image_reader import ImageSource, middle, read_image
+from nas.data.images.samples import Batch, Draw, Split
 from nas.data.images.torchvision_import import torchvision
 from nas.data.worker_process import signals_left_to_parent, start_worker
 from spaces.notation.errors import UserError
 
 CPU = torch.device("cpu")
+MODES = {1: "L", 3: "RGB"}  # Pillow's, by the number of channels
+AT_ONCE = 512  # images that are on their way to memory
 CHUNK = 16  # the most images that a worker reads at a time; of a batch less where that gives work to more of them
 
 
-@dataclass(frozen=True, eq=False)
-class FolderSplit:
-    """Samples in files: `files` below `folder`, `labels` int64 (N,), read as RGB of `size` x `size` pixels.
+class UnreadImages(ABC):
+    """Samples that are read when they are asked for, as `channels` (1 or 3) of `size` x `size` pixels; `labels` int64 (N,).
 
     For training a `RandomResizedCrop` of torchvision's, seeded by the batch's draw and the place in it, so that it is the
     same whatever process reads it; for evaluation the shorter side becomes 256/224 of `size` and the middle is cut out.
-    A file that cannot be read is a UserError that names it.
+    An image that cannot be read is a UserError that names it.
     """
 
-    folder: Path
-    files: Sequence[str]
     labels: torch.Tensor
     size: int
-    device: torch.device = CPU
+    channels: int
+    device: torch.device
     ahead = 2
     features = None
+
+    @property
+    @abstractmethod
+    def digest(self) -> str:
+        """A name for exactly these samples."""
+
+    @abstractmethod
+    def at(self, index: torch.Tensor) -> Self:
+        """The part at these places, in this order."""
+
+    @abstractmethod
+    def to(self, device: torch.device) -> Self:
+        """Batches of it come on the device."""
+
+    @abstractmethod
+    def sources(self, index: torch.Tensor) -> list[ImageSource]:
+        """Where the images at these places are read from."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        return self.size, self.size, 3
+        """The shape (H, W, C) of one image."""
+        return self.size, self.size, self.channels
+
+    def request(self, index: torch.Tensor, draw: Draw | None) -> Callable[[], Batch]:
+        """Begin to read the samples at `index`; the result waits for their pixels and labels."""
+        labels = self.labels[index]
+        parts = in_parallel(read_resized, self.sources(index), self.size, draw, self.channels)
+        return lambda: (_sent(torch.from_numpy(gathered(parts)), self.device), _sent(labels, self.device))
+
+    def in_memory(self) -> Split:
+        """All of them, scaled until their shorter side is `size`, the middle cut out; more than memory is a UserError."""
+        needed, available = len(self) * self.size**2 * self.channels, available_memory()
+        if available is not None and needed > available:
+            raise UserError(
+                f"{len(self):,} images of {self.size}x{self.size} pixels take {needed:,} bytes of memory, got {available:,} "
+                "free; leave crop out to have them read while training, or take a smaller size"
+            )
+        pixels = np.empty((len(self), *self.image_shape), dtype=np.uint8)
+        for places in torch.arange(len(self)).split(AT_ONCE):
+            pixels[places.numpy()] = gathered(in_parallel(read_middle, self.sources(places), self.size, self.channels))
+        return Split(torch.from_numpy(pixels), self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class FolderSplit(UnreadImages):
+    """Images in files: `files` below `folder`."""
+
+    folder: Path
+    files: Sequence[str]
+    labels: torch.Tensor
+    size: int
+    device: torch.device = CPU
+    channels: int = 3
 
     @cached_property
     def digest(self) -> str:
@@ -71,17 +123,17 @@ class FolderSplit:
             ) from None
         return digest(list(self.files), torch.tensor(facts), self.labels)
 
-    def at(self, index: torch.Tensor) -> FolderSplit:
+    def at(self, index: torch.Tensor) -> Self:
         """The part at these places, in this order."""
         return replace(self, files=[self.files[i] for i in index.tolist()], labels=self.labels[index])
 
-    def to(self, device: torch.device) -> FolderSplit:
+    def to(self, device: torch.device) -> Self:
+        """Batches of it come on the device."""
         return replace(self, device=device)
 
-    def request(self, index: torch.Tensor, draw: Draw | None) -> Callable[[], Batch]:
-        paths, labels = [self.folder / self.files[i] for i in index.tolist()], self.labels[index]
-        parts = in_parallel(read_resized, paths, self.size, draw)
-        return lambda: (_sent(torch.from_numpy(gathered(parts)), self.device), _sent(labels, self.device))
+    def sources(self, index: torch.Tensor) -> list[ImageSource]:
+        """Their files."""
+        return [self.folder / self.files[i] for i in index.tolist()]
 
 
 def _sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
@@ -89,9 +141,10 @@ def _sent(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
-def in_parallel(read: Callable[..., np.ndarray], paths: Sequence[Path], *settings: object) -> list[Future[np.ndarray]]:
+def in_parallel(read: Callable[..., np.ndarray], paths: Sequence[ImageSource], *settings: object) -> list[Future[np.ndarray]]:
     """Have the workers call `read(paths, first, *settings)` on runs of paths; `first` is the place of the run's first."""
-    places = [path.absolute() for path in paths]  # workers stay in the folder in which they started
+    # Workers stay in the folder in which they started.
+    places = [path.absolute() if isinstance(path, Path) else path for path in paths]
     chunk = min(CHUNK, max(1, -(-len(paths) // usable_cores())))
     with _alive():
         return [_workers().submit(read, places[first : first + chunk], first, *settings) for first in range(0, len(paths), chunk)]
@@ -114,15 +167,22 @@ def _alive() -> Iterator[None]:
         ) from None
 
 
-def read_resized(paths: Sequence[Path], first: int, size: int, draw: Draw | None) -> np.ndarray:
-    """uint8 (N, size, size, 3) as `FolderSplit` says."""
+def read_resized(paths: Sequence[ImageSource], first: int, size: int, draw: Draw | None, channels: int = 3) -> np.ndarray:
+    """uint8 (N, size, size, channels) as `UnreadImages` says."""
     if draw is None:
-        return np.stack([np.asarray(middle(read_image(path), size, size, EVAL_ZOOM)) for path in paths])
+        return read_middle(paths, first, size, channels, EVAL_ZOOM)
     crop, images = torchvision().transforms.RandomResizedCrop(size), []
     for place, path in enumerate(paths, start=first):
         torch.default_generator.manual_seed(int(np.random.SeedSequence((*draw, place)).generate_state(1, np.uint64)[0] >> 1))
-        images.append(np.asarray(crop(read_image(path))))
-    return np.stack(images)
+        images.append(np.asarray(crop(read_image(path, MODES[channels]))))
+    return np.stack(images).reshape(len(images), size, size, channels)
+
+
+def read_middle(paths: Sequence[ImageSource], first: int, size: int, channels: int, zoom: float = 1.0) -> np.ndarray:
+    """uint8 (N, size, size, channels): the middle, once the shorter side is `zoom` times `size`; what has the size stays."""
+    images = [read_image(path, MODES[channels]) for path in paths]
+    done = [image if image.size == (size, size) and zoom == 1 else middle(image, size, size, zoom) for image in images]
+    return np.stack([np.asarray(image) for image in done]).reshape(len(done), size, size, channels)
 
 
 def read_plain(paths: Sequence[Path], first: int, size: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError, features
@@ -52,7 +53,20 @@ _LONGEST = 64  # times its height, or its width, an image is scaled
 _SAME = 2  # a profile that moves no colour by more of 255 is sRGB
 
 
-def read_image(path: Path, mode: str = "RGB") -> Image.Image:
+class ImageBytes(NamedTuple):
+    """The content of an image file, out of a table, and what messages call it."""
+
+    name: str
+    content: bytes
+
+    def __str__(self) -> str:
+        return self.name
+
+
+ImageSource = Path | ImageBytes  # where an image comes from
+
+
+def read_image(path: ImageSource, mode: str = "RGB") -> Image.Image:
     """The picture in Pillow's mode `RGB` or `L`; one that cannot be read, or whose white is not fixed, is a UserError.
 
     It is what a viewer shows: turned as the camera noted (EXIF), its colours brought to sRGB where a profile is embedded, what
@@ -62,8 +76,8 @@ def read_image(path: Path, mode: str = "RGB") -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of large images, and of notes beside the pixels
-            with Image.open(path, formats=(*set(image_endings().values()),)) as file:
-                if file.width * file.height > max(_LARGE, _PIXELS_A_BYTE * os.path.getsize(path)):
+            with Image.open(_file(path), formats=(*set(image_endings().values()),)) as file:
+                if file.width * file.height > max(_LARGE, _PIXELS_A_BYTE * _size(path)):
                     raise Image.DecompressionBombError
                 with _without_messages() if file.format == "TIFF" else nullcontext():
                     file.load()
@@ -73,17 +87,17 @@ def read_image(path: Path, mode: str = "RGB") -> Image.Image:
     except Image.DecompressionBombError:
         raise UserError(
             f"an image has at most {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels, and above {_LARGE:,} at most "
-            f"{_PIXELS_A_BYTE} a byte of its file, but {shown(path)} has more; scale it down, or remove it if "
+            f"{_PIXELS_A_BYTE} a byte of its file, but {shown(str(path))} has more; scale it down, or remove it if "
             "it is no photograph"
         ) from None
     except UnidentifiedImageError:
         raise UserError(
-            f"the image {shown(path)} is missing or damaged (no format that is read begins with {_beginning(path)}); "
+            f"the image {shown(str(path))} is missing or damaged (no format that is read begins with {_beginning(path)}); "
             "restore it from the original data set, or save it as PNG"
         ) from None
     except _READ_ERRORS as error:
         raise UserError(
-            f"the image {shown(path)} is missing or damaged ({' '.join(repr(error).split())[:200]}); restore it from "
+            f"the image {shown(str(path))} is missing or damaged ({' '.join(repr(error).split())[:200]}); restore it from "
             "the original data set"
         ) from None
     raise UserError(fault)
@@ -111,21 +125,33 @@ def _without_messages() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _fault(file: Image.Image, path: Path) -> str | None:
+def _file(source: ImageSource) -> Path | io.BytesIO:
+    return source if isinstance(source, Path) else io.BytesIO(source.content)
+
+
+def _size(source: ImageSource) -> int:
+    return os.path.getsize(source) if isinstance(source, Path) else len(source.content)
+
+
+def _content(source: ImageSource) -> bytes:
+    return source.read_bytes() if isinstance(source, Path) else source.content
+
+
+def _fault(file: Image.Image, path: ImageSource) -> str | None:
     """Why the pixels cannot be shown: numbers of 32 bits (16 bits of PGM and PNG come in 32, too), or kinds that Pillow reads
     as other numbers than are there."""
     if file.mode == "F" or (file.mode == "I" and file.format not in ("PPM", "PNG")):
         return (
-            f"pixels are whole numbers of 8 or 16 bits, but the image {shown(path)} has 32 (mode {file.mode}), where it is "
+            f"pixels are whole numbers of 8 or 16 bits, but the image {shown(str(path))} has 32 (mode {file.mode}), where it is "
             "not fixed which value is white; save it with 8 or 16 bits"
         )
     tags = getattr(file, "tag_v2", {})
     planes = tags.get(_PLANAR) == 2 and tags.get(_BITS_PER_SAMPLE, (8,))[0] > 8 and file.info.get("compression") == "raw"
-    deep = file.format == "JPEG2000" and not file.mode.startswith("I") and _bits_of_jpeg_2000(path.read_bytes()) > 8
+    deep = file.format == "JPEG2000" and not file.mode.startswith("I") and _bits_of_jpeg_2000(_content(path)) > 8
     if planes or deep:
         return (
             f"colours of more than 8 bits are not read out of {'JPEG 2000' if deep else 'TIFF with a plane each'}, as those "
-            f"of {shown(path)} are; save it with 8 bits, or as PNG"
+            f"of {shown(str(path))} are; save it with 8 bits, or as PNG"
         )
     return None
 
@@ -136,9 +162,9 @@ def _bits_of_jpeg_2000(data: bytes) -> int:
     return (data[start + 42] & 127) + 1
 
 
-def _beginning(path: Path) -> str:
+def _beginning(path: ImageSource) -> str:
     """A file's first bytes, printable."""
-    with path.open("rb") as file:
+    with path.open("rb") if isinstance(path, Path) else io.BytesIO(path.content) as file:
         return repr(file.read(16)).removeprefix("b")
 
 

@@ -179,8 +179,14 @@ def test_a_row_that_exists_keeps_its_task() -> None:
     assert str(TASKS.resolve("cifar10(padding=reflect)")) == f"{written[:-1]},padding=reflect)"
 
 
-OWN = {"arrays": "root=here", "texts": "root=here", "loader": "path=my.data"}  # the setting that a user's own data needs
+OWN = {
+    "arrays": "root=here",
+    "folders": "root=here",
+    "texts": "root=here",
+    "loader": "path=my.data",
+}  # the setting that a user's own data needs
 TEXTS = {*TEXT_SETS, "texts"}
+READ_WHILE_TRAINING = {"imagenet", "folders"}
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -189,7 +195,7 @@ def test_every_task_takes_the_same_settings(name: str) -> None:
     if name == "loader":  # whose data sets have augmentation and sizes of their own
         assert settings == {"path", "validation", "split_seed"}
         return
-    size = {"length", "num_words"} if name in TEXTS else {"size"} if name == "imagenet" else {"crop"}
+    size = {"length", "num_words"} if name in TEXTS else {"size"} if name in READ_WHILE_TRAINING else {"crop"}
     assert {"validation", "split_seed"} | size <= settings
     assert name in TEXTS or {"flip", "cutout"} <= settings
     late = "embeddings" if name in TEXTS else "padding"  # left out of a row where it is not used
