@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from spaces.activation import Activation, activation_shape, example_input
+from spaces.construction import Construction
 from spaces.layers.layers import Draw, kaiming
 from spaces.memory.in_place import storages, traced_at
 
@@ -40,6 +41,8 @@ class Backbone(nn.Module):
         self.name = ""
         """How a space names it, for messages."""
         self.draw = draw
+        self.construction: Construction | None = None
+        """How other programs make the plain network; None where its class is of this project, or nobody knows."""
         self.notes = notes
         self._model = (model,)  # in a tuple, so that its weights are not registered twice
 

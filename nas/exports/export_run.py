@@ -79,6 +79,6 @@ def _held(exported: Exported, method: Method, written: ExportFormat) -> tuple[bo
         held += f", and {len(tensors) - len(own)} that only this exit has, named exit.*: load with strict=False"
     elif not strict:
         held += ": load with strict=False"
-    if not construction(exported)[1]:
+    if not construction(method)[1]:
         held += "; the network's class is this project's, so for a program without it take --to onnx or torch_export"
     return strict, held + "."

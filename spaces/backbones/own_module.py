@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from spaces.backbone import Backbone
+from spaces.construction import Construction
 from spaces.notation.errors import UserError
 from spaces.notation.factory import check_made
 from spaces.notation.own_modules import OWN_ERRORS, import_factory, said_by
@@ -56,4 +57,13 @@ def own_module(
         check_made(f"network {path}", made, nn.Module)
         return made
 
-    return library_backbone(path, make, input_shape, num_classes, weights=weights, digest=digest, units=units)
+    return library_backbone(
+        path,
+        make,
+        input_shape,
+        num_classes,
+        construction=Construction(path.replace(":", "."), keywords=given),
+        weights=weights,
+        digest=digest,
+        units=units,
+    )

@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from spaces.backbone import Backbone
+from spaces.construction import Construction
 from spaces.layers.layers import image_shape
 from spaces.notation.errors import UserError, unknown
 from spaces.torchvision_import import torchvision
@@ -48,7 +49,15 @@ def timm_model(
             ) from None
 
     return library_backbone(
-        f"timm's {name}", make, input_shape, num_classes, trained=pretrained, weights=weights, digest=digest, units=units
+        f"timm's {name}",
+        make,
+        input_shape,
+        num_classes,
+        construction=Construction("timm.create_model", (name,), settings),
+        trained=pretrained,
+        weights=weights,
+        digest=digest,
+        units=units,
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from spaces.backbone import Backbone
+from spaces.construction import Construction
 from spaces.layers.layers import image_shape
 from spaces.notation.errors import UserError, unknown
 from spaces.torchvision_import import torchvision
@@ -45,9 +46,11 @@ def torchvision_model(
     if name.startswith("vit_"):
         settings["image_size"] = _square(name, input_shape)
 
+    plain = Construction("torchvision.models.get_model", (name,), {"weights": None, "num_classes": num_classes, **settings})
+
     def make() -> nn.Module:
         if not pretrained:
-            return builder(weights=None, num_classes=num_classes, **settings)
+            return plain.make()
         try:
             return builder(weights="DEFAULT", **settings)
         except OSError as error:
@@ -60,6 +63,7 @@ def torchvision_model(
         make,
         input_shape,
         num_classes,
+        construction=plain,
         trained=pretrained,
         weights=weights,
         digest=digest,

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from spaces.backbone import Backbone
+from spaces.construction import Construction
 from spaces.traced.adapted import with_channels, with_outputs
 from spaces.traced.example_shape import examples_of
 from spaces.traced.listed import ListedPlan
@@ -28,6 +29,7 @@ def library_backbone(
     input_shape: tuple[Any, ...],
     num_classes: int,
     *,
+    construction: Construction,
     trained: bool = False,
     weights: str | None = None,
     digest: str | None = None,
@@ -36,6 +38,7 @@ def library_backbone(
 ) -> Backbone:
     """The network that `make` makes, on torch's default device, as a backbone.
 
+    construction  how other programs make it, without any weights
     trained   whether `make` gives it trained weights
     weights   a file of a state dict that it starts from, with the file's `digest`
     units     a pattern of the names of the modules with which units end
@@ -52,6 +55,7 @@ def library_backbone(
                 f"{name} starts from {weights}, but for {left[0].rpartition('.')[0]}, which is new: it has other classes"
             )
     trained = trained or weights is not None
+    first = last = None
     if len(input_shape) == 3 and type(input_shape) is tuple:
         first = with_channels(model, input_shape[0], trained=trained)
         if first is not None:
@@ -63,7 +67,9 @@ def library_backbone(
     if made_for != num_classes:
         last = with_outputs(model, made_for, num_classes)
         notes.append(f"the last layer of {name}, {last}, is new: the task has {num_classes} classes, not {made_for}")
-    return traced_backbone(model, plan, input_shape=input_shape, num_classes=num_classes, notes=tuple(notes))
+    backbone = traced_backbone(model, plan, input_shape=input_shape, num_classes=num_classes, notes=tuple(notes))
+    backbone.construction = construction.with_replaced(first, last)
+    return backbone
 
 
 def _plan(

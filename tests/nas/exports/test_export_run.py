@@ -20,6 +20,8 @@ import run
 from nas.exports import tensors
 from nas.exports.formats.torch_file import TorchFile
 from nas.runs.trained_run import TrainedRun
+from spaces import torchvision_import
+from spaces.notation.own_modules import only_allowed
 from tests.nas.exports.conftest import IMAGES, TEXTS
 
 MAKE = Callable[..., TrainedRun]
@@ -123,6 +125,52 @@ def test_texts_are_cut_into_tokens_and_answered(saved_run: MAKE) -> None:
     wanted = nas.predict("run", "new.csv")
     code = f"from answer import Network; n = Network('.'); print(*n(n.inputs(texts={texts!r}))[0].argmax(1))"
     assert [TEXTS["classes"][int(answer)] for answer in alone(folder, code).split()] == list(wanted["answer"])
+
+
+OWN = """
+from torch import nn
+
+
+def net(num_classes=5):
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(96, num_classes)
+    )
+"""
+# torchvision's operators need not fit this torch (`spaces.torchvision_import`)
+WITH_TORCHVISION = f"import runpy; runpy.run_path({str(Path(torchvision_import.__file__))!r})['torchvision']()\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("backbone", "cuts", "line"),
+    [
+        ("torchvision(name=resnet18)", (3, 6), "torchvision.models.get_model('resnet18', weights=None, num_classes=10)"),
+        ("timm(name=resnet10t)", (2,), "timm.create_model('resnet10t', num_classes=10, in_chans=1)"),
+        ("module(path=own_net.net)", (1,), "own_net.net(num_classes=10)"),
+    ],
+)
+@pytest.mark.parametrize("name", ["torch", "safetensors"])
+def test_a_library_loads_the_weights_strictly_and_answers_alike(
+    backbone: str, cuts: tuple[int, ...], line: str, name: str, saved_run: MAKE, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    Path("own_net.py").write_text(OWN, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    saved = saved_run(backbone=backbone, cuts=cuts, head="linear")
+    folder = nas.export("run", to=name, allow=["own_net"])
+    x = torch.randn(5, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    with only_allowed(["own_net"]), torch.no_grad():
+        torch.save({"x": x, "wanted": saved.build()(x)}, "x.pt")
+    lines = snippet(folder)
+    assert f"model = {line}\n" in lines and "model.load_state_dict(state_dict)\n" in lines
+    code = f"""
+sys.path.insert(0, {str(tmp_path)!r})
+{lines}
+import torch
+held = torch.load({str(tmp_path / "x.pt")!r}, weights_only=True)
+torch.testing.assert_close(model(held["x"]), held["wanted"])
+print("alike")
+"""
+    assert alone(folder, (WITH_TORCHVISION if "own" not in backbone else "") + code) == "alike\n"
 
 
 def test_what_lies_there_is_not_written_over(saved_run: MAKE, capsys: pytest.CaptureFixture[str]) -> None:
