@@ -72,7 +72,7 @@ def _attach(root: nn.Module, path: str, held: Any) -> None:
     *parents, name = path.split(".")
     for parent in parents:
         if parent not in root._modules:
-            root.add_module(parent, nn.Module())
+            root.add_module(parent, Parent())
         root = root._modules[parent]  # type: ignore[assignment]
     if isinstance(held, nn.Module):
         root.add_module(name, held)
@@ -80,6 +80,11 @@ def _attach(root: nn.Module, path: str, held: Any) -> None:
         root.register_parameter(name, held)
     else:
         root.register_buffer(name, held)
+
+
+class Parent(nn.Module):
+    """A name above others, as in `layer1.0.conv1`; it computes nothing. A class of its own: SEDONA's engine unroll derives one
+    from every module's, which cannot be done with `nn.Module` itself."""
 
 
 @dataclass(frozen=True)

@@ -201,7 +201,7 @@ def leaves_of(example: Any) -> list[tuple[str, torch.Tensor]]:
 def on_meta(model: nn.Module) -> nn.Module:
     """The same network without storage, in float32; nothing of its weights is copied."""
     memo = {
-        id(tensor): tensor.detach().to("meta") if not isinstance(tensor, nn.Parameter) else nn.Parameter(tensor.to("meta"), False)
+        id(tensor): tensor.detach().to("meta") if not isinstance(tensor, nn.Parameter) else nn.Parameter(tensor.detach().to("meta"), tensor.requires_grad)
         for tensor in (*model.parameters(), *model.buffers())
     }
     return copy.deepcopy(model, memo).float()
