@@ -291,10 +291,10 @@ def error_and_loss(
     training, count, sums = method.training, 0, torch.zeros(())
     method.eval()
     for x, y in batches:
-        with autocast(x.device, precision):
+        with autocast(y.device, precision):
             logits = (method(x) if exit is None else method.exit(exit, x)).float()
         wrong = (logits.argmax(1) != y).sum()
-        sums = sums.to(x.device) + torch.stack([wrong, F.cross_entropy(logits, y, reduction="sum")]).double()
+        sums = sums.to(y.device) + torch.stack([wrong, F.cross_entropy(logits, y, reduction="sum")]).double()
         count += len(y)
     method.train(training)
     wrong_share, loss = (sums / count).tolist()

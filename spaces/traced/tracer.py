@@ -200,10 +200,9 @@ def leaves_of(example: Any) -> list[tuple[str, torch.Tensor]]:
 
 def on_meta(model: nn.Module) -> nn.Module:
     """The same network without storage, in float32; nothing of its weights is copied."""
-    memo = {
-        id(tensor): tensor.detach().to("meta") if not isinstance(tensor, nn.Parameter) else nn.Parameter(tensor.detach().to("meta"), tensor.requires_grad)
-        for tensor in (*model.parameters(), *model.buffers())
-    }
+    memo: dict[int, Any] = {id(buffer): buffer.detach().to("meta") for buffer in model.buffers()}
+    for parameter in model.parameters():
+        memo[id(parameter)] = nn.Parameter(parameter.detach().to("meta"), parameter.requires_grad)
     return copy.deepcopy(model, memo).float()
 
 

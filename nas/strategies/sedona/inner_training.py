@@ -55,7 +55,7 @@ class InnerTraining:
         """Take the steps of the problem. Weights are kept as they are, since a step makes new ones."""
         moments = []
         for batch in problem.steps:
-            weights, random = [p.data for p in self.parameters], _random_state(batch[0].device)
+            weights, random = [p.data for p in self.parameters], _random_state(batch[1].device)
             gradients: Gradients | None = {} if keep_gradients else None
             loss = problem.inner_loss(batch, gradients=gradients)
             self.step(torch.autograd.grad(loss, self.parameters, materialize_grads=True, allow_unused=True))
@@ -104,4 +104,4 @@ def _restore(moment: Moment) -> None:
     """Set the random generators back, so that a step drawn again has the same dropout masks."""
     torch.set_rng_state(moment.random[0])
     if len(moment.random) > 1:
-        torch.cuda.set_rng_state(moment.random[1], moment.batch[0].device)
+        torch.cuda.set_rng_state(moment.random[1], moment.batch[1].device)
