@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
 from torch import nn
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves, tree_map, tree_map_only
 
 PADDING, UNKNOWN = 0, 1  # the ids of no token, and of a token that the vocabulary lacks
 
@@ -276,11 +276,11 @@ class Accompanied(NamedTuple):
 
     values     maps (N, C, H, W), tokens (N, T, D) or vectors (N, D), of which alone heads and losses are made
     constants  no gradient flows through them: they depend on the input and on no parameter; those with samples in front,
-               (N, ...), are selected with them
+               (N, ...), are selected with them; tensors, or tuples of such
     """
 
     values: torch.Tensor
-    constants: tuple[torch.Tensor, ...]
+    constants: tuple[Any, ...]
 
     @property
     def name(self) -> str:
@@ -302,7 +302,11 @@ class Accompanied(NamedTuple):
     def rows(self, index: torch.Tensor) -> Accompanied:
         """Values and constants of the samples at `index`; a constant that all samples share stays whole."""
         size = len(self.values)
-        return Accompanied(self.values[index], tuple(c[index] if c.shape[:1] == (size,) else c for c in self.constants))
+
+        def of(constant: torch.Tensor) -> torch.Tensor:
+            return constant[index] if constant.shape[:1] == (size,) else constant
+
+        return Accompanied(self.values[index], tree_map_only(torch.Tensor, of, self.constants))
 
     def convolved(self, layer: nn.Module) -> Accompanied:
         """The values convolved."""

@@ -45,12 +45,8 @@ class Traced:
 
     @cached_property
     def of_parameters(self) -> set[fx.Node]:
-        """The nodes whose tensors parameters have a part in."""
-        found: set[fx.Node] = set()
-        for node in self.nodes:
-            if has_tensors(node) and (self.parameters(node) or any(used in found for used in node.all_input_nodes)):
-                found.add(node)
-        return found
+        """The nodes from which gradients flow to parameters."""
+        return {node for node in self.nodes if any(leaf.requires_grad for leaf in tensors_in(node.meta[VALUE]))}
 
     @cached_property
     def of_inputs(self) -> set[fx.Node]:
@@ -107,7 +103,11 @@ class Traced:
         tensors, numbers = self.needed(place)
         values = [node for node in tensors if node in self.of_parameters]
         constants = [node for node in tensors if node not in self.of_parameters]
-        if len(values) != 1 or not all(map(self.is_of_samples, (*values, *constants))):
+        if (
+            len(values) != 1
+            or not self.is_of_samples(values[0])
+            or not all(self.is_of_samples(n, shared=True) for n in constants)
+        ):
             return None
         value = values[0]
         if not value.meta[VALUE].is_floating_point() or value.meta[VALUE].dim() < 2:
@@ -119,20 +119,23 @@ class Traced:
         known = {name: each for name, each in found.items() if each is not None}
         return CutPoint(value.name, tuple(node.name for node in constants), known)
 
-    def is_of_samples(self, node: fx.Node) -> bool:
-        """Whether a node is one tensor with the samples in front."""
+    def is_of_samples(self, node: fx.Node, *, shared: bool = False) -> bool:
+        """Whether a node is one tensor with the samples in front; with `shared`, or several, or such as all samples share."""
         inputs = next(self.values[placed.name] for placed in self.nodes if placed.op == "placeholder")
-        return all(
-            isinstance(value, torch.Tensor) and value.dim() > 0 and value.shape[0] == given.shape[0]
-            for value, given in zip(self.values[node.name], inputs, strict=True)
-        )
+        for value, given in zip(self.values[node.name], inputs, strict=True):
+            if not (shared or isinstance(value, torch.Tensor)):
+                return False
+            first = {leaf.shape[:1] for leaf in tensors_in(value)}
+            if not first <= {given.shape[:1], *([(1,)] if shared else [])}:
+                return False
+        return True
 
     def alive(self, place: int) -> list[str]:
         """The activations that are alive after a node, for messages."""
         names: list[str] = []
         for node in self.needed(place)[0]:
             if node in self.of_parameters:
-                count = sum(isinstance(leaf, torch.Tensor) for leaf in tree_leaves(node.meta[VALUE]))
+                count = len(tensors_in(node.meta[VALUE]))
                 names += [node.name] if count == 1 else [f"{node.name}[{number}]" for number in range(count)]
         return names
 
@@ -141,9 +144,14 @@ class Traced:
         return ((place, node) for place, node in enumerate(self.nodes) if node in self.of_parameters)
 
 
+def tensors_in(value: Any) -> list[torch.Tensor]:
+    """The tensors in what a node gives."""
+    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, torch.Tensor)]
+
+
 def has_tensors(node: fx.Node) -> bool:
     """Whether a node gives tensors, and not only numbers."""
-    return any(isinstance(leaf, torch.Tensor) for leaf in tree_leaves(node.meta[VALUE]))
+    return bool(tensors_in(node.meta[VALUE]))
 
 
 def is_check(node: fx.Node) -> bool:

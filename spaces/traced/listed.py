@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._pytree import tree_flatten, tree_leaves, tree_structure, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only, tree_structure, tree_unflatten
 
 from spaces.activation import Accompanied
 from spaces.notation.errors import UserError
@@ -193,6 +193,15 @@ def listed_plan(model: nn.Module, example: Any, names: Sequence[str]) -> ListedP
                 f"a block is given what the one before it gives, and beside it what all are given, got something else between "
                 f"{name} and {following}; name blocks of which that holds"
             )
+    behind = {id(shapes.get_parameter(name)) for name in watched.behind if isinstance(attribute(shapes, name), nn.Parameter)}
+    others = [(name, parameter) for name, parameter in shapes.named_parameters() if id(parameter) not in behind]
+    reached = torch.autograd.grad(made.sum(), list[torch.Tensor](parameter for _, parameter in others), allow_unused=True)
+    passed_by = [name for (name, _), gradient in zip(others, reached, strict=True) if gradient is not None]
+    if passed_by:
+        raise UserError(
+            f"what comes behind the last block is made of what it gives, got {passed_by[0]}, whose gradient does not pass "
+            f"{order[-1]}; name blocks that nothing skips"
+        )
     both = sorted(watched.before & watched.behind)
     if any(isinstance(attribute(shapes, name), nn.Parameter) for name in both):
         raise UserError(
@@ -208,6 +217,24 @@ def listed_plan(model: nn.Module, example: Any, names: Sequence[str]) -> ListedP
         tree_structure(example),
         tuple(made.shape[1:]),
     )
+
+
+def _watched(model: nn.Module, example: Any, names: Sequence[str]) -> tuple[nn.Module, _Watched, torch.Tensor]:
+    """The network, what was seen of it, and what it gave."""
+    for parameter in model.parameters():
+        parameter.requires_grad_(parameter.is_floating_point())
+    drawn = torch.get_rng_state()
+    watched = _Watched(model, names)
+    try:
+        with watched, torch.enable_grad(), torch.device(next(tensor.device for tensor in tree_leaves(example))):
+            return model, watched, outputs_of(_called(model, example), type(model).__name__)
+    finally:
+        torch.set_rng_state(drawn)
+
+
+def _real(example: Any, device: torch.device) -> Any:
+    """Ones, which are valid as ids and as a mask."""
+    return tree_map_only(torch.Tensor, lambda part: torch.ones(part.shape, dtype=part.dtype, device=device), example)
 
 
 def _owners(model: nn.Module, used: set[str]) -> tuple[str, ...]:
@@ -256,12 +283,19 @@ class _Watched(TorchFunctionMode):
     def _begin(self, module: nn.Module, args: Any) -> None:
         self._inside += 1
 
-    def _end(self, name: str) -> Callable[..., None]:
-        def end(module: nn.Module, args: Any, kwargs: Any, made: Any) -> None:
+    def _end(self, name: str) -> Callable[..., Any]:
+        def end(module: nn.Module, args: Any, kwargs: Any, made: Any) -> Any:
             self._inside -= 1
-            self.calls.append((name, args, kwargs, made))
+            cut = tree_map_only(torch.Tensor, _detached, made)
+            self.calls.append((name, args, kwargs, cut))
+            return cut
 
         return end
+
+
+def _detached(tensor: torch.Tensor) -> torch.Tensor:
+    """What a block gives, without what it was made of, so that gradients that pass it by are seen."""
+    return tensor.detach().requires_grad_(tensor.requires_grad)
 
 
 class _Reached(BaseException):

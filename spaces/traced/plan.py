@@ -63,8 +63,15 @@ def plan_of(model: nn.Module, examples: Sequence[Any], units: str | None = None)
         if named:
             return listed_plan(model, examples[0], sorted(named))
         raise
-    both = [ways[True], ways[False]]
-    ends = unit_ends(both, named)
+    try:
+        ends = unit_ends([ways[True], ways[False]], named)
+    except UserError as error:
+        if not named:
+            raise
+        try:
+            return listed_plan(model, examples[0], sorted(named))
+        except UserError:
+            raise error from None
     modules = dict(model.named_modules())
     borders = {training: [None, *(_border(way, end, modules) for end in ends), None] for training, way in ways.items()}
     found = []

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import fx, nn
+from torch.nn import functional as F
 from torch.utils._pytree import tree_map, tree_map_only
 
 from spaces.memory.in_place import BatchNormFromShapes
@@ -74,11 +75,13 @@ class Tracer(fx.Tracer):
         """
         self._example = tree_map_only(torch.Tensor, lambda part: torch.empty_like(part, device="meta"), example)
         self._shapes = on_meta(model)
+        for parameter in self._shapes.parameters():
+            parameter.requires_grad_(parameter.is_floating_point())  # so that values show where gradients would flow
         self._at = "its inputs"
         constants = set(model.__dict__)
         drawn = torch.get_rng_state()
         try:
-            with torch.no_grad():
+            with torch.enable_grad():
                 graph = self.trace(model)
         except UserError:
             raise
@@ -121,7 +124,7 @@ class Tracer(fx.Tracer):
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """As torch.fx does it, but for what is run to know values."""
-        if self._evaluating:
+        if self._evaluating or m not in (self.submodule_paths or {}):  # one that the forward makes for itself has no name
             return forward(*args, **kwargs)
         return super().call_module(m, forward, args, kwargs)
 
@@ -137,12 +140,17 @@ class Tracer(fx.Tracer):
         self, kind: str, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *rest: Any, **named: Any
     ) -> Any:
         """The node, and its value."""
+        if not torch.is_grad_enabled():
+            raise CannotTrace(
+                f"gradients are switched off inside of modules, got {type(self.root).__name__}, whose own forward does it behind "
+                f'{self._at}; give it a module that does, or name the list of its blocks, units="layers.*"'
+            )
         proxy = super().create_proxy(kind, target, args, kwargs, *rest, **named)
         node = proxy.node
         if VALUE not in node.meta:
             self._evaluating = True
             try:
-                with torch.device("meta"), BatchNormFromShapes():
+                with torch.device("meta"), _Shapes():
                     node.meta[VALUE] = self._value(node)
             except (RuntimeError, AssertionError) as error:
                 if node.op != "call_module":
@@ -188,6 +196,16 @@ class Tracer(fx.Tracer):
         if node.op == "call_method":
             return getattr(args[0], str(node.target))(*args[1:], **kwargs)
         return node.target(*args, **kwargs)  # type: ignore[operator]
+
+
+class _Shapes(BatchNormFromShapes):
+    """With its gradient."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, given: tuple[Any, ...] = (), named: dict[str, Any] | None = None
+    ) -> Any:
+        made = super().__torch_function__(function, types, given, named)
+        return given[0].clone() if function is F.batch_norm and not made.requires_grad else made
 
 
 def leaves_of(example: Any) -> list[tuple[str, torch.Tensor]]:

@@ -214,6 +214,28 @@ def test_what_cannot_be_cut_is_told(how, says):
         backbone(Refused(how), torch.zeros(2, 4))
 
 
+class Passing(nn.Module):
+    """Untraceable, and its last layer is given what the first block is given."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(4, 4)
+        self.blocks = nn.ModuleList(nn.Linear(4, 4) for _ in range(2))
+        self.out = nn.Linear(4, 2)
+
+    def forward(self, x):
+        h = first = self.first(x)
+        assert isinstance(h, torch.Tensor)
+        for block in self.blocks:
+            h = block(h)
+        return self.out(h + first)
+
+
+def test_a_list_that_something_skips_is_refused():
+    with pytest.raises(UserError, match="got first.weight, whose gradient does not pass blocks.1"):
+        backbone(Passing(), torch.zeros(2, 4), units="blocks.*")
+
+
 def test_inputs_that_a_network_cannot_take_are_told():
     with pytest.raises(UserError, match=r"inputs are of a size that the network takes, got \(3, 4, 4\), at which .* of VGG"):
         backbone(torchvision().models.vgg11(), torch.zeros(2, 3, 4, 4))
