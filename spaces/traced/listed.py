@@ -195,7 +195,8 @@ def listed_plan(model: nn.Module, example: Any, names: Sequence[str]) -> ListedP
             )
     behind = {id(shapes.get_parameter(name)) for name in watched.behind if isinstance(attribute(shapes, name), nn.Parameter)}
     others = [(name, parameter) for name, parameter in shapes.named_parameters() if id(parameter) not in behind]
-    reached = torch.autograd.grad(made.sum(), list[torch.Tensor](parameter for _, parameter in others), allow_unused=True)
+    tensors: list[torch.Tensor] = [parameter for _, parameter in others]
+    reached = torch.autograd.grad(made.sum(), tensors, allow_unused=True)
     passed_by = [name for (name, _), gradient in zip(others, reached, strict=True) if gradient is not None]
     if passed_by:
         raise UserError(
