@@ -194,10 +194,9 @@ def listed_plan(model: nn.Module, example: Any, names: Sequence[str]) -> ListedP
                 f"{name} and {following}; name blocks of which that holds"
             )
     behind = {id(shapes.get_parameter(name)) for name in watched.behind if isinstance(attribute(shapes, name), nn.Parameter)}
-    others = [(name, parameter) for name, parameter in shapes.named_parameters() if id(parameter) not in behind]
-    tensors: list[torch.Tensor] = [parameter for _, parameter in others]
-    reached = torch.autograd.grad(made.sum(), tensors, allow_unused=True)
-    passed_by = [name for (name, _), gradient in zip(others, reached, strict=True) if gradient is not None]
+    not_behind = [(name, parameter) for name, parameter in shapes.named_parameters() if id(parameter) not in behind]
+    reached = torch.autograd.grad(made.sum(), [parameter for _, parameter in not_behind], allow_unused=True)
+    passed_by = [name for (name, _), gradient in zip(not_behind, reached, strict=True) if gradient is not None]
     if passed_by:
         raise UserError(
             f"what comes behind the last block is made of what it gives, got {passed_by[0]}, whose gradient does not pass "
