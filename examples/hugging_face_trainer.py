@@ -22,7 +22,7 @@ class LocalTrainer(Trainer):
         inputs = self._prepare_inputs(inputs)
         labels = inputs.pop("labels")
         with self.compute_loss_context_manager():
-            losses = model.losses(inputs, labels)
+            losses = self.model.losses(inputs, labels)
         total = torch.zeros((), device=labels.device)
         for loss in losses:
             loss = loss / self.current_gradient_accumulation_steps

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from torch import nn
 from torch.multiprocessing.spawn import start_processes
 from torch.nn.parallel import DistributedDataParallel
 
@@ -45,6 +46,23 @@ def by_one_loss(net: Decoupled, x: torch.Tensor, y: torch.Tensor) -> None:
     update(net)
 
 
+class Total(nn.Module):
+    """What programs wrap that run backward once."""
+
+    def __init__(self, net: Decoupled) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return self.net.forward_loss(x, y)
+
+
+def by_a_module_around(net: Decoupled, x: torch.Tensor, y: torch.Tensor) -> None:
+    total = DistributedDataParallel(Total(net)) if dist.is_initialized() else Total(net)
+    total(x, y).backward()
+    update(net)
+
+
 def by_two_halves(net: Decoupled, x: torch.Tensor, y: torch.Tensor) -> None:
     half = len(x) // 2
     net.step(x[:half], y[:half], share=0.5, update=False)
@@ -57,7 +75,7 @@ def update(net: Decoupled) -> None:
         optimizer.zero_grad()
 
 
-WAYS = [by_step, by_losses, by_one_loss, by_two_halves]
+WAYS = [by_step, by_losses, by_one_loss, by_two_halves, by_a_module_around]
 
 
 def train(net: Decoupled, way: Any, rank: int = 0, size: int = 1) -> Decoupled:
@@ -72,7 +90,8 @@ def process(rank: int, folder: str) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=SHARES)
     for way in WAYS:
-        net = train(decoupled().data_parallel(), way, rank, SHARES)
+        net = decoupled()
+        train(net if way is by_a_module_around else net.data_parallel(), way, rank, SHARES)
         if rank == 0:
             torch.save(net.state_dict(), Path(folder) / f"{way.__name__}.pt")
     x, y = batch()
