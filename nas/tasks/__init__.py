@@ -5,6 +5,8 @@ from nas.data.task_parts import TaskParts
 from nas.tasks.arrays import arrays
 from nas.tasks.digits import digits
 from nas.tasks.folders import folders
+from nas.tasks.hf_images import hf_images
+from nas.tasks.hf_texts import hf_texts
 from nas.tasks.imagenet import imagenet
 from nas.tasks.loader import loader
 from nas.tasks.text_files import texts
@@ -26,9 +28,11 @@ TASKS: Table[TaskData] = Table(
         "imagenet": imagenet,
         "arrays": arrays,
         "folders": folders,
+        "hf_images": hf_images,
         "loader": loader,
         **TEXT_SETS,
         "texts": texts,
+        "hf_texts": hf_texts,
     },
     makes=TaskParts,
 )

@@ -13,12 +13,10 @@ from nas.data.images.folder_samples import FolderSplit
 from nas.data.images.image_files import folders_in, listed, shown
 from nas.data.images.images import Images
 from nas.tasks.class_folders import check_same_classes, class_folders, image_files
-from nas.tasks.hold_out import Constants, parts
+from nas.tasks.hold_out import Constants
+from nas.tasks.named_splits import SPLIT_SEED, VALIDATION, named_splits
 from nas.tasks.sized_images import check_sizes, sized_images
 from spaces.notation.errors import UserError
-
-VALIDATION, SPLIT_SEED = 0.1, 0
-TEST_SEED = 0  # of a test split that is a share of the training folder, whatever split_seed is
 
 
 def folders(
@@ -50,40 +48,18 @@ def folders(
     place = Path(data_dir) / root
     of_train = _folder(place, train, "train")
     classes = class_folders(of_train)
-    names = tuple(map(shown, classes))
-    found = image_files(of_train, classes)
+    found, names = image_files(of_train, classes), tuple(map(shown, classes))
     pool = FolderSplit(of_train, found.files, torch.tensor(found.labels), size, channels=channels)
-    notes, said = list(found.notes), []
-    if isinstance(test, str):
-        folder = _other(place, train, test, "test")
-        check_same_classes(of_train, folder)
-        notes += image_files(folder, classes).notes
-        read_test = partial(_read, folder, classes, size, channels)
-    else:
-        drawn = parts(pool.labels, validation=_share("test", test), split_seed=TEST_SEED, names=names)
-        read_test = partial(pool.at, drawn.validation)
-        pool = pool.at(drawn.train)
-        said.append(f"the test split is a share of {train}, the same for every split_seed")
-    if isinstance(validation, str):
-        if split_seed != SPLIT_SEED:
-            raise UserError(
-                f"split_seed draws a share for validation, got split_seed={split_seed} with the folder {validation}; leave it out"
-            )
-        folder = _other(place, train, validation, "validation")
-        check_same_classes(of_train, folder)
-        held_out, for_training = _read(folder, classes, size, channels), pool
-        if isinstance(test, str) and os.path.realpath(folder) == os.path.realpath(place / test):
-            said.append(f"validation and test are one folder, {test}: the test error is that of images which chose the weights")
-        else:
-            notes += image_files(folder, classes).notes
-    else:
-        drawn = parts(pool.labels, validation=_share("validation", validation), split_seed=split_seed, names=names)
-        for_training, held_out = pool.at(drawn.train), pool.at(drawn.validation)
-        said += drawn.notes
+    read = partial(_read, place, classes, size, channels)
+    splits = named_splits(
+        pool, read, partial(_check, place, train), names, train=train, validation=validation, test=test, split_seed=split_seed
+    )
+    others = dict.fromkeys(name for name in (validation, test) if isinstance(name, str))
+    left_out = [note for name in others for note in image_files(place / name, classes).notes]
     return sized_images(
-        for_training,
-        held_out,
-        read_test,
+        splits.train,
+        splits.validation,
+        splits.read_test,
         names,
         crop=crop,
         flip=flip,
@@ -91,7 +67,7 @@ def folders(
         padding=padding,
         mean=mean,
         std=std,
-        notes=[*notes, *said],
+        notes=(*found.notes, *left_out, *splits.notes),
     )
 
 
@@ -105,19 +81,13 @@ def _folder(root: Path, name: str, part: str) -> Path:
     return folder
 
 
-def _other(root: Path, train: str, name: str, part: str) -> Path:
+def _check(root: Path, train: str, name: str, part: str) -> str:
+    """The real path of a split's folder, which has to have the classes of train's."""
     folder = _folder(root, name, part)
-    if os.path.realpath(folder) == os.path.realpath(root / train):
-        raise UserError(f"{part} is another folder than train, or a share of it, got {part}={name}; give {part}=0.2, say")
-    return folder
+    check_same_classes(root / train, folder)
+    return os.path.realpath(folder)
 
 
-def _share(part: str, share: float) -> float:
-    if not 0 < share < 1:
-        raise UserError(f"{part} is a folder's name, or a share of train between 0 and 1, got {share}; try {part}=0.1")
-    return share
-
-
-def _read(folder: Path, classes: list[str], size: int, channels: int) -> FolderSplit:
-    images = image_files(folder, classes)
-    return FolderSplit(folder, images.files, torch.tensor(images.labels), size, channels=channels)
+def _read(root: Path, classes: list[str], size: int, channels: int, name: str, part: str) -> FolderSplit:
+    images = image_files(root / name, classes)
+    return FolderSplit(root / name, images.files, torch.tensor(images.labels), size, channels=channels)

