@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ from methods.training import compilation
 from nas.own_loop.decoupled import Decoupled
 from spaces.memory.peak_memory import PeakMemory
 from spaces.notation.errors import UserError
-from tests.nas.own_loop.models import batch, conv_net
+from tests.nas.own_loop.models import Encoder, ResidualNet, batch, conv_net
 
 
 def sgd(parameters: list[nn.Parameter]) -> torch.optim.SGD:
@@ -61,17 +61,56 @@ def test_the_output_is_the_models_own_and_the_state_dict_keeps_its_names() -> No
     assert torch.equal(fresh(x), net(x))
 
 
-def test_one_block_trains_as_the_untouched_model_to_the_bit() -> None:
-    model, net = conv_net(), decoupled("uncut", "backprop(label_smoothing=0)")
+@pytest.mark.parametrize("build", [conv_net, ResidualNet])
+def test_one_block_trains_as_the_untouched_model_to_the_bit(build: Callable[[], nn.Module]) -> None:
+    """Dropout and the statistics of BatchNorm as well."""
+    model = build()
+    net = nas.decouple(build(), "uncut", example=batch()[0], method="backprop(label_smoothing=0)", optimizer=sgd)
     optimizer = sgd(list(model.parameters()))
     for step in range(5):
         x, y = batch(seed=step)
+        torch.manual_seed(step)
         optimizer.zero_grad()
         loss = F.cross_entropy(model(x), y)
         loss.backward()
         optimizer.step()
+        torch.manual_seed(step)
         assert equal(net.step(x, y), [loss])
     assert equal(net.model.state_dict().values(), model.state_dict().values())
+    assert torch.equal(net.eval()(x), model.eval()(x))
+
+
+def test_inputs_by_name_train_every_block() -> None:
+    ids, mask = torch.randint(11, (8, 6)), torch.ones(8, 6, dtype=torch.long)
+    mask[::2, 4:] = 0
+    inputs, y = {"ids": ids, "mask": mask}, batch()[1]
+    net = nas.decouple(Encoder(), "even(3)", example=inputs, head="linear", optimizer=sgd)
+    first, outputs = net.step(inputs, y), net(**inputs)
+    for _ in range(10):
+        last = net.step(inputs, y)
+    assert len(first) == 3 and all(after < before for after, before in zip(last, first, strict=True))
+    assert not torch.equal(net(**inputs), outputs)
+    torch.testing.assert_close(list(net.exits(inputs))[-1], net(**inputs))
+
+
+def test_a_run_that_is_saved_goes_on_as_it_would_have() -> None:
+    one, other = decoupled(), decoupled()
+    one.step(*batch(seed=0))
+    saved = one.state_dict(), [optimizer.state_dict() for optimizer in one.optimizers()]
+    saved = copy.deepcopy(saved)
+    expected = one.step(*batch(seed=1))
+    other.load_state_dict(saved[0])
+    for optimizer, state in zip(other.optimizers(), saved[1], strict=True):
+        optimizer.load_state_dict(state)
+    assert equal(other.step(*batch(seed=1)), expected)
+    assert equal(other.state_dict().values(), one.state_dict().values())
+
+
+def test_targets_may_be_probabilities_of_classes() -> None:
+    """As mixing images makes them."""
+    net, (x, y) = decoupled(), batch()
+    mixed = 0.7 * F.one_hot(y, 4).double() + 0.3 * F.one_hot(y.roll(1), 4).double()
+    assert equal(net.losses(x, mixed), [F.cross_entropy(outputs, mixed) for outputs in net.exits(x)])
 
 
 def test_blocks_train_as_networks_of_their_own_to_the_bit() -> None:
