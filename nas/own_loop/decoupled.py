@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any, Self
 
@@ -78,7 +78,7 @@ class Decoupled(nn.Module):
         """
         if self._parallel is None and not self._averages_by_hand:
             check_averaged()
-        return self._losses(x, y, _autocast_now(x))
+        return self._losses(_plain(x), y, _autocast_now(x))
 
     def _losses(self, x: Any, y: Any, precision: AbstractContextManager[Any]) -> Iterator[torch.Tensor]:
         with precision:
@@ -109,7 +109,7 @@ class Decoupled(nn.Module):
             raise UserError(
                 "exits are outputs of heads, got a method whose heads give embeddings; call the model, or take another method"
             )
-        return self.method.exits(x)
+        return self.method.exits(_plain(x))
 
     def step(
         self,
@@ -223,9 +223,14 @@ def _update(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler | Non
     optimizer.zero_grad(set_to_none=True)
 
 
+def _plain(x: Any) -> Any:
+    """Arguments by name as a dict, whatever mapping they come in, such as a tokenizer's."""
+    return dict(x) if isinstance(x, Mapping) else x
+
+
 def _autocast_now(x: Any) -> AbstractContextManager[Any]:
     """The autocast of this moment on the inputs' device, to enter again and again."""
-    device = next((leaf.device.type for leaf in tree_leaves(x) if isinstance(leaf, torch.Tensor)), "cpu")
+    device = next((leaf.device.type for leaf in tree_leaves(_plain(x)) if isinstance(leaf, torch.Tensor)), "cpu")
     if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
         return nullcontext()
     return torch.autocast(device, dtype=torch.get_autocast_dtype(device))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -89,6 +90,8 @@ def shape_of(example: Any) -> tuple[Any, ...]:
 
     Anything but a tensor, a tuple or a dict of tensors is a UserError.
     """
+    if isinstance(example, Mapping):  # such as what tokenizers give
+        example = dict(example)
     parts = {"x": example} if isinstance(example, torch.Tensor) else example
     if isinstance(parts, tuple | list):
         parts = {str(place): part for place, part in enumerate(parts)}
@@ -103,9 +106,12 @@ def shape_of(example: Any) -> tuple[Any, ...]:
     form: Literal["one", "several", "named"] = "named" if isinstance(example, dict) else "several"
     if isinstance(example, torch.Tensor):
         form = "one"
-    return ExampleShape(
-        form, tuple(Part(str(key), tuple(part.shape[1:]), str(part.dtype).removeprefix("torch.")) for key, part in parts.items())
-    )
+    return ExampleShape(form, tuple(Part(str(key), tuple(part.shape[1:]), _dtype(part)) for key, part in parts.items()))
+
+
+def _dtype(part: torch.Tensor) -> str:
+    """As a text; numbers of any precision are float32, in which networks are traced."""
+    return "float32" if part.is_floating_point() else str(part.dtype).removeprefix("torch.")
 
 
 def examples_of(shape: tuple[Any, ...]) -> list[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import UserDict
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -91,6 +92,14 @@ def test_inputs_by_name_train_every_block() -> None:
     assert len(first) == 3 and all(after < before for after, before in zip(last, first, strict=True))
     assert not torch.equal(net(**inputs), outputs)
     torch.testing.assert_close(list(net.exits(inputs))[-1], net(**inputs))
+
+
+def test_inputs_by_name_may_come_in_any_mapping() -> None:
+    """As those of tokenizers do."""
+    inputs, y = UserDict(ids=torch.randint(11, (8, 6)), mask=torch.ones(8, 6, dtype=torch.long)), batch()[1]
+    net = nas.decouple(Encoder(), "even(3)", example=inputs, head="linear", optimizer=sgd)
+    assert equal(net.losses(inputs, y), net.losses(dict(inputs), y))
+    assert equal(net.exits(inputs), net.exits(dict(inputs)))
 
 
 def test_a_run_that_is_saved_goes_on_as_it_would_have() -> None:
