@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -23,6 +24,7 @@ from nas.testing.spec import spec_of
 from spaces.activation import example_input, input_shape
 from spaces.memory.peak_memory import PeakMemory
 from spaces.named import read_space
+from spaces.notation.errors import UserError
 from spaces.rules import read_decoupling
 from spaces.space import SearchSpace
 
@@ -143,6 +145,20 @@ class MethodContract:
         assert len(losses) == built.num_stages and len(built.net.blocks) == len(built.net.heads)
         assert [block for k in range(built.num_stages) for block in built.stages[k]] == [*range(built.net.num_blocks)]
         assert all(loss.shape == () and loss.isfinite() for loss in losses)
+
+    def test_another_loss_of_outputs_is_used_or_refused(self, case: MethodCase, built: Method) -> None:
+        """A stage that computes cross-entropy past `output_loss` would ignore it; one that has to says why in `class_labels`."""
+        given: list[torch.Tensor] = []
+
+        def loss(outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+            given.append(outputs)
+            return outputs.square().mean()
+
+        built.net.loss = loss
+        with suppress(UserError):
+            losses = list(built.losses(*toy_batch(built)))
+            assert given or traits(case.spec).class_labels
+            assert all(loss.isfinite() for loss in losses)
 
     def test_a_loss_reaches_its_own_stage_and_no_other(self, built: Method) -> None:
         for k, loss in enumerate(built.losses(*toy_batch(built))):
