@@ -12,7 +12,7 @@ from torch import fx, nn
 from torch.utils._pytree import tree_leaves
 
 from spaces.traced.numbers import Number, number
-from spaces.traced.tracer import VALUE, attribute
+from spaces.traced.tracer import CONSTANT, VALUE, attribute
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,11 @@ class Traced:
         return []
 
     def is_made_again(self, node: fx.Node) -> bool:
-        """Whether a unit that needs the node makes it for itself: a parameter or buffer, or a tensor of sizes alone."""
-        return node.op == "get_attr" or (has_tensors(node) and node not in self.of_parameters and node not in self.of_inputs)
+        """Whether a unit that needs the node makes it for itself: a parameter or buffer, or a tensor of sizes alone; nothing that
+        writes into one."""
+        return node.op == "get_attr" or (
+            not _writes(node) and has_tensors(node) and node not in self.of_parameters and node not in self.of_inputs
+        )
 
     def needed(self, place: int) -> tuple[list[fx.Node], list[fx.Node]]:
         """The nodes up to `place` that those behind it need: tensors, and numbers."""
@@ -161,4 +164,10 @@ def is_check(node: fx.Node) -> bool:
 
 def is_constant(node: fx.Node) -> bool:
     """Whether a node is a tensor that the network's code made without an input, and that its trace keeps."""
-    return node.op == "get_attr" and str(node.target).startswith("_tensor_constant")
+    return node.op == "get_attr" and str(node.target).startswith(CONSTANT)
+
+
+def _writes(node: fx.Node) -> bool:
+    """Whether an operation works in place."""
+    name = getattr(node.target, "__name__", str(node.target)).partition(".")[0]
+    return node.op in ("call_function", "call_method") and name.endswith("_") and not name.endswith("__")

@@ -9,7 +9,7 @@ from math import prod
 import torch
 from torch import fx, nn
 
-from spaces.traced.tracer import VALUE
+from spaces.traced.tracer import MODULE, VALUE
 
 
 class Layout(Enum):
@@ -66,8 +66,8 @@ def positions(shape: tuple[int, ...]) -> int:
 def _nearest(node: fx.Node, modules: Mapping[str, nn.Module]) -> nn.Module | None:
     """The module with parameters that made what the node gives, the nearest on the way back."""
     while True:
-        if node.op == "call_module":
-            module = modules[str(node.target)]
+        if node.meta.get(MODULE):
+            module = modules[node.meta[MODULE]]
             if any(True for _ in module.parameters()):
                 return module
         before = [used for used in node.all_input_nodes if isinstance(used.meta[VALUE], torch.Tensor)]

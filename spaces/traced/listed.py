@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only, tree_s
 from spaces.activation import Accompanied
 from spaces.notation.errors import UserError
 from spaces.notation.own_modules import OWN_ERRORS, said_by
-from spaces.traced.outputs import outputs_of
+from spaces.traced.outputs import called, outputs_of
 from spaces.traced.tracer import attribute, on_meta
 
 
@@ -80,7 +81,7 @@ class Listed(nn.Module):
         first = model.get_submodule(self._plan.names[0])
         with _in_place_of({first: _stop}), _in_mode_of(self, model):
             try:
-                _called(model, x)
+                called(model, x)
             except _Reached as reached:
                 h, beside, _ = _split(reached.args, reached.kwargs)
                 return h, beside
@@ -147,7 +148,7 @@ class ListedClassifier(Listed):
         try:
             with _in_place_of(dict.fromkeys(blocks[:-1], through) | {blocks[-1]: resumed}), _in_mode_of(self, model):
                 torch.set_grad_enabled(False)
-                return outputs_of(_called(model, x), type(model).__name__)
+                return outputs_of(called(model, x), type(model).__name__)
         finally:
             torch.set_grad_enabled(grad)
             for module, buffers in statistics.items():
@@ -160,16 +161,23 @@ def listed_plan(model: nn.Module, example: Any, names: Sequence[str]) -> ListedP
     Blocks that are not called once each, one on what the one before it gives, with the same things beside it, are a UserError
     that says which.
     """
-    shapes = on_meta(model)
-    for parameter in shapes.parameters():
-        parameter.requires_grad_(parameter.is_floating_point())
-    watched = _Watched(shapes, names)
-    with watched, torch.device("meta"):
-        try:
-            made = outputs_of(_called(shapes, example), type(model).__name__)
-        except OWN_ERRORS as error:
+    try:
+        shapes, watched, made = _watched(on_meta(model), example, names)
+    except UserError:
+        raise
+    except OWN_ERRORS as error:
+        like = next((parameter for parameter in model.parameters() if parameter.is_floating_point()), torch.empty(0))
+        if like.is_meta:
             raise UserError(
-                f"{type(model).__name__} runs on an example, got {said_by(error)}; give a batch as it takes it"
+                f"{type(model).__name__} runs on shapes alone, got {said_by(error)}; take it as an object, with nas.decouple"
+            ) from None
+        try:  # code that reads numbers off tensors runs on real ones
+            shapes, watched, made = _watched(copy.deepcopy(model), _real(example, like), names)
+        except UserError:
+            raise
+        except OWN_ERRORS as real:
+            raise UserError(
+                f"{type(model).__name__} runs on an example, got {said_by(real)}; give a batch as it takes it"
             ) from None
     calls = watched.calls
     order = tuple(name for name, *_ in calls)
@@ -221,20 +229,24 @@ def listed_plan(model: nn.Module, example: Any, names: Sequence[str]) -> ListedP
 
 def _watched(model: nn.Module, example: Any, names: Sequence[str]) -> tuple[nn.Module, _Watched, torch.Tensor]:
     """The network, what was seen of it, and what it gave."""
-    for parameter in model.parameters():
+    for parameter in model.train().parameters():
         parameter.requires_grad_(parameter.is_floating_point())
     drawn = torch.get_rng_state()
     watched = _Watched(model, names)
     try:
         with watched, torch.enable_grad(), torch.device(next(tensor.device for tensor in tree_leaves(example))):
-            return model, watched, outputs_of(_called(model, example), type(model).__name__)
+            return model, watched, outputs_of(called(model, example), type(model).__name__)
     finally:
         torch.set_rng_state(drawn)
 
 
-def _real(example: Any, device: torch.device) -> Any:
-    """Ones, which are valid as ids and as a mask."""
-    return tree_map_only(torch.Tensor, lambda part: torch.ones(part.shape, dtype=part.dtype, device=device), example)
+def _real(example: Any, like: torch.Tensor) -> Any:
+    """Ones, which are valid as ids and as a mask, on the device of the network and in its precision."""
+
+    def of(part: torch.Tensor) -> torch.Tensor:
+        return torch.ones(part.shape, dtype=like.dtype if part.is_floating_point() else part.dtype, device=like.device)
+
+    return tree_map_only(torch.Tensor, of, example)
 
 
 def _owners(model: nn.Module, used: set[str]) -> tuple[str, ...]:
@@ -262,6 +274,7 @@ class _Watched(TorchFunctionMode):
         self.before: set[str] = set()
         self.behind: set[str] = set()
         self._inside = 0
+        self._drawn = torch.get_rng_state()
         self._tensors = {id(tensor): name for name, tensor in (*model.named_parameters(), *model.named_buffers())}
         self._hooks = []
         for name in names:
@@ -282,10 +295,16 @@ class _Watched(TorchFunctionMode):
 
     def _begin(self, module: nn.Module, args: Any) -> None:
         self._inside += 1
+        if self.calls and not torch.equal(self._drawn, torch.get_rng_state()):
+            raise UserError(
+                f"random numbers are drawn in blocks, not between them, got some behind {self.calls[-1][0]}; switch that off, as "
+                "layer drop can be, or name other blocks"
+            )
 
     def _end(self, name: str) -> Callable[..., Any]:
         def end(module: nn.Module, args: Any, kwargs: Any, made: Any) -> Any:
             self._inside -= 1
+            self._drawn = torch.get_rng_state()
             cut = tree_map_only(torch.Tensor, _detached, made)
             self.calls.append((name, args, kwargs, cut))
             return cut
@@ -349,12 +368,6 @@ def _wraps(made: Any, name: str) -> int | None:
     if isinstance(made, tuple) and made and isinstance(made[0], torch.Tensor) and all(part is None for part in made[1:]):
         return len(made) - 1
     raise UserError(f"a block gives an activation, or a tuple of one, got a {type(made).__name__} of {name}; name others")
-
-
-def _called(model: nn.Module, x: Any) -> Any:
-    if isinstance(x, dict):
-        return model(**x)
-    return model(*x) if isinstance(x, tuple) else model(x)
 
 
 def _drawn(values: torch.Tensor) -> Callable[[], None]:

@@ -1,15 +1,22 @@
-"""What a network gives, as one tensor: its own outputs may be wrapped."""
+"""How a network is called, and what it gives, as one tensor: its own outputs may be wrapped."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 
 from spaces.notation.errors import UserError
 
 NAMES = ("logits", "out")  # of Hugging Face's and torchvision's outputs
+
+
+def called(model: nn.Module, x: Any) -> Any:
+    """What a network gives for an input: a tensor, a tuple of arguments by position or a dict of arguments by name."""
+    if isinstance(x, dict):
+        return model(**x)
+    return model(*x) if isinstance(x, tuple) else model(x)
 
 
 def outputs_of(made: Any, name: str) -> Any:

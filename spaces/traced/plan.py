@@ -13,6 +13,7 @@ from torch import fx, nn
 
 from spaces.notation.errors import UserError
 from spaces.traced.cut_points import Traced, is_constant
+from spaces.traced.exported import exported_graphs
 from spaces.traced.layout import layout_of
 from spaces.traced.listed import ListedPlan, listed_plan
 from spaces.traced.opened import opened_modules
@@ -51,18 +52,15 @@ def plan_of(model: nn.Module, examples: Sequence[Any], units: str | None = None)
     opened = opened_modules(model, named or frozenset())
     if named:
         opened |= {parent for name in named for parent in _parents(name)}
-    ways, constants = {}, {}
     try:
-        for training in (True, False):
-            with mode(model, training):
-                tracers = [Tracer(opened) for _ in examples]
-                graphs = [tracer.graph_of(model, example) for tracer, example in zip(tracers, examples, strict=True)]
-            _check_alike(graphs, type(model).__name__)
-            ways[training], constants[training] = Traced(model, graphs), tracers[0].constants
-    except CannotTrace:
+        ways, constants = _ways(model, examples, opened)
+    except CannotTrace as error:
         if named:
             return listed_plan(model, examples[0], sorted(named))
-        raise
+        try:
+            ways, constants = _exported_ways(model, examples, opened)
+        except CannotTrace as exported:
+            raise CannotTrace(f"{error}; torch.export says {exported}") from None
     try:
         ends = unit_ends([ways[True], ways[False]], named)
     except UserError as error:
@@ -79,6 +77,31 @@ def plan_of(model: nn.Module, examples: Sequence[Any], units: str | None = None)
         of_mode = {training: unit_graph(way, *list(pairwise(borders[training]))[number]) for training, way in ways.items()}
         found.append(_unit_plan(of_mode, constants, begin, end, ways[False]))
     return Plan(tuple(found), tuple(ends), tuple(ways[False].output.meta[VALUE].shape[1:]))
+
+
+Ways = tuple[dict[bool, Traced], dict[bool, dict[str, Any]]]  # in training and at inference; and the tensors that the code made
+
+
+def _ways(model: nn.Module, examples: Sequence[Any], opened: frozenset[str]) -> Ways:
+    """Traced by torch.fx, whose nodes are the calls of modules."""
+    ways, constants = {}, {}
+    for training in (True, False):
+        with mode(model, training):
+            tracers = [Tracer(opened) for _ in examples]
+            graphs = [tracer.graph_of(model, example) for tracer, example in zip(tracers, examples, strict=True)]
+        _check_alike(graphs, type(model).__name__)
+        ways[training], constants[training] = Traced(model, graphs), tracers[0].constants
+    return ways, constants
+
+
+def _exported_ways(model: nn.Module, examples: Sequence[Any], opened: frozenset[str]) -> Ways:
+    """Traced by torch.export, whose nodes are operations."""
+    ways, constants = {}, {}
+    for training in (True, False):
+        with mode(model, training):
+            graphs, constants[training] = exported_graphs(model, examples, opened)
+        ways[training] = Traced(model, graphs)
+    return ways, constants
 
 
 def _unit_plan(

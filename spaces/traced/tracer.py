@@ -17,7 +17,10 @@ from spaces.notation.errors import UserError
 from spaces.notation.own_modules import OWN_ERRORS, said_by
 from spaces.traced.outputs import outputs_of
 
-VALUE = "value"  # of a node's meta: what it is in the run that was traced, tensors on the meta device
+# In a node's meta: what it is in the run that was traced, tensors on the meta device; and the module, not looked into, that it is
+# the call of or lies in.
+VALUE, MODULE = "value", "module"
+CONSTANT = "_tensor_constant"  # how the names of tensors begin that a network's code made without an input
 
 
 class CannotTrace(UserError):
@@ -163,6 +166,7 @@ class Tracer(fx.Tracer):
             finally:
                 self._evaluating = False
             self._at = described(node)
+            node.meta[MODULE] = str(node.target) if node.op == "call_module" else None
         return proxy
 
     def create_arg(self, a: Any) -> Any:

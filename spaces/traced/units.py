@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
@@ -13,7 +14,7 @@ from spaces.notation.errors import UserError
 from spaces.traced.cut_points import CutPoint, Traced
 from spaces.traced.layout import layout_of, positions
 from spaces.traced.opened import is_block, num_layers
-from spaces.traced.tracer import VALUE
+from spaces.traced.tracer import MODULE, VALUE
 
 
 @dataclass
@@ -70,9 +71,17 @@ def _common(ways: Sequence[Traced]) -> list[tuple[CutPoint, str]]:
         first = points[0]
         if first is None or any(point is None or point.constants != first.constants for point in points):
             continue
-        if first.value == node.name and all(point is not None and point.value == node.name for point in points):
+        inside = any(_goes_on(way, way.place[node.name]) for way in ways)
+        if not inside and all(point is not None and point.value == node.name for point in points):
             found.append((first, node.name))
     return found
+
+
+def _goes_on(way: Traced, place: int) -> bool:
+    """Whether the module in which a node lies has more to do behind it."""
+    following = next((node for node in way.nodes[place + 1 :] if node.op not in ("get_attr", "placeholder")), None)
+    module = way.nodes[place].meta.get(MODULE)
+    return module is not None and following is not None and following.op != "call_module" and following.meta.get(MODULE) == module
 
 
 def _segments(way: Traced, ends: Sequence[str], modules: dict[str, nn.Module]) -> list[Segment]:
@@ -81,9 +90,9 @@ def _segments(way: Traced, ends: Sequence[str], modules: dict[str, nn.Module]) -
     before, was_vector = 0, False
     for start, stop in pairwise(dict.fromkeys(stops)):
         nodes = way.nodes[start:stop]
-        names = [str(node.target) for node in nodes if node.op == "call_module"]
+        names = list(dict.fromkeys(node.meta[MODULE] for node in nodes if node.meta.get(MODULE)))
         called = [modules[name] for name in names]
-        layers = sum(map(num_layers, called)) + sum(map(_is_function_layer, nodes))
+        layers = sum(map(num_layers, called)) + sum(_is_function_layer(node) for node in nodes)
         form = _form(nodes[-1], modules) if stop < len(way.nodes) else ()
         after = positions(form) if form else 1
         is_vector = len(form) < 2
@@ -156,11 +165,11 @@ def _form(node: fx.Node, modules: dict[str, nn.Module]) -> tuple[int, ...]:
 
 
 def _is_function_layer(node: fx.Node) -> bool:
-    return node.op == "call_function" and node.target in (F.linear, F.conv1d, F.conv2d, F.conv3d)
+    return node.op == "call_function" and node.meta.get(MODULE) is None and node.target in _FUNCTIONS
 
 
 def _target(way: Traced, name: str) -> str:
-    return str(way.nodes[way.place[name]].target)
+    return str(way.nodes[way.place[name]].meta.get(MODULE))
 
 
 def _shared(way: Traced) -> list[tuple[int, int, str]]:
@@ -196,3 +205,6 @@ def _stuck(way: Traced, common: Sequence[str], shared: Sequence[tuple[int, int, 
         f"a network is cut where one activation alone is alive, got {name}, in which {', '.join(fewest[:4])} are alive at once; "
         "gradients would cross every cut"
     )
+
+
+_FUNCTIONS = (F.linear, F.conv1d, F.conv2d, F.conv3d, torch.ops.aten.linear.default, torch.ops.aten.conv2d.default)
