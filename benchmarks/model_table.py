@@ -19,6 +19,7 @@ Networks that the CSV holds already are left out. Takes about half an hour on on
 
 from __future__ import annotations
 
+import copy
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -45,6 +46,7 @@ from spaces.notation.errors import UserError
 from spaces.rules import read_decoupling
 from spaces.torchvision_import import torchvision
 from spaces.traced.outputs import outputs_of
+from spaces.traced.plan import Plan
 
 NUM_CLASSES, BATCH = 10, 4
 YES = "yes"
@@ -196,22 +198,23 @@ def main() -> None:
 
 def tried(network: Network) -> dict[str, Cell]:
     """All columns of a network."""
-    space = ModelSpace(network.model(), network.example(2), heads=["linear"])
+    space = ModelSpace(network.model(), network.example(2), heads=["linear", "mlp"])
+    doubled = ModelSpace(copy.deepcopy(space.model).double(), network.example(2), heads=space.heads, plan=space.plan)
     row: dict[str, Cell] = {
         "units": space.num_units,
         "gaps": len(space.gaps),
         "activation": "x".join(map(str, space.template.shapes[space.num_units // 2])),
     }
-    row |= beside_the_original(network)
-    row |= {"checkpointing": answer(lambda: checkpointing(network)), "exits": answer(lambda: exits(network))}
+    row |= beside_the_original(network, space.plan)
+    row |= {"checkpointing": answer(lambda: checkpointing(network, doubled)), "exits": answer(lambda: exits(network, space))}
     row["balanced"] = answer(lambda: balanced(space))
     for name in METHODS_TRIED:
-        row[f"method_{name}"] = answer(lambda name=name: trains(network, name))  # type: ignore[misc]
+        row[f"method_{name}"] = answer(lambda name=name: trains(network, space, name))  # type: ignore[misc]
     for head in HEADS_TRIED:
-        row[f"head_{head}"] = answer(lambda head=head: trains(network, "dgl", head))  # type: ignore[misc]
+        row[f"head_{head}"] = answer(lambda head=head: trains(network, space, "dgl", head))  # type: ignore[misc]
     gradients: dict[str, torch.Tensor] = {}
     for engine in ENGINES:
-        row[f"engine_{engine}"] = answer(lambda engine=engine: searches(network, engine, gradients))  # type: ignore[misc]
+        row[f"engine_{engine}"] = answer(lambda engine=engine: searches(network, doubled, engine, gradients))  # type: ignore[misc]
     return row
 
 
@@ -223,11 +226,11 @@ def answer(trial: Callable[[], str]) -> str:
         return str(error).partition(";")[0]
 
 
-def beside_the_original(network: Network) -> dict[str, Cell]:
+def beside_the_original(network: Network, plan: Plan) -> dict[str, Cell]:
     """A training step and an answer of the recombined network and of the original, both in float64."""
     original, model = network.model().double(), network.model().double()
     x, y = network.batch(torch.float64)
-    cut = ModelSpace(model, network.example(2), heads=["linear"]).build_backbone()
+    cut = ModelSpace(model, network.example(2), plan=plan).build_backbone()
     made = []
     for run in (lambda: outputs_of(called(original, x), network.name), lambda: cut(x)):
         torch.manual_seed(2)
@@ -263,18 +266,18 @@ def compared(pairs: list[tuple[Any, Any]]) -> str:
 
 
 def decoupled(
-    network: Network, method: str, head: str | None = None, *, dtype: torch.dtype = torch.float32, **settings: Any
+    space: ModelSpace, method: str, head: str | None = None, *, dtype: torch.dtype = torch.float32, **settings: Any
 ) -> Method:
-    """The method on up to three blocks of the network."""
+    """The method on up to three blocks of the space's network."""
     torch.manual_seed(0)
-    space = ModelSpace(network.model().to(dtype), network.example(2), heads=["linear"])
     kind = traits(method)
     cuts = read_decoupling(f"even({min(3, space.num_units)})", space, head or kind.default_head or "linear")
     if head:
         cuts = Decoupling(cuts.cuts, (str(HEADS.resolve(head)),) * len(cuts.cuts))
-    with torch.random.fork_rng():
-        net = space.build(kind.adapt(cuts), head_lookahead=kind.head_lookahead, **settings)
-        return METHODS.build(method, net).to(dtype)
+    net = space.build(kind.adapt(cuts), head_lookahead=kind.head_lookahead, **settings)
+    method_on_it = METHODS.build(method, net).to(dtype).train()
+    method_on_it.zero_grad()
+    return method_on_it
 
 
 def step(method: Method, x: Any, y: torch.Tensor) -> list[torch.Tensor]:
@@ -287,9 +290,9 @@ def step(method: Method, x: Any, y: torch.Tensor) -> list[torch.Tensor]:
     return losses
 
 
-def trains(network: Network, name: str, head: str | None = None) -> str:
+def trains(network: Network, space: ModelSpace, name: str, head: str | None = None) -> str:
     """Whether a step gives finite losses and gradients, and some to each stage."""
-    method = decoupled(network, name, head)
+    method = decoupled(space, name, head)
     if not all(loss.isfinite() for loss in step(method, *network.batch())):
         return "a loss is not finite"
     for k in range(method.num_stages):
@@ -299,28 +302,28 @@ def trains(network: Network, name: str, head: str | None = None) -> str:
     return YES
 
 
-def checkpointing(network: Network) -> str:
+def checkpointing(network: Network, space: ModelSpace) -> str:
     """Whether checkpointed units change neither gradients nor statistics."""
-    methods = [decoupled(network, "dgl", "linear", dtype=torch.float64, checkpoint_units=again) for again in (False, True)]
-    x, y = network.batch(torch.float64)
-    for method in methods:
-        step(method, x, y)
-    plain, again = methods
-    pairs = [(p.grad, q.grad) for p, q in zip(plain.parameters(), again.parameters(), strict=True) if p.grad is not None]
-    pairs += list(zip(plain.buffers(), again.buffers(), strict=True))
+    held, batch = [], network.batch(torch.float64)
+    for again in (False, True):
+        own = ModelSpace(copy.deepcopy(space.model), network.example(2), heads=space.heads, plan=space.plan)
+        method = decoupled(own, "dgl", "linear", dtype=torch.float64, checkpoint_units=again)
+        step(method, *batch)
+        held.append([*(p.grad for p in method.parameters()), *method.buffers()])
+    pairs = [pair for pair in zip(*held, strict=True) if pair[0] is not None]
     for one, other in pairs:
         if other is None or not torch.allclose(one, other, rtol=0, atol=EXACT * max(1.0, float(one.abs().max()))):
             return f"differs: {compared(pairs)}"
     return YES
 
 
-def exits(network: Network) -> str:
+def exits(network: Network, space: ModelSpace) -> str:
     """Whether every block has an exit with finite logits, and the last is the original's output."""
-    method = decoupled(network, "dgl").eval()
+    method = decoupled(space, "dgl").eval()
     x, _ = network.batch()
     with torch.no_grad():
         logits = list(method.exits(x))
-        original = outputs_of(called(network.model().eval(), x), network.name)
+        original = outputs_of(called(space.model.eval(), x), network.name)
     if not all(bool(each.isfinite().all()) for each in logits):
         return "not finite"
     return YES if torch.equal(logits[-1], original) else "the last is not the original's output"
@@ -333,14 +336,14 @@ def balanced(space: ModelSpace) -> str:
     return YES if found.num_blocks == num_blocks else f"{found.num_blocks} blocks"
 
 
-def searches(network: Network, engine: str, gradients: dict[str, torch.Tensor]) -> str:
+def searches(network: Network, space: ModelSpace, engine: str, gradients: dict[str, torch.Tensor]) -> str:
     """Whether an engine differentiates two steps of a search over two gaps; what it found is kept in `gradients`."""
-    space = ModelSpace(network.model().double(), network.example(2), heads=["linear", "mlp"])
     gaps = sorted({space.gaps[0], space.gaps[len(space.gaps) // 2]})
     torch.manual_seed(0)
     backbone = space.build_backbone()
     candidates = [[HEADS.build(head, space.site(gap, backbone)).double() for head in space.heads] for gap in gaps]
     relaxation = Relaxation(backbone, gaps, candidates).train()
+    relaxation.zero_grad()
     optimizer = torch.optim.SGD(relaxation.parameters(), 1e-3, momentum=0.9)
     architecture = Architecture(torch.zeros(len(gaps), 2).double(), torch.zeros(len(gaps), 2).double())
     first, second, outer = (network.batch(torch.float64, seed) for seed in range(3))

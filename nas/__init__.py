@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nas.commands.search import SearchResult, search
     from nas.own_loop.decouple import decouple
     from nas.own_loop.decoupled import Decoupled
+    from nas.own_loop.step_memory import Memory, memory
     from nas.problem import Found, Problem, Report, Score, Strategy
     from nas.runs.trained_run import TrainedRun
     from spaces.notation.errors import UserError
@@ -30,6 +31,8 @@ _MODULES = {
     "read_results": "nas.commands.compare",
     "decouple": "nas.own_loop.decouple",
     "Decoupled": "nas.own_loop.decoupled",
+    "memory": "nas.own_loop.step_memory",
+    "Memory": "nas.own_loop.step_memory",
     "SearchResult": "nas.commands.search",
     "TrainedRun": "nas.runs.trained_run",
     "Problem": "nas.problem",
@@ -43,6 +46,7 @@ _MODULES = {
 __all__ = [
     "Decoupled",
     "Found",
+    "Memory",
     "Problem",
     "Report",
     "Score",
@@ -56,6 +60,7 @@ __all__ = [
     "evaluate",
     "export",
     "load_run",
+    "memory",
     "predict",
     "profile",
     "read_results",

@@ -30,7 +30,7 @@ class Decoder(nn.Module):
     def __init__(self, shape: tuple[int, ...], image: tuple[int, ...], pixels: PixelScale | None, draw: Draw = kaiming) -> None:
         super().__init__()
         if not input_shape(image).plain:
-            raise UserError(f"a decoder reconstructs images, but the inputs are {input_shape(image).kind}; take decoder=False")
+            raise UserError(f"a decoder reconstructs images, got {input_shape(image).described}; take decoder=False")
         (inputs, *_), layers, _ = as_map("the decoder", shape, image)
         self.to_map = nn.Sequential(*layers)
         colours, *self.size = image_shape("the decoder", image)
