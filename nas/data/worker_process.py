@@ -18,12 +18,17 @@ from methods.training.interruption import ENDING
 @contextmanager
 def signals_left_to_parent() -> Iterator[None]:
     """Processes that start inside have signals that end the program blocked: those that a batch system sends to all processes at
-    once are left to this one, which still has a step to finish."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    once are left to this one, which still has a step to finish.
+
+    torch's DataLoader would raise an error in whatever runs when a worker of its ends; here it says so where it is read from.
+    """
+    before, of_child = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING), signal.getsignal(signal.SIGCHLD)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if of_child is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGCHLD, of_child)
 
 
 def start_worker() -> None:

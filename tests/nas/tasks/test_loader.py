@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -490,3 +492,18 @@ def test_numbers_and_ids_are_answered_from_an_npz() -> None:
 def test_a_function_that_a_file_names_is_not_imported() -> None:
     with only_allowed(), pytest.raises(UserError, match="--allow"):
         TASKS.build(f"loader(path={__name__}.make)", Path("nowhere"))
+
+
+class Ending(Blobs):
+    """One sample ends the process that reads it, as a system does that is short of memory."""
+
+    def __getitem__(self, place: int) -> Any:
+        if place == 30:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().__getitem__(place)
+
+
+@pytest.mark.slow  # torch looks every five seconds
+def test_a_worker_that_is_killed_is_one_line() -> None:
+    with pytest.raises(UserError, match="the part train: a worker process of the DataLoader ended, .* take fewer workers"):
+        task(parts(train=DataLoader(Ending(0), num_workers=1)))
