@@ -121,9 +121,7 @@ def step_memory(net: Decoupled, x: Any, y: Any, optimizer: OptimizerFactory) -> 
     net.step(x, y)
     given = _bytes([x, y])
     trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
-    with PeakMemory(leave_out=trained) as activations:
-        net.step(x, y)
-    with PeakMemory() as everything:
+    with PeakMemory(leave_out=trained) as activations, PeakMemory() as everything:
         net.step(x, y)
     parameters = _bytes([*net.parameters(), *net.buffers()])
     kept = _bytes([tensor for each in optimizers for state in each.state.values() for tensor in state.values()])
