@@ -35,7 +35,7 @@ def entropy(logits: torch.Tensor, before: torch.Tensor | None) -> torch.Tensor:
 def agreement(logits: torch.Tensor, before: torch.Tensor | None) -> torch.Tensor:
     """The smaller of two exits' probabilities of the answer that both give; 0 where they differ, and at the first exit."""
     if before is None:
-        return logits.new_zeros(len(logits))
+        return logits.new_zeros(logits.shape[0])
     sure, answer = logits.softmax(1).max(1)
     sure_before, answer_before = before.softmax(1).max(1)
     return torch.minimum(sure, sure_before).where(answer == answer_before, 0)

@@ -81,8 +81,10 @@ class Network:
 
     def __call__(self, inputs: Sequence[Array]) -> tuple[Array, Array]:
         """The logits (N, classes), divided by the exit's temperature where there is one, and how deep each input went."""
-        adaptive = self.metadata["adaptive"]
-        stages = self.metadata["stages"]
+        adaptive, stages = self.metadata["adaptive"], self.metadata["stages"]
+        if stages[0].get("one_by_one"):  # the graph itself decides, for all that it is given at once
+            each = [self._functions[0]([array[row : row + 1] for array in inputs]) for row in range(len(inputs[0]))]
+            return np.concatenate([logits for logits, _ in each]), np.concatenate([depth for _, depth in each])
         given, staying = [np.asarray(array) for array in inputs], np.arange(len(inputs[0]))
         before: Array = None
         for number, (stage, function) in enumerate(zip(stages, self._functions, strict=True), start=1):

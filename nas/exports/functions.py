@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from methods.method import Method
 from methods.sides.side import SideInputs
+from nas.exits.confidence import ConfidenceRule, confidence
 from spaces.activation import TextShape, WithFeatures, input_shape
 
 _NO_TENSOR = object()
@@ -65,6 +66,26 @@ class StageFunction(nn.Module):
         return (logits,) if self.last else (logits, *Tree.of(carry)[1])
 
 
+class DecidingStage(nn.Module):
+    """A stage that also says whether its inputs leave: what it is given, then from the second on the logits of the exit before
+    -> its logits divided by the temperature, whether all are as sure as the threshold, and what is handed on. The last stage
+    gives logits alone."""
+
+    def __init__(self, stage: StageFunction, temperature: float, *, rule: ConfidenceRule, threshold: float) -> None:
+        super().__init__()
+        self.stage, self.rule, self.threshold, self.temperature = stage, rule, threshold, temperature
+
+    def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The logits, bool () and the tensors handed on."""
+        before = None if self.stage.k == 0 else tensors[-1]
+        raw, *carry = self.stage(*(tensors if before is None else tensors[:-1]))
+        logits = raw / self.temperature
+        if self.stage.last:
+            return (logits,)
+        bounded = None if self.stage.method.logit_range is None else raw
+        return (logits, (confidence(self.rule, logits, before, bounded) >= self.threshold).all(), *carry)
+
+
 @dataclass(frozen=True)
 class Probe:
     """Tensors that a function can be traced with, and which of their sizes follow the batch and the length of texts."""
@@ -73,6 +94,12 @@ class Probe:
     tensors: tuple[torch.Tensor, ...]
     sizes: tuple[dict[int, str], ...]
     """Of each tensor: `batch` or `length` at the dimensions that vary."""
+
+    def with_logits(self, num_classes: int) -> Probe:
+        """With the logits of an exit behind its tensors."""
+        axis = self.batch_axes[0]
+        logits = torch.zeros(self.tensors[0].shape[axis], num_classes)
+        return Probe(self.given, (*self.tensors, logits), (*self.sizes, {0: "batch"}))
 
     @property
     def batch_axes(self) -> tuple[int, ...]:

@@ -32,6 +32,9 @@ def graph_of(function: nn.Module, probe: Probe, names: Mapping[int, str], *, any
             error = error or found
             continue
         _rename(graph, function, names)
+        for node in graph.graph.nodes:
+            for told in ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node"):
+                node.meta.pop(told, None)  # the code behind it, with the folders of this machine
         return graph, Probe(probe.given, probe.tensors, sizes)
     assert error is not None
     raise UserError(f"a graph is traced by torch.export, which cannot trace this network ({said_by(error)}); take --to torch")

@@ -12,7 +12,7 @@ from nas.exports.plain_network import construction
 def loading(exported: Exported, metadata: Mapping[str, Any], *, strict: bool) -> str:
     """The lines; `strict` says that a file of weights has all tensors of the plain network, and no others."""
     lines = {"torch": _torch, "safetensors": _safetensors, "onnx": _onnx, "torch_export": _torch_export}
-    if exported.adaptive:
+    if exported.adaptive and not metadata["stages"][0].get("one_by_one"):
         return "\n".join(_cascade(metadata))
     known = lines.get(str(metadata["format"]))
     return "" if known is None else "\n".join(known(exported, metadata, strict))
@@ -39,13 +39,14 @@ def _into_the_model(exported: Exported, import_line: str, load: str, strict: boo
 
 
 def _onnx(exported: Exported, metadata: Mapping[str, Any], strict: bool) -> list[str]:
-    given = ", ".join(f'"{name}": {array}' for name, array in _arrays(metadata).items())
+    one_by_one = bool(metadata["stages"][0].get("one_by_one"))
+    given = ", ".join(f'"{name}": {array}' for name, array in _arrays(metadata, 1 if one_by_one else 2).items())
     return [
         "import numpy as np",
         "import onnxruntime",
         "",
         'session = onnxruntime.InferenceSession("model.onnx")',
-        f"(logits,) = session.run(None, {{{given}}})",
+        f"{'logits, depth' if one_by_one else '(logits,)'} = session.run(None, {{{given}}})",
     ]
 
 
@@ -60,15 +61,15 @@ def _torch_export(exported: Exported, metadata: Mapping[str, Any], strict: bool)
     ]
 
 
-def _arrays(metadata: Mapping[str, Any]) -> dict[str, str]:
-    """Two inputs, as what makes them."""
+def _arrays(metadata: Mapping[str, Any], count: int = 2) -> dict[str, str]:
+    """So many inputs, as what makes them."""
     inputs = metadata["inputs"]
     if inputs["kind"] == "texts":
-        arrays = {"input": f"np.ones((2, {inputs['length']}), np.int64)"}
+        arrays = {"input": f"np.ones(({count}, {inputs['length']}), np.int64)"}
     else:
-        arrays = {"input": f"np.zeros({(2, *inputs['shape'])}, np.float32)"}
+        arrays = {"input": f"np.zeros({(count, *inputs['shape'])}, np.float32)"}
     if inputs["features"]:
-        arrays["features"] = f"np.zeros({(2, len(inputs['features']['mean']))}, np.float32)"
+        arrays["features"] = f"np.zeros({(count, len(inputs['features']['mean']))}, np.float32)"
     return arrays
 
 

@@ -14,10 +14,11 @@ from torch import nn
 from torch.export import ExportedProgram
 
 from nas.exits.adaptive import Answers
+from nas.exits.confidence import CONFIDENCES
 from nas.exports import answer
 from nas.exports.exported import Exported
 from nas.exports.formats.export_format import ExportFormat
-from nas.exports.functions import ExitFunction, Probe, StageFunction, input_probe, length_is_fixed, stage_probes
+from nas.exports.functions import DecidingStage, ExitFunction, Probe, StageFunction, input_probe, length_is_fixed, stage_probes
 from nas.exports.graph import graph_of
 from nas.exports.tensors import names_of, without_others
 
@@ -48,7 +49,7 @@ class GraphFormat(ExportFormat):
 
     def write(self, exported: Exported, metadata: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
         """A file a graph, and answer.py."""
-        stages = _stages(exported)
+        stages = stages_of(exported)
         files = [
             f"stage{number}.{self.suffix}" if exported.adaptive else f"model.{self.suffix}"
             for number in range(1, len(stages) + 1)
@@ -56,7 +57,7 @@ class GraphFormat(ExportFormat):
         known = {
             **metadata,
             "files": files,
-            "inputs": {**metadata["inputs"], "padded": _padded(exported, stages)},
+            "inputs": {**metadata["inputs"], "padded": padded(exported, stages)},
             "stages": [
                 {"file": file, "depth": stage.depth, "temperature": temperature, "batch_axes": list(stage.probe.batch_axes)}
                 for file, stage, temperature in zip(files, stages, exported.temperatures, strict=True)
@@ -64,7 +65,7 @@ class GraphFormat(ExportFormat):
         }
         for file, stage in zip(files, stages, strict=True):
             self.save(stage, known, folder / file)
-        shutil.copyfile(RUNNER, folder / RUNNER.name)
+        copy_runner(folder)
         return known
 
     def answers(self, exported: Exported, folder: Path, tensors: Sequence[torch.Tensor]) -> Answers:
@@ -72,28 +73,46 @@ class GraphFormat(ExportFormat):
         return Answers(*map(torch.from_numpy, answer.Network(folder)([tensor.numpy() for tensor in tensors])))
 
 
-def _stages(exported: Exported) -> list[Stage]:
-    """One graph of the network up to the exit, or one a block of a cascade."""
+def copy_runner(folder: Path) -> None:
+    """Put answer.py beside the files."""
+    shutil.copyfile(RUNNER, folder / RUNNER.name)
+
+
+def stages_of(exported: Exported, *, deciding: bool = False) -> list[Stage]:
+    """One graph of the network up to the exit, or one a block of a cascade. Those of a cascade that are `deciding` say themselves
+    whether inputs leave (`DecidingStage`)."""
     method, last = exported.method(), exported.depth - 1
     names, any_length = names_of(method), not length_is_fixed(method)
+    functions: list[nn.Module]
     if exported.adaptive:
         probes = stage_probes(method, exported.num_features, exported.depth)
-        functions: list[nn.Module] = [StageFunction(method, k, probe.given, last=k == last) for k, probe in enumerate(probes)]
+        stages = [StageFunction(method, k, probe.given, last=k == last) for k, probe in enumerate(probes)]
+        functions = [*stages]
     else:
         probes = [input_probe(method, exported.num_features)]
         functions = [ExitFunction(method, last, probes[0].given)]
-    without_others(method, range(exported.depths[0] - 1, exported.depth))
-    traced = [graph_of(*each, names, any_length=any_length) for each in zip(functions, probes, strict=True)]
     given = [("input", "features")[: len(probes[0].tensors)]]
     given += [tuple(f"carry{place}" for place in range(len(probe.tensors))) for probe in probes[1:]]
     gives = [("logits", *(f"next_{name}" for name in following)) for following in (*given[1:], ())]
+    if deciding:
+        assert exported.adaptive is not None, "only a cascade decides"
+        rule, threshold = CONFIDENCES[exported.adaptive.rule], exported.adaptive.threshold
+        functions = [
+            DecidingStage(stage, temperature, rule=rule, threshold=threshold)
+            for stage, temperature in zip(stages, exported.temperatures, strict=True)
+        ]
+        probes = [probes[0], *(probe.with_logits(method.net.num_classes) for probe in probes[1:])]
+        given = [given[0], *((*names_given, "before") for names_given in given[1:])]
+        gives = [*((logits, "leaves", *others) for logits, *others in gives[:-1]), gives[-1]]
+    without_others(method, range(exported.depths[0] - 1, exported.depth))
+    traced = [graph_of(*each, names, any_length=any_length) for each in zip(functions, probes, strict=True)]
     return [
         Stage(depth, graph, probe, *ends)
         for depth, (graph, probe), *ends in zip(exported.depths, traced, given, gives, strict=True)
     ]
 
 
-def _padded(exported: Exported, stages: Sequence[Stage]) -> bool:
+def padded(exported: Exported, stages: Sequence[Stage]) -> bool:
     """Whether texts have to be padded to full length, since some graph takes no other."""
     if exported.run.inputs["kind"] != "texts":
         return False

@@ -25,6 +25,7 @@ from spaces.notation.own_modules import only_allowed
 from tests.nas.exports.conftest import IMAGES, TEXTS
 
 MAKE = Callable[..., TrainedRun]
+ROOT = Path(nas.__file__).parents[1]
 WITHOUT_US = "import sys; sys.modules.update(dict.fromkeys(('nas', 'methods', 'spaces')))\n"  # None: an import fails
 
 
@@ -96,6 +97,14 @@ def test_the_lines_of_the_card_run_without_this_project(name: str, saved_run: MA
     folder = nas.export("run", to=name)
     shown = "len(state_dict)" if name in ("torch", "safetensors") else "tuple(logits.shape)"
     assert alone(folder, snippet(folder) + f"print({shown})") == ("38\n" if shown.startswith("len") else "(2, 10)\n")
+    assert not any(str(ROOT).encode() in path.read_bytes() for path in folder.iterdir()), "folders of this machine stay here"
+
+
+@pytest.mark.slow
+def test_a_cascade_in_one_graph_is_run_by_onnxruntime_alone(saved_run: MAKE) -> None:
+    saved_run()
+    folder = nas.export("run", to="onnx(one_file=True)", adaptive="margin:0.999")
+    assert alone(folder, snippet(folder) + "print(logits.shape, depth)") == "(1, 10) [3]\n"
 
 
 @pytest.mark.slow

@@ -93,7 +93,7 @@ def test_an_uncut_network(name: str, saved_run: MAKE, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", GRAPHS)
-@pytest.mark.parametrize("method", ["dgl", "al", "man(base=dgl)", "early_exit"])
+@pytest.mark.parametrize("method", ["al", "man(base=dgl)"])
 def test_inputs_leave_a_cascade_where_they_leave_the_run(method: str, name: str, saved_run: MAKE, tmp_path: Path) -> None:
     run = saved_run(method)
     with torch.no_grad():
@@ -102,6 +102,19 @@ def test_inputs_leave_a_cascade_where_they_leave_the_run(method: str, name: str,
     threshold = Adaptive("max_softmax", float(first.sort().values[4:6].mean()))  # at none of them, where rounding would decide
     found, wanted = answers(run, name, tmp_path / "files", adaptive=threshold, calibrated=True)
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", ["max_softmax", "agreement", "sigmoid"])
+def test_one_graph_decides_by_the_rule(rule: str, saved_run: MAKE, tmp_path: Path) -> None:
+    run = saved_run("al")
+    found, wanted = answers(run, "onnx(one_file=True)", tmp_path / "files", adaptive=Adaptive(rule, 0.101), calibrated=True)
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_one_graph_is_of_a_cascade(saved_run: MAKE, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="got no --adaptive; leave one of them out"):
+        answers(saved_run(), "onnx(one_file=True)", tmp_path / "files")
 
 
 @pytest.mark.slow
