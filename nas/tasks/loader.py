@@ -132,9 +132,11 @@ def _constants(first: Collated, mean: Constants, std: Constants) -> tuple[Consta
 
 def _num_classes(train: Source) -> int:
     """One more than the largest label of train, where each class is there."""
-    labels = train.labels if isinstance(train, IndexedSource) or train.version is None else None
+    labels = train.labels if train.version is None else train.known_labels
     if labels is None:
-        raise UserError("the classes of a stream are not counted beside version=; return classes, their names or their number")
+        raise UserError(
+            "beside version= labels are not read to count the classes; return classes, their names or how many there are"
+        )
     classes = labels.unique().tolist()
     if len(classes) < 2 or classes != list(range(len(classes))):
         raise UserError(
@@ -163,7 +165,8 @@ def _held_out(
     if isinstance(pool, StreamPart):
         raise UserError("validation is held out of numbered samples, got a stream as train; return a part validation as well")
     source = pool.source
-    labels = pool.labels if source.version is None else torch.zeros(len(pool), dtype=torch.int64)
+    known = source.known_labels
+    labels = torch.zeros(len(pool), dtype=torch.int64) if known is None else known
     drawn = parts(labels, validation=validation, split_seed=split_seed, names=names)
     random = ["validation is a share of train and goes through its random transforms; return a part validation without them"]
     return pool.at(drawn.train), pool.at(drawn.validation), [*drawn.notes, *random * _is_random(source)]

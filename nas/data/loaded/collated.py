@@ -57,6 +57,11 @@ class Form(NamedTuple):
         """That of these."""
         return cls(samples.kind, samples.shape, samples.num_features)
 
+    def is_like(self, samples: Collated) -> bool:
+        """Whether these can be stacked with others of the form."""
+        same = self.kind == "ids" or samples.shape == self.shape
+        return same and samples.kind == self.kind and samples.num_features == self.num_features
+
     def check(self, samples: Collated, where: str) -> None:
         """A UserError that begins with `where` unless the samples have this form."""
         if samples.kind != self.kind:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSampler, SequentialSampler
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset, RandomSampler, SequentialSampler, SubsetRandomSampler
 
 from nas.data.loaded.indexed import IndexedSource
 from nas.data.loaded.source import Source
@@ -82,4 +82,4 @@ def _plain_order(loader: DataLoader[Any]) -> bool:
     weighted = isinstance(loader.sampler, RandomSampler) and (
         loader.sampler.replacement or loader.sampler._num_samples is not None
     )
-    return not own and not weighted and type(loader.sampler) in (RandomSampler, SequentialSampler)
+    return not own and not weighted and type(loader.sampler) in (RandomSampler, SequentialSampler, SubsetRandomSampler)

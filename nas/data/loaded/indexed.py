@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 from nas.data.class_limited import ClassLimited
 from nas.data.images.samples import num_batches
 from nas.data.loaded.collated import Collated
-from nas.data.loaded.randomness import seed_all, untouched
-from nas.data.loaded.source import FIXED, Source
+from nas.data.loaded.randomness import seed_all, seeds_of, untouched
+from nas.data.loaded.source import AT_ONCE, FIXED, Scan, Source
 from nas.data.worker_process import signals_left_to_parent, start_worker
 from spaces.notation.errors import UserError
 
@@ -40,15 +40,32 @@ class IndexedSource(Source):
     def read(self, request: Request) -> Collated:
         """The samples of a batch, each read under random numbers of its own, so that no batch depends on another."""
         items, fixed = [], request.seeds == FIXED
+        numbers = request.places if fixed else range(len(request.places))
         with untouched():
-            for number, place in enumerate(request.places):
-                seed_all(*request.seeds, place if fixed else number)
+            for seed, place in zip(seeds_of(request.seeds, numbers), request.places, strict=True):
+                seed_all(seed)
                 with self.told(self.where(place)):
                     items.append(self.dataset[place])
-            return self.collated(items, request.places, (*request.seeds, len(items) + (request.places[0] if fixed else 0)))
+            return self.collated(items, request.places, (*request.seeds, request.places[0] if fixed else len(items)))
 
-    def reading(self, requests: Iterable[Request]) -> Iterator[Collated]:
-        """The batches that are requested, in order, read ahead by as many workers as the user's `DataLoader` has."""
+    def scanned(self, request: Request) -> Scan:
+        """What is found out of the samples of a request; a collate function of the user's is given them one by one."""
+        if self.collate is None:
+            return Scan.of(self.read(request))
+        found = [Scan.of(self.read(Request((place,), FIXED))) for place in request.places]
+        return Scan(*map(torch.cat, zip(*found, strict=True)))
+
+    def scanning(self) -> Iterator[Scan]:
+        places = range(len(self))
+        requests = (Request(tuple(places[first : first + AT_ONCE]), FIXED) for first in places[::AT_ONCE])
+        return self.reading(requests, IndexedSource.scanned)
+
+    def batches(self, requests: Iterable[Request]) -> Iterator[Collated]:
+        """The batches that are requested, in order."""
+        return self.reading(requests, IndexedSource.read)
+
+    def reading(self, requests: Iterable[Request], read: Callable[[IndexedSource, Request], Any]) -> Iterator[Any]:
+        """What `read` makes of each request, in order and ahead, by as many workers as the user's `DataLoader` has."""
         options: dict[str, Any] = {}
         if self.loader is not None and self.loader.num_workers:
             options = {
@@ -56,7 +73,7 @@ class IndexedSource(Source):
                 for name in ("num_workers", "multiprocessing_context", "prefetch_factor", "timeout")
             } | {"worker_init_fn": partial(_start_worker, self.loader.worker_init_fn)}
         own = torch.Generator()  # else the loader draws a seed for its workers from everybody's
-        loader = DataLoader(_Requested(self), sampler=requests, batch_size=None, collate_fn=_same, generator=own, **options)
+        loader = DataLoader(_Requested(self, read), sampler=requests, batch_size=None, collate_fn=_same, generator=own, **options)
         with self.told(f"the part {self.name}"):
             with signals_left_to_parent():
                 batches = iter(loader)
@@ -65,38 +82,32 @@ class IndexedSource(Source):
                     raise UserError(made)
                 yield made
 
-    def one_by_one(self) -> Iterator[Collated]:
-        return self.reading(Request((place,), FIXED) for place in range(len(self)))
-
     def first(self) -> Collated:
         if not len(self):
             raise UserError(f"the part {self.name} has samples, got an empty one; give at least one")
         return self.read(Request((0,), FIXED))
 
     @property
-    def labels(self) -> torch.Tensor:
-        """int64 (N,): the data set's own `targets`, if they are whole numbers and nothing transforms them; else read once."""
-        if "scan" not in vars(self):
-            targets = getattr(self.dataset, "targets", None)
-            plain = getattr(self.dataset, "target_transform", None) is None and isinstance(
-                targets, list | torch.Tensor | np.ndarray
-            )
-            if plain and len(targets) == len(self):  # type: ignore[arg-type]
-                found = torch.as_tensor(targets)
-                if found.dim() == 1 and not found.is_floating_point() and found.dtype != torch.bool:
-                    return found.long()
-        return self.scan.labels
+    def known_labels(self) -> torch.Tensor | None:
+        """int64 (N,): of a scan, or the data set's own `targets`, if they are whole numbers and nothing transforms them."""
+        targets = getattr(self.dataset, "targets", None)
+        if "scan" in vars(self) or targets is None or getattr(self.dataset, "target_transform", None) is not None:
+            return super().known_labels
+        if not isinstance(targets, list | torch.Tensor | np.ndarray) or len(targets) != len(self):
+            return None
+        found = torch.as_tensor(targets)
+        return found.long() if found.dim() == 1 and found.dtype in (torch.int64, torch.int32, torch.uint8) else None
 
 
 class _Requested(Dataset[Any]):
-    """A data set of batches, by their requests; an error of the user's is given as its text, which a worker can send."""
+    """A data set of what is read, by requests; an error of the user's is given as its text, which a worker can send."""
 
-    def __init__(self, source: IndexedSource) -> None:
-        self.source = source
+    def __init__(self, source: IndexedSource, read: Callable[[IndexedSource, Request], Any]) -> None:
+        self.source, self.read = source, read
 
-    def __getitem__(self, request: Request) -> Collated | str:
+    def __getitem__(self, request: Request) -> Any:
         try:
-            return self.source.read(request)
+            return self.read(self.source, request)
         except UserError as error:
             return str(error)
 
@@ -148,7 +159,7 @@ class IndexedPart:
 
     def in_order(self, batch_size: int) -> Iterator[Collated]:
         """Every sample once, read as evaluation does; the last batch may be smaller."""
-        return self.source.reading(Request(tuple(places.tolist()), FIXED) for places in self.index.split(batch_size))
+        return self.source.batches(Request(tuple(places.tolist()), FIXED) for places in self.index.split(batch_size))
 
 
 class IndexedDraws:
@@ -172,7 +183,7 @@ class IndexedDraws:
     def batch(self, seed: int, iteration: int) -> Collated:
         """The batch, on the CPU; one after the other they are read ahead."""
         if self._begun is None or self._begun[0] != (seed, iteration):
-            self._begun = (seed, iteration), self._source.reading(self._requests.from_on(seed, iteration))
+            self._begun = (seed, iteration), self._source.batches(self._requests.from_on(seed, iteration))
         reading = self._begun[1]
         self._begun = (seed, iteration + 1), reading
         return next(reading)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -27,9 +27,9 @@ class Randomness:
 
     @classmethod
     def seeded(cls, *seeds: int) -> Randomness:
-        """Those that `seed_all` makes of the seeds."""
+        """Those that the seeds make."""
         with untouched():
-            seed_all(*seeds)
+            seed_all(*seeds_of(seeds, [0]))
             return cls.now()
 
     def set(self) -> None:
@@ -47,12 +47,21 @@ class Randomness:
             self.torch, self.numpy, self.python = vars(Randomness.now()).values()
 
 
-def seed_all(*seeds: int) -> None:
-    """Seed the global generators of torch, NumPy and Python by whole numbers >= 0."""
-    drawn = np.random.SeedSequence(seeds).generate_state(3, np.uint64)
-    torch.default_generator.manual_seed(int(drawn[0] >> np.uint64(1)))
-    np.random.seed(int(drawn[1] >> np.uint64(32)))
-    random.seed(int(drawn[2]))
+def seeds_of(seeds: Sequence[int], numbers: Sequence[int]) -> list[int]:
+    """A seed in 0..2**64-1 for each of the numbers, drawn from the seeds, all whole numbers >= 0."""
+    first = np.random.SeedSequence(tuple(seeds)).generate_state(1, np.uint64)
+    x = first + np.asarray(numbers, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    # The finaliser of SplitMix64 (Steele et al. 2014), after which neighbours have nothing in common.
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (x ^ (x >> np.uint64(31))).tolist()
+
+
+def seed_all(seed: int) -> None:
+    """Seed the global generators of torch, NumPy and Python by a number of `seeds_of`."""
+    torch.default_generator.manual_seed(seed >> 1)
+    np.random.seed(seed & 0xFFFFFFFF)
+    random.seed(seed)
 
 
 @contextmanager

@@ -9,25 +9,34 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple, Self
 
-import numpy as np
 import torch
-from torch.utils.data import DataLoader, default_collate, default_convert
+from torch.utils.data import DataLoader, Subset, SubsetRandomSampler, default_collate, default_convert
 
 from nas.data.digest import digest
 from nas.data.loaded.collated import Collated, Form, one_batch, one_sample, stacked
-from nas.data.loaded.randomness import seed_all
+from nas.data.loaded.randomness import seed_all, seeds_of
 from spaces.activation import PADDING
 from spaces.notation.errors import UserError
 from spaces.notation.own_modules import OWN_ERRORS, said_by
 
+AT_ONCE = 64  # samples that are read together where all are
 FIXED = (0, 5)  # what reading without augmentation is seeded by, with a sample's number behind
 
 
 class Scan(NamedTuple):
-    """What reading all samples gives: a digest of each, int64 (N,), and its label, int64 (N,)."""
+    """What reading samples gives: a digest of each, int64 (N,), and its label, int64 (N,)."""
 
     digests: torch.Tensor
     labels: torch.Tensor
+
+    @classmethod
+    def of(cls, samples: Collated) -> Scan:
+        """That of these."""
+        ids = samples.kind == "ids"
+        features = [None] * len(samples.y) if samples.features is None else samples.features
+        pairs = zip(samples.x, features, strict=True)
+        found = [_digest(x[: _length(x)] if ids else x, beside) for x, beside in pairs]
+        return cls(torch.tensor(found), samples.y)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +61,15 @@ class Source(ABC):
         """The `DataLoader`, if one was given."""
         return self.given if isinstance(self.given, DataLoader) else None
 
-    @property
+    @cached_property
     def dataset(self) -> Any:
         """What yields the samples."""
-        return self.given.dataset if isinstance(self.given, DataLoader) else self.given
+        if not isinstance(self.given, DataLoader):
+            return self.given
+        sampler = self.given.sampler
+        if isinstance(sampler, SubsetRandomSampler):  # which says which samples, shuffled
+            return Subset(self.given.dataset, list(map(int, sampler.indices)))
+        return self.given.dataset
 
     @property
     def collate(self) -> Callable[[list[Any]], Any] | None:
@@ -68,8 +82,8 @@ class Source(ABC):
         """How many samples there are."""
 
     @abstractmethod
-    def one_by_one(self) -> Iterator[Collated]:
-        """Every sample in order, a batch of one each, as evaluation reads it: the same at every call."""
+    def scanning(self) -> Iterator[Scan]:
+        """What `scan` is put together from."""
 
     @abstractmethod
     def first(self) -> Collated:
@@ -84,26 +98,31 @@ class Source(ABC):
     def collated(self, items: Sequence[Any], places: Sequence[int], seeds: tuple[int, ...]) -> Collated:
         """The data set's items as one batch; `places` are their numbers, and `seeds` what a collate function draws from."""
         if self.collate is None:
-            return self.checked(
-                stacked(
-                    [self.checked(one_sample(item, self.where(n)), self.where(n)) for item, n in zip(items, places, strict=True)]
-                )
-            )
-        where = f"the batch that the collate function of {self.name} makes of sample {places[0]}" + " and others" * (
-            len(items) > 1
-        )
+            return self.together([one_sample(item, self.where(n)) for item, n in zip(items, places, strict=True)], places)
+        of_others = " and others" * (len(items) > 1)
+        where = f"the batch that the collate function of {self.name} makes of sample {places[0]}{of_others}"
         with self.told(where):
-            seed_all(*seeds)
+            seed_all(*seeds_of(seeds, [0]))
             made = self.collate(list(items))
         return self.checked(one_batch(made, len(items), where), where)
 
-    def checked(self, samples: Collated, where: str | None = None) -> Collated:
-        """The samples, cut to their length; with `where` also held to the form."""
-        if samples.kind == "ids" and self.length is not None:
-            samples = samples._replace(x=samples.x[:, : self.length])
-        if self.form is not None and where is not None:
+    def together(self, samples: Sequence[Collated], places: Sequence[int]) -> Collated:
+        """Batches of one sample each, whose numbers are `places`, as one that has the form; what does not fit is named."""
+        alike = self.form is None or all(self.form.is_like(sample) for sample in samples)
+        try:
+            if alike:
+                return self.checked(stacked(samples), "a batch")
+        except UserError:
+            pass
+        for sample, place in zip(samples, places, strict=True):
+            self.checked(sample, self.where(place))
+        raise AssertionError("a sample of a batch that does not fit does not fit")
+
+    def checked(self, samples: Collated, where: str) -> Collated:
+        """The samples, held to the form and cut to their length; `where` is what messages call them."""
+        if self.form is not None:
             self.form.check(samples, where)
-        return samples
+        return samples._replace(x=samples.x[:, : self.length]) if samples.kind == "ids" else samples
 
     def where(self, place: int) -> str:
         """What messages call a sample."""
@@ -126,17 +145,22 @@ class Source(ABC):
 
     @cached_property
     def scan(self) -> Scan:
-        """Of all samples, each read once."""
-        found = [(_sample_digest(sample), int(sample.y)) for sample in self.one_by_one()]
+        """Of all samples, each read once, as evaluation reads it: the same at every call."""
+        found = list(self.scanning())
         if not found:
             raise UserError(f"the part {self.name} has samples, got an empty one; give at least one")
-        digests, labels = zip(*found, strict=True)
-        return Scan(torch.from_numpy(np.array(digests, dtype=np.int64)), torch.tensor(labels))
+        return Scan(*map(torch.cat, zip(*found, strict=True)))
+
+    @property
+    def known_labels(self) -> torch.Tensor | None:
+        """int64 (N,), where nothing need be read for them."""
+        return self.scan.labels if "scan" in vars(self) else None
 
     @property
     def labels(self) -> torch.Tensor:
         """int64 (N,): read once where nothing says them."""
-        return self.scan.labels
+        known = self.known_labels
+        return self.scan.labels if known is None else known
 
     def digest_of(self, index: torch.Tensor) -> str:
         """A name for the samples at these places: by the version, or by what they hold."""
@@ -145,12 +169,9 @@ class Source(ABC):
         return digest(self.scan.digests[index], self.scan.labels[index])
 
 
-def _sample_digest(sample: Collated) -> int:
-    """Of a batch of one; padding does not count."""
-    x = sample.x[0]
-    if sample.kind == "ids":
-        x = x[: _length(x)]
-    return int.from_bytes(bytes.fromhex(digest(x, sample.features)), "little", signed=True)
+def _digest(x: torch.Tensor, features: torch.Tensor | None) -> int:
+    """Of one sample, a number that int64 holds."""
+    return int.from_bytes(bytes.fromhex(digest(x, features)), "little", signed=True)
 
 
 def _length(ids: torch.Tensor) -> int:

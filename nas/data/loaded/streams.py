@@ -13,10 +13,10 @@ import torch
 from torch.utils.data import BatchSampler
 
 from nas.data.images.samples import num_batches
-from nas.data.loaded.collated import Collated, one_batch, stacked
+from nas.data.loaded.collated import Collated, one_batch, one_sample, stacked
 from nas.data.loaded.indexed import CPU
 from nas.data.loaded.randomness import Randomness
-from nas.data.loaded.source import FIXED, Source
+from nas.data.loaded.source import AT_ONCE, FIXED, Scan, Source
 from nas.data.worker_process import signals_left_to_parent
 from spaces.notation.errors import UserError
 
@@ -43,23 +43,39 @@ class StreamSource(Source):
             raise UserError(f"the samples of {self.name} have to be counted beside version=: give its data set a __len__")
         return len(self.scan.labels)
 
-    def samples(self, seeds: tuple[int, ...], epoch: int) -> Iterator[Collated]:
-        """Every sample once, a batch of one each, in the stream's own order."""
-        randomness = Randomness.seeded(*seeds)
+    def batches(
+        self, seeds: tuple[int, ...], epoch: int, size: int, *, skip: int = 0, kept: torch.Tensor | None = None
+    ) -> Iterator[Collated]:
+        """`size` samples each in the stream's own order, without the first `skip`, or those at the places `kept` alone; the last
+        batch may be smaller."""
+        chosen, randomness = None if kept is None else set(kept.tolist()), Randomness.seeded(*seeds)
+        samples = (sample for place, sample in enumerate(self._samples(seeds, epoch)) if chosen is None or place in chosen)
+        while True:
+            with randomness.going_on():
+                for _ in islice(samples, skip):
+                    pass
+                rows = list(islice(samples, size))
+            if not rows:
+                return
+            skip = 0
+            yield stacked(rows)
+
+    def _samples(self, seeds: tuple[int, ...], epoch: int) -> Iterator[Collated]:
+        """Every sample once, a batch of one each."""
         place = 0
-        with self.told(f"the part {self.name}"), randomness.going_on(), signals_left_to_parent():
-            self._announce(epoch, seeds)
+        with self.told(f"the part {self.name}"), signals_left_to_parent():
+            self._announce(epoch)
             stream = iter(self.given)
         while True:
-            with randomness.going_on(), self.told(self.where(place)):
+            with self.told(self.where(place)):
                 item = next(stream, None)
             if item is None:
                 return
-            for row in self._rows(item, place, seeds):
+            for row in self._rows(item, place):
                 yield row
                 place += 1
 
-    def _announce(self, epoch: int, seeds: tuple[int, ...]) -> None:
+    def _announce(self, epoch: int) -> None:
         """Tell the parts of the stream which epoch begins, and seed the generators that it has of its own."""
         own = [] if self.loader is None else [self.loader.sampler, self.loader.batch_sampler]
         for part in {id(part): part for part in (self.given, self.dataset, *own)}.values():
@@ -68,10 +84,10 @@ class StreamSource(Source):
             if isinstance(generator := getattr(part, "generator", None), torch.Generator):
                 generator.manual_seed(int(torch.randint(2**62, ())))
 
-    def _rows(self, item: Any, place: int, seeds: tuple[int, ...]) -> Iterator[Collated]:
+    def _rows(self, item: Any, place: int) -> Iterator[Collated]:
         """The samples of what the stream gave: one, or those of a loader's batch."""
         if self.loader is None or (self.loader.batch_size is None and self.loader.batch_sampler is None):
-            yield self.collated([item], [place], (*seeds, place))
+            yield self.together([one_sample(item, self.where(place))], [place])
             return
         where = f"the batch of {self.name} that begins with sample {place}"
         count = len(item[0]) if isinstance(item, tuple | list) and item and isinstance(item[0], torch.Tensor) else 0
@@ -79,11 +95,11 @@ class StreamSource(Source):
         for row in range(count):
             yield Collated(*(None if part is None else part[row : row + 1] for part in batch))  # type: ignore[arg-type]
 
-    def one_by_one(self) -> Iterator[Collated]:
-        return self.samples(FIXED, 0)
+    def scanning(self) -> Iterator[Scan]:
+        return map(Scan.of, self.batches(FIXED, 0, AT_ONCE))
 
     def first(self) -> Collated:
-        for sample in islice(self.one_by_one(), 1):
+        for sample in self.batches(FIXED, 0, 1):
             return sample
         raise UserError(f"the part {self.name} has samples, got an empty one; give at least one")
 
@@ -120,15 +136,7 @@ class StreamPart:
 
     def in_order(self, batch_size: int) -> Iterator[Collated]:
         """Every sample once, in the order of the fixed seed; the last batch may be smaller."""
-        kept = None if self.kept is None else set(self.kept.tolist())
-        samples = (row for place, row in enumerate(self.source.one_by_one()) if kept is None or place in kept)
-        return batched(samples, batch_size)
-
-
-def batched(samples: Iterator[Collated], size: int) -> Iterator[Collated]:
-    """`size` samples each; the last may be fewer."""
-    while rows := list(islice(samples, size)):
-        yield stacked(rows)
+        return self.source.batches(FIXED, 0, batch_size, kept=self.kept)
 
 
 class StreamDraws:
@@ -149,10 +157,8 @@ class StreamDraws:
         """The batch, on the CPU."""
         epoch, position = divmod(iteration, self.num_batches)
         if not position or self._begun is None or self._begun[0] != (seed, iteration):
-            samples = self._source.samples((seed, 4, epoch), epoch)
-            for _ in islice(samples, position * self.batch_size):
-                pass
-            self._begun = (seed, iteration), batched(samples, self.batch_size)
+            skip = position * self.batch_size
+            self._begun = (seed, iteration), self._source.batches((seed, 4, epoch), epoch, self.batch_size, skip=skip)
         batches = self._begun[1]
         self._begun = (seed, iteration + 1), batches
         batch = next(batches, None)

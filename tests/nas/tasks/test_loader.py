@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset, IterableDataset, WeightedRandomSampler
+from torch.utils.data import DataLoader, Dataset, IterableDataset, SubsetRandomSampler, WeightedRandomSampler
 
 import nas
 from methods.training.class_limit import ClassLimit
@@ -227,6 +227,26 @@ def test_limited_batches_have_samples_of_few_classes() -> None:
         streams.train_batches(8, limit=ClassLimit(2, 5))
 
 
+def test_a_subset_that_a_sampler_shuffles_is_a_part() -> None:
+    blobs, order = Blobs(0), torch.randperm(60).tolist()
+    halves = [DataLoader(blobs, batch_size=7, sampler=SubsetRandomSampler(part)) for part in (order[:40], order[40:])]
+    data = task(parts(train=halves[0], validation=halves[1]))
+    assert (len(data.train), len(data.validation)) == (40, 20)
+    (x, y) = next(iter(data.eval_batches(data.validation, 20)))
+    torch.testing.assert_close(x, blobs.x[order[40:]] / 255)
+    assert torch.equal(y, blobs.y[order[40:]]) and len(data.scaled(0.5).train) == 20
+
+
+def test_targets_of_a_data_set_are_believed() -> None:
+    """So that beside a version nothing is read for the classes, for stratifying, or for batches of few classes."""
+    blobs = Blobs(0)
+    blobs.targets = blobs.y.tolist()
+    data = task(parts(train=blobs), ",version=1,validation=0.05")
+    assert data.num_classes == 3 and data.validation.labels.bincount().tolist() == [1, 1, 1]
+    batches = data.train_batches(8, limit=ClassLimit(2, 5))
+    assert blobs.reads < 20 and len(batches.batch(0, 0)[1].unique()) == 2
+
+
 def test_streams_are_told_their_epoch() -> None:
     made = MADE["streams"]()
     batches, train = task(made).train_batches(20), made["train"]
@@ -360,7 +380,11 @@ def test_what_is_not_finite_is_named() -> None:
         (lambda: parts(), ",validation=0", "validation is a share between 0 and 1"),
         (lambda: parts(train=[(torch.zeros(2), 0), (torch.zeros(2), 2)]), "", "labels are 0..C-1 .* got 0, 2 in train"),
         (lambda: parts(train=Stream(0), validation=Stream(1), classes=3), ",version=1", "give its data set a __len__"),
-        (lambda: parts(train=Stream(0), validation=Stream(1)), ",version=1", "classes of a stream are not counted"),
+        (
+            lambda: parts(train=Stream(0), validation=Stream(1)),
+            ",version=1",
+            "beside version= labels are not read to count the classes",
+        ),
     ],
 )
 def test_what_a_function_returns_is_checked(made: Callable[[], Any], settings: str, says: str) -> None:
