@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import torch
 from torch import nn
@@ -18,7 +18,7 @@ from methods.training.settings import Compile
 from nas.own_loop.data_parallel import check_averaged, check_not_around, parallel_stages
 from nas.own_loop.optimizers import OptimizerFactory, check_factory, optimizers_of
 from spaces.decoupling import Decoupling
-from spaces.notation.errors import UserError
+from spaces.notation.errors import UserError, unknown
 
 
 class Decoupled(nn.Module):
@@ -160,7 +160,17 @@ class Decoupled(nn.Module):
         return self.method.stage_parameters(k)
 
     def compile_blocks(self, mode: Compile = "default") -> Self:
-        """Make one graph of each block's forward pass, head and loss with torch.compile, when it first runs."""
+        """Make one graph of each block's forward pass, head and loss with torch.compile, when it first runs; reduce-overhead adds
+        CUDA graphs, and no takes them back. Blocks that compute activations again are a UserError."""
+        if mode not in get_args(Compile):
+            raise unknown("mode of compiling", mode, get_args(Compile))
+        if mode == "no":
+            self._compiled = None
+            return self
+        if any(block.checkpoint_units for block in self.method.net.blocks):
+            raise UserError(
+                "torch's compiler decides itself what is computed again, got checkpoint_units; leave it out, or do not compile"
+            )
         self._compiled = [compile_stage(self.method, k, mode) for k in range(self.num_blocks)]
         return self
 

@@ -379,6 +379,15 @@ def test_compiled_blocks_are_a_graph_each_and_train_as_others(graphs: Any) -> No
     assert equal(net.state_dict().values(), other.state_dict().values())
 
 
+def test_what_cannot_be_compiled_is_refused(graphs: Any) -> None:
+    with pytest.raises(UserError, match="unknown mode of compiling 'max'; there are: default, no, reduce-overhead"):
+        decoupled().compile_blocks("max")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="got checkpoint_units; leave it out"):
+        decoupled(checkpoint_units=True).compile_blocks()
+    decoupled().compile_blocks().compile_blocks("no").step(*batch())
+    assert graphs.frame_count == 0
+
+
 @pytest.mark.slow
 def test_a_users_compiled_step_trains_as_others() -> None:
     """In graphs with breaks between them, where torch.compile cannot follow."""
