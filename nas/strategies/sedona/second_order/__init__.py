@@ -8,6 +8,7 @@ Exact up to rounding, on every device. A third derivative does not exist here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -21,18 +22,42 @@ from torch.overrides import TorchFunctionMode
 
 from nas.strategies.sedona.second_order.batch_norm import batch_norm
 from nas.strategies.sedona.second_order.convolution import PLAIN, conv
+from spaces.notation.errors import UserError
 
 
 @contextmanager
 def twice_differentiable(module: nn.Module) -> Iterator[None]:
-    """Inside, attention and recurrent layers take those of their kernels that have a second derivative and, but for LSTM and
-    GRU on a GPU, a forward mode."""
+    """Inside, attention, recurrent layers and hardsigmoid take those of their kernels that have a second derivative and, but for
+    LSTM and GRU on a GPU, a forward mode. An operation that torch cannot derive so is a UserError that names it."""
     recurrent = any(isinstance(part, nn.RNNBase) for part in module.modules())
     without_cudnn = torch.backends.cudnn.flags(enabled=False) if recurrent else nullcontext()
     # None leaves tf32 as it is: torch warns when it is set, even to its own default.
     without_mkldnn = torch.backends.mkldnn.flags(enabled=False, allow_tf32=None) if recurrent else nullcontext()
-    with sdpa_kernel(SDPBackend.MATH), without_cudnn, without_mkldnn:
-        yield
+    try:
+        with sdpa_kernel(SDPBackend.MATH), without_cudnn, without_mkldnn, _Composed():
+            yield
+    except (RuntimeError, NotImplementedError) as error:  # torch has no class of its own for this
+        missing = _MISSING.search(str(error))
+        if missing is None:
+            raise
+        raise UserError(
+            f"sedona differentiates training steps once more, got a network with {missing[1] or missing[2]}, of which torch has "
+            "no such derivative; replace it, or search with another strategy"
+        ) from None
+
+
+_MISSING = re.compile(
+    r"derivative for (?:aten::|')_?(\w+?)(?:_backward)?'? is not implemented|forward AD with (\w+) that does not support it"
+)
+
+
+class _Composed(TorchFunctionMode):
+    """Functions whose fused kernel has no second derivative are computed from parts that have one."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function is F.hardsigmoid:
+            return F.relu6(args[0] + 3) / 6
+        return function(*args, **(kwargs or {}))
 
 
 class SecondOrder(TorchFunctionMode):

@@ -5,10 +5,16 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from torch import nn
 from torch.autograd import forward_ad, gradgradcheck
 from torch.nn import functional as F
 
-from nas.strategies.sedona.second_order import SecondOrder
+from nas.strategies.sedona.bilevel import Bilevel
+from nas.strategies.sedona.engines import ENGINES
+from nas.strategies.sedona.relaxation import Architecture, Relaxation
+from nas.strategies.sedona.second_order import SecondOrder, twice_differentiable
+from spaces.backbone import Backbone
+from spaces.notation.errors import UserError
 
 PLAIN_CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 GEOMETRIES = [
@@ -169,3 +175,33 @@ def test_running_statistics_stay_as_they_are():
         norm(torch.randn(SIZES[2]))
     torch.testing.assert_close(norm.running_mean, torch.zeros(4), rtol=0, atol=0)
     torch.testing.assert_close(norm.running_var, torch.ones(4), rtol=0, atol=0)
+
+
+class Distances(nn.Module):
+    """Of which torch has no second derivative."""
+
+    def forward(self, x):
+        return torch.cdist(x, torch.eye(3, device=x.device, dtype=x.dtype))
+
+
+@pytest.mark.parametrize("engine", ["adjoint", "identity", "unroll"])
+def test_hardsigmoid_is_differentiated_twice_and_what_cannot_be_is_named(engine):
+    x, y = torch.randn(4, 3), torch.arange(4) % 2
+
+    def gradient(layer):
+        units = [nn.Sequential(nn.Linear(3, 3), layer), nn.Linear(3, 3)]
+        backbone = Backbone(units, nn.Linear(3, 2), input_shape=(3,), num_classes=2)
+        relaxation = Relaxation(backbone, [1], [[nn.Linear(3, 2)]])
+        optimizer = torch.optim.SGD(relaxation.parameters(), 0.1)
+        return ENGINES[engine](Bilevel(relaxation, optimizer, Architecture.zeros(1, 1), [(x, y)] * 2, (x, y))).alpha_grad
+
+    assert gradient(nn.Hardsigmoid()).isfinite().all() and gradient(nn.Hardsigmoid()).any()
+    with pytest.raises(UserError, match="got a network with .*cdist.*, of which torch has no such derivative"):
+        gradient(Distances())
+
+
+def test_a_composed_hardsigmoid_is_torchs():
+    x = torch.linspace(-5, 5, 41, dtype=torch.float64)
+    with twice_differentiable(nn.Identity()):
+        composed = F.hardsigmoid(x)
+    torch.testing.assert_close(composed, F.hardsigmoid(x))
