@@ -16,11 +16,11 @@ from spaces.notation.own_modules import OWN_ERRORS, said_by
 
 
 def meta_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
-    """The module's parameters and buffers as shapes without storage, numbers of any precision as float32, which examples are in;
-    its own buffers stay untouched."""
+    """The module's parameters and buffers as shapes without storage, numbers of any precision in torch's default, which examples
+    are in; its own buffers stay untouched."""
     tensors = [*module.named_parameters(), *module.named_buffers()]
     return {
-        name: torch.empty_like(tensor, device="meta", dtype=torch.float32 if tensor.is_floating_point() else None)
+        name: torch.empty_like(tensor, device="meta", dtype=torch.get_default_dtype() if tensor.is_floating_point() else None)
         for name, tensor in tensors
     }
 
