@@ -30,6 +30,7 @@ import yaml
 
 import nas
 from nas.cli.main import main
+from spaces.torchvision_import import torchvision
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -186,6 +187,8 @@ class Folder:
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_text(block.text, encoding="utf-8")
         elif block.runs and block.language == "python":
+            if "import torchvision" in block.text:
+                torchvision()  # where it needs more than that
             with self.patch.context() as patch:
                 for name in SHORTENED if block.settings else ():
                     patch.setattr(nas, name, shortened_call(getattr(nas, name), keywords(name, block.settings)))

@@ -28,7 +28,7 @@ def say_where(problem: Problem, asked: Invocation) -> None:
     trial = f", a trial of scale {problem.scale:g}" if problem.scale else ""
     layout = ", channels-last" if problem.data.pixels else ""
     print(f"on {problem.device}{threads}{layout}, {problem.settings.precision}{trial}{sharing}", file=sys.stderr)
-    for note in problem.data.notes:
+    for note in (*problem.data.notes, *problem.space.template.notes):
         print(note, file=sys.stderr)
 
 
