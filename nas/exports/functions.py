@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from methods.method import Method
 from methods.sides.side import SideInputs
 from nas.exits.confidence import ConfidenceRule, confidence
 from spaces.activation import TextShape, WithFeatures, input_shape
+from spaces.notation.own_modules import OWN_ERRORS
 
 _NO_TENSOR = object()
 
@@ -121,7 +123,10 @@ def stage_probes(method: Method, num_features: int, num_stages: int) -> list[Pro
     probes = [_probe(*given)]
     carries = [method.start(x) for x in given]
     for k in range(num_stages - 1):
-        carries = [method.run_block(k, carry) for carry in carries]
+        alike, shorter = [method.run_block(k, carry) for carry in carries[:2]], carries[2:]
+        with suppress(*OWN_ERRORS):  # of networks that take texts of one length alone
+            alike += [method.run_block(k, carry) for carry in shorter]
+        carries = alike
         probes.append(_probe(*carries))
     return probes
 

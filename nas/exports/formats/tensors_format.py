@@ -43,8 +43,8 @@ class TensorsFormat(ExportFormat):
     def answers(self, exported: Exported, folder: Path, tensors: Sequence[torch.Tensor]) -> Answers:
         """Those of a network of which nothing is left but the tensors in the file."""
         method, k = exported.method(), exported.depth - 1
-        for parameter in (*method.parameters(), *method.buffers()):
-            parameter.zero_()
+        for tensor in method.state_dict().values():
+            tensor.zero_()
         load_exit_tensors(method, k, self.load(folder / self.file))
         logits = ExitFunction(method, k, input_probe(method, exported.num_features).given)(*tensors)
         return Answers(logits, torch.full((len(logits),), exported.depth))

@@ -137,12 +137,22 @@ def test_texts_are_cut_into_tokens_and_answered(saved_run: MAKE) -> None:
 
 
 OWN = """
+import torch
 from torch import nn
+
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("factor", torch.tensor(2.0), persistent=False)  # of no state dict
+
+    def forward(self, x):
+        return self.factor * x
 
 
 def net(num_classes=5):
     return nn.Sequential(
-        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(96, num_classes)
+        nn.Conv2d(3, 4, 3), nn.ReLU(), Scaled(), nn.Conv2d(4, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(96, num_classes)
     )
 """
 # torchvision's operators need not fit this torch (`spaces.torchvision_import`)
