@@ -4,8 +4,8 @@ the project that wrote it; copy it wherever you like, it is yours under the proj
     python answer.py INPUTS.npz        a line an input: its class, the probability, the depth of the exit that answered
 
 The arrays of INPUTS.npz: `images`, uint8 (N, H, W) or (N, H, W, C), of the size that metadata.json says; for a network of
-texts `texts`, strings (N,), or `tokens`, ids (N, T), 0 behind a text's last; and `features` (N, F), where it was trained with
-any.
+texts `texts`, strings (N,), or `tokens`, ids (N, T), 0 behind a text's last; for one of other inputs `inputs`, as it takes them;
+and `features` (N, F), where it was trained with any.
 
     from answer import Network
     network = Network("FOLDER")
@@ -40,21 +40,36 @@ class Network:
         self._functions = [_loaded(self.folder / stage["file"]) for stage in self.metadata["stages"]]
 
     def inputs(
-        self, *, images: Array = None, texts: Sequence[str] = (), tokens: Array = None, features: Array = None
+        self,
+        *,
+        images: Array = None,
+        texts: Sequence[str] = (),
+        tokens: Array = None,
+        inputs: Array = None,
+        features: Array = None,
     ) -> list[Array]:
         """What the network takes: pixels as (pixel / 255 - mean) / std, float32 (N, C, H, W); token ids int64; features
         standardised. Images have to be of the right size already."""
         described = self.metadata["inputs"]
-        if described["kind"] == "texts":
-            ids = np.asarray(self._ids(texts) if tokens is None else tokens, np.int64)[:, : described["length"]]
-            missing = described["length"] - ids.shape[1] if described["padded"] else 0
-            given = [np.pad(ids, ((0, 0), (0, missing)))]
-        else:
+        if described["kind"] == "images":
             given = [self._normalised(np.asarray(images))]
+        else:
+            if described["kind"] == "texts":
+                inputs = self._ids(texts) if tokens is None else tokens
+            given = [self._fitting(np.asarray(inputs, described["tensors"][0]["dtype"]))]
         if described["features"]:
             mean, std = (np.asarray(described["features"][name]) for name in ("mean", "std"))
             given.append(((np.asarray(features, np.float64) - mean) / std).astype(np.float32))
         return given
+
+    def _fitting(self, values: Array) -> Array:
+        """Ids cut to the longest text, and padded to it where the network takes no other; numbers as they are."""
+        described = self.metadata["inputs"]
+        if described["tensors"][0]["dtype"] != "int64":
+            return values
+        (length,) = described["tensors"][0]["size"]
+        values = values[:, :length]
+        return np.pad(values, ((0, 0), (0, length - values.shape[1] if described["padded"] else 0)))
 
     def _ids(self, texts: Sequence[str]) -> Array:
         """The ids of words by vocabulary.txt, 1 of a word that it lacks, and 0 behind a text's last; tokens.py cuts texts."""
@@ -163,7 +178,7 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     network = Network(Path(__file__).resolve().parent)
     with np.load(arguments[0], allow_pickle=False) as arrays:
-        known = ("images", "texts", "tokens", "features")
+        known = ("images", "texts", "tokens", "inputs", "features")
         logits, depths = network(network.inputs(**{name: arrays[name] for name in known if name in arrays}))
     shares = softmax(logits)
     classes, lines = network.metadata["classes"], csv.writer(sys.stdout, lineterminator="\n")

@@ -109,6 +109,13 @@ class Probe:
         return tuple(next(axis for axis, name in sizes.items() if name == "batch") for sizes in self.sizes)
 
 
+def input_names(method: Method, num_features: int) -> tuple[str, ...]:
+    """What the tensors of an input are called: `input`, or `input0`, `input1`, ... where it has several; then `features`."""
+    count = len(Tree.of(input_noise(method, 0, 1))[1])
+    names = ("input",) if count == 1 else tuple(f"input{number}" for number in range(count))
+    return (*names, "features") if num_features else names
+
+
 def input_probe(method: Method, num_features: int) -> Probe:
     """Of inputs of the largest size."""
     shape = input_shape(method.net.shapes[0])

@@ -63,23 +63,23 @@ def _torch_export(exported: Exported, metadata: Mapping[str, Any], strict: bool)
 
 def _arrays(metadata: Mapping[str, Any], count: int = 2) -> dict[str, str]:
     """So many inputs, as what makes them."""
-    inputs = metadata["inputs"]
-    if inputs["kind"] == "texts":
-        arrays = {"input": f"np.ones(({count}, {inputs['length']}), np.int64)"}
-    else:
-        arrays = {"input": f"np.zeros({(count, *inputs['shape'])}, np.float32)"}
-    if inputs["features"]:
-        arrays["features"] = f"np.zeros({(count, len(inputs['features']['mean']))}, np.float32)"
-    return arrays
+    return {one["name"]: _array(one, count) for one in metadata["inputs"]["tensors"]}
+
+
+def _array(tensor: Mapping[str, Any], count: int) -> str:
+    maker = "ones" if tensor["dtype"] == "int64" else "zeros"  # an id of 0 is padding
+    return f"np.{maker}({(count, *tensor['size'])}, np.{tensor['dtype']})"
 
 
 def _cascade(metadata: Mapping[str, Any]) -> list[str]:
     inputs = metadata["inputs"]
     if inputs["kind"] == "texts":
         given = 'texts=["a text", "and another one"]'
-    else:
+    elif inputs["kind"] == "images":
         channels, height, width = inputs["shape"]
         given = f"images=np.zeros({(2, height, width, channels)}, np.uint8)"
+    else:
+        given = f"inputs={_array(inputs['tensors'][0], 2)}"
     if inputs["features"]:
         given += f", features=np.zeros({(2, len(inputs['features']['mean']))})"
     return [

@@ -8,6 +8,7 @@ from typing import Any
 
 from methods.method import Method
 from nas.exports.exported import Exported
+from nas.exports.functions import Tree, input_names, input_noise
 from nas.records.provenance import provenance
 
 VOCABULARY = "vocabulary.txt"
@@ -21,7 +22,7 @@ def metadata_of(exported: Exported, format: str, row: Mapping[str, str]) -> dict
     return {
         "format": format,
         "classes": list(run.inputs["classes"]),
-        "inputs": _inputs(run.inputs),
+        "inputs": _inputs(exported),
         "exit": exported.depth,
         "num_blocks": run.decoupling.num_blocks,
         "fitted_temperature": fitted[exported.depth],
@@ -40,9 +41,17 @@ def as_texts(metadata: Mapping[str, Any]) -> dict[str, str]:
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in metadata.items()}
 
 
-def _inputs(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the saved run, but that the words lie in a file of their own."""
+def _inputs(exported: Exported) -> dict[str, Any]:
+    """Those of the saved run, but that the words lie in a file of their own; and the tensors that a graph takes, with the size of
+    one sample."""
+    inputs, method = exported.run.inputs, exported.method()
     described = {name: value for name, value in inputs.items() if name not in ("classes", "words")}
+    tensors = Tree.of(input_noise(method, exported.num_features, 1))[1]
+    names = input_names(method, exported.num_features)
+    described["tensors"] = [
+        {"name": name, "dtype": str(tensor.dtype).removeprefix("torch."), "size": list(tensor.shape[1:])}
+        for name, tensor in zip(names, tensors, strict=True)
+    ]
     return described | ({"vocabulary": VOCABULARY} if "words" in inputs else {})
 
 

@@ -66,8 +66,8 @@ def _title(exported: Exported, held: str) -> Iterator[str]:
     yield f"# {key['method']} on {key['backbone']}"
     yield ""
     cut = "not cut" if num_blocks == 1 else f"cut into {num_blocks} blocks, `{key['decoupling']}`"
-    kind = exported.run.inputs["kind"]
-    yield f"A classifier of {kind} into {len(exported.run.inputs['classes'])} classes, trained on the task `{key['task']}`."
+    inputs = exported.run.inputs
+    yield f"A classifier of {inputs['kind']} into {len(inputs['classes'])} classes, trained on the task `{key['task']}`."
     yield f"The network was {cut}, and trained by `{key['method']}`."
     yield ""
     yield held
@@ -150,17 +150,20 @@ def _inputs(metadata: Mapping[str, Any], exported: Exported) -> Iterator[str]:
     described = metadata["inputs"]
     yield "## Intended input"
     yield ""
-    if described["kind"] == "texts":
+    tensor = described["tensors"][0]
+    if tensor["dtype"] == "int64":
         yield (
-            f"Texts as token ids, int64 (N, T), {'always' if described['padded'] else 'up to'} {described['length']} a text: 0 "
-            f"is padding, behind a text's last token, 1 an unknown word, and line n of `{described['vocabulary']}` has the id "
-            "n + 1. `tokens.py` cuts a text into tokens."
+            f"Token ids, int64 (N, T), {'always' if described.get('padded') else 'up to'} {tensor['size'][0]} of a text: 0 is "
+            "padding, behind a text's last token, and 1 an unknown word."
         )
     else:
-        channels, height, width = described["shape"]
+        yield f"Numbers, {tensor['dtype']} (N, {', '.join(map(str, tensor['size']))})."
+    if described["kind"] == "texts":
+        yield f"Line n of `{described['vocabulary']}` has the id n + 1, and `tokens.py` cuts a text into tokens."
+    if described["kind"] == "images":
         yield (
-            f"Images as float32 (N, {channels}, {height}, {width}): (pixel / 255 - mean) / std, with mean "
-            f"{_rounded(described['mean'])} and std {_rounded(described['std'])}, one a channel (exactly in `metadata.json`)."
+            f"Of images they are (pixel / 255 - mean) / std, with mean {_rounded(described['mean'])} and std "
+            f"{_rounded(described['std'])}, one a channel (exactly in `metadata.json`)."
         )
     if described["features"]:
         yield f"Beside it {len(described['features']['mean'])} numbers, standardised with the mean and std in `metadata.json`."
@@ -192,7 +195,8 @@ def _use(exported: Exported, metadata: Mapping[str, Any], strict: bool) -> Itera
     yield "```"
     yield ""
     if "stages" in metadata:
-        yield "Or from the shell, with the array `images` (uint8), `texts` (strings) or `tokens` (ids) in an .npz file:"
+        arrays = {"images": "`images` (uint8)", "texts": "`texts` (strings) or `tokens` (ids)"}
+        yield f"Or from the shell, with the array {arrays.get(metadata['inputs']['kind'], '`inputs`')} in an .npz file:"
         yield ""
         yield "```bash"
         yield "python answer.py INPUTS.npz"

@@ -18,7 +18,16 @@ from nas.exits.confidence import CONFIDENCES
 from nas.exports import answer
 from nas.exports.exported import Exported
 from nas.exports.formats.export_format import ExportFormat
-from nas.exports.functions import DecidingStage, ExitFunction, Probe, StageFunction, input_probe, length_is_fixed, stage_probes
+from nas.exports.functions import (
+    DecidingStage,
+    ExitFunction,
+    Probe,
+    StageFunction,
+    input_names,
+    input_probe,
+    length_is_fixed,
+    stage_probes,
+)
 from nas.exports.graph import graph_of
 from nas.exports.tensors import names_of, without_others
 
@@ -91,7 +100,7 @@ def stages_of(exported: Exported, *, deciding: bool = False) -> list[Stage]:
     else:
         probes = [input_probe(method, exported.num_features)]
         functions = [ExitFunction(method, last, probes[0].given)]
-    given = [("input", "features")[: len(probes[0].tensors)]]
+    given = [input_names(method, exported.num_features)]
     given += [tuple(f"carry{place}" for place in range(len(probe.tensors))) for probe in probes[1:]]
     gives = [("logits", *(f"next_{name}" for name in following)) for following in (*given[1:], ())]
     if deciding:
@@ -114,6 +123,6 @@ def stages_of(exported: Exported, *, deciding: bool = False) -> list[Stage]:
 
 def padded(exported: Exported, stages: Sequence[Stage]) -> bool:
     """Whether texts have to be padded to full length, since some graph takes no other."""
-    if exported.run.inputs["kind"] != "texts":
+    if not any("length" in sizes.values() for sizes in input_probe(exported.method(), exported.num_features).sizes):
         return False
     return any("length" not in sizes.values() for stage in stages for sizes in stage.probe.sizes)
