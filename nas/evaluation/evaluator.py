@@ -257,6 +257,8 @@ class Evaluator:
             if (status := failed_status(error)) is None:
                 raise
             row |= {"status": status, "validation_error": 1.0, "validation_loss": None}
+        finally:
+            vars(self).pop("batches", None)  # and what reads ahead, maybe in processes, while other runs have their turn
         if row["status"] != OK:
             gc.collect()  # what the run held is there for the next
         return self._append(row, key), run

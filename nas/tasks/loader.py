@@ -86,6 +86,8 @@ def loader(
 
 def _given(path: str, data_dir: Path) -> GivenParts:
     """What the function of that dotted path returns; it is given the data folder if it takes one value."""
+    if "." not in path.replace(":", "."):
+        raise UserError(f"path is the dotted path of a function, such as my_package.make_data, got {path}; give its module, too")
     make = import_factory("loader", path)
     try:
         values = [Path(data_dir)] * min(1, num_positional(make))

@@ -6,6 +6,7 @@ import os
 import random
 import signal
 from collections.abc import Callable, Iterator
+from multiprocessing import active_children
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -402,6 +403,11 @@ def test_the_function_is_imported_and_called() -> None:
             TASKS.build(f"loader(path={__name__}.{name})", Path("nowhere"))
 
 
+def test_a_name_without_its_module_is_refused() -> None:
+    with pytest.raises(UserError, match="path is the dotted path of a function, such as my_package.make_data, got make_data"):
+        TASKS.build("loader(path=make_data)", Path("nowhere"))
+
+
 def test_the_function_may_take_the_data_folder(tmp_path: Path) -> None:
     torch.save([(Blobs(0).x[n], n % 3) for n in range(30)], tmp_path / "train.pt")
     assert len(TASKS.build(f"loader(path={__name__}.make_below)", tmp_path).train) == 27
@@ -531,3 +537,33 @@ class Ending(Blobs):
 def test_a_worker_that_is_killed_is_one_line() -> None:
     with pytest.raises(UserError, match="the part train: a worker process of the DataLoader ended, .* take fewer workers"):
         task(parts(train=DataLoader(Ending(0), num_workers=1)))
+
+
+@pytest.mark.usefixtures("empty_folder")
+def test_features_are_a_side_input_and_are_answered() -> None:
+    def beside(item: Any, place: int) -> Any:
+        return *item, [float(item[1]), 0.5]
+
+    GIVEN["made"] = {"train": Blobs(0, change=beside), "test": Blobs(1, change=beside)}
+    settings = ASKED | {"side": "features(block=1)", "scale": 0.5}
+    table = nas.evaluate("small(width=0.25)", f"loader(path={__name__}.make)", **settings)
+    images = Blobs(5).x.permute(0, 2, 3, 1).numpy()
+    np.savez("new.npz", images=images, features=np.ones((60, 2)))
+    assert len(nas.predict(f"runs/{table['run'][0]}", "new.npz")) == 60
+    Path("new").mkdir()
+    Image.fromarray(images[0, ..., 0]).save("new/one.png")
+    with pytest.raises(UserError, match="with features beside them, which a folder has not"):
+        nas.predict(f"runs/{table['run'][0]}", "new")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("empty_folder")
+def test_workers_end_with_the_run_that_they_read_for() -> None:
+    GIVEN["made"] = parts(train=DataLoader(Blobs(0), num_workers=1), validation=Blobs(2))
+    running = []
+
+    def progress(what: str, done: int, total: int, **figures: float) -> None:
+        running.append(len(active_children()))
+
+    nas.evaluate("small(width=0.25)", f"loader(path={__name__}.make)", progress=progress, **ASKED | {"seeds": 3})
+    assert max(running) == 1
