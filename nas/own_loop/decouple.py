@@ -89,10 +89,17 @@ def _name(head: str) -> str:
 
 
 def _like_the_model(method: Method, model: nn.Module) -> None:
-    """Bring what is new to the model's device, and to its type where it has one."""
+    """Bring what is new to the device and the precision of the model's parameters, where they have one; the model's own tensors
+    stay as they are."""
+    models_own = {id(tensor) for tensor in (*model.parameters(), *model.buffers())}
     devices = {parameter.device for parameter in model.parameters()}
     types = {parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()}
-    if len(devices) == 1:
-        method.to(device=devices.pop())
-    if len(types) == 1:
-        method.to(dtype=types.pop())
+
+    def moved(tensor: torch.Tensor) -> torch.Tensor:
+        if id(tensor) in models_own:
+            return tensor
+        device = next(iter(devices)) if len(devices) == 1 else tensor.device
+        return tensor.to(device, next(iter(types)) if len(types) == 1 and tensor.is_floating_point() else tensor.dtype)
+
+    for module in method.modules():
+        module._apply(moved, recurse=False)

@@ -328,6 +328,14 @@ def test_heads_have_the_models_mode_type_and_device() -> None:
     assert all(module.training for module in net.train().modules())
 
 
+def test_tensors_of_the_model_stay_in_their_precision() -> None:
+    model = conv_net().bfloat16()
+    model[2].register_buffer("table", torch.ones(3))
+    net = nas.decouple(model, "even(3)", example=batch()[0].bfloat16())
+    assert model[2].table.dtype == torch.float32 and {p.dtype for p in net.parameters()} == {torch.bfloat16}
+    assert {b.dtype for b in net.method.net.heads[0].buffers()} == {torch.bfloat16, torch.int64}
+
+
 def test_frozen_layers_stay_frozen() -> None:
     model = conv_net()
     model[0].requires_grad_(False)
