@@ -269,6 +269,27 @@ def test_autocast_holds_for_every_block_wherever_its_loss_is_asked_for() -> None
     assert all(parameter.dtype == torch.float32 for parameter in net.parameters())
 
 
+def test_half_precision_with_scaled_losses_trains_as_a_loop_that_is_written_out() -> None:
+    (x, y), net, other = batch(), decoupled().float(), decoupled().float()
+    scaler, written = torch.amp.GradScaler("cpu", init_scale=64.0), torch.amp.GradScaler("cpu", init_scale=64.0)
+    for _ in range(2):
+        with torch.autocast("cpu", torch.float16):
+            found = net.step(x.float(), y, scaler=scaler, max_norm=0.05)
+        expected = []
+        with torch.autocast("cpu", torch.float16):
+            losses = other.losses(x.float(), y)
+        for k, (optimizer, loss) in enumerate(zip(other.optimizers(), losses, strict=True)):
+            written.scale(loss).backward()
+            written.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(other.block_parameters(k), 0.05)
+            written.step(optimizer)
+            optimizer.zero_grad()
+            expected.append(loss.detach())
+        written.update()
+        assert equal(found, expected)
+    assert equal(net.state_dict().values(), other.state_dict().values())
+
+
 def test_schedulers_drive_the_blocks_optimizers() -> None:
     net, (x, y) = decoupled(), batch()
     schedulers = [torch.optim.lr_scheduler.StepLR(optimizer, 1, gamma=0.5) for optimizer in net.optimizers()]
