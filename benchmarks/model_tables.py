@@ -44,6 +44,8 @@ def memory(rows: pd.DataFrame) -> str:
     names = [way if rule == "uncut" else f"{way}, K = {rule[9]}" for way, rule in ways]
     lines = [_line(["network", "of", *names]), _line(["---"] * (2 + len(ways)))]
     for network, of_network in rows.groupby("network", sort=False):
+        if len(of_network) < len(ways):
+            continue  # not measured to its end
         cases = of_network.set_index(["way", "rule"])
         for what, figure, ratio in (("all", "peak", "ratio"), ("activations", "activations", "activations_ratio")):
             first, *others = [cases.loc[way] for way in ways]
