@@ -83,7 +83,8 @@ _COLUMNS = (
         _OF_A_RUN,
         "Of all that training and validation are made of, a trial's whole data too: "
         "pixels (of images that stay in files: names, sizes and times of last change), texts, labels, class names and "
-        "features. Rows of other data are not reused. Empty in rows of older versions, which are not reused either.",
+        "features; or the version that a loader names. Rows of other data are not reused. Empty in rows of older versions, "
+        "which are not reused either.",
         DIGEST,
         compared=SHARED,
         optional=True,
