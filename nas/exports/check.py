@@ -33,14 +33,15 @@ class Checked:
     same_answers    the share of samples with the same class, `same_depths` that with the same exit
     rounding        for a run in another precision: the largest difference to its logits there, `same_when_rounded` the share
                     of samples whose class is the same
-    error           the share of wrong answers of the files, and `mean_depth` of the exits; None for samples without labels
+    at_depth        how many samples leave at each exit
+    error           the share of wrong answers of the files; None for samples without labels
     """
 
     samples: str
     max_difference: float
     same_answers: float
     same_depths: float
-    mean_depth: float
+    at_depth: dict[int, int]
     error: float | None
     rounding: float | None
     same_when_rounded: float | None
@@ -49,7 +50,7 @@ class Checked:
 @torch.no_grad()
 def check(exported: Exported, written: ExportFormat, folder: Path, samples: Samples) -> Checked:
     """Compare the files in the folder with the run. A difference that rounding does not explain is a UserError."""
-    method = exported.method()
+    method = exported.method
     precision: Precision = exported.run.key["precision"]  # type: ignore[assignment]
     came, wanted, rounded, wrong = [], [], [], []
     for x, y in samples.batches:
@@ -76,7 +77,7 @@ def check(exported: Exported, written: ExportFormat, folder: Path, samples: Samp
         difference,
         _same_answers(files, run),
         same_depths,
-        float(files.depths.double().mean()),
+        {depth: int((files.depths == depth).sum()) for depth in exported.depths},
         float(torch.cat(wrong).double().mean()) if wrong else None,
         None if in_precision is None else _largest_difference(files, in_precision),
         None if in_precision is None else _same_answers(files, in_precision),

@@ -40,7 +40,7 @@ def export_run(exported: Exported, written: ExportFormat, name: str, folder: Pat
     the end, and answers as the run does, or nothing; what stops it is a UserError."""
     written.check_installed()
     check_is_new(folder)
-    method = exported.method()
+    method = exported.method
     rows = known_rows(exported.run, exported.depth, results)
     samples = samples_of(exported.run, method, exported.num_features, data_dir)
     strict, held = _held(exported, method, written)

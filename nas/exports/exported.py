@@ -75,11 +75,16 @@ class Exported:
                 f"--adaptive needs logits at every exit, which this run has at depth {with_logits[0]} alone; leave it out"
             )
         rule = CONFIDENCES[adaptive.rule]
-        check_reachable(found.method(), rule, adaptive.threshold, found.temperatures, depth - 1)
+        check_reachable(found.method, rule, adaptive.threshold, found.temperatures, depth - 1)
         return found
 
+    @cached_property
     def method(self) -> Method:
-        """The method with the run's weights, in evaluation mode, on the CPU; a new one each time."""
+        """The method with the run's weights, in evaluation mode, on the CPU, which nobody changes."""
+        return self.run.build()
+
+    def another_method(self) -> Method:
+        """The same again, for one's own use."""
         return self.run.build()
 
     @cached_property

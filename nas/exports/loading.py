@@ -29,7 +29,7 @@ def _safetensors(exported: Exported, metadata: Mapping[str, Any], strict: bool) 
 
 
 def _into_the_model(exported: Exported, import_line: str, load: str, strict: bool) -> list[str]:
-    imports, made = construction(exported.method())
+    imports, made = construction(exported.method)
     lines = [*sorted({import_line, *imports}), "", load]
     return (
         [*lines, *made, f"model.load_state_dict(state_dict{'' if strict else ', strict=False'})", "model.eval()"]

@@ -26,7 +26,7 @@ def metadata_of(exported: Exported, format: str, row: Mapping[str, str]) -> dict
         "exit": exported.depth,
         "num_blocks": run.decoupling.num_blocks,
         "fitted_temperature": fitted[exported.depth],
-        "adaptive": _adaptive(exported, exported.method()),
+        "adaptive": _adaptive(exported, exported.method),
         "run": run.name,
         "weights_digest": run.digest,
         **{name: run.key[name] for name in kept if run.key.get(name) is not None},
@@ -44,7 +44,7 @@ def as_texts(metadata: Mapping[str, Any]) -> dict[str, str]:
 def _inputs(exported: Exported) -> dict[str, Any]:
     """Those of the saved run, but that the words lie in a file of their own; and the tensors that a graph takes, with the size of
     one sample."""
-    inputs, method = exported.run.inputs, exported.method()
+    inputs, method = exported.run.inputs, exported.method
     described = {name: value for name, value in inputs.items() if name not in ("classes", "words")}
     tensors = Tree.of(input_noise(method, exported.num_features, 1))[1]
     names = input_names(method, exported.num_features)

@@ -52,7 +52,7 @@ def model_card(
     parts = (
         _title(exported, held),
         _errors(exported, samples, checked, rows),
-        _costs(exported, rows.row),
+        _costs(exported, checked, rows.row),
         _inputs(metadata, exported),
         _use(exported, metadata, strict),
         _check(checked, metadata),
@@ -129,15 +129,18 @@ def _seeds(rows: KnownRows) -> Iterator[str]:
         )
 
 
-def _costs(exported: Exported, row: Row) -> Iterator[str]:
+def _costs(exported: Exported, checked: Checked, row: Row) -> Iterator[str]:
     yield "## Costs"
     yield ""
     exit = next(exit for exit in exported.run.exits if exit.depth == exported.depth)
     if exported.adaptive:
-        yield "Multiply-accumulates of one input that leaves at exit:"
-        yield ""
+        yield f"* multiply-accumulates of one input, by the exit at which it leaves, and how many of {checked.samples} do:"
+        count, spent = sum(checked.at_depth.values()), 0
         for one in exported.run.exits[: exported.depth]:
-            yield f"* {one.depth}: {one.path_macs:,}"
+            yield f"    * exit {one.depth}: {one.path_macs:,}, {checked.at_depth[one.depth] / count:.1%}"
+            spent += checked.at_depth[one.depth] * one.path_macs
+        whole = exported.run.exits[-1].macs
+        yield f"* on average {spent / count:,.0f}, where the whole network without early exits takes {whole:,}"
     else:
         yield f"* multiply-accumulates of one input: {exit.macs:,}"
     for name in COSTS:
@@ -212,7 +215,7 @@ def _check(checked: Checked, metadata: Mapping[str, Any]) -> Iterator[str]:
     yield f"* the largest difference of two logits is {checked.max_difference:.3g}"
     yield f"* the class is the same for {checked.same_answers:.2%}"
     if metadata["adaptive"]:
-        yield f"* the exit is the same for {checked.same_depths:.2%}; on average inputs leave at exit {checked.mean_depth:.2f}"
+        yield f"* the exit is the same for {checked.same_depths:.2%}"
     if checked.rounding is not None and checked.same_when_rounded is not None:
         yield (
             f"* the run computed in {metadata['precision']}: to its logits there the largest difference is "

@@ -90,7 +90,7 @@ def copy_runner(folder: Path) -> None:
 def stages_of(exported: Exported, *, deciding: bool = False) -> list[Stage]:
     """One graph of the network up to the exit, or one a block of a cascade. Those of a cascade that are `deciding` say themselves
     whether inputs leave (`DecidingStage`)."""
-    method, last = exported.method(), exported.depth - 1
+    method, last = exported.another_method(), exported.depth - 1
     names, any_length = names_of(method), not length_is_fixed(method)
     functions: list[nn.Module]
     if exported.adaptive:
@@ -123,6 +123,6 @@ def stages_of(exported: Exported, *, deciding: bool = False) -> list[Stage]:
 
 def padded(exported: Exported, stages: Sequence[Stage]) -> bool:
     """Whether texts have to be padded to full length, since some graph takes no other."""
-    if not any("length" in sizes.values() for sizes in input_probe(exported.method(), exported.num_features).sizes):
+    if not any("length" in sizes.values() for sizes in input_probe(exported.method, exported.num_features).sizes):
         return False
     return any("length" not in sizes.values() for stage in stages for sizes in stage.probe.sizes)

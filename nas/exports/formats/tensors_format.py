@@ -35,14 +35,14 @@ class TensorsFormat(ExportFormat):
         """One file; a cascade of exits, which is a program, is a UserError."""
         if exported.adaptive:
             raise UserError(f"--adaptive is a program, but --to {self.name} holds weights alone; take onnx or torch_export")
-        tensors = exit_tensors(exported.method(), exported.depth - 1)
+        tensors = exit_tensors(exported.method, exported.depth - 1)
         self.save(tensors, metadata, folder / self.file)
         return {"files": [self.file]}
 
     @torch.no_grad()
     def answers(self, exported: Exported, folder: Path, tensors: Sequence[torch.Tensor]) -> Answers:
         """Those of a network of which nothing is left but the tensors in the file."""
-        method, k = exported.method(), exported.depth - 1
+        method, k = exported.another_method(), exported.depth - 1
         for tensor in method.state_dict().values():
             tensor.zero_()
         load_exit_tensors(method, k, self.load(folder / self.file))

@@ -35,7 +35,7 @@ GRAPHS = [name for name in FORMATS if FORMATS.build(name).holds_a_program]
 def answers(run: TrainedRun, name: str, folder: Path, **asked: object) -> tuple[torch.Tensor, torch.Tensor]:
     """What the files answer, and what the run does."""
     exported = Exported.of(run, **({"depth": None, "adaptive": None, "calibrated": False} | asked))
-    written, method = FORMATS.build(name), exported.method()
+    written, method = FORMATS.build(name), exported.method
     folder.mkdir()
     metadata = metadata_of(exported, name, {})
     _write_json(folder / "metadata.json", metadata | dict(written.write(exported, metadata, folder)))
@@ -135,6 +135,16 @@ def test_texts(
     backbone: str, method: str, side: str | None, name: str, adaptive: Adaptive | None, saved_run: MAKE, tmp_path: Path
 ) -> None:
     run = saved_run(method, backbone, (1, 2), head=None if method.startswith("al") else "linear", inputs=TEXTS, side=side)
+    found, wanted = answers(run, name, tmp_path / "files", adaptive=adaptive)
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", ["torchvision(name=squeezenet1_1)", "timm(name=vit_tiny_patch16_224)"])
+@pytest.mark.parametrize(("name", "adaptive"), [("onnx", None), ("torch_export", Adaptive("max_softmax", 0.2))])
+def test_networks_of_libraries(backbone: str, name: str, adaptive: Adaptive | None, saved_run: MAKE, tmp_path: Path) -> None:
+    inputs = IMAGES | {"shape": [3, 32, 32], "mean": [0.5] * 3, "std": [0.5] * 3}
+    run = saved_run(backbone=backbone, cuts=(2, 4), head="linear", inputs=inputs)
     found, wanted = answers(run, name, tmp_path / "files", adaptive=adaptive)
     torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 
