@@ -43,6 +43,8 @@ def plan_of(model: nn.Module, examples: Sequence[Any], units: str | None = None)
     pattern of names such as `layers.*`: units end with these modules and nowhere else, and the network need not be traced. One
     that cannot be without it, or of which several activations are alive everywhere, is a UserError.
     """
+    if not isinstance(model, nn.Module):
+        raise UserError(f"a network is a torch.nn.Module, got a {type(model).__name__}; give the module itself")
     named = None
     if units is not None:
         named = frozenset(name for name, _ in model.named_modules() if name and fnmatchcase(name, units))

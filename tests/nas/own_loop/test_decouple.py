@@ -68,6 +68,11 @@ def test_what_does_not_hold_or_has_no_effect_is_refused(settings: dict[str, Any]
     assert said in str(error.value) and "\n" not in str(error.value)
 
 
+def test_what_is_no_module_is_refused() -> None:
+    with pytest.raises(UserError, match="a network is a torch.nn.Module, got a type; give the module itself"):
+        nas.decouple(nn.Sequential, "even(2)", example=batch()[0])  # type: ignore[arg-type]
+
+
 def test_blocks_that_share_a_weight_are_one() -> None:
     model = conv_net()
     model[3][0].weight = model[1][0].weight
