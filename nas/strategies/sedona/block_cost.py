@@ -39,8 +39,8 @@ def block_seconds(space: SearchSpace, batch_size: int, device: torch.device) -> 
     for i in range(space.num_units):
         space.keep_unit_apart(backbone, i)
     space.keep_head_apart(backbone.classifier, space.num_units)
-    h = example_input(space.input_shape, batch_size, device)
-    activations: list[Activation] = [torch.randn_like(h) if h.is_floating_point() else h]
+    inputs = example_input(space.input_shape, batch_size, device)
+    activations: list[Activation] = [combined(torch.randn_like, inputs)]
     with torch.no_grad():
         for unit in backbone.units:
             activations.append(unit(activations[-1]))

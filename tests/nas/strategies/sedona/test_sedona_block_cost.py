@@ -39,14 +39,12 @@ def test_block_time_adds_up_the_tables(space):
     assert (seconds(0, 1, 0), seconds(1, 4, 1), seconds(4, 6, None)) == (101.0, 3014.0, 48.5)
 
 
-def test_every_part_is_timed():
-    space = SearchSpace("small", HEADS, input_shape=CIFAR, num_classes=10)
+@pytest.mark.parametrize("backbone", ["small", "tests.token_networks.tiny_vit(depth=2,masked=True)"])
+def test_every_part_is_timed(backbone):
+    space = SearchSpace(backbone, HEADS, input_shape=CIFAR, num_classes=10)
     tables = block_seconds(space, 32, torch.device("cpu"))
-    assert {name: len(seconds) for name, seconds in tables.items()} == {
-        "units": 6,
-        "classifier": 1,
-        space.heads[0]: 5,
-        space.heads[1]: 5,
-    }
+    units = space.num_units
+    lengths = {"units": units, "classifier": 1, space.heads[0]: units - 1, space.heads[1]: units - 1}
+    assert {name: len(seconds) for name, seconds in tables.items()} == lengths
     assert all(value > 0 for seconds in tables.values() for value in seconds)
-    assert block_time(space, tables)(0, 6, None) == pytest.approx(sum(tables["units"]) + tables["classifier"][0])
+    assert block_time(space, tables)(0, units, None) == pytest.approx(sum(tables["units"]) + tables["classifier"][0])

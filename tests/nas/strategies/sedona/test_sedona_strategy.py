@@ -78,6 +78,32 @@ def test_one_point_for_each_number_of_blocks_is_asked_for_and_follows_from_the_l
             assert last.loc[gap, f"beta_{head}"] == max(last.loc[gap, f"beta_{other}"] for other in space.heads)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["adjoint", "identity", "unroll"])
+def test_a_vision_transformer_is_searched_and_gone_on_with_to_the_bit(digits_problem, monkeypatch, engine):
+    """The weight memory holds attention and LayerNorm; costs of blocks and seconds of units are of tokens."""
+    settings = f"{TINY},engine={engine},memory_weight=0.1,time_weight=0.1"
+    network = {"backbone": "tests.token_networks.tiny_vit(depth=3,features=8)", "heads": ["linear", "1c2f"], "num_blocks": 3}
+    monkeypatch.setattr("nas.strategies.sedona.cost_penalty.block_seconds", _equal_seconds)
+    whole = search(digits_problem("whole", **network), settings)
+    stopped = digits_problem("stopped", **network)
+
+    def stop(*progress, **figures):
+        if "outer_loss" in figures and progress[1] == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        search(stopped, settings, report=stop)
+    assert search(stopped, settings) == whole
+    alpha = [columns(trajectory(digits_problem(name, **network)), "alpha") for name in ("whole", "stopped")]
+    assert np.array_equal(*alpha)
+
+
+def _equal_seconds(space, batch_size, device):
+    """What no two measurements share."""
+    return {"units": [1.0] * space.num_units, "classifier": [1.0], **{head: [1.0] * len(space.gaps) for head in space.heads}}
+
+
 def test_a_space_without_cuts_is_refused(digits_problem):
     with pytest.raises(UserError, match="single block.*num_blocks"):
         search(digits_problem(num_blocks=1))
