@@ -51,12 +51,10 @@ def loader(
     form = _form(train.first(), num_words, length)._replace(num_classes=given.num_classes)
     constants = _constants(train.first(), mean, std)
     train = train.with_form(form, length)
-    if version is None:
-        train.scan  # noqa: B018 - reads and checks all samples
-    form = form._replace(num_classes=form.num_classes or _num_classes(train))
+    labels = train.labels if version is None else train.known_labels
+    form = form._replace(num_classes=form.num_classes or _num_classes(labels))
     held_to_form = partial(_held_to_form, version=train.version, form=form, length=length)
-    pool = _whole(train.with_form(form, length))
-    notes = _notes(train)
+    pool, notes = _whole(train.with_form(form, length)), _notes(train)
     if given.validation is not None:
         if (validation, split_seed) != (VALIDATION, SPLIT_SEED):
             raise UserError(
@@ -66,10 +64,8 @@ def loader(
         held_out = held_to_form(given.validation, "validation")
         notes += _notes(held_out.source)
     else:
-        pool, held_out, said = _held_out(pool, validation, split_seed, given.classes)
+        pool, held_out, said = _held_out(pool, labels, validation, split_seed, given.classes)
         notes += said
-    for part in (pool, held_out):
-        part.digest  # noqa: B018 - what is wrong with a sample is told now
     return Loaded(
         pool,
         held_out,
@@ -132,13 +128,10 @@ def _constants(first: Collated, mean: Constants, std: Constants) -> tuple[Consta
     return pixel_constants(((0.0,) * channels, (1.0,) * channels), mean, std)
 
 
-def _num_classes(train: Source) -> int:
-    """One more than the largest label of train, where each class is there."""
-    labels = train.labels if train.version is None else train.known_labels
+def _num_classes(labels: torch.Tensor | None) -> int:
+    """One more than the largest label of train, where each class is there; beside a version they may be unknown."""
     if labels is None:
-        raise UserError(
-            "beside version= labels are not read to count the classes; return classes, their names or how many there are"
-        )
+        raise UserError("beside version= labels are not read to count the classes; return classes, their names or how many")
     classes = labels.unique().tolist()
     if len(classes) < 2 or classes != list(range(len(classes))):
         raise UserError(
@@ -161,17 +154,15 @@ def _whole(source: Source) -> LoadedPart:
 
 
 def _held_out(
-    pool: LoadedPart, validation: float, split_seed: int, names: tuple[str, ...] | None
+    pool: LoadedPart, labels: torch.Tensor | None, validation: float, split_seed: int, names: tuple[str, ...] | None
 ) -> tuple[LoadedPart, LoadedPart, list[str]]:
     """Training and validation out of train, stratified where its labels are known and a plain draw would leave a class out."""
     if isinstance(pool, StreamPart):
         raise UserError("validation is held out of numbered samples, got a stream as train; return a part validation as well")
-    source = pool.source
-    known = source.known_labels
-    labels = torch.zeros(len(pool), dtype=torch.int64) if known is None else known
+    labels = torch.zeros(len(pool), dtype=torch.int64) if labels is None else labels
     drawn = parts(labels, validation=validation, split_seed=split_seed, names=names)
     random = ["validation is a share of train and goes through its random transforms; return a part validation without them"]
-    return pool.at(drawn.train), pool.at(drawn.validation), [*drawn.notes, *random * _is_random(source)]
+    return pool.at(drawn.train), pool.at(drawn.validation), [*drawn.notes, *random * _is_random(pool.source)]
 
 
 def _notes(source: Source) -> list[str]:

@@ -381,11 +381,7 @@ def test_what_is_not_finite_is_named() -> None:
         (lambda: parts(), ",validation=0", "validation is a share between 0 and 1"),
         (lambda: parts(train=[(torch.zeros(2), 0), (torch.zeros(2), 2)]), "", "labels are 0..C-1 .* got 0, 2 in train"),
         (lambda: parts(train=Stream(0), validation=Stream(1), classes=3), ",version=1", "give its data set a __len__"),
-        (
-            lambda: parts(train=Stream(0), validation=Stream(1)),
-            ",version=1",
-            "beside version= labels are not read to count the classes",
-        ),
+        (lambda: parts(train=Stream(0), validation=Stream(1)), ",version=1", "beside version= labels are not read to count"),
     ],
 )
 def test_what_a_function_returns_is_checked(made: Callable[[], Any], settings: str, says: str) -> None:
