@@ -166,7 +166,8 @@ def _inputs(metadata: Mapping[str, Any], exported: Exported) -> Iterator[str]:
     if described["kind"] == "images":
         yield (
             f"Of images they are (pixel / 255 - mean) / std, with mean {_rounded(described['mean'])} and std "
-            f"{_rounded(described['std'])}, one a channel (exactly in `metadata.json`)."
+            f"{_rounded(described['std'])}, one a channel (exactly in `metadata.json`). Images of another size are scaled until "
+            f"the shorter side fits, times {described['zoom']:.4g}, and the middle is cut out."
         )
     if described["features"]:
         yield f"Beside it {len(described['features']['mean'])} numbers, standardised with the mean and std in `metadata.json`."
@@ -193,10 +194,11 @@ def _listed(classes: list[str]) -> str:
 def _use(exported: Exported, metadata: Mapping[str, Any], strict: bool) -> Iterator[str]:
     yield "## Load it"
     yield ""
-    yield "```python"
-    yield loading(exported, metadata, strict=strict)
-    yield "```"
-    yield ""
+    if lines := loading(exported, metadata, strict=strict):
+        yield "```python"
+        yield lines
+        yield "```"
+        yield ""
     if "stages" in metadata:
         arrays = {"images": "`images` (uint8)", "texts": "`texts` (strings) or `tokens` (ids)"}
         yield f"Or from the shell, with the array {arrays.get(metadata['inputs']['kind'], '`inputs`')} in an .npz file:"

@@ -18,6 +18,9 @@ from spaces.notation.errors import UserError
 class ExportFormat(ABC):
     """A kind of files that a run is written as, and how they are read again to see that they answer alike."""
 
+    name: ClassVar[str]
+    """As `--to` has it."""
+
     packages: ClassVar[tuple[str, ...]] = ()
     """What has to be installed beside torch: those of the extra `export`."""
 
@@ -29,11 +32,6 @@ class ExportFormat(ABC):
         missing = [package for package in self.packages if find_spec(package) is None]
         if missing:
             raise UserError(f"--to {self.name} needs {' and '.join(missing)}, which is not installed; pip install '.[export]'")
-
-    @property
-    def name(self) -> str:
-        """As `--to` has it."""
-        return self.__class__.__module__.rpartition(".")[2].removesuffix("_file")
 
     @abstractmethod
     def write(self, exported: Exported, metadata: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:

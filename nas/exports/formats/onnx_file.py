@@ -24,6 +24,7 @@ class OnnxFile(GraphFormat):
     one_file  a cascade is one graph, model.onnx, with an `If` behind each exit, for one input at a time
     """
 
+    name = "onnx"
     packages = ("onnx", "onnxscript", "onnxruntime")
     suffix = "onnx"
 
@@ -81,6 +82,6 @@ class OnnxFile(GraphFormat):
             assert value.shape is not None
             for axis, size in enumerate(value.shape):
                 value.shape[axis] = called.get(str(size), size)
-        for node in program.model.graph.all_nodes():
+        for node in graph:
             node.metadata_props.clear()  # the lines of code behind it, with the folders of this machine
         return program

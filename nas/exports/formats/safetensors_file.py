@@ -15,6 +15,7 @@ from nas.exports.metadata import as_texts
 class SafetensorsFile(TensorsFormat):
     """model.safetensors: tensors by name, with metadata."""
 
+    name = "safetensors"
     packages = ("safetensors",)
     file = "model.safetensors"
 

@@ -15,6 +15,7 @@ from nas.exports.formats.graph_format import GraphFormat, Stage
 class TorchExportFile(GraphFormat):
     """model.pt2, or stage1.pt2, ... of a cascade: exported programs for torch.export.load, with metadata."""
 
+    name = "torch_export"
     suffix = "pt2"
 
     def save(self, stage: Stage, metadata: Mapping[str, Any], path: Path) -> None:

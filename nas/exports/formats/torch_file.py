@@ -14,6 +14,7 @@ from nas.exports.formats.tensors_format import TensorsFormat
 class TorchFile(TensorsFormat):
     """model.pt: a state dict and the metadata beside it, for torch.load(..., weights_only=True)."""
 
+    name = "torch"
     file = "model.pt"
 
     def save(self, tensors: dict[str, torch.Tensor], metadata: Mapping[str, Any], path: Path) -> None:

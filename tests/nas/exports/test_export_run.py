@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,14 @@ print("alike")
     assert alone(folder, (WITH_TORCHVISION if "own" not in backbone else "") + code) == "alike\n"
 
 
+def test_a_format_of_ones_own(saved_run: MAKE, capsys: pytest.CaptureFixture[str]) -> None:
+    saved_run()
+    code, out, err = call(capsys, "run", "--to", "tests.nas.exports.own_format.NumpyFile", "--out", "own")
+    assert code == 0, err
+    assert "model.npz" in out and len(np.load("own/model.npz").files) == 38
+    assert "```python" not in Path("own/model_card.md").read_text(), "nobody here knows how it is loaded"
+
+
 def test_what_lies_there_is_not_written_over(saved_run: MAKE, capsys: pytest.CaptureFixture[str]) -> None:
     saved_run()
     Path("mine").mkdir()
@@ -244,6 +253,10 @@ def test_what_has_no_meaning_is_refused(flags: list[str], says: str, saved_run: 
 def test_an_uncut_run_and_one_without_logits_have_no_cascade(saved_run: MAKE, capsys: pytest.CaptureFixture[str]) -> None:
     saved_run("backprop", cuts=())
     assert "this run has one block" in call(capsys, "run", "--to", "onnx", "--adaptive", "margin:0.5")[2]
+    with_all = saved_run()
+    replace(with_all, exits=with_all.exits[-1:]).save()
+    assert "at depth 3 alone" in call(capsys, "run", "--to", "onnx", "--adaptive", "margin:0.5")[2]
+    assert "that give logits are 3, got --exit 1" in call(capsys, "run", "--exit", "1")[2]
 
 
 def test_a_missing_package_is_named_with_its_extra(
