@@ -58,7 +58,15 @@ def read_space(text: str, input_shape: tuple[int, ...], num_classes: int, vector
     if component.name == "space":
         return _from_keys(settings, text, input_shape, num_classes, vectors)
     if "." in component.name or ":" in component.name:
-        space = OWN_SPACES.build(component, input_shape, num_classes)
+        try:
+            space = OWN_SPACES.build(component, input_shape, num_classes)
+        except UserError:
+            if component.name.startswith(("torchvision.models.", "timm.")):
+                library, name = component.name.partition(".")[0], component.name.rpartition(".")[2]
+                raise UserError(
+                    f"networks of {library} are named by it, got {component.name}; give '{library}(name={name})'"
+                ) from None
+            raise
         return space if vectors is None else space.with_vectors(vectors)
     if component.name not in named_spaces():
         raise unknown("space", component.name, named_spaces())

@@ -11,7 +11,7 @@ from spaces.backbone import Backbone
 from spaces.construction import Construction
 from spaces.notation.errors import UserError
 from spaces.notation.factory import check_made
-from spaces.notation.own_modules import OWN_ERRORS, import_factory, said_by
+from spaces.notation.own_modules import import_factory
 from spaces.traced.library_model import library_backbone
 
 CHANNELS, CLASSES = ("in_channels", "in_chans"), ("num_classes", "num_labels")
@@ -50,10 +50,7 @@ def own_module(
         )
 
     def make() -> nn.Module:
-        try:
-            made = factory(**given)
-        except OWN_ERRORS as error:
-            raise UserError(f"network {path} cannot be made ({said_by(error)}); mend it, or take another") from error
+        made = factory(**given)
         check_made(f"network {path}", made, nn.Module)
         return made
 

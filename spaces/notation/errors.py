@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable
 
 LONGEST = 500  # characters of a message
+MOST = 60  # names that a message lists
 
 
 class UserError(ValueError):
@@ -32,5 +33,6 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     known = sorted(known)
     name = one_line(name, 80)  # nothing is near to what is longer
     near = difflib.get_close_matches(name, known, n=4, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are: {', '.join(known)}"
+    there = f"there are: {', '.join(known)}" if len(known) <= MOST else f"there are {len(known)}, such as {', '.join(known[:4])}"
+    hint = f"did you mean {' or '.join(near)}?" if near else there
     return UserError(f"unknown {kind} {name!r}; {hint}")

@@ -10,6 +10,8 @@ from torch import nn
 
 from spaces.backbone import Backbone
 from spaces.construction import Construction
+from spaces.notation.errors import UserError
+from spaces.notation.own_modules import OWN_ERRORS, said_by
 from spaces.traced.adapted import with_channels, with_outputs
 from spaces.traced.example_shape import examples_of
 from spaces.traced.listed import ListedPlan
@@ -46,7 +48,15 @@ def library_backbone(
 
     Its first convolution and its last layer are replaced where the task has other channels or classes, which `notes` says.
     """
-    model = _made(make)
+    try:
+        model = _made(make)
+    except UserError:
+        raise
+    except OWN_ERRORS as error:
+        raise UserError(
+            f"{name} is made for inputs of {tuple(input_shape)}, which failed ({said_by(error)}); give the task another size, or "
+            "take another network"
+        ) from None
     notes: list[str] = []
     if weights is not None:
         held = read_weights(weights, digest) if not _on_meta() else {}

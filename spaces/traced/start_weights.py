@@ -73,7 +73,7 @@ def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: str) 
     own = model.state_dict()
     missing, more = sorted(own.keys() - weights.keys()), sorted(weights.keys() - own.keys())
     if missing or more:
-        said = [f"has no {missing[0]}"] * bool(missing) + [f"has a {more[0]} too"] * bool(more)
+        said = [f"has no {name}" for name in missing[:1]] + [f"has a {name} too" for name in more[:1]]
         raise UserError(f"weights are those of a {type(model).__name__}, got {path}, which {' and '.join(said)}")
     other = [name for name in own if own[name].shape != weights[name].shape]
     layers = {name.rpartition(".")[0] for name in other}

@@ -33,3 +33,13 @@ class Fixed(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits (N, 10)."""
         return self.out(self.body(x).flatten(1))
+
+
+def needing(depth: int) -> nn.Module:
+    """A network that cannot be made without a depth."""
+    return nn.Linear(depth, depth)
+
+
+def nothing() -> int:
+    """No network."""
+    return 3

@@ -15,6 +15,7 @@ from spaces.named import read_space
 from spaces.notation.errors import UserError
 from spaces.rules import read_decoupling
 from spaces.torchvision_import import torchvision
+from spaces.traced.start_weights import without_weights
 from spaces.traced.traced_backbone import backbone
 
 IMAGES = (3, 32, 32)
@@ -336,3 +337,40 @@ def test_channels_and_classes_are_fitted_and_said():
         "the first layer of own_texts.Fixed",
         "the last layer of own_texts.Fixed",
     ]
+
+
+@pytest.mark.parametrize(
+    ("space", "says"),
+    [
+        ("torchvision(name=resnet99)", "unknown network of torchvision: 'resnet99'; did you mean resnet"),
+        ("torchvision.models.resnet18", r"got torchvision.models.resnet18; give 'torchvision\(name=resnet18\)'"),
+        ("timm(name='hf-hub:some/body')", "unknown network of timm: 'hf-hub:some/body'; there are .*, such as"),
+        ("torchvision(name=vit_b_16)", r"vit_b_16 is made for inputs of \(3, 8, 8\), which failed"),
+        ("torchvision(name=resnet18,weights=no.pt)", "got no.pt, which cannot be read"),
+        ("module(path=os.system)", "Python's own library has not"),
+        ("module(path=own_texts.needing)", "got own_texts.needing, which needs depth"),
+        ("module(path=own_texts.nothing)", "network own_texts.nothing must make a Module"),
+    ],
+)
+def test_spaces_that_do_not_hold_are_told_in_a_line(space, says):
+    with pytest.raises(UserError, match=says):
+        read_space(space, (3, 8, 8), 4)
+
+
+def test_weights_of_a_file_are_loaded_and_named_by_their_digest(tmp_path):
+    other = read_space("module(path=own_texts.Fixed)", (3, 8, 8), 10).build_backbone().model
+    torch.save(other.state_dict(), tmp_path / "w.pt")
+    spec = f"module(path=own_texts.Fixed,weights='{tmp_path / 'w.pt'}')"
+    space = read_space(spec, (3, 8, 8), 10)
+    loaded = space.build_backbone().model
+    assert all(map(torch.equal, loaded.state_dict().values(), other.state_dict().values()))
+    digest = dict(space.backbone.settings)["digest"]
+    assert len(digest) == 12 and str(without_weights(space.backbone)) == "module(path='own_texts.Fixed')"
+    fewer = read_space(spec, (3, 8, 8), 4)
+    started = fewer.build_backbone().model
+    assert torch.equal(started.body[0].weight, other.body[0].weight) and started.out.weight.shape == (4, 4)
+    torch.save({**other.state_dict(), "more": torch.zeros(1)}, tmp_path / "w.pt")
+    with pytest.raises(UserError, match=f"are those of the digest {digest}"):
+        space.build_backbone()
+    with pytest.raises(UserError, match="weights are those of a Fixed, got .* which has a more too"):
+        read_space(spec, (3, 8, 8), 10).build_backbone()
