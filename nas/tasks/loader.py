@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,14 @@ import torch
 
 from nas.data.features import FeatureScale
 from nas.data.loaded.collated import Collated, Form
-from nas.data.loaded.given_parts import GivenParts, source_of
+from nas.data.loaded.given_parts import GivenParts, called, source_of
 from nas.data.loaded.indexed import IndexedPart, IndexedSource, Request
 from nas.data.loaded.loaded import Loaded, LoadedPart
 from nas.data.loaded.source import Source
 from nas.data.loaded.streams import StreamPart, StreamSource
 from nas.tasks.hold_out import Constants, parts, pixel_constants
 from spaces.notation.errors import UserError
-from spaces.notation.factory import num_positional
-from spaces.notation.own_modules import OWN_ERRORS, import_factory, said_by
+from spaces.notation.own_modules import import_factory
 
 VALIDATION, SPLIT_SEED = 0.1, 0
 _DRAWS = 8  # times that one sample is read to see whether its transforms are random
@@ -54,7 +54,7 @@ def loader(
     labels = train.labels if version is None else train.known_labels
     form = form._replace(num_classes=form.num_classes or _num_classes(labels))
     held_to_form = partial(_held_to_form, version=train.version, form=form, length=length)
-    pool, notes = _whole(train.with_form(form, length)), _notes(train)
+    pool, notes = _whole(train.with_form(form, length)), [*_notes(train), *_unlikely(train.first(), constants)]
     if given.validation is not None:
         if (validation, split_seed) != (VALIDATION, SPLIT_SEED):
             raise UserError(
@@ -81,18 +81,18 @@ def loader(
 
 
 def _given(path: str, data_dir: Path) -> GivenParts:
-    """What the function of that dotted path returns; it is given the data folder if it takes one value."""
+    """What the function of that dotted path returns; it is given the data folder if it takes a value."""
     if "." not in path.replace(":", "."):
         raise UserError(f"path is the dotted path of a function, such as my_package.make_data, got {path}; give its module, too")
     make = import_factory("loader", path)
-    try:
-        values = [Path(data_dir)] * min(1, num_positional(make))
-        made = make(*values)
-    except UserError:
-        raise
-    except (*OWN_ERRORS, OSError) as error:
-        raise UserError(f"loader {path!r} cannot make its data ({said_by(error)}); mend it") from None
-    return GivenParts.read(made, path)
+    needed = [
+        name
+        for name, parameter in inspect.signature(make).parameters.items()
+        if parameter.default is parameter.empty and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    ]
+    if len(needed) > 1:
+        raise UserError(f"{path} takes the data folder or nothing, got a function of {', '.join(needed)}; give others defaults")
+    return GivenParts.read(called(f"the data of {path}", make, *[Path(data_dir)] * len(needed)), path)
 
 
 def _form(first: Collated, num_words: int | None, length: int | None) -> Form:
@@ -126,6 +126,13 @@ def _constants(first: Collated, mean: Constants, std: Constants) -> tuple[Consta
         )
     channels = first.shape[0]
     return pixel_constants(((0.0,) * channels, (1.0,) * channels), mean, std)
+
+
+def _unlikely(first: Collated, constants: tuple[Constants, Constants]) -> list[str]:
+    """A line where floats look as if nothing normalised them yet by the constants that are said to have."""
+    if first.kind == "pixels" or None in constants or float(first.x.min()) < 0 or float(first.x.max()) > 1:
+        return []
+    return ["the first sample lies in 0..1 and mean and std are given, but floats stay as they are: normalise in the data set"]
 
 
 def _num_classes(labels: torch.Tensor | None) -> int:

@@ -12,6 +12,7 @@ from nas.data.loaded.indexed import IndexedSource
 from nas.data.loaded.source import Source
 from nas.data.loaded.streams import StreamSource
 from spaces.notation.errors import UserError
+from spaces.notation.own_modules import OWN_ERRORS, said_by
 
 NEEDED, ALLOWED = ("train", "test"), ("train", "test", "validation", "classes")
 
@@ -63,7 +64,7 @@ def _classes(named: Any, path: str) -> dict[str, Any]:
 def source_of(given: Any, name: str, version: str | None) -> Source:
     """How the part is read: by the numbers of its samples where they have some, else as a stream; nothing is read yet."""
     if not isinstance(given, DataLoader) and not hasattr(given, "__getitem__") and isinstance(given, Callable):  # type: ignore[arg-type]
-        given = given()
+        given = called(f"the part {name}", given)
     dataset = given.dataset if isinstance(given, DataLoader) else given
     if isinstance(given, DataLoader) and not _plain_order(given):
         return StreamSource(given, name, version)
@@ -74,6 +75,16 @@ def source_of(given: Any, name: str, version: str | None) -> Source:
     raise UserError(
         f"the part {name} is a data set, a DataLoader, or a function that makes one, got a {type(given).__name__}; give one"
     )
+
+
+def called(what: str, make: Callable[..., Any], *values: Any) -> Any:
+    """What a user's function returns; whatever it raises is a UserError in one line, with the file and line of theirs."""
+    try:
+        return make(*values)
+    except UserError:
+        raise
+    except (*OWN_ERRORS, OSError) as error:
+        raise UserError(f"{what} cannot be made ({said_by(error)}); mend it") from None
 
 
 def _plain_order(loader: DataLoader[Any]) -> bool:

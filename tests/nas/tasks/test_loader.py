@@ -41,6 +41,9 @@ def make_nothing() -> None:
     return None
 
 
+def needs_two(folder: Path, size: int, noise: float = 0.0) -> None: ...
+
+
 def fails() -> None:
     raise RuntimeError("no such server")
 
@@ -392,7 +395,8 @@ def test_what_a_function_returns_is_checked(made: Callable[[], Any], settings: s
 def test_the_function_is_imported_and_called() -> None:
     for name, says in (
         ("make_nothing", "returns a dict .* got a NoneType"),
-        ("fails", r"cannot make its data \(RuntimeError: no such server in .*test_loader.py, line"),
+        ("needs_two", "takes the data folder or nothing, got a function of folder, size; give others defaults"),
+        ("fails", r"the data of .*fails cannot be made \(RuntimeError: no such server in .*test_loader.py, line"),
         ("absent", "cannot be imported"),
     ):
         with pytest.raises(UserError, match=says):
@@ -441,6 +445,21 @@ def test_the_test_part_is_not_touched_before_the_test() -> None:
     assert not asked and len(data.test()) == 20 and asked
     task(made).train_batches(8).batch(0, 0)
     assert made["test"].reads == 0
+
+
+def test_a_part_that_cannot_be_made_is_told() -> None:
+    with pytest.raises(
+        UserError, match=r"the part train cannot be made \(RuntimeError: no such server in .*test_loader.py, line"
+    ):
+        task(parts(train=fails))
+
+
+def test_floats_that_nothing_normalised_are_told() -> None:
+    settings = ",mean=[0.5],std=[0.25]"
+    for moved, told in ((0.0, True), (0.5, False)):
+        change = {"change": lambda item, place, moved=moved: (item[0] / 255 - moved, item[1])}
+        notes = task({"train": Blobs(0, **change), "test": Blobs(1, **change)}, settings).notes
+        assert any("floats stay as they are" in note for note in notes) == told
 
 
 def test_notes_say_what_cannot_be_repeated() -> None:
