@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -36,6 +36,13 @@ def start_worker() -> None:
     torch.set_num_threads(1)
     for end in (_end_with_parent, _end_when_told):
         threading.Thread(target=end, daemon=True).start()
+
+
+def start_loader_worker(own: Callable[[int], None] | None, number: int) -> None:
+    """The `worker_init_fn` of a DataLoader, around a user's own."""
+    start_worker()
+    if own is not None:
+        own(number)
 
 
 def _end_with_parent() -> None:

@@ -16,7 +16,7 @@ from nas.data.images.samples import num_batches
 from nas.data.loaded.collated import Collated
 from nas.data.loaded.randomness import seed_all, seeds_of, untouched
 from nas.data.loaded.source import AT_ONCE, FIXED, Scan, Source
-from nas.data.worker_process import signals_left_to_parent, start_worker
+from nas.data.worker_process import signals_left_to_parent, start_loader_worker
 from spaces.notation.errors import UserError
 
 CPU = torch.device("cpu")
@@ -71,16 +71,19 @@ class IndexedSource(Source):
             options = {
                 name: getattr(self.loader, name)
                 for name in ("num_workers", "multiprocessing_context", "prefetch_factor", "timeout")
-            } | {"worker_init_fn": partial(_start_worker, self.loader.worker_init_fn)}
+            } | {"worker_init_fn": partial(start_loader_worker, self.loader.worker_init_fn)}
         own = torch.Generator()  # else the loader draws a seed for its workers from everybody's
         loader = DataLoader(_Requested(self, read), sampler=requests, batch_size=None, collate_fn=_same, generator=own, **options)
-        with self.told(f"the part {self.name}"):
-            with signals_left_to_parent():
-                batches = iter(loader)
-            for made in batches:
-                if isinstance(made, str):
-                    raise UserError(made)
-                yield made
+        with self.told(f"the part {self.name}"), signals_left_to_parent():
+            batches = iter(loader)
+        while True:
+            with self.told(f"the part {self.name}"):
+                made = next(batches, None)
+            if made is None:
+                return
+            if isinstance(made, str):
+                raise UserError(made)
+            yield made
 
     def first(self) -> Collated:
         if not len(self):
@@ -110,12 +113,6 @@ class _Requested(Dataset[Any]):
             return self.read(self.source, request)
         except UserError as error:
             return str(error)
-
-
-def _start_worker(own: Callable[[int], None] | None, number: int) -> None:
-    start_worker()
-    if own is not None:
-        own(number)
 
 
 def _same(batch: Any) -> Any:

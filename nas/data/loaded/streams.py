@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from typing import Any
 
 import torch
-from torch.utils.data import BatchSampler
+from torch.utils.data import BatchSampler, DataLoader
 
 from nas.data.images.samples import num_batches
 from nas.data.loaded.collated import Collated, one_batch, one_sample, stacked
 from nas.data.loaded.indexed import CPU
 from nas.data.loaded.randomness import Randomness
 from nas.data.loaded.source import AT_ONCE, FIXED, Scan, Source
-from nas.data.worker_process import signals_left_to_parent
+from nas.data.worker_process import signals_left_to_parent, start_loader_worker
 from spaces.notation.errors import UserError
 
 
@@ -65,7 +66,7 @@ class StreamSource(Source):
         place = 0
         with self.told(f"the part {self.name}"), signals_left_to_parent():
             self._announce(epoch)
-            stream = iter(self.given)
+            stream = iter(self.given if self.loader is None else _by_itself(self.loader))
         while True:
             with self.told(self.where(place)):
                 item = next(stream, None)
@@ -102,6 +103,14 @@ class StreamSource(Source):
         for sample in self.batches(FIXED, 0, 1):
             return sample
         raise UserError(f"the part {self.name} has samples, got an empty one; give at least one")
+
+
+def _by_itself(loader: DataLoader[Any]) -> DataLoader[Any]:
+    """The loader with workers of its own, though it says that they persist: another epoch may be read at the same time."""
+    own = copy(loader)
+    vars(own)["_iterator"] = None
+    own.worker_init_fn = partial(start_loader_worker, loader.worker_init_fn)
+    return own
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from multiprocessing import active_children
 from pathlib import Path
@@ -251,6 +253,32 @@ def test_targets_of_a_data_set_are_believed() -> None:
     assert blobs.reads < 20 and len(batches.batch(0, 0)[1].unique()) == 2
 
 
+def test_streams_that_share_a_loader_are_read_side_by_side() -> None:
+    made = {
+        name: DataLoader(Stream(seed), 7, num_workers=1, persistent_workers=True)
+        for seed, name in enumerate(["train", "validation", "test"])
+    }
+    data = task(made)
+    alone = [data.train_batches(8).batch(0, iteration) for iteration in range(3)]
+    one, other = data.train_batches(8), data.train_batches(8)
+    for iteration in range(3):
+        assert equal(one.batch(0, iteration), alone[iteration]) and not equal(other.batch(1, iteration), alone[iteration])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("made", ["Stream(0), 7", "Blobs(0)"])
+def test_workers_that_still_wait_end_with_the_program(made: str) -> None:
+    """A Python that still holds what it reads from."""
+    script = (
+        "import test_loader as t\n"
+        f"data = t.task({{name: t.DataLoader(t.{made}, num_workers=2) for name in ('train', 'validation', 'test')}})\n"
+        "batches = data.train_batches(8); batches.batch(0, 0); vars(data)['circle'] = batches; print('read')"
+    )
+    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+    ended = subprocess.run([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": path}, timeout=60, capture_output=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"read\n", b"")
+
+
 def test_streams_are_told_their_epoch() -> None:
     made = MADE["streams"]()
     batches, train = task(made).train_batches(20), made["train"]
@@ -491,6 +519,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 ASKED: dict[str, Any] = {"decoupling": "even(2)", "methods": "dgl", "seeds": 1, "iterations": 6, "batch_size": 16, "lr": 0.05}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("empty_folder")
 def test_images_are_trained_searched_and_answered() -> None:
     GIVEN["made"] = parts(classes=["dark", "grey", "light"])
