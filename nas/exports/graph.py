@@ -11,7 +11,7 @@ from torch.export import Dim, ExportedProgram
 
 from nas.exports.functions import Probe
 from spaces.notation.errors import UserError
-from spaces.notation.own_modules import OWN_ERRORS, said_by
+from spaces.notation.own_modules import OWN_ERRORS
 
 
 @torch.no_grad()
@@ -29,7 +29,7 @@ def graph_of(function: nn.Module, probe: Probe, names: Mapping[int, str], *, any
         try:
             graph = torch.export.export(function, probe.tensors, dynamic_shapes=(dynamic,), strict=False)
         except (*OWN_ERRORS, torch._dynamo.exc.TorchDynamoException) as found:
-            error = error or found
+            error = found
             continue
         _rename(graph, function, names)
         for node in graph.graph.nodes:
@@ -37,7 +37,19 @@ def graph_of(function: nn.Module, probe: Probe, names: Mapping[int, str], *, any
                 node.meta.pop(told, None)  # the code behind it, with the folders of this machine
         return graph, Probe(probe.given, probe.tensors, sizes)
     assert error is not None
-    raise UserError(f"a graph is traced by torch.export, which cannot trace this network ({said_by(error)}); take --to torch")
+    if "specialized it to be a constant" in str(error):
+        raise UserError(
+            "an exported graph takes batches of any size, got a network whose code makes a constant of the size, as len(x) and "
+            "int(x.shape[0]) do; write x.shape[0], or take --to torch"
+        )
+    raise UserError(f"a graph is traced by torch.export, got a network that it cannot trace ({cause(error)}); take --to torch")
+
+
+def cause(error: BaseException) -> str:
+    """The first line of the exception that all others came from."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return next(filter(None, str(error).splitlines()), type(error).__name__)[:200]
 
 
 def _rename(graph: ExportedProgram, function: nn.Module, names: Mapping[int, str]) -> None:

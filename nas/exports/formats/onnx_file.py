@@ -12,9 +12,9 @@ import torch
 from nas.exports.exported import Exported
 from nas.exports.formats.graph_format import GraphFormat, Stage, copy_runner, padded, stages_of
 from nas.exports.formats.onnx_cascade import cascade
+from nas.exports.graph import cause
 from nas.exports.metadata import as_texts
 from spaces.notation.errors import UserError
-from spaces.notation.own_modules import said_by
 
 
 class OnnxFile(GraphFormat):
@@ -72,7 +72,10 @@ class OnnxFile(GraphFormat):
                     output_names=list(stage.gives),
                 )
             except torch.onnx.OnnxExporterError as error:
-                raise UserError(f"ONNX lacks an operator of this network ({said_by(error)}); take --to torch_export") from None
+                raise UserError(
+                    f"ONNX has a form for every operator of an exported network, got one without ({cause(error)}); take --to "
+                    "torch_export"
+                ) from None
         assert program is not None
         graph, called = program.model.graph, dict[str, str]()
         for value, sizes in zip(graph.inputs, stage.probe.sizes, strict=True):

@@ -193,6 +193,55 @@ print("alike")
     assert alone(folder, (WITH_TORCHVISION if "own" not in backbone else "") + code) == "alike\n"
 
 
+UNTRACED = """
+import torch
+from torch import nn
+
+
+class Fixed(nn.Module):
+    def forward(self, x):
+        return x.reshape(len(x), -1).reshape(x.shape)
+
+
+class Bessel(nn.Module):
+    def forward(self, x):
+        return torch.special.i1e(x)
+
+
+def fixed(num_classes=10):
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), Fixed(), nn.Conv2d(4, 6, 3), nn.Flatten(), nn.Linear(96, num_classes))
+
+
+def bessel(num_classes=10):
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), Bessel(), nn.Conv2d(4, 6, 3), nn.Flatten(), nn.Linear(96, num_classes))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "format", "says"),
+    [
+        ("fixed", "torch_export", "batches of any size, got a network whose code makes a constant of the size, as len(x)"),
+        ("bessel", "onnx", "got one without (No ONNX function found for <OpOverload(op='prims.bessel_i1e'"),
+    ],
+)
+def test_a_network_without_such_a_graph_is_told_why(
+    name: str,
+    format: str,
+    says: str,
+    saved_run: MAKE,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    Path("untraced.py").write_text(UNTRACED, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    saved_run(backbone=f"module(path=untraced.{name})", cuts=(1,), head="linear")
+    code, _, err = call(capsys, "run", "--to", format, "--allow", "untraced")
+    assert code == 2 and says in err and err.count("\n") == 1
+    assert list(Path("exports").iterdir()) == []
+
+
 def test_a_format_of_ones_own(saved_run: MAKE, capsys: pytest.CaptureFixture[str]) -> None:
     saved_run()
     code, out, err = call(capsys, "run", "--to", "tests.nas.exports.own_format.NumpyFile", "--out", "own")
