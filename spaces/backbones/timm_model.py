@@ -34,7 +34,7 @@ def timm_model(
     timm = _timm()
     if name.partition(".")[0] not in timm.list_models():  # no name that would be looked up elsewhere
         raise unknown("network of timm:", name, timm.list_models())
-    settings: dict[str, Any] = {"num_classes": num_classes, "in_chans": channels}
+    settings: dict[str, Any] = {"num_classes": num_classes, "in_chans": 3 if weights else channels}
     config = timm.models.get_pretrained_cfg(name)
     if config is not None and config.fixed_input_size and tuple(config.input_size[1:]) != (height, columns):
         settings["img_size"] = (height, columns)

@@ -58,19 +58,16 @@ def library_backbone(
             "take another network"
         ) from None
     notes: list[str] = []
-    if weights is not None:
-        held = read_weights(weights, digest) if not _on_meta() else {}
-        if held and (left := load_weights(model, held, weights)):
-            notes.append(
-                f"{name} starts from {weights}, but for {left[0].rpartition('.')[0]}, which is new: it has other classes"
-            )
+    if weights is not None and (left := load_weights(model, read_weights(weights, digest), weights)):
+        notes.append(f"{name} starts from {weights}, but for {left[0].rpartition('.')[0]}, which is new: it has other classes")
     trained = trained or weights is not None
     first = last = None
     if len(input_shape) == 3 and type(input_shape) is tuple:
         first = with_channels(model, input_shape[0], trained=trained)
         if first is not None:
             notes.append(f"the first layer of {name}, {first}, is new: the task's images have {input_shape[0]} channels")
-    key = (name, input_shape, num_classes, units, *settings)
+    made_of = tuple((part, tuple(tensor.shape)) for part, tensor in model.state_dict().items())
+    key = (name, input_shape, num_classes, units, made_of, *settings)
     if key not in _plans:
         _plans[key] = _plan(on_meta(model), input_shape, num_classes, units)
     plan, made_for = _plans[key]

@@ -83,7 +83,8 @@ def load_weights(model: nn.Module, weights: dict[str, torch.Tensor], path: str) 
             f"weights fit the network but for its number of classes, got {path}, whose {name} is {tuple(weights[name].shape)} "
             f"and not {tuple(own[name].shape)}"
         )
-    model.load_state_dict({name: tensor for name, tensor in weights.items() if name not in other}, strict=False)
+    if not any(tensor.is_meta for tensor in own.values()):  # of shapes alone there is nothing to load
+        model.load_state_dict({name: tensor for name, tensor in weights.items() if name not in other}, strict=False)
     return tuple(other)
 
 

@@ -368,6 +368,7 @@ def test_weights_of_a_file_are_loaded_and_named_by_their_digest(tmp_path):
     assert len(digest) == 12 and str(without_weights(space.backbone)) == "module(path='own_texts.Fixed')"
     fewer = read_space(spec, (3, 8, 8), 4)
     started = fewer.build_backbone().model
+    assert "the last layer of own_texts.Fixed, out, is new" in fewer.template.notes[0]
     assert torch.equal(started.body[0].weight, other.body[0].weight) and started.out.weight.shape == (4, 4)
     torch.save({**other.state_dict(), "more": torch.zeros(1)}, tmp_path / "w.pt")
     with pytest.raises(UserError, match=f"are those of the digest {digest}"):
