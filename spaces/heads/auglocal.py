@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from spaces.activation import num_features
-from spaces.backbone import Site
+from spaces.activation import Accompanied, num_features
+from spaces.backbone import Backbone, Site
 from spaces.layers.fresh_copy import fresh_copy
 from spaces.layers.layers import pooled_linear
 from spaces.notation.errors import UserError
@@ -34,7 +34,7 @@ def auglocal(site: Site, *, depth: int = 6, pyramid: float = 0.5) -> nn.Module:
     num_units, last = len(site.backbone.units), site.gap - 1
     share = pyramid * min(1.0, last / max(1, num_units - depth - 2))
     asked = max(1, round(depth * (1 - share) + share))
-    chain = _chain(site.backbone.shapes, last, sampled_units(num_units, last, asked))
+    chain = _chain(_forms(site.backbone), last, sampled_units(num_units, last, asked))
     channels = num_features(site.backbone.shapes[chain[-1] + 1 if chain else site.gap])
     pool, linear = pooled_linear(channels, site.num_classes)
     norm = [nn.BatchNorm1d(channels)] if asked == 1 else []
@@ -48,11 +48,19 @@ def sampled_units(num_units: int, last: int, depth: int) -> list[int]:
     return [round(last + rest / depth * i) for i in range(1, depth + 1)]
 
 
-def _chain(shapes: Sequence[tuple[int, ...]], last: int, sampled: Sequence[int]) -> list[int]:
-    """The units that stand for the sampled ones, so that each takes the shape that the one before it makes."""
+def _forms(backbone: Backbone) -> list[object]:
+    """What distinguishes the activations at each gap: their shape, and what stands beside them, such as a mask that a unit has
+    made of another."""
+    activations = [backbone.example(gap) for gap in range(len(backbone.shapes))]
+    constants = [h.constants if isinstance(h, Accompanied) else () for h in activations]
+    return [(shape, *((c.shape, c.dtype) for c in beside)) for shape, beside in zip(backbone.shapes, constants, strict=True)]
+
+
+def _chain(forms: Sequence[object], last: int, sampled: Sequence[int]) -> list[int]:
+    """The units that stand for the sampled ones, so that each takes the form that the one before it makes."""
     chain: list[int] = []
     for i in sampled:
-        leading = [j for j in range(last + 1, i + 1) if shapes[j] != shapes[j + 1]]
+        leading = [j for j in range(last + 1, i + 1) if forms[j] != forms[j + 1]]
         chain += leading or [i]
         last = i
     return chain

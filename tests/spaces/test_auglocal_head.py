@@ -9,7 +9,7 @@ import torch
 from own_networks import OWN
 from torch import nn
 
-from spaces.activation import TextShape, example_input
+from spaces.activation import Accompanied, TextShape, example_input
 from spaces.backbone import Backbone, Site
 from spaces.backbones import BACKBONES
 from spaces.backbones.resnet import Residual
@@ -154,3 +154,37 @@ def test_copies_of_attention_norms_and_convolutions_start_anew():
     copied = kaiming(fresh_copy(unit))
     assert [name for name, tensor in copied.state_dict().items() if bool((tensor == 3).all())] == []
     assert all(bool((tensor == 3).all()) for tensor in unit.state_dict().values())
+
+
+class MadeMask(nn.Module):
+    """Makes the mask that those after it read of the one that it is given."""
+
+    def forward(self, h):
+        return Accompanied(h.values + 1, (h.constants[0][:, None] > 0,))
+
+
+class ReadsMask(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, h):
+        assert h.constants[0].dtype == torch.bool, "another mask"
+        return h._replace(values=self.layer(h.values))
+
+
+class First(nn.Module):
+    def forward(self, x):
+        return Accompanied(x, (x[..., 0].long(),))
+
+
+def test_a_unit_that_makes_another_mask_stands_before_those_that_read_it():
+    units = [First(), MadeMask(), ReadsMask(), ReadsMask(), ReadsMask()]
+    net = Backbone(units, nn.Identity(), input_shape=(3, 4), num_classes=2)
+    for gap in (1, 2, 3):
+        place = Site(net.shapes[gap], 2, gap, net, net.example(gap))
+        head = HEADS.build("auglocal(depth=1,pyramid=0)", place)
+        h = torch.randn(2, 3, 4)
+        for unit in units[:gap]:
+            h = unit(h)
+        assert head(h).shape == (2, 2)
