@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_map_only, tree_s
 from spaces.activation import Accompanied
 from spaces.notation.errors import UserError
 from spaces.notation.own_modules import OWN_ERRORS, said_by
+from spaces.traced.attach import attach
 from spaces.traced.outputs import called, outputs_of
 from spaces.traced.tracer import attribute, on_meta
 
@@ -61,19 +62,7 @@ class Listed(nn.Module):
         super().__init__()
         self._model, self._plan = (model,), plan  # in a tuple, so that weights are registered where they are trained only
         for name in names:
-            *parents, last = name.split(".")
-            place: nn.Module = self
-            for parent in parents:
-                if parent not in place._modules:
-                    place.add_module(parent, nn.Module())
-                place = place._modules[parent]  # type: ignore[assignment]
-            held = attribute(model, name)
-            if isinstance(held, nn.Module):
-                place.add_module(last, held)
-            elif isinstance(held, nn.Parameter):
-                place.register_parameter(last, held)
-            else:
-                place.register_buffer(last, held)
+            attach(self, name, attribute(model, name))
 
     def until_first_block(self, x: Any) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """What the first block is given, with the tensors beside it: the network's forward up to there."""

@@ -13,6 +13,7 @@ from torch import fx, nn
 
 from spaces.activation import Accompanied
 from spaces.notation.errors import UserError
+from spaces.traced.attach import attach
 from spaces.traced.cut_points import CutPoint, Traced, has_tensors, is_check
 from spaces.traced.layout import Layout
 from spaces.traced.tracer import VALUE, attribute
@@ -41,7 +42,7 @@ class TracedUnit(nn.Module):
         super().__init__()
         self._plan = plan
         for name in plan.names:
-            _attach(self, name, attribute(model, name))
+            attach(self, name, attribute(model, name))
         for name, constant in plan.constants.items():
             self.register_buffer(name, constant, persistent=False)
 
@@ -65,26 +66,6 @@ class TracedUnit(nn.Module):
             if name != "_plan":
                 vars(copied)[name] = copy.deepcopy(held, memo)
         return copied
-
-
-def _attach(root: nn.Module, path: str, held: Any) -> None:
-    """Put a module, parameter or buffer below `root` at its dotted path."""
-    *parents, name = path.split(".")
-    for parent in parents:
-        if parent not in root._modules:
-            root.add_module(parent, Parent())
-        root = root._modules[parent]  # type: ignore[assignment]
-    if isinstance(held, nn.Module):
-        root.add_module(name, held)
-    elif isinstance(held, nn.Parameter):
-        root.register_parameter(name, held)
-    else:
-        root.register_buffer(name, held)
-
-
-class Parent(nn.Module):
-    """A name above others, as in `layer1.0.conv1`; it computes nothing. A class of its own: SEDONA's engine unroll derives one
-    from every module's, which cannot be done with `nn.Module` itself."""
 
 
 @dataclass(frozen=True)
