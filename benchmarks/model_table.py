@@ -261,8 +261,8 @@ def compared(pairs: list[tuple[Any, Any]]) -> str:
         return "some are missing"
     if all(torch.equal(one, other) for one, other in pairs):
         return YES
-    largest = max(float(one.abs().max()) for one, _ in pairs)
-    return f"differ by {max(float((one - other).abs().max()) for one, other in pairs) / largest:.0e}"
+    largest = max(one.detach().abs().max().item() for one, _ in pairs)
+    return f"differ by {max((one - other).detach().abs().max().item() for one, other in pairs) / largest:.0e}"
 
 
 def decoupled(
