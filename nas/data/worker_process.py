@@ -5,9 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -29,6 +31,18 @@ def signals_left_to_parent() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if of_child is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGCHLD, of_child)
+
+
+@contextmanager
+def script_left_out() -> Iterator[None]:
+    """Processes that start inside do not run the user's script again, which may have no `if __name__ == "__main__"`; what is sent
+    to them has to be of other modules."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 def start_worker() -> None:

@@ -27,7 +27,7 @@ from nas.data.images.image_files import shown
 from nas.data.images.image_reader import ImageSource, middle, read_image
 from nas.data.images.samples import Batch, Draw, Split
 from nas.data.images.torchvision_import import torchvision
-from nas.data.worker_process import signals_left_to_parent, start_worker
+from nas.data.worker_process import script_left_out, signals_left_to_parent, start_worker
 from spaces.notation.errors import UserError
 
 CPU = torch.device("cpu")
@@ -146,7 +146,7 @@ def in_parallel(read: Callable[..., np.ndarray], paths: Sequence[ImageSource], *
     # Workers stay in the folder in which they started.
     places = [path.absolute() if isinstance(path, Path) else path for path in paths]
     chunk = min(CHUNK, max(1, -(-len(paths) // usable_cores())))
-    with _alive():
+    with _alive(), script_left_out():
         return [_workers().submit(read, places[first : first + chunk], first, *settings) for first in range(0, len(paths), chunk)]
 
 
@@ -204,7 +204,8 @@ def _workers() -> ProcessPoolExecutor:
     locked runs, and might hang on its threads and its GPU.
     """
     resource_tracker.ensure_running()  # which would unblock them
-    with signals_left_to_parent(), this_module_path():
+    forkserver.set_forkserver_preload([__name__])
+    with signals_left_to_parent(), this_module_path(), script_left_out():
         forkserver.ensure_running()
     return ProcessPoolExecutor(usable_cores(), multiprocessing.get_context("forkserver"), start_worker)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,7 @@ from nas.testing import TaskContract
 from spaces.notation.errors import UserError
 
 CLASSES = ("cat", "dog", "owl")
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def save(folder: Path, count: int, first: int = 0, side: int = 12) -> None:
@@ -167,3 +171,15 @@ def test_a_run_answers_new_images(place: Path, monkeypatch: pytest.MonkeyPatch) 
     )
     found = nas.predict(f"runs/{table['run'][0]}", "pets/held")
     assert set(found["answer"]) <= set(CLASSES) and len(found) == 12
+
+
+@pytest.mark.slow
+def test_a_plain_script_reads_images_and_runs_once(place: Path, tmp_path: Path) -> None:
+    """One without `if __name__ == "__main__"`, which Python's processes would run again."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pathlib import Path\nfrom nas.tasks import TASKS\nprint('runs')\n"
+        f"print(len(TASKS.build('folders(root=pets,train=fit,test=final,size=8,crop=1)', Path({str(place)!r})).train))\n"
+    )
+    ran = subprocess.run([sys.executable, script], env=os.environ | {"PYTHONPATH": str(ROOT)}, timeout=60, capture_output=True)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, b"runs\n54\n", b"")
