@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator, Mapping, Set
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -88,3 +89,10 @@ def test_a_circle_over_three_is_seen() -> None:
     assert found == {("nas", "data", "records"), ("nas", "records", "problem"), ("nas", "problem", "data")}
     assert {*circle(within("nas", found))} == {"data", "records", "problem"}
     assert circle(within("nas/data", found | {arrow(files[0], files[3])})) == []
+
+
+def test_names_of_test_files_are_different() -> None:
+    """pytest imports them by their names alone, so that a second file of the same name is not run."""
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    names = Counter(file.name for file in files)
+    assert not {name for name, count in names.items() if count > 1}
