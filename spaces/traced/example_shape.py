@@ -110,8 +110,9 @@ def shape_of(example: Any) -> tuple[Any, ...]:
 
 
 def _dtype(part: torch.Tensor) -> str:
-    """As a text; numbers of any precision are float32, in which networks are traced."""
-    return "float32" if part.is_floating_point() else str(part.dtype).removeprefix("torch.")
+    """As a text; numbers of any precision are in torch's default one, in which networks are traced."""
+    dtype = torch.get_default_dtype() if part.is_floating_point() else part.dtype
+    return str(dtype).removeprefix("torch.")
 
 
 def examples_of(shape: tuple[Any, ...]) -> list[Any]:

@@ -78,9 +78,9 @@ def _nearest(node: fx.Node, modules: Mapping[str, nn.Module]) -> nn.Module | Non
 
 def _widths(module: nn.Module) -> set[int]:
     """The numbers of features that the layers in a module give."""
-    embedding = (nn.Embedding, nn.EmbeddingBag, nn.ConvTranspose1d, nn.ConvTranspose2d)
+    given_first = (nn.Embedding, nn.EmbeddingBag, nn.ConvTranspose1d, nn.ConvTranspose2d)  # their weights are (in, out, ...)
     return {
-        parameter.shape[1 if isinstance(part, embedding) else 0]
+        parameter.shape[1 if isinstance(part, given_first) and parameter.dim() > 1 else 0]
         for part in module.modules()
         for parameter in part._parameters.values()
         if parameter is not None and parameter.dim() >= 1

@@ -221,11 +221,11 @@ def leaves_of(example: Any) -> list[tuple[str, torch.Tensor]]:
 
 
 def on_meta(model: nn.Module) -> nn.Module:
-    """The same network without storage, in float32; nothing of its weights is copied."""
+    """The same network without storage, in torch's default precision, which examples are in; nothing of its weights is copied."""
     memo: dict[int, Any] = {id(buffer): buffer.detach().to("meta") for buffer in model.buffers()}
     for parameter in model.parameters():
         memo[id(parameter)] = nn.Parameter(parameter.detach().to("meta"), parameter.requires_grad)
-    return copy.deepcopy(model, memo).float()
+    return copy.deepcopy(model, memo).to(torch.get_default_dtype())
 
 
 def attribute(root: Any, path: str) -> Any:

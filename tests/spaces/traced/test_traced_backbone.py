@@ -375,3 +375,51 @@ def test_weights_of_a_file_are_loaded_and_named_by_their_digest(tmp_path):
         space.build_backbone()
     with pytest.raises(UserError, match="weights are those of a Fixed, got .* which has a more too"):
         read_space(spec, (3, 8, 8), 10).build_backbone()
+
+
+class Upsampling(nn.Module):
+    """A U-Net: a skip connection around two levels, and a transposed convolution with a bias."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(inplace=True))
+        self.down = nn.Sequential(nn.Conv2d(6, 8, 3, padding=1), nn.ReLU(inplace=True))
+        self.up = nn.ConvTranspose2d(8, 6, 2, stride=2)
+        self.last = nn.Sequential(nn.Conv2d(12, 6, 3, padding=1), nn.ReLU(inplace=True))
+        self.out = nn.Conv2d(6, 4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, 3, H, W) -> (N, 4, H, W)."""
+        h = self.first(x)
+        return self.out(self.last(torch.cat([self.up(self.down(F.max_pool2d(h, 2))), h], dim=1)))
+
+
+def test_a_u_net_is_cut_outside_of_its_skip_connection() -> None:
+    x = torch.randn(2, 3, 8, 8)
+    cut = backbone(Upsampling(), x)
+    assert cut.shapes == ((3, 8, 8), (6, 8, 8), (12, 8, 8), (6, 8, 8))
+    equal_to_its_model(cut, x)
+
+
+def test_a_program_may_compute_in_float64_throughout() -> None:
+    torch.set_default_dtype(torch.float64)
+    try:
+        x = (torch.randn(2, 3, 8, 8), torch.randn(2, 3, 8, 8))
+        for model, given in ((Upsampling(), x[0]), (Pair(), {"a": x[0], "b": x[1]})):
+            cut = backbone(model, given)
+            assert cut.shapes[1][0] == 6
+            equal_to_its_model(cut, given)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+class Pair(nn.Module):
+    """Two inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.out = nn.Conv2d(6, 6, 3), nn.Conv2d(6, 6, 3), nn.Linear(96, 4)
+
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        """Two of (N, 3, 8, 8) -> (N, 4)."""
+        return self.out(self.second(self.first(torch.cat([a, b], dim=1)).relu()).relu().flatten(1))
