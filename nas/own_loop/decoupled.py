@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any, Self, get_args
 
@@ -58,7 +58,9 @@ class Decoupled(nn.Module):
         for module in self.modules():
             if module not in models_own:
                 module.training = model.training
+        self._shared = _shared_tensors(model, method)
         self._register_state_dict_hook(_each_tensor_once)
+        self.register_load_state_dict_post_hook(_share_again)
 
     @property
     def num_blocks(self) -> int:
@@ -201,6 +203,12 @@ class Decoupled(nn.Module):
                 state_dict.setdefault(prefix + name, state_dict[prefix + of_model])
         super()._load_from_state_dict(state_dict, prefix, *others)
 
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Self:
+        """To another device or precision, where torch makes new buffers in every module that holds one."""
+        super()._apply(fn, recurse)
+        _share_again(self)
+        return self
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_optimizers": None, "_parallel": None, "_compiled": None}
 
@@ -213,6 +221,34 @@ def _each_tensor_once(module: nn.Module, state_dict: dict[str, Any], prefix: str
     """Leave the blocks' names of the model's tensors out."""
     for name in module._aliases():  # type: ignore[operator]
         state_dict.pop(prefix + name, None)
+
+
+Shared = tuple[nn.Module, nn.Module, str]
+
+
+def _shared_tensors(model: nn.Module, method: nn.Module) -> list[Shared]:
+    """The tensors of the model that modules of others hold too, as a block holds a position table: holder, owner, name."""
+    owners = {id(tensor): module for module in model.modules() for tensor in _own_tensors(module).values()}
+    models_own = set(model.modules())
+    return [
+        (holder, owners[id(tensor)], name)
+        for holder in method.modules()
+        if holder not in models_own
+        for name, tensor in _own_tensors(holder).items()
+        if id(tensor) in owners
+    ]
+
+
+def _own_tensors(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor for name, tensor in (*module._parameters.items(), *module._buffers.items()) if tensor is not None}
+
+
+def _share_again(module: nn.Module, *_: Any) -> None:
+    """Give those who hold a tensor of the model the one that the model has now."""
+    for holder, owner, name in module._shared:  # type: ignore[union-attr]
+        for held, owned in ((holder._parameters, owner._parameters), (holder._buffers, owner._buffers)):
+            if name in held:
+                held[name] = owned[name]
 
 
 def _named_tensors(module: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:

@@ -444,3 +444,43 @@ def test_embeddings_are_no_exits() -> None:
     net.step(*batch())
     with pytest.raises(UserError, match="exits are outputs of heads, got a method whose heads give embeddings"):
         net.exits(batch()[0])
+
+
+class Standardised(nn.Module):
+    """Inputs by their running mean, which the network itself holds, as it does a factor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(nn.Linear(6, 6) for _ in range(3))
+        self.out = nn.Linear(6, 4)
+        self.factor = nn.Parameter(torch.ones(6))
+        self.register_buffer("mean", torch.zeros(6))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(N, 6) -> (N, 4)."""
+        if self.training:
+            self.mean.mul_(0.5).add_(x.detach().mean(0), alpha=0.5)
+        x = (x - self.mean) * self.factor
+        for layer in self.layers:
+            x = layer(x).relu()
+        return self.out(x)
+
+
+@pytest.mark.parametrize("how", ["moved", "assigned", "copied and moved"])
+def test_blocks_hold_the_models_own_buffers_and_parameters_wherever_these_go(how: str) -> None:
+    x, y = torch.randn(8, 6) + 2, torch.randint(4, (8,))
+    net = nas.decouple(Standardised(), "even(2)", example=x, optimizer=sgd)
+    names = list(net.state_dict())
+    if how == "assigned":
+        net.load_state_dict(copy.deepcopy(net.state_dict()), assign=True)
+    else:
+        net = (copy.deepcopy(net) if "copied" in how else net).double()
+        x = x.double()
+        net.optimizers(sgd)
+    assert list(net.state_dict()) == names
+    before = copy.deepcopy(net.model.state_dict())
+    net.step(x, y)
+    assert torch.allclose(net.model.mean, x.mean(0) / 2)
+    assert not torch.equal(net.model.factor, before["factor"])
+    net.eval()
+    assert torch.equal(list(net.exits(x))[-1], net(x))
