@@ -52,7 +52,7 @@ def torchvision_model(
         if not pretrained:
             return plain.make()
         try:
-            return builder(weights="DEFAULT", **settings)
+            return _as_built_here(builder(weights="DEFAULT", **settings))
         except OSError as error:
             raise UserError(
                 f"pretrained=True downloads the weights of {name}, which failed ({error}); give a file, weights=FILE"
@@ -70,6 +70,15 @@ def torchvision_model(
         units=units,
         settings=(pretrained,),
     )
+
+
+def _as_built_here(model: nn.Module) -> nn.Module:
+    """A trained network like the one that is made without weights: torchvision turns on auxiliary classifiers, and a scaling of
+    inputs, which the task scales already."""
+    for name, off in (("transform_input", False), ("aux_logits", False), ("AuxLogits", None), ("aux1", None), ("aux2", None)):
+        if hasattr(model, name):
+            setattr(model, name, off)
+    return model
 
 
 def _square(name: str, input_shape: tuple[int, ...]) -> int:
