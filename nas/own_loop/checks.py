@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from spaces.memory.in_place import traced_at
 from spaces.network import DecoupledNet
 from spaces.notation.errors import UserError
 from spaces.space import SearchSpace
+from spaces.traced.example_shape import ExampleShape
 
 
 def check_loss(loss: Callable[[torch.Tensor, Any], torch.Tensor] | None, known: Traits, method: str) -> None:
@@ -53,6 +54,29 @@ def check_outputs(shape: tuple[int, ...], num_classes: int | None, loss: object)
             f"outputs at every pixel or token have a loss of yours, got outputs {('N', *shape)} and no loss; "
             "give loss=torch.nn.functional.cross_entropy, or another"
         )
+
+
+def check_input(x: Any, shape: tuple[Any, ...]) -> None:
+    """A batch is like the example that the model was cut with: a tensor, as many by position, or the same names. What a block
+    is not given it would leave out without a word."""
+    wanted = _parts(shape)
+    if isinstance(x, Mapping):
+        given = "the names " + ", ".join(sorted(map(str, x)))
+    elif isinstance(x, tuple | list):
+        given = f"a tuple of {len(x)}"
+    else:
+        given = "a tensor" if isinstance(x, torch.Tensor) else f"a {type(x).__name__}"
+    if given != wanted:
+        raise UserError(f"a batch is like the example that the model was cut with, {wanted}, got {given}; give both alike")
+
+
+def _parts(shape: tuple[Any, ...]) -> str:
+    """What inputs of a shape are, in words."""
+    if not isinstance(shape, ExampleShape) or shape.form == "one":
+        return "a tensor"
+    if shape.form == "several":
+        return f"a tuple of {len(shape.parts)}"
+    return "the names " + ", ".join(sorted(part.key for part in shape.parts))
 
 
 def check_heads(net: DecoupledNet, point: Decoupling, space: SearchSpace, lookahead: int) -> None:

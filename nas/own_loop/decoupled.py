@@ -15,6 +15,7 @@ from methods.losses import full_precision
 from methods.method import Carry, Method, Stage
 from methods.training.compilation import compile_stage
 from methods.training.settings import Compile
+from nas.own_loop.checks import check_input
 from nas.own_loop.data_parallel import check_averaged, check_not_around, parallel_stages
 from nas.own_loop.optimizers import OptimizerFactory, check_factory, optimizers_of
 from spaces.decoupling import Decoupling
@@ -80,6 +81,7 @@ class Decoupled(nn.Module):
         """
         if self._parallel is None and not self._averages_by_hand:
             check_averaged()
+        self._check_input(x)
         return self._losses(_plain(x), y, _autocast_now(x))
 
     def _losses(self, x: Any, y: Any, precision: AbstractContextManager[Any]) -> Iterator[torch.Tensor]:
@@ -111,7 +113,13 @@ class Decoupled(nn.Module):
             raise UserError(
                 "exits are outputs of heads, got a method whose heads give embeddings; call the model, or take another method"
             )
+        self._check_input(x)
         return self.method.exits(_plain(x))
+
+    def _check_input(self, x: Any) -> None:
+        backbone = self.method.net.backbone
+        if backbone is not None:
+            check_input(x, backbone.input_shape)
 
     def step(
         self,

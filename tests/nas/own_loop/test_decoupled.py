@@ -484,3 +484,39 @@ def test_blocks_hold_the_models_own_buffers_and_parameters_wherever_these_go(how
     assert not torch.equal(net.model.factor, before["factor"])
     net.eval()
     assert torch.equal(list(net.exits(x))[-1], net(x))
+
+
+@pytest.mark.parametrize(
+    ("example", "x", "says"),
+    [
+        ("one", {"x": 0}, "a tensor, got the names x"),
+        ("two", ("x", "x", "x"), "a tuple of 2, got a tuple of 3"),
+        ("two", "x", "a tuple of 2, got a str"),
+        ("named", {"a": 0, "b": 0, "c": 0}, "the names a, b, got the names a, b, c"),
+        ("named", {"a": 0}, "the names a, b, got the names a"),
+    ],
+)
+def test_a_batch_of_other_parts_than_the_examples_is_refused(example: str, x: Any, says: str) -> None:
+    part = torch.randn(2, 6)
+    if example == "one":
+        net = nas.decouple(Standardised(), "even(2)", example=part, optimizer=sgd)
+    else:
+        net = nas.decouple(
+            Added(), "even(2)", example=(part, part) if example == "two" else {"a": part, "b": part}, optimizer=sgd
+        )
+    for use in (lambda: net.step(x, torch.tensor([0, 1])), lambda: net.exits(x)):
+        with pytest.raises(UserError, match=says):
+            use()
+
+
+class Added(nn.Module):
+    """Two inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Standardised()
+
+    def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        """Two of (N, 6) -> (N, 4)."""
+        h = self.inner.layers[0](a + b).relu()
+        return self.inner.out(self.inner.layers[1](h).relu())
