@@ -56,13 +56,13 @@ class Network:
         else:
             if described["kind"] == "texts":
                 inputs = self._ids(texts) if tokens is None else tokens
-            given = [self._fitting(np.asarray(inputs, described["tensors"][0]["dtype"]))]
+            given = [self.fitting(np.asarray(inputs, described["tensors"][0]["dtype"]))]
         if described["features"]:
             mean, std = (np.asarray(described["features"][name]) for name in ("mean", "std"))
             given.append(((np.asarray(features, np.float64) - mean) / std).astype(np.float32))
         return given
 
-    def _fitting(self, values: Array) -> Array:
+    def fitting(self, values: Array) -> Array:
         """Ids cut to the longest text, and padded to it where the network takes no other; numbers as they are."""
         described = self.metadata["inputs"]
         if described["tensors"][0]["dtype"] != "int64":

@@ -79,7 +79,9 @@ class GraphFormat(ExportFormat):
 
     def answers(self, exported: Exported, folder: Path, tensors: Sequence[torch.Tensor]) -> Answers:
         """What answer.py says."""
-        return Answers(*map(torch.from_numpy, answer.Network(folder)([tensor.numpy() for tensor in tensors])))
+        network = answer.Network(folder)
+        first, *others = (tensor.numpy() for tensor in tensors)
+        return Answers(*map(torch.from_numpy, network([network.fitting(first), *others])))
 
 
 def copy_runner(folder: Path) -> None:

@@ -32,14 +32,17 @@ WEIGHTS = [name for name in FORMATS if not FORMATS.build(name).holds_a_program]
 GRAPHS = [name for name in FORMATS if FORMATS.build(name).holds_a_program]
 
 
-def answers(run: TrainedRun, name: str, folder: Path, **asked: object) -> tuple[torch.Tensor, torch.Tensor]:
-    """What the files answer, and what the run does."""
+def answers(
+    run: TrainedRun, name: str, folder: Path, *, longest: int | None = None, **asked: object
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the files answer, and what the run does; texts have `longest` tokens."""
     exported = Exported.of(run, **({"depth": None, "adaptive": None, "calibrated": False} | asked))
     written, method = FORMATS.build(name), exported.method
     folder.mkdir()
     metadata = metadata_of(exported, name, {})
     _write_json(folder / "metadata.json", metadata | dict(written.write(exported, metadata, folder)))
     x = input_noise(method, exported.num_features, SMALL)
+    x = x if longest is None else x[:, :longest]
     found = written.answers(exported, folder, Tree.of(x)[1])
     wanted = expected(exported, method, x)
     assert torch.equal(found.depths, wanted[1])
@@ -66,6 +69,13 @@ def test_weights_answer_to_the_bit(name: str, depth: int, saved_run: MAKE, tmp_p
     for number, method in enumerate(("dgl", "al", "man(base=dgl)")):
         found, wanted = answers(saved_run(method), name, tmp_path / str(number), depth=depth)
         assert torch.equal(found, wanted)
+
+
+@pytest.mark.parametrize("name", [name for name in GRAPHS if name != "onnx"])
+def test_texts_are_padded_for_a_graph_of_one_length(name: str, saved_run: MAKE, tmp_path: Path) -> None:
+    run = saved_run("dgl", LSTM, (1,), head="linear", inputs=TEXTS)
+    found, wanted = answers(run, name, tmp_path / "files", longest=5)
+    torch.testing.assert_close(found, wanted)
 
 
 @pytest.mark.parametrize("name", [name for name in GRAPHS if name != "onnx"])
