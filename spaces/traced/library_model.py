@@ -69,7 +69,7 @@ def library_backbone(
     made_of = tuple((part, tuple(tensor.shape)) for part, tensor in model.state_dict().items())
     key = (name, input_shape, num_classes, units, made_of, *settings)
     if key not in _plans:
-        _plans[key] = _plan(on_meta(model), input_shape, num_classes, units)
+        _plans[key] = _plan(name, on_meta(model), input_shape, num_classes, units)
     plan, made_for = _plans[key]
     if made_for != num_classes:
         last = with_outputs(model, made_for, num_classes)
@@ -80,10 +80,15 @@ def library_backbone(
 
 
 def _plan(
-    on_shapes: nn.Module, input_shape: tuple[Any, ...], num_classes: int, units: str | None
+    name: str, on_shapes: nn.Module, input_shape: tuple[Any, ...], num_classes: int, units: str | None
 ) -> tuple[Plan | ListedPlan, int]:
     """The plan of a network with so many classes, and how many it was made with."""
     plan = plan_of(on_shapes, examples_of(input_shape), units)
+    if len(plan.outputs) > 1:
+        raise UserError(
+            f"a space's networks give a number a class, outputs ('N', {num_classes}), got {('N', *plan.outputs)} from {name}; "
+            "train it with nas.decouple, in a loop of your own"
+        )
     made_for = plan.outputs[0] if plan.outputs else 1
     if made_for != num_classes:
         with_outputs(on_shapes, made_for, num_classes)

@@ -357,6 +357,15 @@ def test_spaces_that_do_not_hold_are_told_in_a_line(space, says):
         read_space(space, (3, 8, 8), 4)
 
 
+def test_outputs_at_every_pixel_are_for_a_loop_of_ones_own(tmp_path, monkeypatch):
+    layers = "nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Conv2d(6, 6, 3), nn.Conv2d(6, 4, 1)"
+    code = f"from torch import nn\n\n\ndef net():\n    return nn.Sequential({layers})\n"
+    (tmp_path / "own_segmenter.py").write_text(code)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(UserError, match=r"outputs \('N', 4\), got \('N', 4, 4, 4\) from .*nas.decouple"):
+        read_space("module(path=own_segmenter.net)", (3, 8, 8), 4).build_backbone()
+
+
 def test_weights_of_a_file_are_loaded_and_named_by_their_digest(tmp_path):
     other = read_space("module(path=own_texts.Fixed)", (3, 8, 8), 10).build_backbone().model
     torch.save(other.state_dict(), tmp_path / "w.pt")
