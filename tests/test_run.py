@@ -26,6 +26,7 @@ from methods.table import METHODS
 from nas.evaluation.evaluators import EVALUATORS
 from nas.evaluation.figures import FIGURES
 from nas.exits.confidence import CONFIDENCES
+from nas.exports.formats import FORMATS
 from nas.problem import Found
 from nas.strategies import STRATEGIES
 from nas.tasks import TASKS
@@ -51,6 +52,7 @@ TABLES = {
     "tasks": TASKS,
     "confidence rules": CONFIDENCES,
     "figures": FIGURES,
+    "export formats": FORMATS,
 }
 
 

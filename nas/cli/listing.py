@@ -14,6 +14,7 @@ from nas.cli.experiments import experiments, what_it_is
 from nas.evaluation.evaluators import EVALUATORS
 from nas.evaluation.figures import FIGURES
 from nas.exits.confidence import CONFIDENCES
+from nas.exports.formats import FORMATS
 from nas.report.table import table
 from nas.strategies import STRATEGIES
 from nas.tasks import TASKS
@@ -37,6 +38,7 @@ def run_list(asked: Invocation) -> None:
         ("tasks", TASKS),
         ("confidence rules", CONFIDENCES),
         ("figures", FIGURES),
+        ("export formats", FORMATS),
     ):
         tables[title] = {str(_shown(entries, name)): entries.describe(name) for name in entries}
     tables["experiments"] = {name: what_it_is(path) for name, path in experiments().items()}
