@@ -277,10 +277,12 @@ class Accompanied(NamedTuple):
     values     maps (N, C, H, W), tokens (N, T, D) or vectors (N, D), of which alone heads and losses are made
     constants  no gradient flows through them: they depend on the input and on no parameter; those with samples in front,
                (N, ...), are selected with them; tensors, or tuples of such
+    mask       (N, T), not 0 where there is a token, of tokens of which some are padding; None: all are tokens, or none is
     """
 
     values: torch.Tensor
     constants: tuple[Any, ...]
+    mask: torch.Tensor | None = None
 
     @property
     def name(self) -> str:
@@ -288,12 +290,12 @@ class Accompanied(NamedTuple):
         return activation_name(self.values)
 
     def mean(self) -> torch.Tensor:
-        """(N, features): that of the values."""
-        return pooled(self.values)
+        """(N, features): that of the values, of tokens without padding."""
+        return pooled(self._alone)
 
     def deviation(self, least_variance: float) -> torch.Tensor:
-        """float32 (N, features): that of the values."""
-        return deviation(self.values, least_variance)
+        """float32 (N, features): that of the values, of tokens without padding."""
+        return deviation(self._alone, least_variance)
 
     def final_state(self) -> None:
         """None: no unit that hands on such an activation is recurrent."""
@@ -306,15 +308,21 @@ class Accompanied(NamedTuple):
         def of(constant: torch.Tensor) -> torch.Tensor:
             return constant[index] if constant.shape[:1] == (size,) else constant
 
-        return Accompanied(self.values[index], tree_map_only(torch.Tensor, of, self.constants))
+        mask = None if self.mask is None else self.mask[index]
+        return Accompanied(self.values[index], tree_map_only(torch.Tensor, of, self.constants), mask)
 
     def convolved(self, layer: nn.Module) -> Accompanied:
-        """The values convolved."""
-        return self._replace(values=cast(torch.Tensor, convolved(self.values, layer)))
+        """The values convolved; padding counts as 0."""
+        return self._replace(values=values_of(convolved(self._alone, layer)))
 
     def with_features(self, features: torch.Tensor, layer: nn.Module) -> Accompanied:
         """The values joined with the features."""
         return self._replace(values=cast(torch.Tensor, with_features(self.values, features, layer)))
+
+    @property
+    def _alone(self) -> torch.Tensor | Tokens:
+        """The values, with what tells tokens from padding."""
+        return self.values if self.mask is None else Tokens(self.values, self.mask != 0)
 
 
 Activation = torch.Tensor | Tokens | Accompanied  # between two units; or another `OwnActivation`

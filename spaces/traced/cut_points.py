@@ -14,6 +14,8 @@ from torch.utils._pytree import tree_leaves
 from spaces.traced.numbers import Number, number
 from spaces.traced.tracer import CONSTANT, VALUE, attribute
 
+MASK = "attention_mask"  # Hugging Face's name of what tells tokens from padding
+
 
 @dataclass(frozen=True)
 class CutPoint:
@@ -22,11 +24,18 @@ class CutPoint:
     value      the node that gives the activation, through which gradients would flow
     constants  the nodes of tensors that follow from the inputs alone, no parameter in between, such as an attention mask
     numbers    how all else that is needed follows from the activation
+    mask       the node of the input `attention_mask` (N, T), where the activation is tokens (N, T, D)
     """
 
     value: str
     constants: tuple[str, ...]
     numbers: dict[str, Number]
+    mask: str | None = None
+
+    @property
+    def is_accompanied(self) -> bool:
+        """Whether more than the activation is handed on."""
+        return bool(self.constants or self.mask)
 
 
 class Traced:
@@ -120,7 +129,16 @@ class Traced:
         if any(each is None for each in found.values()):
             return None
         known = {name: each for name, each in found.items() if each is not None}
-        return CutPoint(value.name, tuple(node.name for node in constants), known)
+        return CutPoint(value.name, tuple(node.name for node in constants), known, self._mask_of(given))
+
+    def _mask_of(self, given: tuple[Any, ...]) -> str | None:
+        """The input that says which of these tokens are padding, by the name that it has in text networks."""
+        for node in self.nodes:
+            if node.op == "placeholder" and str(node.target) == f"x_{MASK}":
+                masks = self.values[node.name]
+                if all(h.dim() == 3 and h.shape[:2] == mask.shape for h, mask in zip(given, masks, strict=True)):
+                    return node.name
+        return None
 
     def is_of_samples(self, node: fx.Node, *, shared: bool = False) -> bool:
         """Whether a node is one tensor with the samples in front; with `shared`, or several, or such as all samples share."""

@@ -18,6 +18,7 @@ from spaces.activation import Accompanied
 from spaces.notation.errors import UserError
 from spaces.notation.own_modules import OWN_ERRORS, said_by
 from spaces.traced.attach import attach
+from spaces.traced.cut_points import MASK
 from spaces.traced.outputs import called, outputs_of
 from spaces.traced.tracer import attribute, on_meta
 
@@ -89,8 +90,9 @@ class ListedBlock(Listed):
         if self._place == 0:
             h, more = self.until_first_block(x)
             beside = (*tree_leaves(x), *more)
+            mask = x.get(MASK) if isinstance(x, dict) else None
         else:
-            h, beside = x
+            h, beside, mask = x
         plan = self._plan
         own = beside[len(beside) - plan.num_beside :]
 
@@ -101,7 +103,9 @@ class ListedBlock(Listed):
 
         args, kwargs = _mapped(plan.given, filled)
         made = self.get_submodule(plan.names[self._place])(*args, **kwargs)
-        return Accompanied(made if plan.wraps is None else made[0], beside)
+        values = made if plan.wraps is None else made[0]
+        is_masked = mask is not None and values.dim() == 3 and values.shape[:2] == mask.shape
+        return Accompanied(values, beside, mask if is_masked else None)
 
 
 class ListedClassifier(Listed):

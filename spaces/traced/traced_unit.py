@@ -89,7 +89,9 @@ def unit_graph(way: Traced, begin: Border | None, end: Border | None) -> tuple[f
     if begin is not None:
         place = begin.place
         point = begin.point
-        raw = graph.call_function(getattr, (given, "values")) if point.constants else given
+        raw = graph.call_function(getattr, (given, "values")) if point.is_accompanied else given
+        if point.mask:
+            known[_node(way, point.mask)] = graph.call_function(getattr, (given, "mask"))
         for number, name in enumerate(point.constants):
             held = graph.call_function(getattr, (given, "constants"))
             known[_node(way, name)] = graph.call_function(_item, (held, number))
@@ -128,9 +130,10 @@ def unit_graph(way: Traced, begin: Border | None, end: Border | None) -> tuple[f
     made = use(_node(way, end.point.value))
     if end.layout.order:
         made = graph.call_method("permute", (made, end.layout.order))
-    if end.point.constants:
+    if end.point.is_accompanied:
         constants = tuple(use(_node(way, name)) for name in end.point.constants)
-        made = graph.call_function(Accompanied, (made, constants))
+        mask = use(_node(way, end.point.mask)) if end.point.mask else None
+        made = graph.call_function(Accompanied, (made, constants, mask))
     graph.output(made)
     graph.eliminate_dead_code(_has_effects)
     return graph, frozen

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from spaces.activation import Accompanied, TextShape
+from spaces.activation import Accompanied, TextShape, deviation, pooled, rows
 from spaces.backbone import Backbone
 from spaces.named import read_space
 from spaces.notation.errors import UserError
@@ -123,9 +123,9 @@ class Encoder(nn.Module):
         self.out = nn.Linear(8, 2)
 
     def forward(self, ids, mask):
-        h = self.embedding(ids)
+        h, hidden = self.embedding(ids), ~mask
         for layer in self.layers:
-            h = layer(h, src_key_padding_mask=~mask)
+            h = layer(h, src_key_padding_mask=hidden)
         return self.out((h * mask[..., None]).sum(1) / mask.sum(1, keepdim=True))
 
 
@@ -137,6 +137,38 @@ def test_a_mask_goes_beside_the_activation():
     handed_on = cut.units[0](x)
     assert isinstance(handed_on, Accompanied) and handed_on.values.shape == (3, 6, 8)
     equal_to_its_model(cut, x)
+
+
+class Masked(Encoder):
+    """The same, with Hugging Face's name of the mask."""
+
+    def __init__(self, traceable=True):
+        super().__init__()
+        self.traceable = traceable
+
+    def forward(self, ids, attention_mask):
+        assert self.traceable or isinstance(attention_mask, torch.Tensor)
+        return super().forward(ids, attention_mask.bool())
+
+
+@pytest.mark.parametrize("units", [None, "layers.*"])
+def test_heads_do_not_see_padding(units):
+    """What lies at padding changes no head's pooled features, as it changes no output."""
+    torch.manual_seed(0)
+    x = {"ids": torch.randint(20, (3, 6)), "attention_mask": torch.ones(3, 6, dtype=torch.long)}
+    x["attention_mask"][0, 4:] = 0
+    other = x | {"ids": x["ids"].clone()}
+    other["ids"][0, 4:] = 7
+    cut = backbone(Masked(traceable=units is None), x, units=units).eval()
+    h, g = x, other
+    for unit in cut.units:
+        h, g = unit(h), unit(g)
+        assert isinstance(h, Accompanied)
+        assert torch.allclose(pooled(h), pooled(g), atol=1e-6)
+        assert torch.allclose(pooled(h)[0], h.values[0, :4].mean(0), atol=1e-6)
+        assert torch.allclose(deviation(h, 0.0)[0], h.values[0, :4].std(0, correction=0), atol=1e-5)
+    assert torch.allclose(cut.classifier(h), cut.classifier(g), atol=1e-6)
+    assert torch.equal(rows(h, torch.tensor([2, 0])).mask, x["attention_mask"][[2, 0]])
 
 
 def test_lengths_may_differ_where_inputs_do():
