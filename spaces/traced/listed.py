@@ -45,11 +45,6 @@ class ListedPlan:
     form: Any
     outputs: tuple[int, ...]
 
-    @property
-    def ends(self) -> tuple[str, ...]:
-        """The blocks, with which units end."""
-        return self.names
-
     def units_of(self, model: nn.Module) -> list[nn.Module]:
         """The units of an instance, which share its modules; the classifier last."""
         blocks = [ListedBlock(model, self, place) for place in range(len(self.names))]

@@ -24,11 +24,9 @@ from spaces.traced.units import unit_ends
 
 @dataclass(frozen=True)
 class Plan:
-    """The units of a network, the classifier last; `ends` names the nodes after which they end; `outputs` is the shape of what
-    the network gives, without the batch."""
+    """The units of a network, the classifier last; `outputs` is the shape of what the network gives, without the batch."""
 
     units: tuple[UnitPlan, ...]
-    ends: tuple[str, ...]
     outputs: tuple[int, ...]
 
     def units_of(self, model: nn.Module) -> list[nn.Module]:
@@ -78,7 +76,7 @@ def plan_of(model: nn.Module, examples: Sequence[Any], units: str | None = None)
     for number, (begin, end) in enumerate(zip([None, *ends], [*ends, None], strict=True)):
         of_mode = {training: unit_graph(way, *list(pairwise(borders[training]))[number]) for training, way in ways.items()}
         found.append(_unit_plan(of_mode, constants, begin, end, ways[False]))
-    return Plan(tuple(found), tuple(ends), tuple(ways[False].output.meta[VALUE].shape[1:]))
+    return Plan(tuple(found), tuple(ways[False].output.meta[VALUE].shape[1:]))
 
 
 Ways = tuple[dict[bool, Traced], dict[bool, dict[str, Any]]]  # in training and at inference; and the tensors that the code made

@@ -11,7 +11,7 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from spaces.notation.errors import UserError
-from spaces.traced.cut_points import CutPoint, Traced
+from spaces.traced.cut_points import Traced
 from spaces.traced.layout import layout_of, positions
 from spaces.traced.opened import is_block, num_layers
 from spaces.traced.tracer import MODULE, VALUE
@@ -49,7 +49,7 @@ def unit_ends(ways: Sequence[Traced], only: frozenset[str] | None = None) -> lis
     """
     model = ways[0].model
     shared = _shared(ways[0])
-    common = [name for _, name in _common(ways)]
+    common = _common(ways)
     if only is not None:
         ends = [name for name in common if _target(ways[0], name) in only]
         _refuse_missing(ends, only, ways[0])
@@ -63,8 +63,8 @@ def unit_ends(ways: Sequence[Traced], only: frozenset[str] | None = None) -> lis
     return ends
 
 
-def _common(ways: Sequence[Traced]) -> list[tuple[CutPoint, str]]:
-    """The cut points that all ways through the network have."""
+def _common(ways: Sequence[Traced]) -> list[str]:
+    """The nodes after which all ways through the network may be cut."""
     found = []
     for _, node in ways[0].tensor_nodes():
         points = [way.cut_point(way.place[node.name]) if node.name in way.place else None for way in ways]
@@ -73,7 +73,7 @@ def _common(ways: Sequence[Traced]) -> list[tuple[CutPoint, str]]:
             continue
         inside = any(_goes_on(way, way.place[node.name]) for way in ways)
         if not inside and all(point is not None and point.value == node.name for point in points):
-            found.append((first, node.name))
+            found.append(node.name)
     return found
 
 
