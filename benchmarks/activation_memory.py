@@ -34,8 +34,9 @@ from methods.table import METHODS
 from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
 from nas.device import read_device
+from nas.records.log import Cell
 from nas.records.provenance import device_name
-from nas.records.results_log import Cell, ResultsLog
+from nas.records.results_log import ResultsLog
 from spaces.decoupling import Decoupling
 from spaces.memory.peak_memory import PeakMemory
 from spaces.rules import balanced, even, published

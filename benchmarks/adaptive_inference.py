@@ -45,8 +45,9 @@ from nas.exits.adaptive import adaptive
 from nas.exits.answers import exit_answers, exit_costs
 from nas.exits.confidence import CONFIDENCES
 from nas.exits.curves import curves
+from nas.records.log import Cell
 from nas.records.provenance import device_name
-from nas.records.results_log import Cell, ResultsLog
+from nas.records.results_log import ResultsLog
 from nas.tasks import TASKS
 from spaces.named import read_space
 from spaces.rules import read_decoupling

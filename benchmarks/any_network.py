@@ -33,8 +33,9 @@ from torch.nn import functional as F
 import nas
 from benchmarks.command import benchmark_parser, made_by
 from nas.device import read_device
+from nas.records.log import Cell
 from nas.records.provenance import device_name
-from nas.records.results_log import Cell, ResultsLog
+from nas.records.results_log import ResultsLog
 from spaces.torchvision_import import torchvision
 
 TURNS, STEPS, TARGET = 11, 3, 1.03

@@ -18,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 
 from benchmarks.command import benchmark_parser, made_by
-from nas.records.results_log import Cell, ResultsLog
+from nas.records.log import Cell
+from nas.records.results_log import ResultsLog
 from spaces.named import read_space
 from spaces.rules import block_bytes, read_decoupling
 from spaces.space import SearchSpace

@@ -26,8 +26,9 @@ import torch
 from benchmarks.command import benchmark_parser
 from benchmarks.regret import table_problem
 from nas.problem import Problem
+from nas.records.log import Cell
 from nas.records.provenance import device_name, provenance
-from nas.records.results_log import Cell, ResultsLog
+from nas.records.results_log import ResultsLog
 from nas.strategies.sedona.bilevel import Batch, Bilevel
 from nas.strategies.sedona.engines import ENGINES
 from nas.strategies.sedona.relaxation import Architecture

@@ -21,6 +21,7 @@ from methods.training.settings import TrainingSettings
 from nas.device import read_device
 from nas.evaluation.comparison import Comparison
 from nas.problem import Problem, silent
+from nas.records.results import Results
 from nas.records.results_log import ResultsLog
 from nas.records.row_kinds import RUNS
 from nas.tasks import TASKS
@@ -42,7 +43,15 @@ def main() -> None:
     images = TASKS.build(TASK, arguments.data_dir).to(arguments.device)
     space = read_space(SPACE, images.input_shape, images.num_classes)
     problem = Problem(
-        space, METHOD, str(TASKS.resolve(TASK)), images, SETTINGS, 0, arguments.device, arguments.out.parent, arguments.runs
+        space,
+        METHOD,
+        str(TASKS.resolve(TASK)),
+        images,
+        SETTINGS,
+        0,
+        arguments.device,
+        Results(arguments.out.parent),
+        arguments.runs,
     )
     log = ResultsLog(arguments.out, RUNS)
     comparison = Comparison(

@@ -26,8 +26,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import torch
 
 from benchmarks.command import benchmark_parser, made_by
+from nas.records.log import Cell
 from nas.records.provenance import device_name
-from nas.records.results_log import Cell, ResultsLog
+from nas.records.results_log import ResultsLog
 
 TORCH = ("", "import torch")
 COMMANDS = ("--help", "list")

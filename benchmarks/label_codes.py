@@ -35,7 +35,8 @@ from methods.al import AL, AssociatedCarry
 from methods.table import METHODS
 from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
-from nas.records.results_log import Cell, ResultsLog
+from nas.records.log import Cell
+from nas.records.results_log import ResultsLog
 from spaces.activation import TextShape
 from spaces.named import read_space
 from spaces.rules import read_decoupling

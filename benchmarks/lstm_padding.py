@@ -26,8 +26,9 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from benchmarks.command import benchmark_parser, made_by
 from benchmarks.step_time import now
+from nas.records.log import Cell
 from nas.records.provenance import device_name
-from nas.records.results_log import Cell, ResultsLog
+from nas.records.results_log import ResultsLog
 from spaces.layers.padded_lstm import padded_lstm
 
 NUM_TEXTS, CPU = 64, torch.device("cpu")

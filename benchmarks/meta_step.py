@@ -38,8 +38,9 @@ from benchmarks.command import benchmark_parser, made_by
 from methods.losses import smoothed_cross_entropy
 from methods.training.optimization import sgd
 from nas.device import read_device
+from nas.records.log import Cell
 from nas.records.provenance import device_name
-from nas.records.results_log import Cell, ResultsLog
+from nas.records.results_log import ResultsLog
 from nas.strategies.sedona.bilevel import Batch, Bilevel
 from nas.strategies.sedona.engines import ENGINES
 from nas.strategies.sedona.relaxation import Architecture, Relaxation

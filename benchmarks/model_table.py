@@ -35,7 +35,8 @@ from torch import nn
 from benchmarks.command import benchmark_parser, made_by
 from methods.method import Method
 from methods.table import METHODS, traits
-from nas.records.results_log import Cell, ResultsLog
+from nas.records.log import Cell
+from nas.records.results_log import ResultsLog
 from nas.strategies.sedona.bilevel import Bilevel
 from nas.strategies.sedona.engines import ENGINES
 from nas.strategies.sedona.relaxation import Architecture, Relaxation

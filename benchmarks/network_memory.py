@@ -30,7 +30,8 @@ from torch import nn
 from benchmarks.command import benchmark_parser, made_by
 from nas.own_loop.decouple import decouple
 from nas.own_loop.step_memory import StepMemory, step_memory
-from nas.records.results_log import Cell, ResultsLog
+from nas.records.log import Cell
+from nas.records.results_log import ResultsLog
 from spaces.torchvision_import import torchvision
 from spaces.traced.tracer import on_meta
 

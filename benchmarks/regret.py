@@ -33,7 +33,8 @@ from nas.commands.problem import read_problem
 from nas.evaluation.tabular import Tabular
 from nas.evaluation.truth import errors, incumbents, noise_floor, regrets
 from nas.problem import Problem, Score, silent
-from nas.records.results_log import Cell, ResultsLog
+from nas.records.log import Cell
+from nas.records.results_log import ResultsLog
 from nas.strategies import STRATEGIES
 from spaces.decoupling import Decoupling
 from spaces.notation.component import Component

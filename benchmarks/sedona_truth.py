@@ -37,8 +37,10 @@ from methods.training.loop import Trainer
 from nas.evaluation.tabular import Tabular
 from nas.evaluation.truth import errors, rank_correlation, regrets
 from nas.problem import Problem, silent
+from nas.records.log import Cell
 from nas.records.provenance import device_name, provenance
-from nas.records.results_log import Cell, ResultsLog
+from nas.records.results import Results
+from nas.records.results_log import ResultsLog
 from nas.strategies.sedona.decisions import discretise
 from nas.strategies.sedona.expected_cost import log_probability
 from nas.strategies.sedona.meta_learning import MetaLearning
@@ -67,7 +69,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where weight memories lie")
     arguments = parser.parse_args()
     problems = {
-        num_blocks: replace(table_problem(arguments.table, num_blocks), runs=arguments.runs, results=arguments.runs)
+        num_blocks: replace(table_problem(arguments.table, num_blocks), runs=arguments.runs, results=Results(arguments.runs))
         for num_blocks in {num_blocks for _, num_blocks in VARIANTS.values()}
     }
     log, rows = ResultsLog(arguments.out), Tabular(problems[None], arguments.table).rows

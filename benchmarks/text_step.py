@@ -34,8 +34,9 @@ from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
 from nas.cost import cost
 from nas.device import read_device
+from nas.records.log import Cell
 from nas.records.provenance import device_name
-from nas.records.results_log import Cell, ResultsLog
+from nas.records.results_log import ResultsLog
 from spaces.activation import PADDING, TextShape
 from spaces.named import read_space
 from spaces.rules import read_decoupling

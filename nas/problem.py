@@ -15,7 +15,8 @@ from methods.sides import with_side
 from methods.table import METHODS, traits
 from methods.training.settings import TrainingSettings
 from nas.data.task_data import TaskData
-from nas.records.results_log import Cell
+from nas.records.log import Cell
+from nas.records.results import Results
 from nas.runs.extension import extended, trained_stages
 from nas.runs.trained_run import TrainedRun, run_name
 from spaces.decoupling import Decoupling
@@ -36,7 +37,7 @@ def silent(what: str, done: int, total: int, **figures: float) -> None:
 class Problem:
     """One space, one method and one task, with the settings that every evaluation shares.
 
-    `method` and `task` are written with all their settings. `results` is the folder of the CSV files, `runs` that of
+    `method` and `task` are written with all their settings. `results` is where rows lie, `runs` the folder of
     unfinished runs. `objectives` are what a search minimises, names of `nas.objectives.OBJECTIVES`; an evaluation is the
     same whatever they are. `figures` are what is measured beside while a run trains (`nas.evaluation.figures`). `scale` is the
     share to which `data` and `settings` were shortened for a trial, None for none. `side` is what blocks are given beside the
@@ -52,7 +53,7 @@ class Problem:
     settings: TrainingSettings
     seed: int
     device: torch.device
-    results: Path
+    results: Results
     runs: Path
     objectives: tuple[str, ...] = ("error",)
     figures: tuple[str, ...] = ()

@@ -7,8 +7,8 @@ import time
 
 from nas.evaluation.evaluators import SearchEvaluator
 from nas.problem import Problem, Score
+from nas.records.log import Cell
 from nas.records.provenance import provenance
-from nas.records.results_log import Cell, ResultsLog
 from nas.records.row_kinds import TRIALS
 from nas.runs.trained_run import run_name
 from spaces.decoupling import Decoupling
@@ -34,7 +34,7 @@ class Trials:
     """
 
     def __init__(self, problem: Problem, key: dict[str, Cell], evaluator: SearchEvaluator, *, command: str) -> None:
-        self.log, self.evaluator, self.number = ResultsLog(problem.results / "trials.csv", TRIALS), evaluator, 0
+        self.log, self.evaluator, self.number = problem.results.log("trials.csv", TRIALS), evaluator, 0
         self.key, self.name, self.source = key, run_name(key), {**provenance(), "command": command}
         self._began = time.monotonic()
 

@@ -13,6 +13,7 @@ from nas.cli.parser import COMMANDS, Command, parser
 from nas.cli.program import Parser
 from nas.commands.option import options_of, read_options
 from nas.commands.typed_names import typed_names
+from nas.records.results import Results
 from spaces.notation.errors import UserError, unknown
 from spaces.notation.plain_yaml import read_yaml
 
@@ -107,6 +108,6 @@ def settings_of(options: object) -> dict[str, Any]:
     """The options that a configuration file may hold, as YAML has them."""
 
     def plain(value: Any) -> Any:
-        return list(map(plain, value)) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
+        return list(map(plain, value)) if isinstance(value, tuple) else str(value) if isinstance(value, Path | Results) else value
 
     return {name: plain(getattr(options, name)) for name, one in options_of(type(options)).items() if one.described.in_file}

@@ -40,7 +40,7 @@ def run_evaluate(asked: Invocation) -> None:
     summaries = summarise(rows)
     exit_rows, curve_rows = comparison.measured(exits) if exits else ([], [])
     depths, leaving = summarise_exits(exit_rows), summarise_curves(curve_rows, exit_rows)
-    plot = options.results / "exits.png" if exit_rows else None
+    plot = options.results.folder / "exits.png" if exit_rows else None
     if exits and plot:
         plot = drawn(exit_plot, exit_lines(exits.exits.rows(), exits.curves.rows(), problem.task), plot)
     ensembles = summarise(comparison.with_figure(ensemble, COLUMN), COLUMN) if ensemble else []
@@ -52,7 +52,7 @@ def run_evaluate(asked: Invocation) -> None:
             "adaptive": leaving,
             "curves": curve_rows,
             "rows": rows,
-            "csv": str(log.path),
+            "csv": log.where,
             "plot": plot and str(plot),
             "new_rows": len(log.rows()) - before,
         }
@@ -65,15 +65,15 @@ def run_evaluate(asked: Invocation) -> None:
         print(f"\nsum of the last {options.ensemble} heads (test error; val error is the classifier's):")
         print(summary_table(ensembles))
     if exits:
-        print(f"\nstopping after each block (rows in {exits.exits.path}):\n{exits_table(depths)}")
+        print(f"\nstopping after each block (rows in {exits.exits.where}):\n{exits_table(depths)}")
     if exits and leaving:
         print(
             f"\nleaving as soon as an exit is sure, at the cheapest threshold with the validation error of the best exit or "
-            f"less (rows in {exits.curves.path}):\n{curves_table(leaving)}"
+            f"less (rows in {exits.curves.where}):\n{curves_table(leaving)}"
         )
     if plot:
         print(f"\nplot {plot}")
-    print(f"\nrows in {log.path}")
+    print(f"\nrows in {log.where}")
     if saved := comparison.saved():
         listed = ", ".join(map(str, saved[:3])) + (f" and {len(saved) - 3} more" if len(saved) > 3 else "")
         print(f"weights in {listed}; answer new inputs with\n{predict_command(saved[0], rows)}")

@@ -34,7 +34,7 @@ def run_runs(asked: Invocation) -> None:
         _show(folders, f"in {options.runs}", asked)
         return
     wanted = chosen(folders, **choices)
-    gone = remove(wanted, others=[folder for folder in folders if folder not in wanted], dry_run=options.dry_run)
+    gone = remove(wanted, options.results, others=[folder for folder in folders if folder not in wanted], dry_run=options.dry_run)
     _show(gone, f"{'would be ' if options.dry_run else ''}removed from {options.runs}", asked)
 
 

@@ -34,7 +34,7 @@ def run_search(asked: Invocation) -> None:
     say_where(ready.problem, asked)
     with progress:
         result = ready.run()
-    plot = options.results / "pareto.png" if len(ready.objectives) > 1 else None
+    plot = options.results.folder / "pareto.png" if len(ready.objectives) > 1 else None
     if plot:
         evaluated = [point for searched in result.searches for point in searched.evaluated]
         plot = drawn(pareto_plot, evaluated, result.front, ready.objectives, plot)

@@ -19,7 +19,6 @@ from nas.evaluation.measurements.ensemble import Ensemble
 from nas.evaluation.measurements.exits import Exits
 from nas.problem import Report, silent
 from nas.records.frames import typed
-from nas.records.results_log import ResultsLog
 from nas.records.row_kinds import RUNS
 from spaces.notation.errors import UserError
 
@@ -94,7 +93,7 @@ class Evaluation:
                 "methods, decoupling, lr and schedule name one at least, got an empty list; leave it out for the default"
             )
         self.problem = read_problem(options, options.methods[0], 0, options.lr[0], options.schedule[0])
-        self.log, self.tuning_log = (ResultsLog(options.results / name, RUNS) for name in ("evaluate.csv", "search.csv"))
+        self.log, self.tuning_log = (options.results.log(name, RUNS) for name in ("evaluate.csv", "search.csv"))
         self.exits = Exits.of(options.results, calibrated=options.calibrate) if options.exits else None
         self.ensemble = Ensemble.of(options.results, self.log, options.ensemble) if options.ensemble != 1 else None
         measurements = [one for one in (self.ensemble, self.exits) if one is not None]

@@ -10,6 +10,7 @@ from nas.commands.option import keywords_of, option, required
 from nas.commands.python_call import python_call
 from nas.commands.shared_options import AllowOptions, data_dir
 from nas.device import use_threads
+from nas.records.results import Results
 from nas.runs.trained_run import TrainedRun
 
 if TYPE_CHECKING:
@@ -35,7 +36,9 @@ class ExportOptions(AllowOptions):
         False, "with --adaptive: divide each exit's logits by the temperature that was fitted on validation, as evaluate does"
     )
     out: Path | None = option(None, "a new folder for the files; else exports/RUN-FORMAT", metavar="DIR")
-    results: Path = option(Path("results"), "where the CSV files lie, whose row of the run the model card cites", metavar="DIR")
+    results: Results = option(
+        Results("results"), "where the CSV files lie, whose row of the run the model card cites", metavar="DIR"
+    )
     data_dir: Path = option(
         data_dir, "where the data lies, on whose test split the files are tried; or set NAS_DATA_DIR", metavar="DIR"
     )

@@ -10,13 +10,14 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from nas.records.results import Results
 from spaces.decoupling import Decoupling
 from spaces.notation.component import Component
 from spaces.notation.errors import UserError, unknown
 
 Options = TypeVar("Options")
 Function = TypeVar("Function", bound=Callable[..., Any])
-_WORDS = {bool: "True or False", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
+_WORDS = {bool: "True or False", int: "a whole number", float: "a number", str: "a text", Path: "a path", Results: "a folder"}
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,8 @@ def required(help: str, **more: Any) -> Any:
 
 @dataclass(frozen=True)
 class Option:
-    """One field of a class of options: `kind` of a value (bool, int, float, str or Path), whether it is `several` of them, and
-    whether None is a value."""
+    """One field of a class of options: `kind` of a value (bool, int, float, str, Path or Results), whether it is `several` of
+    them, and whether None is a value."""
 
     field: Field[Any]
     kind: type
@@ -93,7 +94,7 @@ class Option:
             return None
         if not self.several:
             return self._one(value)
-        single = isinstance(value, str | Path | Component | Decoupling) or not hasattr(value, "__iter__")
+        single = isinstance(value, str | Path | Results | Component | Decoupling) or not hasattr(value, "__iter__")
         return tuple(map(self._one, [value] if single else value))
 
     def _one(self, value: Any) -> Any:
@@ -107,7 +108,9 @@ class Option:
                 return float(value)
         except (TypeError, ValueError, OverflowError):
             pass
-        if self.kind in (str, Path) and text:
+        if isinstance(value, Results) and self.kind is Results:
+            return value
+        if self.kind in (str, Path, Results) and text:
             return self.kind(value)
         raise UserError(f"{self.name} is {_WORDS[self.kind]}, got {value!r}")
 

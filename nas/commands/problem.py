@@ -12,6 +12,7 @@ from nas.commands.shared_options import AllowOptions, DeviceOptions, ProblemOpti
 from nas.device import check_switches, read_device, set_switches, use_threads
 from nas.evaluation.figures import checked_figures
 from nas.problem import Problem
+from nas.records.results import Results
 from nas.runs.trained_run import TrainedRun
 from nas.tasks import TASKS
 from spaces.decoupling import Decoupling
@@ -63,11 +64,11 @@ def read_problem(options: TrainedProblemOptions, method: str, seed: int, lr: flo
     check_switches(device, switches[0], deterministic=switches[1])
     set_switches(switches[0], deterministic=switches[1])
     data.train_batches(settings.batch_size, limit=settings.class_limit)  # refuses what the task cannot fill
-    results, runs = (getattr(options, name, Path(name)) for name in ("results", "runs"))
+    results, runs = getattr(options, "results", Results("results")), getattr(options, "runs", Path("runs"))
     run = getattr(options, "extend", None)
-    for folder in (results, runs):
-        if folder.exists() and not folder.is_dir():
-            raise UserError(f"--results and --runs are folders, but {folder} is a file; name another")
+    results.check()
+    if runs.exists() and not runs.is_dir():
+        raise UserError(f"--runs is a folder, got {runs}, which is a file; name another")
     return Problem(
         space,
         str(resolved_method),

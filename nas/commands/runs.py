@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nas.commands.option import option, required
+from nas.records.results import Results
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +15,7 @@ class RunsOptions:
 
     action: str = required("list them, or remove those that all choices hold for", positional=True, choices=("list", "clean"))
     runs: Path = option(Path("runs"), "where they lie", metavar="DIR")
-    results: Path = option(Path("results"), "where the CSV files lie", metavar="DIR")
+    results: Results = option(Results("results"), "where the CSV files lie", metavar="DIR")
     unfinished: bool = option(False, "clean: what was interrupted; the same command would begin anew")
     without_row: bool = option(False, "clean: what no row of --results names")
     older_than: float | None = option(None, "clean: what was last written so many days ago or more", metavar="DAYS")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 from nas.commands.option import keywords_of, option
@@ -15,7 +14,7 @@ from nas.evaluation.evaluators import EVALUATORS, SearchEvaluator
 from nas.notice import notice
 from nas.objectives import OBJECTIVES, checked_objectives
 from nas.problem import Found, Problem, Report, Score, silent
-from nas.records.results_log import Cell, ResultsLog
+from nas.records.log import Cell
 from nas.records.reuse import notice_other_commits
 from nas.records.row_kinds import RUNS, TRIALS
 from nas.runs.trained_run import run_name
@@ -55,13 +54,13 @@ class SearchResult:
     front       what no other is better than in all objectives, over all searches, lowest error first; one for one objective
     searches    each search, with all that it asked for
     row         the best one's row, cells as text
-    csv         the file of the rows, and `new_rows` how many came to it
+    csv         where the rows are, and `new_rows` how many came to it
     """
 
     searches: list[Searched]
     front: list[Evaluated]
     row: dict[str, str]
-    csv: Path
+    csv: str
     new_rows: int
 
     @property
@@ -98,7 +97,7 @@ class Search:
         self.problems = [replace(self.problem, seed=seed, objectives=self.objectives) for seed in seeds]
         self.keys = [search_key(problem, str(strategy), str(EVALUATORS.resolve(options.evaluator))) for problem in self.problems]
         self.evaluators = [self._evaluator(options, *pair) for pair in zip(self.problems, self.keys, strict=True)]
-        self.log, trials = self.evaluators[0].log, ResultsLog(options.results / "trials.csv", TRIALS)
+        self.log, trials = self.evaluators[0].log, options.results.log("trials.csv", TRIALS)
         if any(trials.find({"search": run_name(key)}) is None for key in self.keys):  # of one that has begun all may be there
             for written_to in (trials, self.log) if self.trains else (trials,):
                 written_to.check_ready()
@@ -125,13 +124,13 @@ class Search:
         evaluator = next(evaluator for evaluator, searched in pairs if searched.seed == front[0].seed)
         row = evaluator.recorded(front[0].decoupling)
         assert row is not None, "what a search recommends is what it evaluated"
-        return SearchResult(searches, front, row, self.log.path, len(self.log.rows()) - before)
+        return SearchResult(searches, front, row, self.log.where, len(self.log.rows()) - before)
 
     def _evaluator(self, options: SearchOptions, problem: Problem, key: dict[str, Cell]) -> SearchEvaluator:
         """What scores the decouplings of the search with this key: their training, or what --evaluator puts in its place."""
         training = Evaluator(
             problem,
-            ResultsLog(options.results / "search.csv", RUNS),
+            options.results.log("search.csv", RUNS),
             self.report,
             command=self.command,
             test=False,

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from methods.training.optimization import SCHEDULES
 from nas.commands.option import option
+from nas.records.results import Results
 
 
 def data_dir() -> Path:
@@ -54,9 +55,9 @@ class ProblemOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordOptions:
-    """The folders of rows and runs, and whether weights are saved."""
+    """Where rows and runs lie, and whether weights are saved."""
 
-    results: Path = option(Path("results"), "where the CSV files lie", metavar="DIR")
+    results: Results = option(Results("results"), "where the CSV files lie", metavar="DIR")
     runs: Path = option(Path("runs"), "where saved weights and unfinished runs lie", metavar="DIR")
     save_weights: bool = option(
         False,

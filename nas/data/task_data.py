@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 import torch
 
 from methods.training.class_limit import ClassLimit
-from nas.records.results_log import Cell
+from nas.records.log import Cell
 from spaces.network import PixelScale
 
 # One part of a task's samples, such as its validation split, in the task's own form: it has a length, and as `digest` a name

@@ -15,7 +15,7 @@ from nas.evaluation.figures import notice_empty
 from nas.evaluation.measurements.measurement import Measurement
 from nas.notice import notice
 from nas.problem import Problem, Report
-from nas.records.results_log import ResultsLog
+from nas.records.log import Log
 from nas.records.reuse import notice_other_commits, told_undigested
 from nas.records.status import OK
 from nas.runs.trained_run import FILE
@@ -50,21 +50,21 @@ def finish(runs: Iterable[Run], report: Report) -> None:
     while pending:
         for run in list(pending):
             if not run.is_done:
-                lock = run.evaluator.lock(run.decoupling)
-                if not lock.try_take():
+                claim = run.evaluator.claim(run.decoupling)
+                if not claim.try_take():
                     continue
                 try:
                     if not run.is_done:  # still, now that nobody else has it
                         run.evaluator.run(run.decoupling)
                 finally:
-                    lock.release()
+                    claim.release()
             else:
                 run.evaluator.tidy(run.decoupling)
             pending.remove(run)
             done += 1
             report("runs", done, total)
         if pending:
-            with pending[0].evaluator.lock(pending[0].decoupling):
+            with pending[0].evaluator.claim(pending[0].decoupling):
                 pass
 
 
@@ -85,8 +85,8 @@ class Comparison:
         decouplings: Sequence[str],
         seeds: Sequence[int],
         *,
-        log: ResultsLog,
-        tuning_log: ResultsLog,
+        log: Log,
+        tuning_log: Log,
         rates: Sequence[float],
         schedules: Sequence[str],
         measurements: Sequence[Measurement] = (),

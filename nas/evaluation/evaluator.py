@@ -27,12 +27,13 @@ from nas.evaluation.measurements.measurement import EVAL_BATCH_SIZE, MeasuredRun
 from nas.evaluation.saved_run import run_to_save
 from nas.notice import notice
 from nas.problem import Problem, Report, Score
+from nas.records.claim import Claim
 from nas.records.column import Role
 from nas.records.columns import names
+from nas.records.log import Cell, Log
 from nas.records.provenance import device_name, provenance
-from nas.records.results_log import Cell, ResultsLog, check_folder, told_of_path
+from nas.records.results_log import check_folder, told_of_path
 from nas.records.reuse import told_undigested, undigested
-from nas.records.run_lock import RunLock
 from nas.records.status import DIVERGED, OK, OUT_OF_MEMORY
 from nas.runs import trained_run
 from nas.runs.folders import ABOUT, CHECKPOINT, UNFINISHED
@@ -63,7 +64,7 @@ class Evaluator:
     def __init__(
         self,
         problem: Problem,
-        log: ResultsLog,
+        log: Log,
         report: Report,
         *,
         command: str,
@@ -177,7 +178,7 @@ class Evaluator:
         if self.is_done(decoupling):
             self.tidy(decoupling)
         else:
-            with self.lock(decoupling):
+            with self.claim(decoupling):
                 if not self.is_done(decoupling):
                     self.run(decoupling)
         row = self.recorded(decoupling)
@@ -188,25 +189,25 @@ class Evaluator:
         """Remove what a process that was killed between the row and its clean-up left of a run that has its row; nothing if
         another process has the run, or in a folder that may only be read."""
         folder = self.run_folder(decoupling)
-        lock = self.lock(decoupling)
-        if lock.is_left() or (folder.is_dir() and not (folder / trained_run.FILE).is_file()) or _unfinished(folder):
+        claim = self.claim(decoupling)
+        if claim.is_left() or (folder.is_dir() and not (folder / trained_run.FILE).is_file()) or _unfinished(folder):
             with suppress(OSError, UserError):
-                if lock.try_take():
+                if claim.try_take():
                     try:
                         _remove_unfinished(folder)
                     finally:
-                        lock.release()
+                        claim.release()
 
     def run_folder(self, decoupling: Decoupling) -> Path:
         """Where this evaluation keeps its checkpoint while it is unfinished."""
         return self.problem.run_folder(self.key(decoupling))
 
-    def lock(self, decoupling: Decoupling) -> RunLock:
+    def claim(self, decoupling: Decoupling) -> Claim:
         """What tells other processes that this one has the run."""
-        return RunLock(self.run_folder(decoupling))
+        return self.problem.results.claim(self.run_folder(decoupling))
 
     def run(self, decoupling: Decoupling) -> dict[str, str]:
-        """Train what has no row and append it, then measure what is not measured yet; the caller holds the lock.
+        """Train what has no row and append it, then measure what is not measured yet; the caller has the claim.
 
         Weights are saved before the row that names them, and the checkpoint goes last. Whatever kills the process, the next
         one takes the run up from the checkpoint, the saved weights or the row, and finds what is still missing.
@@ -220,7 +221,7 @@ class Evaluator:
         elif row is None:
             row = self._tested_again(there, run)
         if run is not None:
-            with self._lock_of(row, folder):
+            with self._claim_of(row, folder):
                 self._measure(row, run)
         for place in {folder, self.problem.runs / row["run"]}:
             _remove_unfinished(place)
@@ -266,7 +267,7 @@ class Evaluator:
     def _append(self, row: Mapping[str, Cell], key: Mapping[str, Cell]) -> dict[str, str]:
         """The row as it stands in the log."""
         own = _own(key, row)
-        self.log.append_once({**row, **self.problem.data.facts(self.problem.results), **self._source}, own)
+        self.log.append_once({**row, **self.problem.data.facts(self.problem.results.folder), **self._source}, own)
         appended = self.log.find(own)
         assert appended is not None, "a row that was appended is found"
         return appended
@@ -294,7 +295,7 @@ class Evaluator:
         if self.weights != "discarded":
             path = problem.runs / run_name(named) / trained_run.FILE
             saved = run_to_save(path, named, problem, decoupling, trained.method, weights)
-            with self._lock_of(row, folder):
+            with self._claim_of(row, folder):
                 saved.save()
         del trained
         return row, self._with(weights, decoupling, test) if self.measurements and test is not None else None
@@ -339,10 +340,10 @@ class Evaluator:
             if not one.is_complete(key):
                 self._refused.add((row["run"], one.name))
 
-    def _lock_of(self, row: Mapping[str, Cell], folder: Path) -> AbstractContextManager[object]:
-        """The lock on the folder that the row names, where that is not the run's, whose lock is held."""
+    def _claim_of(self, row: Mapping[str, Cell], folder: Path) -> AbstractContextManager[object]:
+        """The claim on the run that the row names, where that is not this one, which is ours."""
         named = self.problem.runs / str(row["run"])
-        return nullcontext() if named == folder else RunLock(named)
+        return nullcontext() if named == folder else self.problem.results.claim(named)
 
     def _named(self, key: dict[str, Cell], digest: str) -> dict[str, Cell]:
         """What the run is named after: its key, unless a row or a folder is there that has other weights, which is told.

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 from nas.evaluation.evaluator import Evaluator
 from nas.evaluation.tabular import Seeds, Tabular
 from nas.problem import Score
-from nas.records.results_log import ResultsLog
+from nas.records.log import Log
 from spaces.decoupling import Decoupling
 from spaces.notation.table import Table
 
@@ -17,7 +17,7 @@ from spaces.notation.table import Table
 class SearchEvaluator(Protocol):
     """Scores decouplings, and shows the row of `log` behind each score."""
 
-    log: ResultsLog
+    log: Log
 
     @property
     def notes(self) -> tuple[str, ...]:

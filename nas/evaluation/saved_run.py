@@ -14,7 +14,7 @@ from methods.training.loop import error_and_loss
 from nas.evaluation.measurements.measurement import EVAL_BATCH_SIZE
 from nas.exits.answers import exit_answers, exit_costs
 from nas.problem import Problem
-from nas.records.results_log import Cell
+from nas.records.log import Cell
 from nas.runs.trained_run import SavedExit, TrainedRun
 from spaces.decoupling import Decoupling
 

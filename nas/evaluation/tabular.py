@@ -11,6 +11,7 @@ from typing import Literal
 from methods.table import traits
 from nas.evaluation.evaluator import read_score
 from nas.problem import Problem, Score
+from nas.records.log import Log
 from nas.records.results_log import ResultsLog
 from nas.records.row_kinds import RUNS
 from spaces.decoupling import Decoupling
@@ -32,7 +33,8 @@ class Tabular:
     """
 
     def __init__(self, problem: Problem, path: Path, *, seeds: Seeds = "one") -> None:
-        self.problem, self.log = problem, ResultsLog(path, RUNS)
+        self.problem = problem
+        self.log: Log = ResultsLog(path, RUNS)
         self.adapt = traits(problem.method).adapt  # reading the method's settings each time would take most of an answer
         self.rows = _agreeing(self.log, problem)
         undigested = sum(not row.get("data_digest") for row in self.rows)
@@ -40,7 +42,7 @@ class Tabular:
             ()
             if not undigested
             else (
-                f"{undigested} rows of {self.log.path} are of an older version without a digest of their data; only their task "
+                f"{undigested} rows of {self.log.where} are of an older version without a digest of their data; only their task "
                 "that the data is this one",
             )
         )
@@ -64,18 +66,18 @@ class Tabular:
         row = self.recorded(decoupling)
         if row is None:
             raise UserError(
-                f"the table {self.log.path} has {len(self.answers)} points, but '{decoupling}' is none of them; "
+                f"the table {self.log.where} has {len(self.answers)} points, but '{decoupling}' is none of them; "
                 f"search a space within the table's, or finish the table if it is not done"
             )
         return read_score(row)
 
 
-def _agreeing(log: ResultsLog, problem: Problem) -> list[Row]:
+def _agreeing(log: Log, problem: Problem) -> list[Row]:
     """The rows that were made with the problem's settings."""
     rows = log.rows()
     if not rows:
         raise UserError(
-            f"a table has a row for each trained decoupling, but {log.path} has none; benchmarks/ground_truth.py makes one"
+            f"a table has a row for each trained decoupling, but {log.where} has none; benchmarks/ground_truth.py makes one"
         )
     key = problem.key(Decoupling((), ()))
     wanted = {name: "" if value is None else str(value) for name, value in key.items() if name not in ("decoupling", "seed")}
@@ -86,7 +88,7 @@ def _agreeing(log: ResultsLog, problem: Problem) -> list[Row]:
     nearest = min(range(len(rows)), key=lambda i: len(differing[i]))
     if differing[nearest]:
         raise UserError(
-            f"the table {log.path} was made with {_written(rows[nearest], differing[nearest])}, got "
+            f"the table {log.where} was made with {_written(rows[nearest], differing[nearest])}, got "
             f"{_written(wanted, differing[nearest])}; give the table's settings"
         )
     return [row for row, names in zip(rows, differing, strict=True) if not names]

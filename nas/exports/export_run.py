@@ -21,6 +21,7 @@ from nas.exports.plain_network import construction
 from nas.exports.rows import known_rows
 from nas.exports.samples import samples_of
 from nas.exports.tensors import exit_tensors, plain_names
+from nas.records.results import Results
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Export:
     notes: tuple[str, ...]
 
 
-def export_run(exported: Exported, written: ExportFormat, name: str, folder: Path, *, results: Path, data_dir: Path) -> Export:
+def export_run(exported: Exported, written: ExportFormat, name: str, folder: Path, *, results: Results, data_dir: Path) -> Export:
     """Write the run to the new folder in the format `name`, with metadata.json and model_card.md. Either all of it is there in
     the end, and answers as the run does, or nothing; what stops it is a UserError."""
     written.check_installed()

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from nas.records.column import Role
 from nas.records.columns import names
-from nas.records.results_log import ResultsLog
+from nas.records.log import Log
+from nas.records.results import Results
 from nas.records.status import OK
 from nas.runs.trained_run import TrainedRun
 
@@ -28,22 +29,22 @@ class KnownRows:
     seeds: tuple[Row, ...]
 
 
-def known_rows(run: TrainedRun, depth: int, results: Path) -> KnownRows:
-    """Of all results files below the folder; those of `evaluate` before those of `search`, which saw no test split."""
+def known_rows(run: TrainedRun, depth: int, results: Results) -> KnownRows:
+    """Of all results; those of `evaluate` before those of `search`, which saw no test split."""
     for name in ("evaluate.csv", "search.csv"):
-        for path in sorted(results.rglob(name)):
-            log = ResultsLog(path)
+        for called, log in results.below(name).items():
             if row := log.find({"run": run.name, "weights_digest": run.digest}):
-                return KnownRows(row, _exit(row, depth, path.with_name("exits.csv")), _seeds(row, log))
+                exits = results.log(str(Path(called).with_name("exits.csv")))
+                return KnownRows(row, _exit(row, depth, exits), _seeds(row, log))
     return KnownRows({}, {}, ())
 
 
-def _exit(row: Row, depth: int, path: Path) -> Row:
-    found = ResultsLog(path).find_all({"weights_digest": row["weights_digest"], "depth": depth})
+def _exit(row: Row, depth: int, exits: Log) -> Row:
+    found = exits.find_all({"weights_digest": row["weights_digest"], "depth": depth})
     return next((exit for exit in found if exit.get("calibrated") != "True"), {})
 
 
-def _seeds(row: Row, log: ResultsLog) -> tuple[Row, ...]:
+def _seeds(row: Row, log: Log) -> tuple[Row, ...]:
     roles = (Role.IDENTITY, Role.SETTING, Role.RECIPE)
     same = [name for name in names(lambda column: column.role in roles) if name in row and name not in _OF_ONE_SEED]
     found = log.find_all({name: row[name] or None for name in same})

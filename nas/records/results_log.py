@@ -9,16 +9,15 @@ import io
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
 from nas.notice import notice
-from nas.records.row_kinds import RowKind, written
+from nas.records.log import Log
+from nas.records.row_kinds import RowKind
 from spaces.notation.errors import UserError
-
-Cell = str | int | float | bool | None
 
 # Errors of a path that a person chose; any other OSError (a full disk, a failing one) keeps its own type.
 _PATH_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG}
@@ -53,17 +52,13 @@ def open_lock(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
 
 
-class ResultsLog:
-    """Rows of text cells under one header; the header holds the columns in the order in which they first came.
+class ResultsLog(Log):
+    """A log in a CSV file, rows under one header; the header holds the columns in the order in which they first came.
 
-    Cells are written raw: `repr` of a float, nothing for None; a line break inside a cell becomes a space, so that one
-    line is one record. Before an append, `.NAME.lock` beside the file is told what will be written and where (`_announce`).
+    One line is one record. Before an append, `.NAME.lock` beside the file is told what will be written and where (`_announce`).
     So a last line without a line break is known for what it is: the beginning of an append that was cut short, which
     readers ignore and the next append cuts off, or a whole record that an editor left so. Empty lines at the end, as
     spreadsheets leave them, are none.
-
-    With a `kind` every row that is read is checked to be of it, and numbers and flags that a spreadsheet has rewritten are
-    again what was written.
 
     Every method raises UserError when the path cannot be used or the file is not such a CSV. Writers take turns on the
     lock file, which outlives the file's replacement; readers wait for them only where the last line is not complete. POSIX
@@ -72,26 +67,16 @@ class ResultsLog:
 
     def __init__(self, path: Path, kind: RowKind | None = None) -> None:
         self.path = path.resolve()  # replacing a symbolic link would cut it off from its file
-        self.kind = kind
-        self._forget()
+        super().__init__(kind)
 
-    def append(self, row: Mapping[str, Cell]) -> None:
-        """Add one row durably. Columns that the header lacks go to its end; columns that the row lacks stay empty.
+    @property
+    def where(self) -> str:
+        return str(self.path)
 
-        A failed write (OSError, as on a full disk) leaves the complete records as they were.
-        """
-        self.append_all([row])
+    def row_at(self, number: int) -> str:
+        return f"{self.path}, line {number + 2}"
 
-    def append_all(self, rows: Sequence[Mapping[str, Cell]]) -> None:
-        """`append` for several rows that come together: in one write, all of them or none."""
-        self._append(rows, None)
-
-    def append_once(self, row: Mapping[str, Cell], key: Mapping[str, object]) -> None:
-        """`append`, unless `find(key)` would find a row, whoever wrote it."""
-        self._append([row], key)
-
-    def _append(self, rows: Sequence[Mapping[str, Cell]], unless: Mapping[str, object] | None) -> None:
-        cells = [{_written(column): _written(value) for column, value in row.items()} for row in rows]
+    def _append(self, rows: Sequence[Mapping[str, str]], unless: Mapping[str, object] | None) -> None:
         with self._usable(), self._locked() as lock:
             self._refresh(lock)
             if unless is not None and self._found(unless) is not None:
@@ -99,20 +84,18 @@ class ResultsLog:
             if self._rest.strip(b",\r\n"):
                 notice(f"{self.path}: the last {len(self._rest)} bytes, of an append that was cut short, are cut off")
             old = self._lines[0] if self._lines else []
-            header = list(dict.fromkeys([*old, *(column for row in cells for column in row)]))
+            header = list(dict.fromkeys([*old, *(column for row in rows for column in row)]))
             self._check_header(header)
-            records = [[row.get(column, "") for column in header] for row in cells]
+            records = [[row.get(column, "") for column in header] for row in rows]
             if header == old:
                 self._extend(records, lock)
             else:
                 lines = [line + [""] * (len(header) - len(old)) for line in self._lines[1:]]
                 self._replace([header, *lines, *records])
 
-    def rows(self) -> list[dict[str, str]]:
-        """All complete rows, oldest first; none if the file is missing."""
+    def _read(self) -> None:
         with self._usable():
             self._refresh()
-        return [self._row(number) for number in range(1, len(self._lines))]
 
     def check_ready(self) -> None:
         """Raise UserError unless what is there can be read and rows can be appended."""
@@ -124,48 +107,11 @@ class ResultsLog:
             if os.path.lexists(self._sibling("lock")):
                 os.close(open_lock(self._sibling("lock")))
 
-    def find(self, key: Mapping[str, object]) -> dict[str, str] | None:
-        """The first row whose cells equal the written form of every item in `key`; an absent column counts as empty.
-
-        The first call with a set of columns indexes them; a later one costs a look-up and what was appended since.
-        """
-        with self._usable():
-            self._refresh()
-        return self._found(key)
-
-    def _found(self, key: Mapping[str, object]) -> dict[str, str] | None:
-        numbers = self._numbers(key)
-        return self._row(numbers[0]) if numbers else None
-
-    def _numbers(self, key: Mapping[str, object]) -> list[int]:
-        columns = tuple(_written(column) for column in key)
-        places, indexed = self._indexes.get(columns, ({}, 1))
-        for number in range(indexed, len(self._lines)):
-            row = self._row(number)
-            places.setdefault(tuple(row.get(column, "") for column in columns), []).append(number)
-        self._indexes[columns] = places, max(indexed, len(self._lines))
-        return places.get(tuple(self._wanted(key).values()), [])
-
-    def find_all(self, key: Mapping[str, object]) -> list[dict[str, str]]:
-        """All rows that `find` would take, oldest first, at the same cost."""
-        with self._usable():
-            self._refresh()
-        return [self._row(number) for number in self._numbers(key)]
-
-    def _wanted(self, key: Mapping[str, object]) -> dict[str, str]:
-        """The cells of the key as those of rows are read."""
-        cells = {_written(column): _written(value) for column, value in key.items()}
-        return {column: written(column, cell) for column, cell in cells.items()} if self.kind else cells
-
-    def _row(self, number: int) -> dict[str, str]:
-        return dict(zip(self._lines[0], self._lines[number], strict=True))
-
     def _forget(self) -> None:
+        super()._forget()
         self._stamp: tuple[int, int, int] | None = None
         self._data = b""  # the complete lines that were parsed,
-        self._rest = b""  # what came behind them,
-        self._lines: list[list[str]] = []  # the cells of the lines, the header first,
-        self._indexes: dict[tuple[str, ...], tuple[dict[tuple[str, ...], list[int]], int]] = {}  # and what find() looked up
+        self._rest = b""  # and what came behind them
 
     def _refresh(self, lock: int | None = None) -> None:
         """Parse what is new in the file; all of it if it does not go on from what was read before."""
@@ -303,22 +249,6 @@ class ResultsLog:
             os.fsync(folder)
         finally:
             os.close(folder)
-
-
-def each_once(rows: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
-    """The rows, each once: a file that was joined with a copy of itself has them twice."""
-    return [dict(cells) for cells in dict.fromkeys(tuple(row.items()) for row in rows)]
-
-
-def _written(value: object) -> str:
-    """The cell that holds `value`. `float.__repr__` also strips NumPy's type name from its float64."""
-    if value is None:
-        return ""
-    text = float.__repr__(value) if isinstance(value, float) else str(value)
-    cell = re.sub(r"[\r\n]+", " ", text).encode("utf-8", "backslashreplace").decode("utf-8")
-    if len(cell) > csv.field_size_limit():
-        raise ValueError(f"a cell holds {csv.field_size_limit()} characters, or csv cannot read it; got {len(cell)}")
-    return cell
 
 
 def _cells(line: bytes, *, first: bool = False) -> list[str]:

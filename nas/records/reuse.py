@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from nas.notice import notice
+from nas.records.log import Cell, Log
 from nas.records.provenance import provenance
-from nas.records.results_log import Cell, ResultsLog
 
 DIGESTS = ("data_digest", "extends_digest")  # of a key; rows of older versions have none
 
 
-def undigested(log: ResultsLog, key: Mapping[str, Cell]) -> list[dict[str, str]]:
+def undigested(log: Log, key: Mapping[str, Cell]) -> list[dict[str, str]]:
     """The rows that agree with the key but were written before rows had digests: of the same data or not, nobody knows."""
     return log.find_all({**key, **dict.fromkeys(DIGESTS)})
 

@@ -7,18 +7,17 @@ import os
 import socket
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 
 from nas.notice import notice
+from nas.records.claim import Claim
 from nas.records.results_log import open_lock, told_of_path
 from spaces.notation.errors import UserError
 
 LONGEST = 200  # characters of what a lock file says of its holder
 
 
-class RunLock:
-    """`with RunLock(folder):` waits until no other process holds the folder, and says for whom; `RunLock(folder).try_take()` does
-    not wait.
+class RunLock(Claim):
+    """A claim by the kernel's lock on a file, among the processes of one host.
 
     The lock file lies beside the folder, so that a finished run's folder can be removed under its lock. It goes when the
     lock is given up. The kernel frees the lock of a killed process, whose file the next one takes over. A folder that cannot
@@ -30,11 +29,12 @@ class RunLock:
         self._file: int | None = None
 
     def try_take(self) -> bool:
-        """Whether the lock is ours now."""
         return self._take(waits=False)
 
+    def take(self) -> None:
+        self._take(waits=True)
+
     def release(self) -> None:
-        """Give the lock up."""
         if self._file is not None:
             if _is_at(self._file, self._path):
                 self._path.unlink()  # still held, so nobody else may have it
@@ -43,8 +43,21 @@ class RunLock:
             self._file = None
 
     def is_left(self) -> bool:
-        """Whether there is a lock file: of a holder, or of one that was killed."""
         return self._path.exists()
+
+    def holder(self) -> str | None:
+        try:
+            file = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:  # no lock, or none that may be read, or no ordinary file
+            return None
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_UN)
+            return None
+        except BlockingIOError:
+            return _holder(file)
+        finally:
+            os.close(file)
 
     def _take(self, *, waits: bool) -> bool:
         while (file := self._locked(waits=waits)) is not None:
@@ -84,29 +97,6 @@ class RunLock:
             os.close(file)
             raise
         return file
-
-    def __enter__(self) -> RunLock:
-        self._take(waits=True)
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.release()
-
-
-def holder_of(folder: Path) -> str | None:
-    """Who has the folder now, as a text; None where nobody has. Nothing is made or changed."""
-    try:
-        file = os.open(folder.with_suffix(".lock"), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:  # no lock, or none that may be read, or no ordinary file
-        return None
-    try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        fcntl.flock(file, fcntl.LOCK_UN)
-        return None
-    except BlockingIOError:
-        return _holder(file)
-    finally:
-        os.close(file)
 
 
 def _is_at(file: int, path: Path) -> bool:

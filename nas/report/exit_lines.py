@@ -11,7 +11,7 @@ import numpy as np
 from nas.records.column import Role
 from nas.records.columns import names, tells_runs_apart
 from nas.records.frames import numbers
-from nas.records.results_log import each_once
+from nas.records.log import each_once
 from nas.report.interval import half_interval
 from nas.report.short_names import short_decoupling, short_names
 from spaces.notation.component import Component

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Literal
 
 from nas.notice import notice
-from nas.records.results_log import ResultsLog, told_of_path
+from nas.records.claim import Claim
+from nas.records.results import Results
+from nas.records.results_log import told_of_path
 from nas.records.row_kinds import FILES
-from nas.records.run_lock import RunLock, holder_of
 from nas.runs.trained_run import FILE, TrainedRun
 from spaces.notation.errors import UserError
 
@@ -35,7 +36,7 @@ class RunFolder:
     name        of the folder, which the column `run` of its row names
     kind        a run; a SEDONA search; or its pretraining, which searches share
     state       finished where weights are saved, or a search has its answer; unfinished where a command would go on
-    in_use      who has it now, as its lock says; None where nobody has
+    in_use      who has claimed it; None where nobody has
     size_bytes  of our files in it; `changed` is when the youngest was written, in seconds since 1970
     rows        the results files that name it
     """
@@ -57,26 +58,26 @@ class RunFolder:
         return self.path.name
 
 
-def run_folders(runs: Path, results: Path) -> list[RunFolder]:
-    """All of the folder `runs`, by name; `results` is where the CSV files lie whose rows name them. Links and what has none of
+def run_folders(runs: Path, results: Results) -> list[RunFolder]:
+    """All of the folder `runs`, by name; `results` is where the rows lie that name them. Links and what has none of
     our files are no runs."""
     with told_of_path(f"the folder of runs {runs}", "change the permissions or name another --runs"):
         places = sorted(runs.iterdir()) if runs.is_dir() else []
         locked = {place.with_suffix("") for place in places if place.suffix == ".lock" and not place.is_symlink()}
         places = sorted({place for place in places if place.is_dir() and not place.is_symlink()} | locked)
         named = _rows(results)
-        found = [_read(place, named.get(place.name, [])) for place in places]
+        found = [_read(place, results, named.get(place.name, [])) for place in places]
     return [folder for folder in found if folder]
 
 
-def _rows(results: Path) -> dict[str, list[tuple[str, dict[str, str]]]]:
+def _rows(results: Results) -> dict[str, list[tuple[str, dict[str, str]]]]:
     """By run: the files and rows that name it."""
     named: dict[str, list[tuple[str, dict[str, str]]]] = {}
-    for path in sorted(results.rglob("*.csv")):
-        if path.stem in FILES:
-            for row in ResultsLog(path).rows():
-                if row.get("run"):
-                    named.setdefault(row["run"], []).append((str(path.relative_to(results)), row))
+    logs = {called: log for file in FILES for called, log in results.below(f"{file}.csv").items()}
+    for called, log in sorted(logs.items()):
+        for row in log.rows():
+            if row.get("run"):
+                named.setdefault(row["run"], []).append((called, row))
     return named
 
 
@@ -88,9 +89,9 @@ def own_files(folder: Path) -> list[Path]:
         return sorted(Path(entry.path) for entry in entries if OWN.fullmatch(entry.name) and entry.is_file(follow_symlinks=False))
 
 
-def _read(path: Path, rows: list[tuple[str, dict[str, str]]]) -> RunFolder | None:
+def _read(path: Path, results: Results, rows: list[tuple[str, dict[str, str]]]) -> RunFolder | None:
     files = {file.name: file for file in own_files(path)}
-    in_use = holder_of(path)
+    in_use = results.claim(path).holder()
     if not files and in_use is None and not path.with_suffix(".lock").is_file():
         return None
     sizes, times = [], [0.0]
@@ -158,7 +159,9 @@ def chosen(
     ]
 
 
-def remove(folders: Iterable[RunFolder], *, others: Iterable[RunFolder] = (), dry_run: bool = False) -> list[RunFolder]:
+def remove(
+    folders: Iterable[RunFolder], results: Results, *, others: Iterable[RunFolder] = (), dry_run: bool = False
+) -> list[RunFolder]:
     """Remove our files in these, and each folder that has nothing else; those that are gone (or would be), with their sizes.
 
     What a process has is left, and so is what it may read: a pretraining as long as an unfinished search is there, among
@@ -176,16 +179,15 @@ def remove(folders: Iterable[RunFolder], *, others: Iterable[RunFolder] = (), dr
             notice(f"{folder.path} stays: the search {searches[0].name} goes on from it")
         elif folder.in_use:
             notice(f"{folder.path} stays: {folder.in_use} has it")
-        elif dry_run or _removed(folder):
+        elif dry_run or _removed(folder, results.claim(folder.path)):
             gone.append(folder)
     return gone
 
 
-def _removed(folder: RunFolder) -> bool:
-    """Whether it could be removed, under its lock."""
-    lock = RunLock(folder.path)
-    if not lock.try_take():
-        notice(f"{folder.path} stays: {holder_of(folder.path) or 'another process'} has it")
+def _removed(folder: RunFolder, claim: Claim) -> bool:
+    """Whether it could be removed, under its claim."""
+    if not claim.try_take():
+        notice(f"{folder.path} stays: {claim.holder() or 'another process'} has it")
         return False
     try:
         with told_of_path(f"the folder {folder.path} of a run", "change the permissions"):
@@ -198,5 +200,5 @@ def _removed(folder: RunFolder) -> bool:
             except OSError:
                 notice(f"the folder {folder.path} stays: it holds files of others")
     finally:
-        lock.release()
+        claim.release()
     return True

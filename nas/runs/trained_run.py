@@ -21,7 +21,7 @@ from methods.training.saved_file import load_saved
 from methods.training.settings import Precision
 from nas.data.digest import weights_digest
 from nas.data.new.input_kinds import NAMED, input_kind
-from nas.records.results_log import Cell
+from nas.records.log import Cell
 from spaces.decoupling import Decoupling
 from spaces.notation.component import Component
 from spaces.notation.errors import UserError

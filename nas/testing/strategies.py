@@ -15,6 +15,7 @@ from nas.data.images.images import Images
 from nas.data.images.samples import Split
 from nas.objectives import measured
 from nas.problem import Found, Problem, Score, Strategy, silent
+from nas.records.results import Results
 from nas.strategies import STRATEGIES
 from nas.testing.spec import spec_of
 from spaces.decoupling import Decoupling
@@ -102,7 +103,7 @@ class StrategyContract:
             TrainingSettings(),
             seed,
             torch.device("cpu"),
-            Path("results"),
+            Results("results"),
             Path("runs"),
             objectives=objectives,
         )

@@ -8,6 +8,7 @@ import torch
 
 from methods.training.settings import TrainingSettings
 from nas.problem import Problem
+from nas.records.results import Results
 from nas.tasks import TASKS
 from spaces.space import SearchSpace
 
@@ -24,7 +25,9 @@ def problem_in():
     def problem(folder, backbone="small(width=0.25)", heads=("linear", "conv(depth=1)"), seed=0, precision="fp32", **constraints):
         space = SearchSpace(backbone, heads, input_shape=images.input_shape, num_classes=10, **constraints)
         settings = TrainingSettings(batch_size=16, precision=precision)
-        return Problem(space, "dgl", "digits", images, settings, seed, torch.device("cpu"), folder / "results", folder / "runs")
+        return Problem(
+            space, "dgl", "digits", images, settings, seed, torch.device("cpu"), Results(folder / "results"), folder / "runs"
+        )
 
     return problem
 

@@ -13,6 +13,7 @@ from nas.data.images.images import Images
 from nas.data.images.samples import Split
 from nas.evaluation.evaluator import Evaluator
 from nas.problem import Problem, Score, silent
+from nas.records.results import Results
 from nas.records.results_log import ResultsLog
 from nas.runs.trained_run import run_name
 from nas.searches import Searched, search_once
@@ -57,7 +58,7 @@ def problem(tmp_path: Path) -> Problem:
         TrainingSettings(iterations=1, batch_size=10),
         0,
         torch.device("cpu"),
-        tmp_path,
+        Results(tmp_path),
         tmp_path / "runs",
     )
 
@@ -85,7 +86,7 @@ def run(problem: Problem, strategy: str, rows: dict[str, dict[str, str]], *, sto
 
 
 def trials(problem: Problem) -> Rows:
-    return ResultsLog(problem.results / "trials.csv").rows()
+    return problem.results.log("trials.csv").rows()
 
 
 def test_each_search_of_a_shared_folder_has_its_own_trajectory(problem: Problem, clock: list[float]) -> None:
@@ -150,7 +151,7 @@ def test_a_decoupling_that_is_asked_for_twice_is_two_trials(problem: Problem) ->
 def test_a_trial_names_the_run_that_was_trained(problem: Problem) -> None:
     key = search_key(problem, "random(trials=1)", "train")
     evaluator = Evaluator(
-        problem, ResultsLog(problem.results / "search.csv"), silent, command="here", test=False, labels={"search": run_name(key)}
+        problem, problem.results.log("search.csv"), silent, command="here", test=False, labels={"search": run_name(key)}
     )
     own = Trials(problem, key, evaluator, command="here")
     search_once(STRATEGIES.build("random(trials=1)"), problem, evaluator, silent, trials=own)

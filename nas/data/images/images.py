@@ -17,7 +17,7 @@ from nas.data.features import beside
 from nas.data.images.augmentation import EVAL_ZOOM, NONE, Augmentation, cut_out, normalised, row_constants, windows
 from nas.data.images.samples import Batch, Samples, num_batches
 from nas.data.task_parts import TaskParts
-from nas.records.results_log import Cell
+from nas.records.log import Cell
 from spaces.network import PixelScale
 
 

@@ -17,7 +17,7 @@ from nas.data.loaded.indexed import IndexedDraws, IndexedPart
 from nas.data.loaded.streams import StreamDraws, StreamPart
 from nas.data.task_data import Batch
 from nas.data.task_parts import TaskParts
-from nas.records.results_log import Cell
+from nas.records.log import Cell
 from spaces.activation import TextShape, WithFeatures
 from spaces.network import PixelScale
 from spaces.notation.errors import UserError

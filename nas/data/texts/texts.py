@@ -20,7 +20,7 @@ from nas.data.task_parts import TaskParts
 from nas.data.texts.samples import TextSplit
 from nas.data.texts.vocabulary import Vocabulary
 from nas.data.texts.word_vectors import Coverage
-from nas.records.results_log import Cell
+from nas.records.log import Cell
 from spaces.activation import TextShape
 
 CHUNK = 32  # batches that are sorted by length together; 16 leave up to 19 % of an epoch's tokens to padding, 32 up to 11 %

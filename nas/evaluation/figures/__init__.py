@@ -9,7 +9,7 @@ from importlib import import_module
 from nas.evaluation.figures.training_run import TrainingRun
 from nas.notice import notice
 from nas.records.columns import COLUMNS, names
-from nas.records.results_log import Cell
+from nas.records.log import Cell
 from nas.records.status import OK
 from spaces.notation.errors import UserError
 from spaces.notation.table import Table

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 
@@ -13,7 +12,8 @@ from methods.table import traits
 from methods.training.loop import Batch, autocast
 from methods.training.settings import Precision
 from nas.evaluation.measurements.measurement import EVAL_BATCH_SIZE, MeasuredRun, Measurement, Row, Rows
-from nas.records.results_log import Cell, ResultsLog
+from nas.records.log import Cell, Log
+from nas.records.results import Results
 from nas.records.row_kinds import ENSEMBLES
 from spaces.notation.errors import UserError
 
@@ -27,17 +27,17 @@ class Ensemble(Measurement):
     Older versions wrote it into the run's own row, in `runs`, where it counts as well.
     """
 
-    log: ResultsLog
-    runs: ResultsLog
+    log: Log
+    runs: Log
     size: int
     name = "ensembles"
 
     @classmethod
-    def of(cls, folder: Path, runs: ResultsLog, size: int) -> Ensemble:
-        """Written to `ensembles.csv` of the folder; a size below 1 is a UserError."""
+    def of(cls, results: Results, runs: Log, size: int) -> Ensemble:
+        """Written to `ensembles.csv`; a size below 1 is a UserError."""
         if size < 1:
             raise UserError(f"an ensemble sums the last M heads, M from 1 on, got {size}; give --ensemble 2 or more")
-        return cls(ResultsLog(folder / "ensembles.csv", ENSEMBLES), runs, size)
+        return cls(results.log("ensembles.csv", ENSEMBLES), runs, size)
 
     @property
     def settings(self) -> Row:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from methods.table import traits
 from nas.evaluation.measurements.measurement import EVAL_BATCH_SIZE, MeasuredRun, Measurement, Row, Rows
@@ -14,7 +13,8 @@ from nas.exits.calibration import expected_calibration_error
 from nas.exits.curves import curves
 from nas.exits.timing import exit_seconds
 from nas.records.columns import tells_runs_apart
-from nas.records.results_log import Cell, ResultsLog
+from nas.records.log import Cell, Log
+from nas.records.results import Results
 from nas.records.row_kinds import CURVES, EXITS
 from spaces.notation.errors import UserError
 
@@ -26,17 +26,17 @@ class Exits(Measurement):
     With `calibrated` every exit's logits are divided by a temperature that is fitted on the validation split.
     """
 
-    exits: ResultsLog
-    curves: ResultsLog
+    exits: Log
+    curves: Log
     calibrated: bool = False
     name = "exits"
 
     @classmethod
-    def of(cls, folder: Path, *, calibrated: bool) -> Exits:
-        """`exits.csv` and `curves.csv` of the folder; exits that contradict each other are a UserError."""
-        exits = ResultsLog(folder / "exits.csv", EXITS)
+    def of(cls, results: Results, *, calibrated: bool) -> Exits:
+        """`exits.csv` and `curves.csv`; exits that contradict each other are a UserError."""
+        exits = results.log("exits.csv", EXITS)
         _check_depths(exits)
-        return cls(exits, ResultsLog(folder / "curves.csv", CURVES), calibrated)
+        return cls(exits, results.log("curves.csv", CURVES), calibrated)
 
     @property
     def settings(self) -> Row:
@@ -115,23 +115,22 @@ def _has_its_ends(curve: Sequence[Mapping[str, str]]) -> bool:
     return any(float(row["threshold"]) == math.inf for row in curve) and any(row["chosen"] == "True" for row in curve)
 
 
-def _check_depths(exits: ResultsLog) -> None:
+def _check_depths(exits: Log) -> None:
     """Refuse depths outside 1..K, and different rows of one depth of a run."""
     first: dict[tuple[tuple[str, str], ...], int] = {}
     known: set[tuple[str, ...]] = set()
-    for line, row in enumerate(exits.rows(), start=2):
+    for number, row in enumerate(exits.rows()):
         depth, num_blocks = int(row["depth"]), int(row["num_blocks"])
         if not 1 <= depth <= num_blocks:
             raise UserError(
-                f"{exits.path}, line {line}: a depth lies in 1..num_blocks, here 1..{num_blocks}, got {depth}; "
-                "mend or delete the line"
+                f"{exits.row_at(number)}: a depth lies in 1..num_blocks, here 1..{num_blocks}, got {depth}; mend or delete it"
             )
         if tuple(row.values()) in known:  # a file that was joined with a copy of itself
             continue
         known.add(tuple(row.values()))
         own = tuple(item for item in row.items() if item[0] == "depth" or tells_runs_apart(item[0]))
-        if first.setdefault(own, line) != line:
+        if first.setdefault(own, number) != number:
             raise UserError(
-                f"{exits.path}, line {line}: a run has one exit at each depth, but line {first[own]} is of the same "
+                f"{exits.row_at(number)}: a run has one exit at each depth, but {exits.row_at(first[own])} is of the same "
                 f"run and depth {depth}; delete the wrong one"
             )

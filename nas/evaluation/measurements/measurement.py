@@ -10,7 +10,7 @@ from methods.method import Method
 from nas.data.task_data import Part
 from nas.notice import notice
 from nas.problem import Problem
-from nas.records.results_log import Cell, ResultsLog
+from nas.records.log import Cell, Log
 from spaces.decoupling import Decoupling
 
 EVAL_BATCH_SIZE = 512
@@ -32,7 +32,7 @@ class MeasuredRun:
 class Rows:
     """Where rows of a measurement go. `place` are the columns that tell its rows of one run apart; none where there is one."""
 
-    log: ResultsLog
+    log: Log
     place: tuple[str, ...] = ()
 
     def of(self, key: Mapping[str, Cell]) -> list[dict[str, str]]:
@@ -90,7 +90,7 @@ class Measurement(ABC):
             known, wanted = {rows.placed(row) for row in own}, [rows.placed(row) for row in found]
             if not known <= set(wanted):
                 notice(
-                    f"{rows.log.path} holds rows of {self.name} that came out otherwise now, so that what is missing beside "
+                    f"{rows.log.where} holds rows of {self.name} that came out otherwise now, so that what is missing beside "
                     f"them cannot be added; delete those of {key['method']} on '{key['decoupling']}' with seed {key['seed']}"
                 )
                 continue

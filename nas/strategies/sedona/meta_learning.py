@@ -14,7 +14,6 @@ from methods.training.diverged import Diverged
 from methods.training.interruption import Interruptions
 from methods.training.saved_fields import whole
 from nas.problem import Problem, Report
-from nas.records.results_log import ResultsLog
 from nas.records.row_kinds import ALPHA_BETA
 from nas.strategies.sedona.bilevel import Bilevel
 from nas.strategies.sedona.conditioned import ConditionedArchitecture
@@ -46,7 +45,7 @@ class MetaLearning:
         self.folder = problem.run_folder(self.key)
         self.memory = WeightMemory(self.folder, settings.memory, eviction=settings.eviction, device=device)
         self.penalty = CostPenalty(settings, problem)
-        self.trajectory = ResultsLog(problem.results / "alpha_beta.csv", ALPHA_BETA)
+        self.trajectory = problem.results.log("alpha_beta.csv", ALPHA_BETA)
         self.meta = 0
         self._check_disk()
 

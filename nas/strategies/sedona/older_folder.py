@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from nas.notice import notice
 from nas.problem import Problem
-from nas.records.results_log import Cell
+from nas.records.log import Cell
 
 
 def notice_undigested_folder(problem: Problem, key: Mapping[str, Cell]) -> None:

@@ -11,7 +11,6 @@ from methods.training.checkpoint import Checkpoint
 from methods.training.interruption import Interruptions
 from methods.training.saved_fields import whole
 from nas.problem import Problem, Report
-from nas.records.run_lock import RunLock
 from nas.strategies.sedona.older_folder import notice_undigested_folder
 from nas.strategies.sedona.relaxation import Architecture, Relaxation
 from nas.strategies.sedona.relaxed_training import RelaxedTraining, outer_batches, step_seed
@@ -67,7 +66,7 @@ class Pretraining:
 
     def run(self) -> tuple[Path, dict[str, Any]]:
         """Train what is left to train."""
-        with RunLock(self.folder):
+        with self.problem.results.claim(self.folder):
             store = Checkpoint(self.folder / "pretraining.pt", described=str(sorted(self.key.items())))
             step = 0
             if (saved := store.load(self.problem.device)) is not None:

@@ -6,9 +6,8 @@ from dataclasses import replace
 
 from methods.table import traits
 from nas.problem import Evaluate, Found, Problem, Report
-from nas.records.results_log import ResultsLog
+from nas.records.log import Log
 from nas.records.row_kinds import DECISIONS
-from nas.records.run_lock import RunLock
 from nas.strategies.random_search import best
 from nas.strategies.sedona.decisions import Decision, decisions, discretise
 from nas.strategies.sedona.meta_learning import MetaLearning
@@ -55,11 +54,11 @@ class Sedona(Settings):
         space = problem.space.tightened()  # a gap that no answer may cut is not relaxed either
         problem = replace(problem, space=space)
         learning = MetaLearning(self, problem, report)
-        log = ResultsLog(problem.results / "decisions.csv", DECISIONS)
+        log = problem.results.log("decisions.csv", DECISIONS)
         if log.find({"run": learning.folder.name}) is None:  # or all is there, and may be read-only
             for written in (log, learning.trajectory):
                 written.check_ready()  # before hours, not after
-        with RunLock(learning.folder):  # a second process of the same search waits, and takes over what the first found
+        with problem.results.claim(learning.folder):  # a second process of the same search takes over what the first found
             architecture = learning.run()
             points = [discretise(architecture, space, num_blocks) for num_blocks in space.block_counts]
             sure = {point: decisions(architecture, space, point) for point in points}
@@ -68,7 +67,7 @@ class Sedona(Settings):
         return Found(found, notes=tuple(str(decision) for decision in sure[found]))
 
 
-def _record(log: ResultsLog, run: str, seed: int, sure: dict[Decoupling, list[Decision]]) -> None:
+def _record(log: Log, run: str, seed: int, sure: dict[Decoupling, list[Decision]]) -> None:
     """One row a cut of each K."""
     rows = [
         {"run": run, "seed": seed, "num_blocks": point.num_blocks, **vars(decision), "certainty": decision.certainty}

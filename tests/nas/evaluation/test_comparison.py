@@ -25,6 +25,7 @@ from nas.evaluation.evaluator import Evaluator
 from nas.evaluation.measurements.ensemble import Ensemble
 from nas.evaluation.measurements.exits import Exits
 from nas.problem import Problem, silent
+from nas.records.results import Results
 from nas.records.results_log import ResultsLog
 from nas.records.run_lock import RunLock
 from spaces.named import read_space
@@ -53,14 +54,14 @@ def compare(
     images = Images(split(40, 0), split(20, 1), lambda: split(20, 2), 3, (0.5,), (0.3,))
     settings = TrainingSettings(iterations=iterations, batch_size=10, grow=grow)
     space = read_space("small(width=0.25,heads=[linear])", (1, 4, 4), 3)
-    problem = Problem(space, "dgl", "toy", images, settings, 0, torch.device("cpu"), folder, folder / "runs")
+    problem = Problem(space, "dgl", "toy", images, settings, 0, torch.device("cpu"), Results(folder), folder / "runs")
     given: dict[str, Any] = {"rates": [0.1], "schedules": ["cosine"], "report": silent, "command": "here"}
     log, tuning_log = ResultsLog(folder / "evaluate.csv"), ResultsLog(folder / "search.csv")
     return Comparison(problem, methods, points, range(num_seeds), log=log, tuning_log=tuning_log, **given | others)
 
 
 def ensemble(folder: Path, size: int) -> Ensemble:
-    return Ensemble.of(folder, ResultsLog(folder / "evaluate.csv"), size)
+    return Ensemble.of(Results(folder), ResultsLog(folder / "evaluate.csv"), size)
 
 
 def names(rows: list[dict[str, str]]) -> list[tuple[str, str, str]]:
@@ -175,7 +176,7 @@ def test_an_ensemble_of_heads_that_give_no_logits_is_a_user_error(tmp_path: Path
     with pytest.raises(UserError, match=r"those of infopro\(loss=contrast.* give none"):
         compare(tmp_path, ["dgl", "infopro(loss=contrast)"], measurements=[ensemble(tmp_path, 2)])
     with pytest.raises(UserError, match=r"leave --exits, or the method, out"):
-        compare(tmp_path, ["infopro(loss=contrast)"], measurements=[Exits.of(tmp_path, calibrated=False)])
+        compare(tmp_path, ["infopro(loss=contrast)"], measurements=[Exits.of(Results(tmp_path), calibrated=False)])
     with pytest.raises(UserError, match=r"leave --grow, or the method, out"):
         compare(tmp_path, ["infopro(loss=contrast)"], grow="frozen")
 

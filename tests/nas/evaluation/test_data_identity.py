@@ -23,6 +23,7 @@ from nas.evaluation.evaluator import Evaluator
 from nas.evaluation.measurements.exits import Exits
 from nas.exits.timing import ExitSeconds
 from nas.problem import Problem, silent
+from nas.records.results import Results
 from nas.records.results_log import ResultsLog
 from nas.report.exit_lines import exit_lines
 from nas.runs.trained_run import FILE, TrainedRun
@@ -54,14 +55,14 @@ def problem_in(folder: Path, **data: object) -> Problem:
         TrainingSettings(iterations=4, batch_size=10),
         0,
         torch.device("cpu"),
-        folder / "results",
+        Results(folder / "results"),
         folder / "runs",
     )
 
 
 def evaluator(problem: Problem, **others: object) -> Evaluator:
     given = {"test": True} | others
-    return Evaluator(problem, ResultsLog(problem.results / "rows.csv"), silent, command="here", **given)  # type: ignore[arg-type]
+    return Evaluator(problem, problem.results.log("rows.csv"), silent, command="here", **given)  # type: ignore[arg-type]
 
 
 def exit_rows(made: Evaluator) -> list[dict[str, str]]:
@@ -220,7 +221,7 @@ def test_what_an_older_version_left_of_a_search_is_told(tmp_path: Path, caplog: 
 
 
 def compared(problem: Problem, **others: object) -> Comparison:
-    log = ResultsLog(problem.results / "rows.csv")
+    log = problem.results.log("rows.csv")
     given = {"rates": [0.1], "schedules": ["cosine"], "report": silent, "command": "here"} | others
     return Comparison(problem, ["dgl"], [str(POINT)], range(1), log=log, tuning_log=log, **given)  # type: ignore[arg-type]
 
@@ -230,7 +231,7 @@ def test_rows_of_before_there_were_digests_are_told_and_trained_again(tmp_path: 
     (row,) = ResultsLog(tmp_path / "new" / "results" / "rows.csv").rows()
     old = {name: cell for name, cell in row.items() if not name.endswith("_digest")}
     problem = problem_in(tmp_path / "old")
-    ResultsLog(problem.results / "rows.csv").append(old)
+    problem.results.log("rows.csv").append(old)
     caplog.clear()
     (again,) = compared(problem).run()
     assert again["data_digest"] == row["data_digest"] and len(compared(problem).log.rows()) == 2

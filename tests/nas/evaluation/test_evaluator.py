@@ -27,7 +27,7 @@ from nas.evaluation.measurements.exits import Exits
 from nas.problem import Problem, silent
 from nas.records import results_log as results
 from nas.records.provenance import device_name, provenance
-from nas.records.results_log import ResultsLog
+from nas.records.results import Results
 from nas.records.run_lock import RunLock
 from nas.report.summary import summarise, summary_table
 from nas.runs.trained_run import TrainedRun
@@ -57,13 +57,21 @@ def make_problem(folder: Path, **others: Any) -> Problem:
     settings = TrainingSettings(iterations=8, batch_size=20, lr=0.05)
     space = read_space("small(width=0.25,heads=[linear,mlp_sr])", (2, 8, 8), 3)
     problem = Problem(
-        space, "dgl(label_smoothing=0.1)", "toy", images, settings, 0, torch.device("cpu"), folder / "results", folder / "runs"
+        space,
+        "dgl(label_smoothing=0.1)",
+        "toy",
+        images,
+        settings,
+        0,
+        torch.device("cpu"),
+        Results(folder / "results"),
+        folder / "runs",
     )
     return replace(problem, **others)
 
 
 def make(problem: Problem, **others: Any) -> Evaluator:
-    log = ResultsLog(problem.results / "rows.csv")
+    log = problem.results.log("rows.csv")
     settings: dict[str, Any] = {"report": silent, "command": "python run.py", "test": True}
     return Evaluator(problem, log, **settings | others)
 
@@ -79,7 +87,7 @@ def curve_rows(made: Evaluator) -> list[dict[str, str]]:
 
 
 def ensemble(problem: Problem, size: int) -> Ensemble:
-    return Ensemble.of(problem.results, ResultsLog(problem.results / "rows.csv"), size)
+    return Ensemble.of(problem.results, problem.results.log("rows.csv"), size)
 
 
 @pytest.fixture
@@ -102,7 +110,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[training.Trained]:
 
 def test_a_row_holds_every_setting_score_and_source(problem: Problem, trainings: list[training.Trained]) -> None:
     score = make(problem, labels={"strategy": "mine"})(POINT)
-    (row,) = ResultsLog(problem.results / "rows.csv").rows()
+    (row,) = problem.results.log("rows.csv").rows()
     (trained,) = trainings
     settings = {name: "" if value is None else str(value) for name, value in asdict(problem.settings).items()}
     fixed = {
@@ -328,7 +336,7 @@ def test_an_interrupted_run_goes_on_where_it_was(problem: Problem, trainings: li
 
     with pytest.raises(KeyboardInterrupt):
         make(problem, report=stop)(POINT)
-    assert not problem.results.exists() and not trainings
+    assert not problem.results.folder.exists() and not trainings
     done: list[int] = []
     resumed = make(problem, report=lambda what, iteration, total, **figures: done.append(iteration))(POINT)
     assert done[0] == 4  # the epoch of 3 was saved
@@ -372,7 +380,7 @@ def test_what_cannot_be_written_is_said_before_anything_trains(
     """A place that refuses writers, as one that another user owns; permissions do not bind root."""
     make(problem)(OTHER)
     Exits.of(problem.results, calibrated=False).exits.append({"a": 1})
-    (problem.results / "exits.csv").write_text("")
+    (problem.results.folder / "exits.csv").write_text("")
     real_open, real_file = os.open, results.TemporaryFile
 
     def opened(path: Any, flags: int, *more: Any, **named: Any) -> int:
@@ -489,7 +497,7 @@ def test_a_row_counts_the_blocks_that_no_gradient_joins(problem: Problem, method
 def test_exits_of_a_run_that_was_cut_short_are_not_written_twice(problem: Problem) -> None:
     exits = Exits.of(problem.results, calibrated=False)
     make(problem, measurements=[exits])(POINT)
-    (problem.results / "rows.csv").unlink()  # as if killed before the run's own row
+    (problem.results.folder / "rows.csv").unlink()  # as if killed before the run's own row
     make(problem, measurements=[exits])(POINT)
     assert len(exits.exits.rows()) == 3
 

@@ -104,12 +104,12 @@ def test_another_test_split_moves_no_threshold(problem: Problem) -> None:
 def test_what_was_written_before_a_stop_is_not_written_again(problem: Problem) -> None:
     made = evaluator(problem)
     made.run(POINT)
-    rows = {name: (problem.results / name).read_bytes() for name in ("exits.csv", "curves.csv")}
-    (problem.results / "rows.csv").unlink()
-    (problem.results / "curves.csv").unlink()  # as if killed between the two
+    rows = {name: (problem.results.folder / name).read_bytes() for name in ("exits.csv", "curves.csv")}
+    (problem.results.folder / "rows.csv").unlink()
+    (problem.results.folder / "curves.csv").unlink()  # as if killed between the two
     evaluator(problem).run(POINT)
-    assert (problem.results / "exits.csv").read_bytes() == rows["exits.csv"]
-    assert len((problem.results / "curves.csv").read_bytes().splitlines()) == len(rows["curves.csv"].splitlines())
+    assert (problem.results.folder / "exits.csv").read_bytes() == rows["exits.csv"]
+    assert len((problem.results.folder / "curves.csv").read_bytes().splitlines()) == len(rows["curves.csv"].splitlines())
 
 
 def test_a_network_with_one_exit_has_no_curve(problem: Problem) -> None:
@@ -121,7 +121,7 @@ def test_a_network_with_one_exit_has_no_curve(problem: Problem) -> None:
 @pytest.mark.slow
 def test_exits_of_which_lines_were_deleted_are_completed(problem: Problem) -> None:
     evaluator(problem)(POINT)
-    paths = [problem.results / name for name in ("exits.csv", "curves.csv")]
+    paths = [problem.results.folder / name for name in ("exits.csv", "curves.csv")]
     whole = [
         sorted(row[column] for row in ResultsLog(path).rows()) for path, column in zip(paths, ("depth", "rule"), strict=True)
     ]
@@ -147,7 +147,7 @@ def test_exits_of_which_lines_were_deleted_are_completed(problem: Problem) -> No
 )
 def test_exits_that_contradict_each_other_are_told_before_training(problem: Problem, depth: str, says: str) -> None:
     evaluator(problem)(POINT)
-    path = problem.results / "exits.csv"
+    path = problem.results.folder / "exits.csv"
     header, *lines = path.read_text().splitlines()
     place = header.split(",").index("depth") - len(header.split(","))
     cells = lines[-1].rsplit(",", -place)

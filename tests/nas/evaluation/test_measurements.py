@@ -33,7 +33,7 @@ PASSING = ("time", "step_seconds", "pipeline_speedup_bound")  # no two trainings
 
 
 def ensemble(problem: Problem, size: int = 2) -> Measurement:
-    return Ensemble.of(problem.results, ResultsLog(problem.results / "rows.csv"), size)
+    return Ensemble.of(problem.results, problem.results.log("rows.csv"), size)
 
 
 KINDS: dict[str, Callable[[Problem], Measurement]] = {
@@ -83,7 +83,7 @@ def written(problem: Problem) -> dict[str, list[tuple[tuple[str, str], ...]]]:
     return {
         name: sorted(
             tuple((column, cell) for column, cell in row.items() if column not in PASSING)
-            for row in ResultsLog(problem.results / name).rows()
+            for row in problem.results.log(name).rows()
         )
         for name in FILES
     }
@@ -146,14 +146,14 @@ def test_another_test_split_is_tested_without_training(problem: Problem, trainin
     differing = {name for name in first if first[name] != second[name]}
     assert {"test_digest"} < differing <= {"test_digest", "test_error", "test_loss", "time"}
     assert asked.measured(asked.measurements[0], POINT)[0][-1]["test_error"] == second["test_error"]
-    assert len(ResultsLog(problem.results / "exits.csv").rows()) == 6
+    assert len(problem.results.log("exits.csv").rows()) == 6
 
 
 @pytest.mark.parametrize("old", [{"ensemble": "1"}, {"ensemble": "2", "ensemble_test_error": "0.5", "exits": "True"}])
 def test_rows_of_older_versions_count_for_what_they_hold(problem: Problem, trainings: list[int], old: dict[str, str]) -> None:
     asking(problem, "exits", weights="discarded")(POINT)
     for name in ("rows.csv", "exits.csv", "curves.csv"):
-        log = ResultsLog(problem.results / name)
+        log = problem.results.log(name)
         rows = log.rows()
         log.path.unlink()
         log.append_all([{**row, **old, **({"run": "older"} if name == "rows.csv" else {})} for row in rows])
@@ -237,7 +237,7 @@ def test_a_measurement_without_enough_memory_is_told_and_asked_for_again_next_ti
         asked = asking(problem, "exits", "ensemble")
         finish([Run(asked, POINT)], silent)  # once, and not for ever
     assert "the exits of run" in caplog.text and "out of memory" in caplog.text
-    assert [len(ResultsLog(problem.results / name).rows()) for name in FILES] == [1, 1, 0, 0]
+    assert [len(problem.results.log(name).rows()) for name in FILES] == [1, 1, 0, 0]
     assert asked.log.rows()[0]["status"] == "ok"
     again = asking(problem, "exits")
     assert not again.is_done(POINT)
@@ -257,7 +257,7 @@ def test_saved_weights_that_cannot_be_read_are_trained_again(problem: Problem, t
 
 def test_points_that_came_out_otherwise_are_left_alone_and_told(problem: Problem, caplog: pytest.LogCaptureFixture) -> None:
     asking(problem, "exits")(POINT)
-    curves = ResultsLog(problem.results / "curves.csv")
+    curves = ResultsLog(problem.results.folder / "curves.csv")
     rows = curves.rows()
     curves.path.unlink()
     curves.append_all([{**rows[0], "threshold": "0.123456"}, *rows[2:]])
@@ -268,7 +268,7 @@ def test_points_that_came_out_otherwise_are_left_alone_and_told(problem: Problem
 
 def test_the_weights_of_a_search_are_not_overwritten_by_others(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     """A search and an evaluation of the same settings are the same run, with a log each."""
-    searched = Evaluator(problem, ResultsLog(problem.results / "search.csv"), silent, command="", test=False, weights="saved")
+    searched = Evaluator(problem, problem.results.log("search.csv"), silent, command="", test=False, weights="saved")
     searched(POINT)
     first = searched.log.rows()[0]["run"]
     digest = TrainedRun.load(problem.runs / first).digest

@@ -15,6 +15,7 @@ from nas.evaluation.evaluator import Evaluator
 from nas.evaluation.evaluators import EVALUATORS
 from nas.evaluation.tabular import Tabular
 from nas.problem import Problem, silent
+from nas.records.results import Results
 from nas.records.results_log import ResultsLog
 from nas.strategies import STRATEGIES
 from spaces.decoupling import Decoupling
@@ -38,7 +39,7 @@ def make_problem(folder, seed=0):
         TrainingSettings(iterations=6, batch_size=10),
         seed,
         torch.device("cpu"),
-        folder,
+        Results(folder),
         folder / "runs",
     )
 

@@ -12,6 +12,7 @@ from nas.evaluation.tabular import Tabular
 from nas.records.column import Role
 from nas.records.columns import COLUMNS, names
 from nas.records.provenance import provenance
+from nas.records.results import Results
 from nas.records.results_log import ResultsLog
 from nas.records.row_kinds import ALPHA_BETA, CURVES, DECISIONS, EXITS, RUNS, RowKind
 from nas.report.comparable import read_rows
@@ -166,7 +167,7 @@ def test_exits_and_curves_are_read_as_such(tmp_path: Path) -> None:
         rows = rows_of(SMALL / f"{name}.csv", 1)
         write(tmp_path / f"{name}.csv", [rows[0] | {"test_error": "none"}])
         with pytest.raises(UserError, match="column test_error holds a share"):
-            getattr(Exits.of(tmp_path, calibrated=False), name).rows()
+            getattr(Exits.of(Results(tmp_path), calibrated=False), name).rows()
 
 
 def test_a_table_is_read_as_runs(tmp_path: Path) -> None:

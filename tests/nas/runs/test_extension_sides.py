@@ -43,7 +43,7 @@ HEADS = {"dgl": "linear", "al": "none"}
 def of_length(problem: Problem, dim: str, vocabulary: str | None = None, embedding: str = "own") -> Problem:
     """Texts of as many tokens as are given to the blocks, read with the run's vocabulary."""
     parts = tuple(map(int, dim.split("-")))
-    known = f",vocabulary='{problem.results / vocabulary}'" if vocabulary else ""
+    known = f",vocabulary='{problem.results.folder / vocabulary}'" if vocabulary else ""
     task = f"texts(root='.',length={sum(parts)}{known})"
     side = f"text(dim={list(parts)},embedding={embedding})" if len(parts) > 1 else None
     return replace(problem, task=task, data=TASKS.build(task, problem.runs.parent), side=side and read_side(side, None))
@@ -119,7 +119,7 @@ def test_further_tokens(
 ) -> None:
     old, cuts, dim, new, more, longer, stay = TEXTS[case]
     first, cuts, more = of_length(texts, dim, embedding=embedding), *(text.format(h=HEADS[method]) for text in (cuts, more))
-    first.data.facts(first.results)
+    first.data.facts(first.results.folder)
     run = trained_run(spaced(first, method, old.format(space=space)), cuts)
     second = of_length(texts, longer, str(first.data.content["vocabulary"]), embedding)
     extension = replace(spaced(second, method, new.format(space=space)), extends=run)
@@ -168,7 +168,7 @@ def test_what_is_no_new_input_is_refused(problem: Problem, side: str | None, lat
 
 def test_the_first_block_and_known_parts_are_given_what_they_were(texts: Problem) -> None:  # noqa: F811
     first = of_length(texts, "2-1")
-    first.data.facts(first.results)
+    first.data.facts(first.results.folder)
     run, words = trained_run(spaced(first, "dgl", LONG.format(space="linear")), "2:linear"), first.data.content["vocabulary"]
     for dim, embedding, says in [
         ("3-1", "own", "given what it was in its run, 2 tokens, got 3"),

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from nas.problem import Problem
+from nas.records.results import Results
 from nas.records.results_log import ResultsLog
-from nas.records.run_lock import RunLock, holder_of
+from nas.records.run_lock import RunLock
 from nas.runs.folders import RunFolder, chosen, remove, run_folders
 from spaces.notation.errors import UserError
 from tests.nas.evaluation.test_evaluator import POINT, make, make_problem
@@ -25,7 +26,7 @@ def problem(tmp_path: Path) -> Problem:
 def evaluated(problem: Problem) -> str:
     """The run of a row in evaluate.csv whose weights are saved."""
     made = make(problem, weights="saved")
-    made.log = ResultsLog(problem.results / "evaluate.csv")
+    made.log = problem.results.log("evaluate.csv")
     return made.run(POINT)["run"]
 
 
@@ -63,7 +64,7 @@ def test_each_run_says_what_it_is(problem: Problem) -> None:
     for folder, seed in ((one, "0"), (other, "3")):
         assert (folder.method, folder.decoupling, folder.task, folder.seed) == (problem.method, str(POINT), "toy", seed)
         assert folder.size_bytes == sum(path.stat().st_size for path in folder.path.iterdir())
-    (problem.results / "evaluate.csv").unlink()
+    (problem.results.folder / "evaluate.csv").unlink()
     left = listed(problem)[finished]
     assert left.rows == () and left.method == problem.method  # as its weights say
 
@@ -73,12 +74,12 @@ def test_what_a_process_has_is_said_and_stays(problem: Problem, caplog: pytest.L
     with RunLock(problem.runs / name):
         (folder,) = run_folders(problem.runs, problem.results)
         assert folder.in_use and f"process {os.getpid()}" in folder.in_use
-        assert remove([folder]) == [] and "stays" in caplog.text
-        assert remove([replace(folder, in_use=None)]) == []  # taken since it was listed
-    assert holder_of(problem.runs / name) is None and set(problem.runs.iterdir()) == {folder.path}
+        assert remove([folder], problem.results) == [] and "stays" in caplog.text
+        assert remove([replace(folder, in_use=None)], problem.results) == []  # taken since it was listed
+    assert RunLock(problem.runs / name).holder() is None and set(problem.runs.iterdir()) == {folder.path}
     (folder,) = run_folders(problem.runs, problem.results)
-    assert remove([folder], dry_run=True) == [folder] and folder.path.is_dir()
-    assert remove([folder]) == [folder] and list(problem.runs.iterdir()) == []
+    assert remove([folder], problem.results, dry_run=True) == [folder] and folder.path.is_dir()
+    assert remove([folder], problem.results) == [folder] and list(problem.runs.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_what_is_chosen(tmp_path: Path, choice: dict[str, object], gone: set[str
     ):
         os.utime(empty(tmp_path / "runs", name, file) / file, (changed, changed))
     ResultsLog(tmp_path / "evaluate.csv").append({"run": "rowed", "method": "dgl"})
-    found = run_folders(tmp_path / "runs", tmp_path)
+    found = run_folders(tmp_path / "runs", Results(tmp_path))
     assert {folder.name for folder in chosen(found, **choice)} == gone  # type: ignore[arg-type]
 
 
@@ -116,18 +117,20 @@ def test_a_search_is_finished_once_its_decisions_are_written(tmp_path: Path) -> 
     empty(tmp_path / "runs", "one", "search.pt", "3.snapshot")
     empty(tmp_path / "runs", "two", "search.pt")
     ResultsLog(tmp_path / "decisions.csv").append({"run": "two"})
-    states = {folder.name: (folder.kind, folder.state) for folder in run_folders(tmp_path / "runs", tmp_path)}
+    states = {folder.name: (folder.kind, folder.state) for folder in run_folders(tmp_path / "runs", Results(tmp_path))}
     assert states == {"one": ("search", "unfinished"), "two": ("search", "finished")}
 
 
 def test_a_pretraining_stays_for_the_search_that_goes_on_from_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     empty(tmp_path, "a_shared", "pretraining.pt", "0.snapshot")
     empty(tmp_path, "search", "search.pt")
-    shared, search = run_folders(tmp_path, tmp_path)
-    assert remove([shared], others=[search]) == [] and "the search search goes on from it" in caplog.text
+    shared, search = run_folders(tmp_path, Results(tmp_path))
+    assert remove([shared], Results(tmp_path), others=[search]) == [] and "the search search goes on from it" in caplog.text
     with RunLock(search.path):
-        assert remove(run_folders(tmp_path, tmp_path)) == []
-    assert [folder.name for folder in remove([shared, search])] == ["search", "a_shared"] and list(tmp_path.iterdir()) == []
+        assert remove(run_folders(tmp_path, Results(tmp_path)), Results(tmp_path)) == []
+    assert [folder.name for folder in remove([shared, search], Results(tmp_path))] == ["search", "a_shared"] and list(
+        tmp_path.iterdir()
+    ) == []
 
 
 def test_links_and_files_of_others_are_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -137,8 +140,12 @@ def test_links_and_files_of_others_are_left_alone(tmp_path: Path, caplog: pytest
     empty(mixed, "sub", "checkpoint.pt")
     (runs / "linked").symlink_to(outside)
     empty(runs, "foreign", "note.txt")
-    found = run_folders(runs, tmp_path)
-    assert [folder.name for folder in found] == ["mixed"] and remove(found) == found and "files of others" in caplog.text
+    found = run_folders(runs, Results(tmp_path))
+    assert (
+        [folder.name for folder in found] == ["mixed"]
+        and remove(found, Results(tmp_path)) == found
+        and "files of others" in caplog.text
+    )
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()) == [
         "outside/checkpoint.pt",
         "outside/trained.pt",
@@ -153,19 +160,21 @@ def test_links_and_files_of_others_are_left_alone(tmp_path: Path, caplog: pytest
 def test_what_a_process_that_was_killed_first_of_all_left_goes_too(tmp_path: Path) -> None:
     (tmp_path / "killed.lock").write_text("process 1 on here")
     (tmp_path / "linked.lock").symlink_to(tmp_path / "killed.lock")
-    (folder,) = run_folders(tmp_path, tmp_path)
-    assert (folder.name, folder.state, folder.in_use) == ("killed", "unfinished", None) and remove([folder]) == [folder]
+    (folder,) = run_folders(tmp_path, Results(tmp_path))
+    assert (folder.name, folder.state, folder.in_use) == ("killed", "unfinished", None) and remove(
+        [folder], Results(tmp_path)
+    ) == [folder]
     assert [path.name for path in tmp_path.iterdir()] == ["linked.lock"]
 
 
 def test_whatever_stands_in_a_file_is_a_line(tmp_path: Path) -> None:
     folder = empty(tmp_path, "one", "trained.pt")  # damaged
     (folder / "run.json").write_text(json.dumps({"method": "dgl\n\x1b[2J", "seed": 7}))
-    (found,) = run_folders(tmp_path, tmp_path)
+    (found,) = run_folders(tmp_path, Results(tmp_path))
     assert (found.method, found.seed, found.task) == ("dgl[2J", "7", "")
     (folder / "run.json").write_text("[1]")
-    assert run_folders(tmp_path, tmp_path)[0].method == ""
+    assert run_folders(tmp_path, Results(tmp_path))[0].method == ""
 
 
 def test_no_folder_is_no_run(tmp_path: Path) -> None:
-    assert run_folders(tmp_path / "nowhere", tmp_path / "nowhere") == []
+    assert run_folders(tmp_path / "nowhere", Results(tmp_path / "nowhere")) == []

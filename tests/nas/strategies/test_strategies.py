@@ -16,6 +16,7 @@ from nas.data.images.images import Images
 from nas.data.images.samples import Split
 from nas.objectives import measured
 from nas.problem import Problem, Score, silent
+from nas.records.results import Results
 from nas.strategies import STRATEGIES, optuna_search
 from nas.strategies.optuna_search import PATIENCE, SamplerName
 from nas.testing import StrategyContract
@@ -61,7 +62,9 @@ SPACES = {
 def make_problem(space, seed=0):
     nothing = Split(torch.zeros(1, 8, 8, 1, dtype=torch.uint8), torch.zeros(1, dtype=torch.int64))
     images = Images(nothing, nothing, lambda: nothing, 10, (0.0,), (1.0,))
-    return Problem(space, "dgl", "digits", images, TrainingSettings(), seed, torch.device("cpu"), Path("results"), Path("runs"))
+    return Problem(
+        space, "dgl", "digits", images, TrainingSettings(), seed, torch.device("cpu"), Results("results"), Path("runs")
+    )
 
 
 def separable_table(space, seed=0):

@@ -33,7 +33,7 @@ def search(problem, settings, report=silent):
 
 
 def trajectory(problem):
-    return (problem.results / "alpha_beta.csv").read_bytes()
+    return (problem.results.folder / "alpha_beta.csv").read_bytes()
 
 
 def make_penalty(problem, seconds=SECONDS, **weights):
@@ -119,7 +119,7 @@ def test_a_large_weight_makes_the_answer_cheaper(digits_problem):
 def test_the_penalty_of_each_step_is_recorded(digits_problem):
     problem = digits_problem(gaps=[1, 2, 4], num_blocks=2)
     search(problem, "memory_weight=2.0,meta_lr=0.3")
-    rows = pd.read_csv(problem.results / "alpha_beta.csv")
+    rows = pd.read_csv(problem.results.folder / "alpha_beta.csv")
     penalty = make_penalty(problem, memory_weight=2.0)
     before = Architecture.zeros(len(problem.space.gaps), len(problem.space.heads))
     for _, step in rows.groupby("meta_step"):
@@ -140,7 +140,7 @@ def test_without_weights_nothing_is_measured_and_nothing_changes(digits_problem,
     monkeypatch.setattr(cost_penalty, "block_seconds", refuse)
     monkeypatch.setattr(cost_penalty, "block_memory", refuse)
     search(plain, "memory_weight=0,time_weight=0")
-    ours, others = (pd.read_csv(problem.results / "alpha_beta.csv").drop(columns="run") for problem in (plain, tiny))
+    ours, others = (pd.read_csv(problem.results.folder / "alpha_beta.csv").drop(columns="run") for problem in (plain, tiny))
     assert (ours["penalty"] == 0).all() and (others["penalty"] > 0).all()
     pd.testing.assert_frame_equal(ours.drop(columns="penalty"), others.drop(columns="penalty"), check_exact=True)
 

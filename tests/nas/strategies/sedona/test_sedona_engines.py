@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 
 from methods.training.settings import TrainingSettings
 from nas.problem import Problem
+from nas.records.results import Results
 from nas.strategies.sedona.bilevel import Bilevel
 from nas.strategies.sedona.engines import ENGINES
 from nas.strategies.sedona.relaxation import Architecture, Relaxation
@@ -543,7 +544,7 @@ def test_only_a_training_step_moves_running_statistics_and_moves_them_once(engin
     images = TASKS.build("digits(validation=0.4)", Path("nowhere"))
     space = SearchSpace("small(width=0.25)", ["conv(depth=1)"], input_shape=images.input_shape, num_classes=10)
     settings, folder = TrainingSettings(batch_size=16), Path("nowhere")
-    problem = Problem(space, "dgl", "digits", images, settings, 0, torch.device("cpu"), folder, folder)
+    problem = Problem(space, "dgl", "digits", images, settings, 0, torch.device("cpu"), Results(folder), folder)
     training = RelaxedTraining(problem, "validation", 0.1, 10)
     norms = [part for part in training.relaxation.modules() if isinstance(part, nn.BatchNorm2d)]
     architecture = Architecture.zeros(len(space.gaps), 1)

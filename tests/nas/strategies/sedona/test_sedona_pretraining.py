@@ -46,7 +46,7 @@ def search(problem, report=silent, **settings):
 
 
 def trajectory(problem):
-    return (problem.results / "alpha_beta.csv").read_bytes()
+    return (problem.results.folder / "alpha_beta.csv").read_bytes()
 
 
 def pretrained(problem, **settings):
@@ -182,7 +182,7 @@ def test_disk_that_a_search_may_not_take(digits_problem, tmp_path):
     problem = digits_problem("many", num_blocks=2)
     with pytest.raises(UserError, match=r"100000 snapshots .* got disk_gb=0.5; lower sedona's memory or raise") as refused:
         search(problem, memory=100_000, disk_gb=0.5)
-    assert not problem.runs.exists() and not problem.results.exists()
+    assert not problem.runs.exists() and not problem.results.folder.exists()
     needed = float(re.search(r"take ([\d.]+) GB", str(refused.value))[1])
     _, _ = pretrained(digits_problem(num_blocks=2))
     size = max(path.stat().st_size for path in snapshots_below(tmp_path / "one")) / 1e9

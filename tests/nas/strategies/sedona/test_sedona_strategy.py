@@ -38,7 +38,7 @@ def search(problem, settings=TINY, report=silent, score=lambda decoupling: 0.5):
 
 
 def trajectory(problem):
-    return pd.read_csv(problem.results / "alpha_beta.csv")
+    return pd.read_csv(problem.results.folder / "alpha_beta.csv")
 
 
 def columns(rows, prefix):
@@ -126,7 +126,7 @@ def test_several_objectives_are_refused_with_what_does_the_same(digits_problem):
     problem = replace(digits_problem(num_blocks=2), objectives=("error", "peak_memory"))
     with pytest.raises(UserError, match=r"got the objectives error peak_memory.*memory_weight.*time_weight"):
         search(problem)
-    assert not problem.results.exists() and not problem.runs.exists()
+    assert not problem.results.folder.exists() and not problem.runs.exists()
 
 
 # ---- the trajectory
@@ -153,9 +153,9 @@ def test_the_trajectory_holds_every_gap_of_every_meta_step(digits_problem):
 def test_searches_that_differ_share_the_file_and_those_that_do_not_add_nothing(digits_problem):
     problem = digits_problem(num_blocks=2)
     search(problem)
-    before = (problem.results / "alpha_beta.csv").read_bytes()
+    before = (problem.results.folder / "alpha_beta.csv").read_bytes()
     search(problem)
-    assert (problem.results / "alpha_beta.csv").read_bytes() == before
+    assert (problem.results.folder / "alpha_beta.csv").read_bytes() == before
     search(digits_problem(num_blocks=2, seed=1))
     search(digits_problem(num_blocks=2, heads=["linear"]))
     rows = trajectory(problem)
@@ -213,7 +213,7 @@ def stopping_at(step):
 def undisturbed(problem_in, tmp_path_factory):
     """The answer and the trajectory, as it lies on disk, of a search that nothing stops."""
     problem = problem_in(tmp_path_factory.mktemp("undisturbed"), heads=STOPPED_HEADS, num_blocks=3)
-    return search(problem), (problem.results / "alpha_beta.csv").read_bytes()
+    return search(problem), (problem.results.folder / "alpha_beta.csv").read_bytes()
 
 
 @pytest.mark.slow
@@ -233,7 +233,7 @@ def test_a_search_stopped_at_any_moment_ends_as_if_it_had_not_been(digits_proble
     torch.manual_seed(step)  # nothing of the first process is left
     answer, rows = undisturbed
     assert search(problem) == answer
-    assert (problem.results / "alpha_beta.csv").read_bytes() == rows
+    assert (problem.results.folder / "alpha_beta.csv").read_bytes() == rows
 
 
 def test_a_search_stopped_at_every_step_ends_as_if_it_had_not_been(digits_problem, undisturbed, monkeypatch):
@@ -246,7 +246,7 @@ def test_a_search_stopped_at_every_step_ends_as_if_it_had_not_been(digits_proble
         except Stop:
             starts += 1
     assert starts == PRETRAIN + META_STEPS
-    assert (answer, (problem.results / "alpha_beta.csv").read_bytes()) == undisturbed
+    assert (answer, (problem.results.folder / "alpha_beta.csv").read_bytes()) == undisturbed
 
 
 def test_a_finished_search_is_not_repeated(digits_problem):
@@ -285,7 +285,7 @@ def test_divergence_is_told_with_what_to_do(digits_problem, settings, level):
     problem = digits_problem(num_blocks=2)
     with pytest.raises(Diverged, match=rf"{level} loss is (nan|inf).*step \d.*smaller sedona\(lr="):
         search(problem, settings)
-    path = problem.results / "alpha_beta.csv"
+    path = problem.results.folder / "alpha_beta.csv"
     assert not path.exists() or np.isfinite(columns(trajectory(problem), "alpha_")).all()
 
 

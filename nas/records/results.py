@@ -1,0 +1,59 @@
+"""`--results`: where rows lie and runs are claimed, whatever keeps them."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from nas.records.claim import Claim
+from nas.records.log import Log
+from nas.records.row_kinds import RowKind
+from nas.records.stores.folder import Folder
+from nas.records.stores.store import Store
+
+
+class Results:
+    """What --results names: a folder of CSV files. Making one reads and writes nothing, and it can be sent to other
+    processes."""
+
+    def __init__(self, given: str | Path) -> None:
+        self._given = str(given)
+
+    def log(self, name: str, kind: RowKind | None = None) -> Log:
+        """The log of this name, such as `evaluate.csv`, which need not be there yet."""
+        return _store(self._given).log(name, kind)
+
+    def claim(self, folder: Path) -> Claim:
+        """The claim on the run whose state lies in this folder; `with` waits for it, `try_take` does not."""
+        return _store(self._given).claim(folder)
+
+    def below(self, name: str) -> dict[str, Log]:
+        """The logs of this name that are there, by what people may call them; of a folder also those in folders within."""
+        return _store(self._given).below(name)
+
+    def check(self) -> None:
+        """Raise UserError unless results can lie there."""
+        _store(self._given).check()
+
+    @property
+    def folder(self) -> Path:
+        """Where files that are no rows go, such as plots."""
+        return _store(self._given).folder
+
+    def __str__(self) -> str:
+        return self._given
+
+    def __repr__(self) -> str:
+        return f"Results({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Results) and self._given == other._given
+
+    def __hash__(self) -> int:
+        return hash(self._given)
+
+
+@cache
+def _store(given: str) -> Store:
+    """One for all in this process that name it."""
+    return Folder(Path(given))

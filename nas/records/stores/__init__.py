@@ -1,0 +1,1 @@
+"""Where rows and claims can lie: a folder of CSV files."""

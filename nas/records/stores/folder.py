@@ -1,0 +1,39 @@
+"""A folder of CSV files, shared by the processes of one host."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nas.records.claim import Claim
+from nas.records.log import Log
+from nas.records.results_log import ResultsLog
+from nas.records.row_kinds import RowKind
+from nas.records.run_lock import RunLock
+from nas.records.stores.store import Store
+from spaces.notation.errors import UserError
+
+
+@dataclass(frozen=True)
+class Folder(Store):
+    """A CSV file for each log, and a lock file beside each run's folder."""
+
+    path: Path
+
+    def log(self, name: str, kind: RowKind | None = None) -> Log:
+        return ResultsLog(self.path / name, kind)
+
+    def claim(self, folder: Path) -> Claim:
+        return RunLock(folder)
+
+    def below(self, name: str) -> dict[str, Log]:
+        """Also in folders within the folder."""
+        return {str(path.relative_to(self.path)): ResultsLog(path) for path in sorted(self.path.rglob(name))}
+
+    def check(self) -> None:
+        if self.path.exists() and not self.path.is_dir():
+            raise UserError(f"--results is a folder, got {self.path}, which is a file; name another")
+
+    @property
+    def folder(self) -> Path:
+        return self.path

@@ -1,0 +1,35 @@
+"""What a results store does."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+
+from nas.records.claim import Claim
+from nas.records.log import Log
+from nas.records.row_kinds import RowKind
+
+
+class Store(ABC):
+    """Keeps rows and claims that processes share."""
+
+    @abstractmethod
+    def log(self, name: str, kind: RowKind | None = None) -> Log:
+        """The log of this name, such as `evaluate.csv`, which need not be there yet."""
+
+    @abstractmethod
+    def claim(self, folder: Path) -> Claim:
+        """The claim on the run whose state lies in this folder, which need not be there yet; not taken yet."""
+
+    @abstractmethod
+    def below(self, name: str) -> dict[str, Log]:
+        """The logs of this name that are there, by what people may call them within the store."""
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise UserError unless the store is there, or could be made."""
+
+    @property
+    @abstractmethod
+    def folder(self) -> Path:
+        """Where files that are no rows go, such as plots."""
