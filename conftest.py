@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import torch
@@ -22,6 +23,33 @@ def short_timing() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nas.exits.timing.BUDGET", 1e-9)
         yield
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PostgreSQL server of this process's tests, which listens on a socket in a folder of theirs."""
+    pytest.importorskip("psycopg")
+    pgserver = pytest.importorskip("pgserver")
+    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """An empty results store: a schema of its own."""
+    import psycopg
+
+    from nas.records.stores.postgres.session import sessions
+
+    schema = f"test_{uuid4().hex}"
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {schema}")
+    url = f"{postgres_server}&options=-csearch_path%3D{schema}"
+    yield url
+    for session in sessions():
+        if session.url.startswith(url):
+            session.close()
 
 
 class OperatorCalls(TorchDispatchMode):

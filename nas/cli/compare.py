@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from nas.cli.config import Invocation
 from nas.cli.output import check_out, write_file
@@ -13,7 +14,7 @@ from spaces.notation.errors import UserError
 
 def run_compare(asked: Invocation) -> None:
     """Show the fair table of the rows that are asked for."""
-    if asked.out and asked.out.resolve() in [path.resolve() for path in asked.options.csv]:
+    if asked.out and asked.out.resolve() in [Path(path).resolve() for path in asked.options.csv]:
         raise UserError(f"--out would replace {asked.out}, which is read; name another file")
     check_out(asked.out)
     fair = compared(asked.options)

@@ -14,6 +14,7 @@ from nas.cli.program import Parser
 from nas.commands.option import options_of, read_options
 from nas.commands.typed_names import typed_names
 from nas.records.results import Results
+from nas.records.stores.url import redacted
 from spaces.notation.errors import UserError, unknown
 from spaces.notation.plain_yaml import read_yaml
 
@@ -77,7 +78,7 @@ def _parse_known(known: Parser, argv: list[str]) -> argparse.Namespace:
         name = rest[0].partition("=")[0]
         if name in flags:
             raise UserError(f"options stand behind the command, as in run.py {options.command} {name}")
-        raise unknown(f"option of {options.command}:", name, flags)
+        raise unknown(f"option of {options.command}:", redacted(name), flags)
     return options
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from nas.cli.program import INSTALLED, program_name, program_words
 from nas.records.results_log import check_folder
+from nas.records.stores.url import redacted
 from spaces.notation.errors import UserError
 
 if TYPE_CHECKING:  # with torch, which the program's own help does without
@@ -33,9 +34,9 @@ def say_where(problem: Problem, asked: Invocation) -> None:
 
 
 def command_line() -> str:
-    """The command as it was typed."""
+    """The command as it was typed, without the password of a results store."""
     called = program_words() if program_name() == INSTALLED else ["python", Path(sys.argv[0]).name]
-    return shlex.join([*called, *sys.argv[1:]])
+    return shlex.join([*called, *map(redacted, sys.argv[1:])])
 
 
 def allowing(packages: Iterable[str]) -> list[str]:

@@ -14,6 +14,7 @@ from nas.cli.process import Ended, signals_raise_ended, unbroken_streams
 from nas.cli.program import COMMANDS, names_no_command, program, program_name
 from nas.cli.terminal import plain_output
 from nas.notice import shown_notices
+from nas.records.stores.url import redacted
 from spaces.notation.errors import UserError, one_line
 from spaces.notation.own_modules import only_allowed
 
@@ -52,13 +53,13 @@ def _run(argv: list[str]) -> int:
     except BrokenPipeError:  # of stdout, which has been read as far as someone wanted
         return 0
     except (UserError, Diverged) as error:
-        print(f"{program_name()}: {one_line(str(error))}", file=sys.stderr)
+        print(f"{program_name()}: {redacted(one_line(str(error)))}", file=sys.stderr)
     except (MemoryError, RuntimeError, OSError) as error:
         reason = out_of_memory(error)
         if reason is None and not isinstance(error, OSError):
             raise
         told = f"out of memory: {reason}" if reason else error
-        print(f"{program_name()}: {one_line(f'{told}{going_on(argv)}')}", file=sys.stderr)
+        print(f"{program_name()}: {redacted(one_line(f'{told}{going_on(argv)}'))}", file=sys.stderr)
     return 2
 
 

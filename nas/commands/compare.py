@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nas.commands.option import keywords_of, option, required
 from nas.commands.python_call import python_call
 from nas.records.frames import typed
-from nas.records.results_log import ResultsLog
+from nas.records.results import log_at
 from nas.report.comparable import read_rows
 from nas.report.fair_table import FairTable, fair_table
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class CompareOptions:
     """What `compare` takes."""
 
-    csv: tuple[Path, ...] = required("files that evaluate wrote", metavar="CSV", positional=True)
+    csv: tuple[str, ...] = required("files that evaluate wrote, or URLs of results stores", metavar="CSV", positional=True)
     where: tuple[str, ...] = option(
         (),
         "only rows with this cell; may come several times, values of one column are alternatives",
@@ -50,8 +50,9 @@ def compare(*given: Any, **options: Any) -> FairTable:
 
 
 def read_results(path: str | Path) -> pd.DataFrame:
-    """The rows of a results file as they were written, each once, in typed columns: numbers are numbers, an empty cell is NA.
+    """The rows of a results file, or of one in a store (postgresql://host/database/exits.csv), as they were written, in typed
+    columns: numbers are numbers, an empty cell is NA.
 
     A file that is no such CSV, or that is not there, is a UserError or gives no rows, as for the commands.
     """
-    return typed(ResultsLog(Path(path)).rows())
+    return typed(log_at(path).rows())

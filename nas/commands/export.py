@@ -37,7 +37,7 @@ class ExportOptions(AllowOptions):
     )
     out: Path | None = option(None, "a new folder for the files; else exports/RUN-FORMAT", metavar="DIR")
     results: Results = option(
-        Results("results"), "where the CSV files lie, whose row of the run the model card cites", metavar="DIR"
+        Results("results"), "where rows lie, as of evaluate; the model card cites the run's", metavar="WHERE"
     )
     data_dir: Path = option(
         data_dir, "where the data lies, on whose test split the files are tried; or set NAS_DATA_DIR", metavar="DIR"

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from nas.commands.option import read_options
 from nas.commands.typed_names import typed_names
 from nas.device import switches_restored
+from nas.records.stores.url import redacted
 from spaces.notation.errors import UserError
 from spaces.notation.own_modules import only_allowed
 
@@ -34,7 +35,7 @@ def python_call(
 
 
 def _written(value: Any) -> str:
-    """A value as it can be typed again."""
+    """A value as it can be typed again, without the password of a results store."""
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_written, value))}]"
-    return repr(value) if isinstance(value, bool | int | float | str | None) else repr(str(value))
+    return repr(value) if isinstance(value, bool | int | float | None) else repr(redacted(str(value)))

@@ -15,7 +15,7 @@ class RunsOptions:
 
     action: str = required("list them, or remove those that all choices hold for", positional=True, choices=("list", "clean"))
     runs: Path = option(Path("runs"), "where they lie", metavar="DIR")
-    results: Results = option(Results("results"), "where the CSV files lie", metavar="DIR")
+    results: Results = option(Results("results"), "where rows lie, as of evaluate", metavar="WHERE")
     unfinished: bool = option(False, "clean: what was interrupted; the same command would begin anew")
     without_row: bool = option(False, "clean: what no row of --results names")
     older_than: float | None = option(None, "clean: what was last written so many days ago or more", metavar="DAYS")

@@ -57,7 +57,11 @@ class ProblemOptions:
 class RecordOptions:
     """Where rows and runs lie, and whether weights are saved."""
 
-    results: Results = option(Results("results"), "where the CSV files lie", metavar="DIR")
+    results: Results = option(
+        Results("results"),
+        "where rows lie: a folder of CSV files, or postgresql://user@host/database, which many hosts may share",
+        metavar="WHERE",
+    )
     runs: Path = option(Path("runs"), "where saved weights and unfinished runs lie", metavar="DIR")
     save_weights: bool = option(
         False,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from nas.evaluation.evaluator import Evaluator
 from nas.evaluation.tabular import Seeds, Tabular
 from nas.problem import Score
 from nas.records.log import Log
+from nas.records.stores.url import redacted
 from spaces.decoupling import Decoupling
+from spaces.notation.errors import UserError
 from spaces.notation.table import Table
 
 
@@ -35,7 +36,12 @@ def train(training: Evaluator) -> Evaluator:
 
 def tabular(training: Evaluator, *, path: str, seeds: Seeds = "one") -> Tabular:
     """Looks each decoupling up in a CSV of trained ones, with its score of one seed or the mean over its seeds."""
-    return Tabular(training.problem, Path(path), seeds=seeds)
+    if path != redacted(path):  # rows name the evaluator
+        raise UserError(
+            f"the path of a table has no password, since rows hold it, got {redacted(path)} with one; give it in PGPASSWORD or "
+            "~/.pgpass"
+        )
+    return Tabular(training.problem, path, seeds=seeds)
 
 
 EVALUATORS: Table[SearchEvaluator] = Table("evaluator", {"train": train, "tabular": tabular}, makes=SearchEvaluator)

@@ -12,7 +12,7 @@ from methods.table import traits
 from nas.evaluation.evaluator import read_score
 from nas.problem import Problem, Score
 from nas.records.log import Log
-from nas.records.results_log import ResultsLog
+from nas.records.results import log_at
 from nas.records.row_kinds import RUNS
 from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError
@@ -22,7 +22,8 @@ Row = dict[str, str]
 
 
 class Tabular:
-    """`tabular(decoupling)` looks the score up in the CSV at `path`, which is read once; nothing is trained or written.
+    """`tabular(decoupling)` looks the score up in the log at `path`, a CSV file or a URL, which is read once; nothing is trained
+    or written.
 
     The table is an evaluate.csv with a row for each decoupling and seed, as benchmarks/ground_truth.py makes it. Its
     rows count where they agree with the problem in all but the seed, the share of validation images included: another
@@ -32,9 +33,9 @@ class Tabular:
     decoupling. A file without rows that agree is a UserError, as is asking for a decoupling that the table lacks.
     """
 
-    def __init__(self, problem: Problem, path: Path, *, seeds: Seeds = "one") -> None:
+    def __init__(self, problem: Problem, path: str | Path, *, seeds: Seeds = "one") -> None:
         self.problem = problem
-        self.log: Log = ResultsLog(path, RUNS)
+        self.log = log_at(path, RUNS)
         self.adapt = traits(problem.method).adapt  # reading the method's settings each time would take most of an answer
         self.rows = _agreeing(self.log, problem)
         undigested = sum(not row.get("data_digest") for row in self.rows)

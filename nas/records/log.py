@@ -106,12 +106,22 @@ class Log(ABC):
         self._indexes: dict[tuple[str, ...], tuple[dict[tuple[str, ...], list[int]], int]] = {}  # and what find() looked up
 
 
+def check_columns(header: Sequence[str]) -> None:
+    """Raise ValueError, with the rule, where these cannot be the columns of a log."""
+    if not header:
+        raise ValueError("a header names at least one column, got none")
+    for column in header:
+        if not re.match(r"[^\W\d]", column) or header.count(column) > 1:
+            raise ValueError(f"a column's name starts with a letter and is there once, got {column!r}")
+
+
 def cell_text(value: object) -> str:
-    """The cell that holds `value`. `float.__repr__` also strips NumPy's type name from its float64."""
+    """The cell that holds `value`. `float.__repr__` also strips NumPy's type name from its float64; a zero byte, which not every
+    store can hold, is written as an escape."""
     if value is None:
         return ""
     text = float.__repr__(value) if isinstance(value, float) else str(value)
-    cell = re.sub(r"[\r\n]+", " ", text).encode("utf-8", "backslashreplace").decode("utf-8")
+    cell = re.sub(r"[\r\n]+", " ", text).replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
     if len(cell) > csv.field_size_limit():
         raise ValueError(f"a cell holds {csv.field_size_limit()} characters, or csv cannot read it; got {len(cell)}")
     return cell

@@ -7,14 +7,16 @@ from pathlib import Path
 
 from nas.records.claim import Claim
 from nas.records.log import Log
+from nas.records.results_log import ResultsLog
 from nas.records.row_kinds import RowKind
 from nas.records.stores.folder import Folder
 from nas.records.stores.store import Store
+from nas.records.stores.url import is_url, redacted, split_file
 
 
 class Results:
-    """What --results names: a folder of CSV files. Making one reads and writes nothing, and it can be sent to other
-    processes."""
+    """What --results names: a folder of CSV files, or the URL of a PostgreSQL database. Making one reads and writes nothing,
+    and it can be sent to other processes. As a text it has no password."""
 
     def __init__(self, given: str | Path) -> None:
         self._given = str(given)
@@ -31,6 +33,10 @@ class Results:
         """The logs of this name that are there, by what people may call them; of a folder also those in folders within."""
         return _store(self._given).below(name)
 
+    def names(self) -> list[str]:
+        """The names of all logs that are there."""
+        return _store(self._given).names()
+
     def check(self) -> None:
         """Raise UserError unless results can lie there."""
         _store(self._given).check()
@@ -41,7 +47,7 @@ class Results:
         return _store(self._given).folder
 
     def __str__(self) -> str:
-        return self._given
+        return redacted(self._given)
 
     def __repr__(self) -> str:
         return f"Results({str(self)!r})"
@@ -53,7 +59,20 @@ class Results:
         return hash(self._given)
 
 
+def log_at(place: str | Path, kind: RowKind | None = None) -> Log:
+    """The log of a CSV file, or of a URL such as postgresql://host/database/exits.csv; one that names no log is of its
+    evaluate.csv."""
+    if not is_url(str(place)):
+        return ResultsLog(Path(place), kind)
+    store, name = split_file(str(place))
+    return Results(store).log(name or "evaluate.csv", kind)
+
+
 @cache
 def _store(given: str) -> Store:
     """One for all in this process that name it."""
-    return Folder(Path(given))
+    if not is_url(given):
+        return Folder(Path(given))
+    from nas.records.stores.postgres.database import Database
+
+    return Database(given)

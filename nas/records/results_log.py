@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 
 from nas.notice import notice
-from nas.records.log import Log
+from nas.records.log import Log, check_columns
 from nas.records.row_kinds import RowKind
 from spaces.notation.errors import UserError
 
@@ -178,11 +178,10 @@ class ResultsLog(Log):
                 "cells stand between commas, got semicolons or tabs, as spreadsheets in some languages "
                 "write them; save the file as CSV with commas",
             )
-        if not header:
-            raise self._damaged(1, "a header names at least one column, got none")
-        for column in header:
-            if not re.match(r"[^\W\d]", column) or header.count(column) > 1:
-                raise self._damaged(1, f"a column's name starts with a letter and is there once, got {column!r}")
+        try:
+            check_columns(header)
+        except ValueError as error:
+            raise self._damaged(1, str(error)) from None
 
     def _damaged(self, number: int, reason: str, way_out: str = "mend that line, delete it") -> UserError:
         return UserError(f"{self.path}, line {number}: {reason}; {way_out}, or name another file")

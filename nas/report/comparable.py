@@ -10,7 +10,7 @@ from methods.table import METHODS, traits
 from nas.records.cell_types import DIGEST
 from nas.records.column import Compared, Role
 from nas.records.columns import COLUMNS, names
-from nas.records.results_log import ResultsLog
+from nas.records.results import log_at
 from nas.records.row_kinds import COMPARED
 from nas.records.status import OK
 from spaces.decoupling import Decoupling
@@ -30,7 +30,7 @@ FIGURES = names(lambda column: column.tabled)
 PASTED = 60  # characters of a cell that a message may hold to be pasted: whole, or its quotes would not close
 
 
-def read_rows(paths: Iterable[Path], conditions: Sequence[str] = ()) -> pd.DataFrame:
+def read_rows(paths: Iterable[str | Path], conditions: Sequence[str] = ()) -> pd.DataFrame:
     """The rows of results files, each once, where every `column=value` holds; cells are text, those of `FIGURES` numbers.
 
     Several values of one column are alternatives. A component such as `dgl(label_smoothing=0.1)` answers to its name too.
@@ -41,17 +41,18 @@ def read_rows(paths: Iterable[Path], conditions: Sequence[str] = ()) -> pd.DataF
 
     frames = []
     for path in paths:
-        rows = ResultsLog(path, COMPARED).rows()
+        log = log_at(path, COMPARED)
+        rows = log.rows()
         if not rows:
-            raise UserError(f"compare reads the rows that `run.py evaluate` wrote, but {path} has none or is not there")
-        ended_well = [(line, row) for line, row in enumerate(rows, start=2) if row["status"] == OK]
+            raise UserError(f"compare reads the rows that `run.py evaluate` wrote, but {log.where} has none or is not there")
+        ended_well = [(number, row) for number, row in enumerate(rows) if row["status"] == OK]
         missing = [column for column in FIGURES if column not in rows[0]]  # runs that diverged have not all of them
         if missing and ended_well:
-            raise UserError(f"compare reads files of `run.py evaluate`, but {path} has no column {', '.join(missing)}")
-        if untested := [line for line, row in ended_well if not row["test_error"]]:
+            raise UserError(f"compare reads files of `run.py evaluate`, but {log.where} has no column {', '.join(missing)}")
+        if untested := [number for number, row in ended_well if not row["test_error"]]:
             raise UserError(
-                f"compare is about the test split, which {len(untested)} rows never saw, the first in {path}, line "
-                f"{untested[0]}: its test_error is empty, its status ok; give the evaluate.csv, or mend that line"
+                f"compare is about the test split, which {len(untested)} rows never saw, the first is {log.row_at(untested[0])}: "
+                "its test_error is empty, its status ok; give the evaluate.csv, or mend that row"
             )
         frames.append(pd.DataFrame(rows))
     frame = pd.concat(frames).fillna("").drop_duplicates()

@@ -30,6 +30,9 @@ class Folder(Store):
         """Also in folders within the folder."""
         return {str(path.relative_to(self.path)): ResultsLog(path) for path in sorted(self.path.rglob(name))}
 
+    def names(self) -> list[str]:
+        return sorted(path.name for path in self.path.glob("*.csv"))
+
     def check(self) -> None:
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"--results is a folder, got {self.path}, which is a file; name another")

@@ -26,6 +26,10 @@ class Store(ABC):
         """The logs of this name that are there, by what people may call them within the store."""
 
     @abstractmethod
+    def names(self) -> list[str]:
+        """The names of all logs that are there, not those of folders within."""
+
+    @abstractmethod
     def check(self) -> None:
         """Raise UserError unless the store is there, or could be made."""
 
