@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from nas.commands.compare import compare, read_results
     from nas.commands.evaluate import evaluate
     from nas.commands.export import export
+    from nas.commands.export_results import export_results
     from nas.commands.predict import load_run, predict
     from nas.commands.profile import profile
     from nas.commands.search import SearchResult, search
@@ -27,6 +28,7 @@ _MODULES = {
     "profile": "nas.commands.profile",
     "predict": "nas.commands.predict",
     "export": "nas.commands.export",
+    "export_results": "nas.commands.export_results",
     "load_run": "nas.commands.predict",
     "read_results": "nas.commands.compare",
     "decouple": "nas.own_loop.decouple",
@@ -59,6 +61,7 @@ __all__ = [
     "decouple",
     "evaluate",
     "export",
+    "export_results",
     "load_run",
     "memory",
     "predict",

@@ -10,6 +10,7 @@ from nas.cli.program import Parser, program
 from nas.commands.compare import CompareOptions
 from nas.commands.evaluate import EvaluateOptions
 from nas.commands.export import ExportOptions
+from nas.commands.export_results import ExportResultsOptions
 from nas.commands.option import Option, options_of
 from nas.commands.predict import PredictOptions
 from nas.commands.profile import ProfileOptions
@@ -37,6 +38,7 @@ COMMANDS = {
         Command("compare", CompareOptions, out="also write the table there, as CSV with raw numbers"),
         Command("predict", PredictOptions, out="write the answers there, as CSV, and not on the screen"),
         Command("export", ExportOptions),
+        Command("export-results", ExportResultsOptions),
         Command("runs", RunsOptions),
         Command("list", None),
     )

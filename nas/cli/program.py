@@ -17,6 +17,7 @@ COMMANDS = {
     "compare": "methods against K, from the rows of evaluate",
     "predict": "answer new inputs with a trained run",
     "export": "write a trained run as files that other programs load",
+    "export-results": "copy rows from one results store to another: a folder of CSV files, a PostgreSQL database",
     "runs": "list or clean what lies below --runs: saved weights, unfinished runs",
     "list": "what there is, with one line each",
 }

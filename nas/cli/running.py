@@ -19,7 +19,7 @@ from spaces.notation.errors import UserError, one_line
 from spaces.notation.own_modules import only_allowed
 
 INTERRUPTED = 130
-FILES = {"list": "listing"}  # of commands whose names a file here cannot have
+FILES = {"list": "listing", "export-results": "export_results"}  # of commands whose names a file here cannot have
 
 
 def run(argv: list[str]) -> int:
@@ -43,7 +43,7 @@ def _run(argv: list[str]) -> int:
             print(yaml.safe_dump(asked.settings, sort_keys=False), end="")
             return 0
         with only_allowed(getattr(asked.options, "allow", ()), asked.typed):
-            getattr(_file(asked.command.name), f"run_{asked.command.name}")(asked)
+            getattr(_file(asked.command.name), f"run_{asked.command.name.replace('-', '_')}")(asked)
         sys.stdout.flush()
         return 0
     except KeyboardInterrupt as ended:

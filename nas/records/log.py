@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from nas.records.row_kinds import RowKind, written
 
@@ -44,8 +45,9 @@ class Log(ABC):
         """Bring what is in memory up to what is there."""
 
     @abstractmethod
-    def _append(self, rows: Sequence[Mapping[str, str]], unless: Mapping[str, object] | None) -> None:
-        """Append the rows durably, all or none; none where `unless` is a key that `find` would find, whoever wrote the row."""
+    def _append(self, choose: Callable[[], Sequence[Mapping[str, str]]]) -> int:
+        """Durably append what `choose` gives, all or none, and say how many rows that is. It is called while nobody else appends
+        and all that is there is in memory."""
 
     def append(self, row: Mapping[str, Cell]) -> None:
         """Add one row durably. Columns that there were not yet come last; columns that the row lacks stay empty.
@@ -56,11 +58,19 @@ class Log(ABC):
 
     def append_all(self, rows: Sequence[Mapping[str, Cell]]) -> None:
         """`append` for several rows that come together: all of them or none."""
-        self._append([_cells(row) for row in rows], None)
+        cells = [_cells(row) for row in rows]
+        self._append(lambda: cells)
 
     def append_once(self, row: Mapping[str, Cell], key: Mapping[str, object]) -> None:
         """`append`, unless `find(key)` would find a row, whoever wrote it."""
-        self._append([_cells(row)], key)
+        cells = [_cells(row)]
+        self._append(lambda: [] if self._found(key) else cells)
+
+    def append_missing(self, rows: Sequence[Mapping[str, Cell]]) -> int:
+        """Append those rows that are not there yet with the same cells, and say how many. Of equal rows there are then as many as
+        were given, at least."""
+        cells = [_cells(row) for row in rows]
+        return self._append(lambda: self._missing(cells))
 
     def rows(self) -> list[dict[str, str]]:
         """All rows, oldest first; none where nothing was written yet."""
@@ -79,6 +89,17 @@ class Log(ABC):
         """All rows that `find` would take, oldest first, at the same cost."""
         self._read()
         return [self._row(number) for number in self._numbers(key)]
+
+    def _missing(self, rows: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+        there = Counter(_filled(self._row(number)) for number in range(1, len(self._lines)))
+        missing = []
+        for row in rows:
+            cells = _filled(row)
+            if there[cells]:
+                there[cells] -= 1
+            else:
+                missing.append(row)
+        return missing
 
     def _found(self, key: Mapping[str, object]) -> dict[str, str] | None:
         numbers = self._numbers(key)
@@ -130,6 +151,11 @@ def cell_text(value: object) -> str:
 def each_once(rows: Iterable[Mapping[str, str]]) -> list[dict[str, str]]:
     """The rows, each once: a file that was joined with a copy of itself has them twice."""
     return [dict(cells) for cells in dict.fromkeys(tuple(row.items()) for row in rows)]
+
+
+def _filled(row: Mapping[str, str]) -> frozenset[tuple[str, str]]:
+    """The cells that are not empty, which a row may also lack."""
+    return frozenset(item for item in row.items() if item[1])
 
 
 def _cells(row: Mapping[str, object]) -> dict[str, str]:

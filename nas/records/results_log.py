@@ -9,7 +9,7 @@ import io
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -76,11 +76,11 @@ class ResultsLog(Log):
     def row_at(self, number: int) -> str:
         return f"{self.path}, line {number + 2}"
 
-    def _append(self, rows: Sequence[Mapping[str, str]], unless: Mapping[str, object] | None) -> None:
+    def _append(self, choose: Callable[[], Sequence[Mapping[str, str]]]) -> int:
         with self._usable(), self._locked() as lock:
             self._refresh(lock)
-            if unless is not None and self._found(unless) is not None:
-                return
+            if not (rows := choose()):
+                return 0
             if self._rest.strip(b",\r\n"):
                 notice(f"{self.path}: the last {len(self._rest)} bytes, of an append that was cut short, are cut off")
             old = self._lines[0] if self._lines else []
@@ -92,6 +92,7 @@ class ResultsLog(Log):
             else:
                 lines = [line + [""] * (len(header) - len(old)) for line in self._lines[1:]]
                 self._replace([header, *lines, *records])
+            return len(rows)
 
     def _read(self) -> None:
         with self._usable():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from nas.records.log import Log, check_columns
@@ -68,9 +68,9 @@ class PostgresLog(Log):
     def _read(self) -> None:
         self._session(self._refresh)
 
-    def _append(self, rows: Sequence[Mapping[str, str]], unless: Mapping[str, object] | None) -> None:
+    def _append(self, choose: Callable[[], Sequence[Mapping[str, str]]]) -> int:
         transaction = _Transaction()
-        self._session(lambda connection: self._insert(connection, rows, unless, transaction))
+        return self._session(lambda connection: self._insert(connection, choose, transaction))
 
     def _check_ready(self, connection: Connection) -> None:
         self._refresh(connection)
@@ -131,23 +131,19 @@ class PostgresLog(Log):
             self._lines.append(list(row.values()))
 
     def _insert(
-        self,
-        connection: Connection,
-        rows: Sequence[Mapping[str, str]],
-        unless: Mapping[str, object] | None,
-        transaction: _Transaction,
-    ) -> None:
+        self, connection: Connection, choose: Callable[[], Sequence[Mapping[str, str]]], transaction: _Transaction
+    ) -> int:
         from psycopg.types.json import Jsonb
 
         if transaction.is_committed(connection):  # its connection was lost before it could say so
-            return
+            return transaction.count
         if not self._lines and not self._is_there(connection):
             self._make(connection)
         with connection.transaction():
             connection.execute(self._query("LOCK TABLE {table} IN EXCLUSIVE MODE"))
             self._refresh(connection)
-            if unless is not None and self._found(unless) is not None:
-                return
+            if not (rows := choose()):
+                return 0
             old = self._lines[0] if self._lines else []
             header = list(dict.fromkeys([*old, *(column for row in rows for column in row)]))
             try:
@@ -157,8 +153,9 @@ class PostgresLog(Log):
             if header != old:
                 connection.execute(f"UPDATE {LOGS} SET columns = %s WHERE name = %s", [header, self._table_name])
             cells = [Jsonb({column: cell for column, cell in row.items() if cell}) for row in rows]
-            if cells:
-                (transaction.number,) = connection.execute(self._query(_INSERT), [cells]).fetchone()
+            (transaction.number,) = connection.execute(self._query(_INSERT), [cells]).fetchone()
+            transaction.count = len(rows)
+        return len(rows)
 
     def _make(self, connection: Connection) -> None:
         """Make the tables, unless another process has just done so."""
@@ -195,6 +192,7 @@ class _Transaction:
     """An append that may have been committed when its connection was lost."""
 
     number: str | None = None
+    count = 0
 
     def is_committed(self, connection: Connection) -> bool:
         """What the server knows of it; it is in progress for a moment after its connection was lost."""
