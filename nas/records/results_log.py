@@ -11,10 +11,13 @@ import re
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryFile
 
 from nas.notice import notice
+from nas.records.announcement import Announcement, Stamp, new_chain
 from nas.records.log import Log, check_columns
 from nas.records.row_kinds import RowKind
 from spaces.notation.errors import UserError
@@ -55,10 +58,14 @@ def open_lock(path: Path) -> int:
 class ResultsLog(Log):
     """A log in a CSV file, rows under one header; the header holds the columns in the order in which they first came.
 
-    One line is one record. Before an append, `.NAME.lock` beside the file is told what will be written and where (`_announce`).
-    So a last line without a line break is known for what it is: the beginning of an append that was cut short, which
-    readers ignore and the next append cuts off, or a whole record that an editor left so. Empty lines at the end, as
+    One line is one record. Before an append, `.NAME.lock` beside the file is told what will be written and where
+    (`Announcement`). So a last line without a line break is known for what it is: the beginning of an append that was cut short,
+    which readers ignore and the next append cuts off, or a whole record that an editor left so. Empty lines at the end, as
     spreadsheets leave them, are none.
+
+    What was read is not read again as long as all that came since are appends, each to the file as the one before had left
+    it, which its inode, size and time of change tell. Any other change shows in these, and then the whole is read; only one
+    of equal size is not noticed within the tick of the file system's clock (milliseconds) in which an append ends.
 
     Every method raises UserError when the path cannot be used or the file is not such a CSV. Writers take turns on the
     lock file, which outlives the file's replacement; readers wait for them only where the last line is not complete. POSIX
@@ -91,7 +98,7 @@ class ResultsLog(Log):
                 self._extend(records, lock)
             else:
                 lines = [line + [""] * (len(header) - len(old)) for line in self._lines[1:]]
-                self._replace([header, *lines, *records])
+                self._replace([header, *lines, *records], lock)
             return len(rows)
 
     def _read(self) -> None:
@@ -110,37 +117,65 @@ class ResultsLog(Log):
 
     def _forget(self) -> None:
         super()._forget()
-        self._stamp: tuple[int, int, int] | None = None
-        self._data = b""  # the complete lines that were parsed,
+        self._stamp: Stamp | None = None  # of the file when it was read,
+        self._chain: str | None = None  # the series of appends that it then belonged to,
+        self._end, self._hash = 0, blake2b()  # the bytes of the complete lines that were parsed,
         self._rest = b""  # and what came behind them
 
     def _refresh(self, lock: int | None = None) -> None:
         """Parse what is new in the file; all of it if it does not go on from what was read before."""
         try:
             with open(self.path, "rb") as file:
-                status = os.fstat(file.fileno())
-                stamp = (status.st_ino, status.st_size, status.st_mtime_ns)
+                stamp = Stamp.of(file.fileno())
                 if stamp == self._stamp:
                     return
+                last = self._last_append(lock)
+                if last.after == stamp and last.chain == self._chain:
+                    file.seek(self._end)
+                    new = file.read(stamp.size - self._end)
+                    if self._end + len(new) == stamp.size and new.endswith(b"\n"):
+                        self._take_over(new)
+                        self._stamp = stamp
+                        return
+                    file.seek(0)
                 data = file.read()
         except FileNotFoundError:
             return self._forget()
         if data and not data.endswith(b"\n") and lock is None:  # unless someone is just writing, what is it?
             with self._undisturbed() as lock:
                 return self._refresh(lock)
-        whole = self._whole(data, lock)
-        if not whole.startswith(self._data):
+        whole = self._whole(data, last)
+        if blake2b(whole[: self._end]).digest() != self._hash.digest():
             self._forget()
-        self._lines += self._parse(whole[len(self._data) :])
-        self._data, self._rest = whole, data[len(whole) :]
-        self._stamp = stamp if len(whole) == len(data) else None  # a torn line may yet become one of equal size
+        self._take_over(whole[self._end :])
+        self._rest = data[len(whole) :]
+        is_whole = len(whole) == len(data)
+        self._stamp = stamp if is_whole else None  # a torn line may yet become one of equal size
+        self._chain = last.chain if is_whole and last.after == stamp else None
 
-    def _whole(self, data: bytes, lock: int | None) -> bytes:
+    def _last_append(self, lock: int | None) -> Announcement:
+        """What the lock file says; nothing where there is none that may be read."""
+        if lock is not None:
+            return Announcement.read(lock)
+        try:
+            file = os.open(self._sibling("lock"), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            return Announcement()
+        try:
+            return Announcement.read(file)
+        finally:
+            os.close(file)
+
+    def _take_over(self, text: bytes) -> None:
+        self._lines += self._parse(text)
+        self._end += len(text)
+        self._hash.update(text)
+
+    def _whole(self, data: bytes, last: Announcement) -> bytes:
         """The complete lines of `data`, each with a line break."""
-        start, announced = _announced(lock)
-        written = data[start:]
-        if not data.endswith(b"\n") and len(written) < len(announced) - 1 and announced.startswith(written):
-            data = data[:start]  # what is appended together is there together
+        written = data[last.start :]
+        if not data.endswith(b"\n") and len(written) < len(last.text) - 1 and last.text.startswith(written):
+            data = data[: last.start]  # what is appended together is there together
         end = data.rfind(b"\n") + 1
         if data and not end:  # the header is never torn, since _replace writes it
             raise self._damaged(1, "the header does not end with a line break")
@@ -218,19 +253,26 @@ class ResultsLog(Log):
     def _extend(self, records: Sequence[Sequence[str]], lock: int) -> None:
         file = os.open(self.path, os.O_WRONLY | os.O_APPEND)
         try:
-            end = min(os.fstat(file).st_size, len(self._data))
-            text = b"\n" * (len(self._data) - end) + _text(records)
-            os.ftruncate(file, end)
-            _announce(lock, end, text)
+            before = Stamp.of(file)
+            end = min(before.size, self._end)
+            text = b"\n" * (self._end - end) + _text(records)
+            if end < before.size:
+                os.ftruncate(file, end)
+            announced = Announcement(end, text)
+            announced.write(lock)
             try:
                 _write(file, text)
             except BaseException:
                 os.ftruncate(file, end)
                 raise
+            undisturbed = before == self._stamp
+            chain = self._chain if undisturbed and self._chain else new_chain()
+            replace(announced, chain=chain, after=Stamp.of(file)).write_after(lock)
+            self._chain = chain if undisturbed else None
         finally:
             os.close(file)
 
-    def _replace(self, lines: Sequence[Sequence[str]]) -> None:
+    def _replace(self, lines: Sequence[Sequence[str]], lock: int) -> None:
         """Write the whole file anew, so that a reader sees the old one or the new one and nothing between."""
         temporary = self._sibling("tmp")
         file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
@@ -239,6 +281,8 @@ class ResultsLog(Log):
             if self.path.exists():
                 os.fchmod(file, self.path.stat().st_mode & 0o777)
             os.replace(temporary, self.path)
+            stamp = Stamp.of(file)
+            Announcement(stamp.size, b"", new_chain(), stamp).write(lock)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -288,22 +332,3 @@ def _holding(lock: int, how: int) -> Iterator[int]:
     finally:
         fcntl.flock(lock, fcntl.LOCK_UN)  # closing is not enough if a child process inherited the descriptor
         os.close(lock)
-
-
-def _announce(lock: int, start: int, text: bytes) -> None:
-    """Note in the lock file that `text` will be appended at byte `start`. This need not wait for the disk: it outlives the
-    process, and that is what may be killed in the middle of a write."""
-    os.ftruncate(lock, 0)
-    left, place = b"%d\n" % start + text, 0
-    while left:
-        written = os.pwrite(lock, left, place)
-        left, place = left[written:], place + written
-
-
-def _announced(lock: int | None) -> tuple[int, bytes]:
-    """What `_announce` noted last; nothing at byte 0 where it never did."""
-    if lock is None:
-        return 0, b""
-    content = os.pread(lock, os.fstat(lock).st_size, 0)
-    start, line_break, text = content.partition(b"\n")
-    return (int(start), text) if line_break and re.fullmatch(rb"[0-9]{1,18}", start) else (0, b"")

@@ -1,6 +1,7 @@
 """The results log against Python's own csv reader, real processes, real kills and a real file-size limit."""
 
 import csv
+import io
 import math
 import os
 import random
@@ -139,6 +140,60 @@ def test_find_agrees_with_a_linear_scan(tmp_path: Path) -> None:
             assert log.find(key) == (match[0] if match else None)
             found += bool(match)
     assert 30 < found < 170
+
+
+def test_only_what_is_new_is_read(log: ResultsLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when others have appended meanwhile, one after the other."""
+    came: list[int] = []
+
+    class Counted(io.FileIO):
+        def read(self, size: int | None = -1) -> bytes:
+            data = super().read(size)
+            came.append(len(data))
+            return data
+
+    monkeypatch.setattr("nas.records.results_log.open", Counted, raising=False)
+    log.append_all([{"a": number, "b": "x" * 50} for number in range(100)])
+    readers, size = [log, ResultsLog(log.path), ResultsLog(log.path)], log.path.stat().st_size
+    for reader in readers:
+        assert len(reader.rows()) == 100
+    assert came == [size] * 3
+    came.clear()
+    for number, reader in enumerate(readers * 2):
+        reader.append({"a": 100 + number, "b": "y"})
+    assert readers[1].find({"a": 105}) and readers[1].find({"a": 7}) and len(readers[0].rows()) == 106
+    assert sum(came) <= 3 * 6 * 6 and came  # each of the three has read the six lines of six bytes
+
+
+@pytest.mark.parametrize("times", [0, 1, 3])
+def test_an_edit_of_equal_size_is_seen_behind_appends(log: ResultsLog, times: int) -> None:
+    other = ResultsLog(log.path)
+    for value in (1, 2, 3):
+        log.append({"a": value})
+    assert len(other.rows()) == 3
+    text, status = log.path.read_bytes(), log.path.stat()
+    with open(log.path, "r+b") as file:
+        file.write(text.replace(b"2", b"7"))
+    os.utime(log.path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))  # the clock of the file system may not have ticked
+    for value in range(10, 10 + times):
+        log.append({"a": value})
+    wanted = ["1", "7", "3", *map(str, range(10, 10 + times))]
+    assert [row["a"] for row in other.rows()] == [row["a"] for row in log.rows()] == wanted
+    other.append({"a": "last"})
+    assert [row["a"] for row in log.rows()] == [*wanted, "last"] and other.find({"a": 2}) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"4\n3\n", b"0 - 0 0 0\n", b"9" * 500, b"\xff\n"])
+def test_whatever_stands_in_the_lock_file_rows_are_read(log: ResultsLog, content: bytes) -> None:
+    other = ResultsLog(log.path)
+    for value in (1, 2):
+        log.append({"a": value})
+        assert len(other.rows()) == value
+    (log.path.parent / ".results.csv.lock").write_bytes(content)
+    log.append({"a": 3})
+    (log.path.parent / ".results.csv.lock").unlink()
+    other.append({"a": 4})
+    assert [row["a"] for row in log.rows()] == [row["a"] for row in other.rows()] == ["1", "2", "3", "4"]
 
 
 def test_what_a_caller_does_to_a_row_stays_with_the_caller(log: ResultsLog) -> None:
