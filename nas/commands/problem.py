@@ -66,7 +66,7 @@ def read_problem(options: TrainedProblemOptions, method: str, seed: int, lr: flo
     data.train_batches(settings.batch_size, limit=settings.class_limit)  # refuses what the task cannot fill
     results, runs = getattr(options, "results", Results("results")), getattr(options, "runs", Path("runs"))
     run = getattr(options, "extend", None)
-    results.check()
+    results.check(runs)
     if runs.exists() and not runs.is_dir():
         raise UserError(f"--runs is a folder, got {runs}, which is a file; name another")
     return Problem(

@@ -37,9 +37,10 @@ class Results:
         """The names of all logs that are there."""
         return _store(self._given).names()
 
-    def check(self) -> None:
-        """Raise UserError unless results can lie there."""
-        _store(self._given).check()
+    def check(self, runs: Path | None = None) -> None:
+        """Raise UserError unless results can lie there. Tell what does not hold between hosts, where runs that are claimed lie in
+        the folder `runs`."""
+        _store(self._given).check(runs)
 
     @property
     def folder(self) -> Path:

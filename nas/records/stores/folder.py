@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from nas.notice import notice
 from nas.records.claim import Claim
+from nas.records.file_systems import locks_per_host
 from nas.records.log import Log
 from nas.records.results_log import ResultsLog
 from nas.records.row_kinds import RowKind
@@ -33,9 +35,15 @@ class Folder(Store):
     def names(self) -> list[str]:
         return sorted(path.name for path in self.path.glob("*.csv"))
 
-    def check(self) -> None:
+    def check(self, runs: Path | None = None) -> None:
         if self.path.exists() and not self.path.is_dir():
             raise UserError(f"--results is a folder, got {self.path}, which is a file; name another")
+        for folder in dict.fromkeys(folder for folder in (self.path, runs) if folder):
+            if found := locks_per_host(folder):
+                notice(
+                    f"locks in {folder} hold on this host alone ({found}): processes of other hosts would train the same runs and "
+                    "tear files; to share work with them, give --results postgresql://user@host/database"
+                )
 
     @property
     def folder(self) -> Path:

@@ -30,8 +30,9 @@ class Store(ABC):
         """The names of all logs that are there, not those of folders within."""
 
     @abstractmethod
-    def check(self) -> None:
-        """Raise UserError unless the store is there, or could be made."""
+    def check(self, runs: Path | None = None) -> None:
+        """Raise UserError unless the store is there, or could be made. Tell what does not hold between hosts, where runs that are
+        claimed lie in the folder `runs`."""
 
     @property
     @abstractmethod

@@ -47,7 +47,7 @@ class Database(Store):
         except psycopg.errors.UndefinedTable:  # nothing was written yet
             return []
 
-    def check(self) -> None:
+    def check(self, runs: Path | None = None) -> None:
         self.session(lambda connection: None)
 
     @property
