@@ -133,7 +133,7 @@ def test_every_option_is_a_flag_a_key_and_a_keyword(name: str) -> None:
     actions = {action.dest for action in choices[name]._actions}  # type: ignore[index]
     assert set(options_of(options)) == {one.name for one in fields(options)} <= actions
     if name != "runs":
-        assert set(options_of(options)) <= set(inspect.signature(getattr(nas, name)).parameters)
+        assert set(options_of(options)) <= set(inspect.signature(getattr(nas, name.replace("-", "_"))).parameters)
     if COMMANDS[name].config:
         asked = parse([name])
         kept = {key: value for key, value in settings_of(asked.options).items() if value is not None}

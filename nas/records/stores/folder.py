@@ -41,8 +41,8 @@ class Folder(Store):
         for folder in dict.fromkeys(folder for folder in (self.path, runs) if folder):
             if found := locks_per_host(folder):
                 notice(
-                    f"locks in {folder} hold on this host alone ({found}): processes of other hosts would train the same runs and "
-                    "tear files; to share work with them, give --results postgresql://user@host/database"
+                    f"locks in {folder} hold on this host alone ({found}): processes of other hosts would train the same runs, "
+                    "and tear files; to share work with them, give --results postgresql://user@host/database"
                 )
 
     @property
