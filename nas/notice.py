@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _LOGGER = logging.getLogger("nas")
@@ -19,7 +19,21 @@ def notice(text: str) -> None:
 @contextmanager
 def shown_notices() -> Iterator[None]:
     """While this is open, notices are shown on stderr, a line each."""
-    handler = logging.StreamHandler(sys.stderr)
+    with _handled(logging.StreamHandler(sys.stderr)):
+        yield
+
+
+@contextmanager
+def heard_notices(hear: Callable[[str], None]) -> Iterator[None]:
+    """While this is open, `hear` is told each notice."""
+    handler = logging.Handler()
+    handler.emit = lambda record: hear(record.getMessage())  # type: ignore[method-assign]
+    with _handled(handler):
+        yield
+
+
+@contextmanager
+def _handled(handler: logging.Handler) -> Iterator[None]:
     _LOGGER.addHandler(handler)
     try:
         yield

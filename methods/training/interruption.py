@@ -9,6 +9,8 @@ from types import FrameType, TracebackType
 from typing import Any
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # Ctrl-C; a queue's end of time; a terminal that is closed
+OWN = signal.SIGALRM  # which the program sends itself: to a worker, and when its own time is up
+HELD = (*ENDING, OWN)
 
 
 class Interruptions:
@@ -40,7 +42,7 @@ class Interruptions:
 
     def __enter__(self) -> Interruptions:
         if threading.current_thread() is threading.main_thread():
-            for number in ENDING:
+            for number in HELD:
                 if callable(handler := signal.getsignal(number)):
                     self._handlers[number] = handler
                     signal.signal(number, self._hold)

@@ -1,4 +1,4 @@
-"""Processes that read samples: they leave signals to this process, and end with it."""
+"""Processes that work for this one: they leave signals to it, and end with it."""
 
 from __future__ import annotations
 
@@ -45,11 +45,24 @@ def script_left_out() -> Iterator[None]:
         sys.modules["__main__"] = script
 
 
+@contextmanager
+def this_module_path() -> Iterator[None]:
+    """A Python that is started inside finds modules where this one does, and not first in the current folder, as `python -c`
+    would: received files may lie there."""
+    before = dict(os.environ)
+    os.environ.update(PYTHONSAFEPATH="1", PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
 def start_worker() -> None:
     """In a worker: end with the parent however it ends, or when it says so, and use one thread: each core has a worker."""
     torch.set_num_threads(1)
-    for end in (_end_with_parent, _end_when_told):
-        threading.Thread(target=end, daemon=True).start()
+    end_with_parent()
+    threading.Thread(target=_end_when_told, daemon=True).start()
 
 
 def start_loader_worker(own: Callable[[int], None] | None, number: int) -> None:
@@ -59,9 +72,14 @@ def start_loader_worker(own: Callable[[int], None] | None, number: int) -> None:
         own(number)
 
 
-def _end_with_parent() -> None:
-    _parent().join()
-    os._exit(1)
+def end_with_parent() -> None:
+    """In a worker: from now on end with the parent, however it ends."""
+
+    def end() -> None:
+        _parent().join()
+        os._exit(1)
+
+    threading.Thread(target=end, daemon=True).start()
 
 
 def _end_when_told() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -27,7 +26,7 @@ from nas.data.images.image_files import shown
 from nas.data.images.image_reader import ImageSource, middle, read_image
 from nas.data.images.samples import Batch, Draw, Split
 from nas.data.images.torchvision_import import torchvision
-from nas.data.worker_process import script_left_out, signals_left_to_parent, start_worker
+from nas.data.worker_process import script_left_out, signals_left_to_parent, start_worker, this_module_path
 from spaces.notation.errors import UserError
 
 CPU = torch.device("cpu")
@@ -208,16 +207,3 @@ def _workers() -> ProcessPoolExecutor:
     with signals_left_to_parent(), this_module_path(), script_left_out():
         forkserver.ensure_running()
     return ProcessPoolExecutor(usable_cores(), multiprocessing.get_context("forkserver"), start_worker)
-
-
-@contextmanager
-def this_module_path() -> Iterator[None]:
-    """A Python that is started inside finds modules where this one does, and not first in the current folder, as `python -c`
-    would: received files may lie there."""
-    before = dict(os.environ)
-    os.environ.update(PYTHONSAFEPATH="1", PYTHONPATH=os.pathsep.join(filter(None, sys.path)))
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

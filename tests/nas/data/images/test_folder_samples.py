@@ -22,6 +22,7 @@ from nas.data.images.augmentation import Augmentation
 from nas.data.images.folder_samples import CHUNK, FolderSplit
 from nas.data.images.images import Batches, Images, eval_batches
 from nas.data.images.torchvision_import import torchvision
+from nas.data.worker_process import this_module_path
 from spaces.notation.errors import UserError
 
 COUNT, SIZE = 2 * CHUNK + 5, 12  # three runs of files
@@ -218,6 +219,6 @@ def test_worker_processes_look_for_no_module_in_the_current_folder(tmp_path, mon
     (tmp_path / "signal.py").write_text("open('canary', 'w')")
     monkeypatch.chdir(tmp_path)
     before = dict(os.environ)
-    with folder_split.this_module_path():
+    with this_module_path():
         subprocess.run([sys.executable, "-c", "import signal, nas"], check=True)  # as multiprocessing starts its server
     assert not (tmp_path / "canary").exists() and os.environ == before
