@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from statistics import median
 from typing import Any
 
 import torch
@@ -13,8 +11,8 @@ from torch import nn
 from torch.utils._pytree import tree_leaves
 
 from methods.method import Carry, Method
-from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
+from methods.training.stages.seconds import stage_seconds
 from spaces.activation import example_input
 from spaces.memory.attention import FUSED_ON_CPU, fused_attention
 from spaces.memory.in_place import BatchNormFromShapes
@@ -26,7 +24,7 @@ class BlockCost:
     """One stage: its blocks, with what else of it runs at inference, and its heads, with what else only training needs.
     MACs are of one sample's forward pass, `head_macs` of all that inference leaves out; activation bytes are a
     sample's peak in the stage's training step; `reads` are the other stages whose weights it reads in training; seconds
-    are the median of a training step of the stage, None where nothing was run."""
+    are the median of a training step of the stage (`stage_seconds`), None where nothing was run."""
 
     blocks: tuple[int, ...]
     units: int
@@ -42,13 +40,17 @@ class BlockCost:
 @dataclass(frozen=True)
 class Cost:
     """A whole network. `params` and `macs` (of one sample) are those of inference, of the whole path to the logits;
-    `peak_activation_bytes` is of one training step, a stage at a time, of a batch of `batch_size`."""
+    `peak_activation_bytes` is of one training step, a stage at a time, of a batch of `batch_size`. Where seconds were
+    measured, `timed_steps` says in how many steps, and `bound_uncertainty` how well the bound is known: half its 95 %
+    interval, relative to it."""
 
     blocks: tuple[BlockCost, ...]
     batch_size: int
     peak_activation_bytes: int
     params: int
     macs: int
+    timed_steps: int = 0
+    bound_uncertainty: float | None = None
 
     @property
     def head_params(self) -> int:
@@ -115,28 +117,12 @@ def _cost(method: Method, x: torch.Tensor, y: torch.Tensor) -> Cost:
 
 
 def timed(
-    cost_: Cost,
-    method: Method,
-    settings: TrainingSettings,
-    x: torch.Tensor,
-    y: torch.Tensor,
-    *,
-    device: torch.device,
-    repeats: int = 5,
+    cost_: Cost, method: Method, settings: TrainingSettings, x: torch.Tensor, y: torch.Tensor, *, device: torch.device
 ) -> Cost:
-    """`cost_` with each stage's seconds: medians of `repeats` training steps after one to warm up. Trains `method`."""
-    trainer = Trainer(method, settings, seed=0, device=device)
-    seconds: list[list[float]] = [[] for _ in range(method.num_stages)]
-    for repeat in range(repeats + 1):
-        carry = method.start(x, y)
-        for k in range(method.num_stages):
-            wait_for(device)
-            started = time.perf_counter()
-            carry, _ = trainer.stage_step(k, carry, y, repeat)
-            wait_for(device)
-            seconds[k].append(time.perf_counter() - started)
-    blocks = [replace(block, seconds=median(row[1:])) for block, row in zip(cost_.blocks, seconds, strict=True)]
-    return replace(cost_, blocks=tuple(blocks))
+    """`cost_` with each stage's seconds (`stage_seconds`). Trains `method`."""
+    found = stage_seconds(method, settings, x, y, device=device)
+    blocks = [replace(block, seconds=seconds) for block, seconds in zip(cost_.blocks, found.seconds, strict=True)]
+    return replace(cost_, blocks=tuple(blocks), timed_steps=found.turns, bound_uncertainty=found.uncertainty)
 
 
 def _run_blocks(method: Method, blocks: Iterable[int], carry: Carry) -> Carry:

@@ -401,9 +401,11 @@ class Evaluator:
 
     def _pipeline_speedup_bound(self, decoupling: Decoupling, costs: Cost) -> float:
         """The bound on a pipeline's speed-up, from the measured seconds of each block's step."""
+        if len(costs.blocks) == 1:
+            return costs.pipeline_speedup_bound  # which is 1, whatever a step takes
         problem = self.problem
         x, y = self.batches.batch(problem.seed, 0)
-        plain = replace(problem.settings, compile="no", grow=None)  # compiling twice would cost more than it tells
+        plain = replace(problem.settings, compile="no")  # compiling twice would cost more than it tells
         return timed(costs, problem.build(decoupling), plain, x, y, device=problem.device).pipeline_speedup_bound
 
 

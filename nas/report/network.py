@@ -36,6 +36,8 @@ def cost_table(cost: Cost, decoupling: Decoupling) -> str:
         f"{cost.peak_activation_bytes / 2**20:.1f} MiB (float32)\npipeline speed-up bound (total over largest "
         f"stage): {cost.pipeline_speedup_bound:.2f}"
     )
+    if cost.bound_uncertainty is not None:
+        totals += f" ± {100 * cost.bound_uncertainty:.1f} % (95 % interval, {cost.timed_steps} timed steps)"
     if reading := [f"{k} reads {', '.join(map(str, block.reads))}" for k, block in enumerate(cost.blocks) if block.reads]:
         totals += f"\nstages that read weights of others, so that a pipeline would have to send them: {'; '.join(reading)}"
     return f"{table(header, lines)}\n{totals}"
