@@ -3,10 +3,10 @@
     python benchmarks/kills.py --store postgresql --kills 100
 
 So many workers run the same command, each a process of its own with its own connection, and share a folder of runs. Again and
-again one of them is killed (SIGKILL) at a random moment and another is started in its place. After the last kill they finish.
-Then the rows are compared with those of an undisturbed process in a store of its own, and with what each worker noted when it had
-trained a run to the end and its row was answered for. Workers are forked from a process that has imported all and trained
-nothing, so that they begin at once.
+again one of them is killed (SIGKILL), every other time as soon as it has a run, after a random wait, and another is started in
+its place. After the last kill they finish. Then the rows are compared with those of an undisturbed process in a store of its own,
+and with what each worker noted when it had trained a run to the end and its row was answered for. Workers are forked from a
+process that has imported all and trained nothing, so that they begin at once.
 
 store, workers, kills   where rows lie, how many processes work at a time, how many were killed
 with_a_claim            of the killed, how many had a run just then
@@ -55,6 +55,7 @@ ASKED: dict[str, Any] = {
     "methods": ["dgl", "greedy"],
     "decoupling": ["even(2)", "even(3)"],
 }
+PATIENCE = 20.0  # seconds for which a victim is waited for to have a run
 TIMED = ("step_seconds", "pipeline_speedup_bound")  # figures that no two runs share
 
 
@@ -65,7 +66,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=3, help="how many work at a time")
     parser.add_argument("--seeds", type=int, default=25, help="of each of the four methods and decouplings")
     parser.add_argument("--iterations", type=int, default=10, help="of each run")
-    parser.add_argument("--pause", type=float, default=1.2, help="the longest time between two kills, in seconds")
+    parser.add_argument("--pause", type=float, default=0.5, help="the longest random wait before a kill, in seconds")
     arguments = parser.parse_args()
     asked = ASKED | {"seeds": arguments.seeds, "iterations": arguments.iterations}
     command = ["evaluate"]
@@ -124,10 +125,13 @@ def disturbed(command: list[str], results: Results, work: Path, workers: int, ki
     running = [started(command, work / "trained.txt") for _ in range(workers)]
     seen: set[str] = set()
     with_a_claim = 0
-    for _ in range(kills):
-        time.sleep(generator.uniform(0.0, pause))
+    for number in range(kills):
         victim = running.pop(generator.randrange(len(running)))
-        with_a_claim += claims(results, work / "runs", victim)
+        patience = time.monotonic() + (PATIENCE if number % 2 else 0.0)
+        while time.monotonic() < patience and not has_a_run(results, work / "runs", victim):
+            time.sleep(0.01)
+        time.sleep(generator.uniform(0.0, pause))
+        with_a_claim += has_a_run(results, work / "runs", victim)
         os.kill(victim, signal.SIGKILL)
         os.waitpid(victim, 0)
         seen |= {row["run"] for row in log.rows()}
@@ -138,7 +142,7 @@ def disturbed(command: list[str], results: Results, work: Path, workers: int, ki
     return {"with_a_claim": with_a_claim, "seen": seen}
 
 
-def claims(results: Results, runs: Path, process: int) -> bool:
+def has_a_run(results: Results, runs: Path, process: int) -> bool:
     """Whether the process has a run of which something lies there."""
     holders = [results.claim(place).holder() or "" for place in {one.with_suffix("") for one in runs.glob("*")}]
     return any(holder.startswith(f"process {process} on") for holder in holders)

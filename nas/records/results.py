@@ -19,7 +19,7 @@ class Results:
     and it can be sent to other processes. As a text it has no password."""
 
     def __init__(self, given: str | Path) -> None:
-        self._given = str(given)
+        self._given = str(given) if is_url(str(given)) else str(Path(given))
 
     def log(self, name: str, kind: RowKind | None = None) -> Log:
         """The log of this name, such as `evaluate.csv`, which need not be there yet."""

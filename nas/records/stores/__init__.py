@@ -1,1 +1,1 @@
-"""Where rows and claims can lie: a folder of CSV files."""
+"""Where rows and claims can lie: a folder of CSV files, or a PostgreSQL database."""

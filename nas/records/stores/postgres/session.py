@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import socket
 import time
@@ -191,7 +192,9 @@ def _told(url: str) -> Iterator[None]:
 def import_psycopg() -> None:
     """psycopg, which comes with the extra `postgres`; a UserError where it is not there."""
     try:
-        import psycopg  # noqa: F401
+        import psycopg
+
+        psycopg.logger.addHandler(_QUIET)  # what it has to say of a lost connection is said by us
     except ImportError as error:
         raise UserError(
             f"results in PostgreSQL need psycopg, which does not import ({error}); pip install 'psycopg[binary]', or the extra "
@@ -223,6 +226,7 @@ def _way_out(error: BaseException) -> str:
     return "finished rows are kept; start the command again once it answers"
 
 
+_QUIET = logging.NullHandler()
 _SESSIONS: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
