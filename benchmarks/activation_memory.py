@@ -31,8 +31,8 @@ from benchmarks.command import benchmark_parser, made_by
 from benchmarks.step_time import INPUT_SHAPE, NUM_CLASSES, Step, plain_step, plain_vgg19
 from methods.method import Method
 from methods.table import METHODS
-from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
+from methods.training.trainer import Trainer
 from nas.device import read_device
 from nas.records.log import Cell
 from nas.records.provenance import device_name

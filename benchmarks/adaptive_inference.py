@@ -34,7 +34,8 @@ from benchmarks.command import benchmark_parser, made_by
 from benchmarks.step_time import now
 from methods.method import Method
 from methods.table import METHODS, traits
-from methods.training.loop import Batch, train
+from methods.training.batches import Batch
+from methods.training.loop import train
 from methods.training.settings import TrainingSettings
 from nas.commands.problem import read_task
 from nas.data.task_data import TaskData

@@ -33,8 +33,8 @@ import torch
 from benchmarks.command import benchmark_parser, made_by
 from methods.al import AL, AssociatedCarry
 from methods.table import METHODS
-from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
+from methods.training.trainer import Trainer
 from nas.records.log import Cell
 from nas.records.results_log import ResultsLog
 from spaces.activation import TextShape

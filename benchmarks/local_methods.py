@@ -29,8 +29,8 @@ from benchmarks.command import benchmark_parser, made_by
 from benchmarks.step_time import now
 from methods.method import Method
 from methods.table import METHODS, traits
-from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
+from methods.training.trainer import Trainer
 from nas.cost import cost
 from nas.device import read_device
 from nas.records.log import Cell

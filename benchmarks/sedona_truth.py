@@ -33,7 +33,7 @@ from scipy.stats import t as student_t
 
 from benchmarks.command import benchmark_parser
 from benchmarks.regret import table_problem
-from methods.training.loop import Trainer
+from methods.training.trainer import Trainer
 from nas.evaluation.tabular import Tabular
 from nas.evaluation.truth import errors, rank_correlation, regrets
 from nas.problem import Problem, silent

@@ -31,8 +31,8 @@ from torch.nn import functional as F
 
 from benchmarks.command import benchmark_parser, made_by
 from methods.table import METHODS
-from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
+from methods.training.trainer import Trainer
 from nas.cost import cost
 from nas.device import read_device
 from nas.records.log import Cell

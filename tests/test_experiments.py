@@ -16,9 +16,9 @@ import run
 from methods.method import Method
 from methods.parts.lambdas import loss_weights
 from methods.table import METHODS, traits
-from methods.training.loop import Trainer
 from methods.training.optimization import SCHEDULES
 from methods.training.settings import TrainingSettings
+from methods.training.trainer import Trainer
 from nas.cli.config import parse
 from nas.tasks import TASKS
 from spaces.activation import TextShape

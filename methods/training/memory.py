@@ -15,11 +15,17 @@ _ASKED = re.compile(r"(?:tried|unable) to allocate ([\d.]+) ?(bytes|KiB|MiB|GiB|
 _UNITS = {"bytes": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40, "pib": 2**50, "eib": 2**60}
 
 
+class StageOutOfMemory(MemoryError):
+    """Of a stage in another process: the text is the reason, with the stage."""
+
+
 def out_of_memory(error: BaseException) -> str | None:
     """What was asked for, and what to try, where the error says that memory ran out; None for any other.
 
     PyTorch raises a RuntimeError, on a GPU one of its own type; the text tells on both.
     """
+    if isinstance(error, StageOutOfMemory):
+        return str(error)
     if isinstance(error, OSError):
         if error.errno != errno.ENOMEM:
             return None

@@ -22,9 +22,14 @@ class StepClock:
         """Begin an interval after something that is not a training step."""
         self._started = time.perf_counter()
 
-    def add(self, losses: list[torch.Tensor]) -> None:
-        """The losses of an iteration, one a stage that runs."""
-        self._waiting.append(torch.stack([loss.float() for loss in losses]))
+    def add(self, losses: torch.Tensor) -> None:
+        """The losses (m,) of an iteration, one a stage that runs."""
+        self._waiting.append(losses)
+
+    @property
+    def waits(self) -> bool:
+        """Whether there are losses that nobody has looked at."""
+        return bool(self._waiting)
 
     @property
     def due(self) -> bool:

@@ -16,8 +16,9 @@ import torch
 
 from methods.method import Method
 from methods.training.diverged import Diverged
-from methods.training.loop import Progress, Trained, error_and_loss, train
+from methods.training.loop import Progress, Trained, train
 from methods.training.memory import out_of_memory
+from methods.training.scoring import error_and_loss
 from nas.cost import Cost, cost, timed
 from nas.data.digest import weights_digest
 from nas.data.task_data import Batches, Part

@@ -10,7 +10,7 @@ import torch
 
 from methods.method import Method
 from methods.table import traits
-from methods.training.loop import error_and_loss
+from methods.training.scoring import error_and_loss
 from nas.evaluation.measurements.measurement import EVAL_BATCH_SIZE
 from nas.exits.answers import exit_answers, exit_costs
 from nas.problem import Problem

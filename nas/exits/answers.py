@@ -9,7 +9,8 @@ import torch
 
 from methods.losses import smoothed_cross_entropy
 from methods.method import Method
-from methods.training.loop import Batch, autocast
+from methods.training.batches import Batch
+from methods.training.scoring import autocast
 from methods.training.settings import Precision
 from nas.cost import count, macs_of
 from nas.exits.adaptive import checked_logits

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch.utils._pytree import tree_map_only
 
-from methods.training.loop import autocast
+from methods.training.scoring import autocast
 from nas.data.new.input_kind import NewInputs
 from nas.exits.adaptive import adaptive
 from nas.exits.confidence import ConfidenceRule

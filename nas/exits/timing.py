@@ -10,7 +10,8 @@ from statistics import median
 import torch
 
 from methods.method import Method
-from methods.training.loop import Batch, autocast
+from methods.training.batches import Batch
+from methods.training.scoring import autocast
 from methods.training.settings import Precision
 from nas.cost import wait_for
 from nas.data.task_data import Part, TaskData

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from methods.method import Method
-from methods.training.loop import autocast
+from methods.training.scoring import autocast
 from methods.training.settings import Precision
 from nas.exits.adaptive import Answers, adaptive
 from nas.exits.confidence import CONFIDENCES

@@ -18,8 +18,9 @@ from torch.utils._pytree import tree_leaves, tree_map_only
 from methods.method import Carry, Method
 from methods.sides import with_side
 from methods.table import METHODS, traits
-from methods.training.loop import Trainer, error_and_loss
+from methods.training.scoring import error_and_loss
 from methods.training.settings import TrainingSettings
+from methods.training.trainer import Trainer
 from nas.testing.spec import spec_of
 from spaces.activation import example_input, input_shape
 from spaces.memory.peak_memory import PeakMemory

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from methods.al import AL, AssociatedCarry
 from methods.table import METHODS
-from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
+from methods.training.trainer import Trainer
 from nas.cost import cost
 from spaces.decoupling import Decoupling
 from spaces.named import read_space

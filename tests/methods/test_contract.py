@@ -13,8 +13,8 @@ from methods.method import Carry, Method
 from methods.sides import with_side
 from methods.sides.side import SideInputs
 from methods.table import METHODS, traits
-from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
+from methods.training.trainer import Trainer
 from nas.testing import MethodCase, MethodContract, toy_batch
 from spaces.activation import PADDING, TextShape
 from spaces.decoupling import Decoupling

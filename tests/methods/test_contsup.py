@@ -7,12 +7,12 @@ from torch.nn import functional as F
 
 from methods.contsup import ContSup
 from methods.table import METHODS
-from methods.training.loop import Batch, Trainer
-from methods.training.parallel import train_parallel
+from methods.training.batches import Batch
 from methods.training.settings import TrainingSettings
 from spaces.decoupling import Decoupling
 from spaces.named import read_space
 from spaces.notation.errors import UserError
+from tests.methods.training.stages.test_side_by_side import check_same_as_one_process
 
 SPACE = read_space("small(width=0.5)", (3, 8, 8), 5)
 CUTS = (1, 2, 4)  # so blocks are given 3, 8, 8 and 16 channels, on 8 x 8 and the last on 4 x 4
@@ -139,12 +139,7 @@ def build_small() -> ContSup:
 @pytest.mark.slow
 def test_a_process_a_stage_finds_what_one_process_finds_to_the_bit() -> None:
     settings = TrainingSettings(iterations=4, batch_size=16, lr=0.05, schedule="multistep")
-    trainer = Trainer(build_small(), settings, seed=3, device=torch.device("cpu"))
-    for iteration in range(4):
-        trainer.step(*Noise().batch(3, iteration), iteration)
-    expected, found = trainer.method.state_dict(), train_parallel(build_small, Noise(), settings, seed=3).state_dict()
-    assert list(found) == list(expected)
-    assert all(torch.equal(tensor, expected[name]) for name, tensor in found.items())
+    check_same_as_one_process(build_small, Noise(), settings, processes=3)
 
 
 def test_contexts_and_decoders_are_drawn_as_the_backbone_is():

@@ -10,8 +10,8 @@ from methods.cooperative import Cooperative
 from methods.dgl import Backprop
 from methods.losses import distillation
 from methods.table import METHODS, traits
-from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
+from methods.training.trainer import Trainer
 from nas.cost import cost
 from spaces.activation import TextShape
 from spaces.decoupling import Decoupling

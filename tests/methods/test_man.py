@@ -10,9 +10,9 @@ from methods.man import MAN
 from methods.parts.lookahead import Lookahead
 from methods.predsim import similarity_matrix
 from methods.table import METHODS, traits
-from methods.training.loop import Trainer
-from methods.training.parallel import train_parallel
 from methods.training.settings import TrainingSettings
+from methods.training.stages.plan import check_parted
+from methods.training.trainer import Trainer
 from spaces.decoupling import Decoupling
 from spaces.named import read_space
 from spaces.notation.errors import UserError
@@ -154,8 +154,8 @@ def test_what_a_run_saves_goes_on_to_the_bit():
 
 def test_a_stage_reads_the_next_and_so_cannot_have_a_process_of_its_own():
     assert [build().reads(k) for k in range(3)] == [(1,), (2,), ()]
-    with pytest.raises(UserError, match="stage 0 of MAN reads those of 1"):
-        train_parallel(build, None, TrainingSettings(), seed=0)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="stage 0 of man reads those of stage 1;"):
+        check_parted(build(), 2, "man")
 
 
 def test_around_predsim_both_terms_see_what_the_head_sees():

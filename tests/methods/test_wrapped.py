@@ -12,7 +12,7 @@ import torch
 from methods.method import Carry, Method, is_derived
 from methods.sides import with_side
 from methods.table import METHODS, traits
-from methods.training.loop import error_and_loss
+from methods.training.scoring import error_and_loss
 from methods.traits import Traits
 from methods.wrapped import WrappedMethod
 from nas.exits.adaptive import adaptive

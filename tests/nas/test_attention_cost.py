@@ -10,8 +10,8 @@ from torch import nn
 
 from methods.dgl import DGL
 from methods.table import METHODS, traits
-from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
+from methods.training.trainer import Trainer
 from nas.cost import cost, macs_of
 from spaces.memory.attention import FUSED_ON_CPU, fused_attention
 from spaces.memory.peak_memory import PeakMemory

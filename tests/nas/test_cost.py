@@ -11,8 +11,8 @@ from methods.dgl import DGL
 from methods.early_exit import EarlyExit
 from methods.method import Method
 from methods.table import METHODS, traits
-from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
+from methods.training.trainer import Trainer
 from nas.cost import BlockCost, Cost, cost, timed
 from spaces.decoupling import Decoupling
 from spaces.memory.peak_memory import PeakMemory

@@ -12,8 +12,8 @@ from methods.al import AL
 from methods.dgl import DGL
 from methods.method import Method
 from methods.table import METHODS, traits
-from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
+from methods.training.trainer import Trainer
 from nas.cost import cost
 from nas.strategies.sedona.block_cost import block_seconds
 from nas.strategies.sedona.second_order import twice_differentiable

@@ -1,1 +1,1 @@
-"""One run's stages over several processes."""
+"""One run over several processes, each of which trains some of its stages."""

@@ -12,8 +12,8 @@ from statistics import median
 import torch
 
 from methods.method import Method
-from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
+from methods.training.trainer import Trainer
 
 WANTED, MOST_SECONDS = 0.015, 2.0  # two measurements of twice this uncertainty agree within 5 %
 _FEWEST = 6  # turns: the extremes of fewer are no 95 % interval of the median

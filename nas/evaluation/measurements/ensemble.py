@@ -9,7 +9,8 @@ import torch
 
 from methods.method import Method
 from methods.table import traits
-from methods.training.loop import Batch, autocast
+from methods.training.batches import Batch
+from methods.training.scoring import autocast
 from methods.training.settings import Precision
 from nas.evaluation.measurements.measurement import EVAL_BATCH_SIZE, MeasuredRun, Measurement, Row, Rows
 from nas.records.log import Cell, Log

@@ -7,9 +7,10 @@ import math
 import torch
 
 from methods.training.diverged import Diverged
-from methods.training.loop import autocast, stage_seed
 from methods.training.optimization import cosine, sgd
+from methods.training.scoring import autocast
 from methods.training.settings import Precision
+from methods.training.trainer import stage_seed
 from nas.data.task_data import Batches
 from nas.problem import Problem
 from nas.strategies.sedona.bilevel import Batch, Objective

@@ -13,8 +13,8 @@ from methods.sides import SIDES, read_side, with_side
 from methods.sides.conv import ConvSide
 from methods.sides.side import SideInputs, SideSite
 from methods.table import METHODS, traits
-from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
+from methods.training.trainer import Trainer
 from spaces.activation import PADDING, TextShape, Tokens
 from spaces.named import read_space
 from spaces.network import Block, DecoupledNet

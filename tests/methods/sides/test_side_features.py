@@ -8,8 +8,8 @@ from torch import nn
 
 from methods.sides import with_side
 from methods.table import METHODS
-from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
+from methods.training.trainer import Trainer
 from spaces.activation import TextShape, Tokens, WithFeatures
 from spaces.decoupling import Decoupling
 from spaces.named import read_space

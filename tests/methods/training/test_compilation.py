@@ -13,9 +13,10 @@ from methods.method import Carry, Method
 from methods.sides import with_side
 from methods.table import METHODS, traits
 from methods.training import compilation
+from methods.training.batches import Batch
 from methods.training.compilation import compile_stage
-from methods.training.loop import Batch, Trainer
 from methods.training.settings import TrainingSettings
+from methods.training.trainer import Trainer
 from spaces.activation import PADDING, TextShape
 from spaces.backbone import Backbone
 from spaces.backbones.vgg import conv_units

@@ -12,14 +12,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from methods.method import Method
+from methods.method import Carry, Method
 from methods.table import traits
 from methods.training import checkpoint
 from methods.training import loop as training
 from methods.training.growth import GROWTHS, Window, check_grows, stage_windows
-from methods.training.loop import Progress, Trainer, error_and_loss
-from methods.training.parallel import train_parallel
+from methods.training.loop import Progress
+from methods.training.scoring import ErrorAndLoss, error_and_loss
 from methods.training.settings import TrainingSettings
+from methods.training.stages import worker
+from methods.training.trainer import Trainer
 from nas.testing import toy_batch
 from spaces.notation.errors import UserError
 from tests.methods.test_contract import VARIANTS
@@ -212,15 +214,20 @@ def test_the_best_of_each_phase_is_frozen_and_of_the_last_is_the_result(
     exits: dict[int, int | None] = {}
     done = [0]
 
-    def scripted(method: Method, batches: Iterator[Any], precision: str, exit: int | None) -> tuple[float, float]:
-        seen[done[0]] = [own(method, k) for k in range(3)]
-        exits[done[0]] = exit
-        return errors[done[0]], 1.0
+    class Scripted(ErrorAndLoss):
+        def read(self) -> tuple[float, float]:
+            seen[done[0]] = [own(method, k) for k in range(3)]
+            return errors[done[0]], 1.0
 
-    monkeypatch.setattr(training, "error_and_loss", scripted)
+    def exit_logits(k: int, carry: Carry) -> torch.Tensor:
+        exits[done[0]] = k
+        return type(method).exit_logits(method, k, carry)
+
+    monkeypatch.setattr(worker, "ErrorAndLoss", Scripted)
     data = Toy()
     data.num_batches = 2
     method = build()
+    monkeypatch.setattr(method, "exit_logits", exit_logits)
     trained = training.train(
         method,
         data,
@@ -230,7 +237,7 @@ def test_the_best_of_each_phase_is_frozen_and_of_the_last_is_the_result(
         device=CPU,
         report=lambda progress: done.__setitem__(0, progress.iteration),
     )
-    assert exits == {2: 0, 3: 0, 4: 1, 6: 1, 8: None, 9: None}
+    assert exits == {2: 0, 3: 0, 4: 1, 6: 1, 8: 2, 9: 2}
     assert (trained.validation_error, trained.best_iteration) == (0.8, 8)
     assert all(same(own(method, k), seen[iteration][k]) for k, iteration in enumerate(kept))
     assert not same(seen[2][0], seen[3][0]) and not same(seen[4][1], seen[6][1]) and not same(seen[8][2], seen[9][2])
@@ -255,14 +262,9 @@ def test_resumes_to_the_bit_after_an_interruption_anywhere(
 def test_losses_of_two_phases_may_wait_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     how = settings(iterations=10, grow="frozen")
     one = run(how=how).method.state_dict()
-    clock = training.StepClock
-    monkeypatch.setattr(training, "StepClock", lambda interval: clock(50))
+    clock = worker.StepClock
+    monkeypatch.setattr(worker, "StepClock", lambda interval: clock(50))
     assert same(run(how=how).method.state_dict(), one)
-
-
-def test_stages_in_processes_of_their_own_do_not_grow() -> None:
-    with pytest.raises(UserError, match="begin together, got grow=frozen"):
-        train_parallel(build, Toy(), settings(grow="frozen"), seed=0)
 
 
 def test_a_window_is_a_pair() -> None:

@@ -23,10 +23,13 @@ from methods.dgl import DGL
 from methods.method import Carry, Method
 from methods.table import METHODS, traits
 from methods.training import checkpoint
-from methods.training import loop as training
+from methods.training.batches import Batch
 from methods.training.diverged import Diverged
-from methods.training.loop import Batch, Progress, Trained, error_and_loss, stage_seed, train
+from methods.training.loop import Progress, Trained, train
+from methods.training.scoring import ErrorAndLoss, error_and_loss
 from methods.training.settings import TrainingSettings
+from methods.training.stages import worker
+from methods.training.trainer import stage_seed
 from spaces.decoupling import Decoupling
 from spaces.named import read_space
 
@@ -184,8 +187,8 @@ def test_losses_that_wait_on_the_device_change_nothing(tmp_path: Path, monkeypat
     full = results(run(tmp_path / "full.pt"), tmp_path / "full.pt")
     if saves == "always":
         monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", -1.0)
-    clock = training.StepClock
-    monkeypatch.setattr(training, "StepClock", lambda interval: clock(5))
+    clock = worker.StepClock
+    monkeypatch.setattr(worker, "StepClock", lambda interval: clock(5))
     resumed = run_interrupted(tmp_path / "part.pt", {3}, build, settings())
     assert same(results(resumed, tmp_path / "part.pt"), full)
 
@@ -268,15 +271,21 @@ def test_the_lowest_validation_error_decides_and_the_earlier_of_equals(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, errors: tuple[float, ...], best: int, interrupted: set[int]
 ) -> None:
     seen: dict[int, dict[str, torch.Tensor]] = {}
+    built: list[Method] = []
 
-    def scripted(method: Method, batches: Iterator[Batch], precision: str, exit: int | None) -> tuple[float, float]:
-        weights = copy.deepcopy(method.state_dict())
-        iteration = int(weights["net.blocks.0.0.1.num_batches_tracked"])
-        seen[iteration] = weights
-        return dict(zip((3, 6, 7), errors, strict=True))[iteration], float(-iteration)  # the loss would choose the last
+    class Scripted(ErrorAndLoss):
+        def read(self) -> tuple[float, float]:
+            weights = copy.deepcopy(built[-1].state_dict())
+            iteration = int(weights["net.blocks.0.0.1.num_batches_tracked"])
+            seen[iteration] = weights
+            return dict(zip((3, 6, 7), errors, strict=True))[iteration], float(-iteration)  # the loss would choose the last
 
-    monkeypatch.setattr(training, "error_and_loss", scripted)
-    trained = run_interrupted(tmp_path / "run.pt", interrupted, build, settings())
+    def make() -> Method:
+        built.append(build())
+        return built[-1]
+
+    monkeypatch.setattr(worker, "ErrorAndLoss", Scripted)
+    trained = run_interrupted(tmp_path / "run.pt", interrupted, make, settings())
     assert (trained.validation_error, trained.validation_loss, trained.best_iteration) == (min(errors), -best, best)
     assert same(trained.method.state_dict(), seen[best])
     assert not same(seen[3], seen[6])
@@ -310,8 +319,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_is_named(
             carry, loss = super().stage(k, carry, y)
             return carry, loss * (math.nan if self.calls == 3 * bad_iteration + bad_stage else 1.0)
 
-    clock = training.StepClock
-    monkeypatch.setattr(training, "StepClock", lambda **_: clock(interval))
+    clock = worker.StepClock
+    monkeypatch.setattr(worker, "StepClock", lambda **_: clock(interval))
     with pytest.raises(Diverged, match=f"stage {bad_stage} is nan at iteration {bad_iteration};"):
         run(tmp_path / "run.pt", method=Spoilt(build().net))
     saved = checkpoint.Checkpoint(tmp_path / "run.pt", described=f"{settings()} seed=0").load(CPU)

@@ -10,9 +10,9 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from methods.dgl import DGL
-from methods.training.loop import Trainer
 from methods.training.optimization import OPTIMIZERS, SCHEDULES
 from methods.training.settings import TrainingSettings
+from methods.training.trainer import Trainer
 from spaces.network import Block, DecoupledNet
 from spaces.notation.errors import UserError
 

@@ -13,8 +13,8 @@ from methods.dgl import DGL
 from methods.method import Carry, Method, PlainCarry
 from methods.sides import with_side
 from methods.table import METHODS, traits
-from methods.training.loop import Trainer
 from methods.training.settings import TrainingSettings
+from methods.training.trainer import Trainer
 from nas.exits.adaptive import adaptive
 from nas.exits.confidence import max_softmax
 from spaces.activation import TextShape, Tokens, pooled

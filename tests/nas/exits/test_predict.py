@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from methods.method import Method
-from methods.training.loop import error_and_loss
+from methods.training.scoring import error_and_loss
 from nas.evaluation.measurements.ensemble import ensemble_error
 from nas.exits.adaptive import adaptive
 from nas.exits.answers import exit_answers

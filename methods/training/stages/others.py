@@ -1,0 +1,44 @@
+"""The other processes of a run, as the process of its first stage sees them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+from methods.method import Method
+from methods.training.settings import TrainingSettings
+from methods.training.trainer import Trainer
+
+
+class Others(Protocol):
+    """The processes that train the stages behind `stages`, side by side with this one.
+
+    What fails in one of them is raised here: Diverged, a StageOutOfMemory, a UserError, or a LostProcess where it is gone.
+    """
+
+    @property
+    def stages(self) -> range:
+        """The stages that this process trains."""
+
+    @property
+    def num_savers(self) -> int:
+        """How many processes, this one included, save and tell the weights of their stages."""
+
+    def trainer(self, method: Method, settings: TrainingSettings, **named: Any) -> Trainer:
+        """The Trainer of this process."""
+
+    def begin(self, trainer: Trainer, checkpoint: Path | None, described: str, trained_stages: int) -> set[int]:
+        """Let each make ready; the iterations whose state all of them have in their checkpoints, 0 among them."""
+
+    def load(self, iteration: int) -> None:
+        """Let all go on from the checkpoint of so many iterations."""
+
+    def send(self, item: Any, passed: Any) -> None:
+        """An item that was handled here: `passed` is what it asks of the next process, None for nothing."""
+
+    def told(self, *, waits: bool) -> Iterable[Any]:
+        """What was told back since the last time; waits until there is something if asked to."""
+
+    def end(self) -> None:
+        """The run is over, or has failed; all forget it."""
