@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from methods.table import METHODS
 from methods.training import loop as training
 from methods.training.memory import WAY_OUT, out_of_memory
+from methods.training.scoring import error_and_loss
 from methods.training.settings import TrainingSettings
 from nas.data.images.images import Batches, Images, eval_batches
 from nas.data.images.samples import Split
@@ -171,7 +172,7 @@ def test_an_ensemble_multiplies_the_probabilities_of_the_last_exits(problem: Pro
             wrong += int((probabilities.argmax(1) != y).sum())
     assert ensemble_error(method, iter(data), num_exits, "fp32") == pytest.approx(wrong / 50)
     if num_exits == 1:
-        assert training.error_and_loss(method, iter(data), "bf16")[0] == ensemble_error(method, iter(data), 1, "bf16")
+        assert error_and_loss(method, iter(data), "bf16")[0] == ensemble_error(method, iter(data), 1, "bf16")
 
 
 def test_a_second_call_reads_the_row(problem: Problem, trainings: list[training.Trained]) -> None:
