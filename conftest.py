@@ -1,5 +1,6 @@
 """Every test runs on one thread and finds the packages from the root."""
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -27,8 +28,12 @@ def short_timing() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a PostgreSQL server of this process's tests, which listens on a socket in a folder of theirs."""
+    """The URL of a PostgreSQL server: the one that NAS_TEST_POSTGRES names, or one of this process's tests, which listens on a
+    socket in a folder of theirs."""
     pytest.importorskip("psycopg")
+    if given := os.environ.get("NAS_TEST_POSTGRES"):
+        yield given
+        return
     pgserver = pytest.importorskip("pgserver")
     server = pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
     yield server.get_uri()
@@ -45,11 +50,13 @@ def postgres_url(postgres_server: str) -> Iterator[str]:
     schema = f"test_{uuid4().hex}"
     with psycopg.connect(postgres_server, autocommit=True) as connection:
         connection.execute(f"CREATE SCHEMA {schema}")
-    url = f"{postgres_server}&options=-csearch_path%3D{schema}"
+    url = f"{postgres_server}{'&' if '?' in postgres_server else '?'}options=-csearch_path%3D{schema}"
     yield url
     for session in sessions():
         if session.url.startswith(url):
             session.close()
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(f"DROP SCHEMA {schema} CASCADE")
 
 
 class OperatorCalls(TorchDispatchMode):
