@@ -20,6 +20,7 @@ from nas.records.results import Results
 from nas.runs.extension import extended, trained_stages
 from nas.runs.trained_run import TrainedRun, run_name
 from spaces.decoupling import Decoupling
+from spaces.rules import read_decoupling
 from spaces.space import SearchSpace
 
 
@@ -60,6 +61,12 @@ class Problem:
     scale: float | None = None
     side: str | None = None
     extends: TrainedRun | None = None
+
+    def read_decoupling(self, text: str, method: str) -> Decoupling:
+        """The decoupling that the text names, with the method's own heads where it names none; a rule that measures does so on
+        the problem's device, in batches of its size."""
+        with self.device:
+            return read_decoupling(text, self.space, traits(method).default_head, batch_size=self.settings.batch_size)
 
     def adapt(self, decoupling: Decoupling) -> Decoupling:
         """The decoupling that the method trains when this one is asked for."""

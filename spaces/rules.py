@@ -1,19 +1,22 @@
-"""Decouplings by rule: even, layer by layer, balanced by activation memory, and those that papers published."""
+"""Decouplings by rule: even, layer by layer, balanced by activation memory or by seconds, and those that papers published."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from math import prod
+from typing import Literal
 
 import torch
 from torch import nn
 
 from spaces.activation import input_shape
+from spaces.block_seconds import block_seconds
 from spaces.decoupling import Decoupling
 from spaces.heads import HEADS
 from spaces.memory.peak_memory import Footprint, footprint, likeness
 from spaces.network import Block
+from spaces.notation.component import Component
 from spaces.notation.errors import UserError, unknown
 from spaces.notation.table import Table
 from spaces.published.al import al_cuts, al_networks
@@ -40,20 +43,44 @@ def even(space: SearchSpace, default_head: str | None, *, num_blocks: int, head:
 
 
 def balanced(
-    space: SearchSpace, default_head: str | None, *, num_blocks: int, head: str | None = None, checkpoint_units: bool = False
+    space: SearchSpace,
+    default_head: str | None,
+    *,
+    num_blocks: int,
+    head: str | None = None,
+    checkpoint_units: bool = False,
+    by: Literal["bytes", "seconds"] = "bytes",
+    batch_size: int | None = None,
 ) -> Decoupling:
     """K blocks of which the largest, its head counted, has the smallest peak of activation bytes in a training step.
 
-    Optimal (dynamic programming over the allowed cuts with `block_bytes`), computed from the network's shapes.
+    Or with by=seconds takes the least time, so that the blocks gain most when they train side by side. Optimal (dynamic
+    programming over the allowed cuts). Bytes are computed from the network's shapes (`block_bytes`); seconds are measured, of
+    batches of `batch_size`, a run's own where none is given (`block_seconds`), so they are of this machine, and another one may
+    find other cuts.
     """
     _check_num_blocks(space, num_blocks)
+    if by == "bytes" and batch_size is not None:
+        raise UserError(f"batch_size is for balanced(...,by=seconds), got batch_size={batch_size} by bytes; leave it out")
+    if batch_size is not None and batch_size < 2:
+        raise UserError(f"batch_size is a whole number from 2 on, got {batch_size}")
     spec = head or default_head
     if spec is None or num_blocks == 1:
         return _with_head((), spec)
-    cuts = space.cut_sets.smallest_largest(num_blocks - 1, block_bytes(space, spec, checkpoint_units=checkpoint_units))
-    if cuts is None:
+    if not space.cut_sets.count(num_blocks - 1):
         raise UserError(f"this space allows no {num_blocks} blocks; it allows {space.block_counts}")
+    if by == "bytes":
+        cost: Callable[[int, int], float] = block_bytes(space, spec, checkpoint_units=checkpoint_units)
+    else:
+        cost = _measured(space, spec, batch_size or _BATCH_SIZE, checkpoint_units)
+    cuts = space.cut_sets.smallest_largest(num_blocks - 1, cost)
+    assert cuts is not None, "some cuts are allowed"
     return _with_head(cuts, spec)
+
+
+@lru_cache(maxsize=8)  # runs of one command have the same cuts
+def _measured(space: SearchSpace, head: str, batch_size: int, checkpoint_units: bool) -> Callable[[int, int], float]:
+    return block_seconds(space, head, batch_size=batch_size, checkpoint_units=checkpoint_units)
 
 
 def layerwise(space: SearchSpace, default_head: str | None, *, last: int = 1, head: str | None = None) -> Decoupling:
@@ -152,6 +179,7 @@ def _is_plain(space: SearchSpace) -> bool:
 
 
 _BYTES = 4  # of a float32
+_BATCH_SIZE = 32  # of steps that are timed
 
 
 def _check_num_blocks(space: SearchSpace, num_blocks: int) -> None:
@@ -171,13 +199,18 @@ RULES: Table[Decoupling] = Table(
 )
 
 
-def read_decoupling(text: str, space: SearchSpace, default_head: str | None) -> Decoupling:
+def read_decoupling(text: str, space: SearchSpace, default_head: str | None, *, batch_size: int | None = None) -> Decoupling:
     """The decoupling that `text` names: its written form, or a rule such as `even(4)` or `balanced(4,head=linear)`.
 
-    Heads come back with all their settings; what does not fit the backbone is a UserError.
+    Heads come back with all their settings; what does not fit the backbone is a UserError. `batch_size` is that of the training
+    that is meant, for rules that measure it and are given none.
     """
     if not text.strip()[:1].isidentifier():  # no name, so it is the written form or nothing
         given = Decoupling.parse(text)
         given.blocks(space.num_units)
         return Decoupling(given.cuts, tuple(str(HEADS.resolve(head)) for head in given.heads))
-    return RULES.build(text, space, default_head)
+    rule = RULES.resolve(text)
+    settings = dict(rule.settings)
+    if batch_size is not None and settings.get("by") == "seconds" and "batch_size" not in settings:
+        rule = Component(rule.name, (*rule.settings, ("batch_size", batch_size)))
+    return RULES.build(rule, space, default_head)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from methods.sides import read_side
-from methods.table import METHODS, traits
+from methods.table import METHODS
 from methods.training.settings import TrainingSettings
 from nas.commands.shared_options import AllowOptions, DeviceOptions, ProblemOptions, TrainingOptions
 from nas.device import check_switches, read_device, set_switches, use_threads
@@ -20,7 +20,6 @@ from spaces.named import read_space
 from spaces.notation.component import Component
 from spaces.notation.errors import UserError
 from spaces.notation.limits import check_size
-from spaces.rules import read_decoupling
 
 
 def checked_seeds(first: int, count: int) -> range:
@@ -112,5 +111,4 @@ def shortened(count: int, share: float) -> int:
 
 def adapted(problem: Problem, text: str) -> Decoupling:
     """The decoupling that the text names, as the problem's method trains it."""
-    default_head = traits(problem.method).default_head
-    return problem.adapt(read_decoupling(text, problem.space, default_head))
+    return problem.adapt(problem.read_decoupling(text, problem.method))

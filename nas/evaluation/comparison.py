@@ -21,7 +21,6 @@ from nas.records.status import OK
 from nas.runs.trained_run import FILE
 from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError
-from spaces.rules import read_decoupling
 
 
 @dataclass(frozen=True)
@@ -156,7 +155,7 @@ class Comparison:
 
     def _points(self, method: str, decouplings: Sequence[str]) -> list[Decoupling]:
         kind = traits(method)
-        read = (read_decoupling(text, self.problem.space, kind.default_head) for text in decouplings)
+        read = (self.problem.read_decoupling(text, method) for text in decouplings)
         return list(dict.fromkeys(map(kind.adapt, read)))
 
     def _tuning(self, method: str) -> list[Run]:

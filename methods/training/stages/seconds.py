@@ -14,6 +14,7 @@ import torch
 from methods.method import Method
 from methods.training.settings import TrainingSettings
 from methods.training.trainer import Trainer
+from spaces.clock import seconds_on
 
 WANTED, MOST_SECONDS = 0.015, 2.0  # two measurements of twice this uncertainty agree within 5 %
 _FEWEST = 6  # turns: the extremes of fewer are no 95 % interval of the median
@@ -46,9 +47,8 @@ def stage_seconds(
     have passed. Trains `method`, all stages from the first iteration on.
 
     The stages take turns, each turn being one iteration, so that what slows the machine for a while slows all of them. On a
-    CPU seconds are those that this thread computed, or with several threads this process, so that other programs
-    count for what they take from the caches and not for what they take of the core; on a GPU they lie between events of its
-    stream. The first turn, in which kernels are chosen and memory is first taken, is left out, and at least six follow.
+    CPU they are counted by `seconds_on`; on a GPU they lie between events of its stream. The first turn, in which kernels are
+    chosen and memory is first taken, is left out, and at least six follow.
     """
     trainer = Trainer(method, replace(settings, grow=None), seed=0, device=device)
     turn = _gpu_turn if device.type == "cuda" else _cpu_turn
@@ -85,9 +85,8 @@ def _steps(trainer: Trainer, x: torch.Tensor, y: torch.Tensor, mark: Callable[[]
 
 
 def _cpu_turn(trainer: Trainer, x: torch.Tensor, y: torch.Tensor) -> list[float]:
-    clock = time.thread_time if torch.get_num_threads() == 1 else time.process_time
     marks: list[float] = []
-    _steps(trainer, x, y, lambda: marks.append(clock()))
+    _steps(trainer, x, y, lambda: marks.append(seconds_on(trainer.device)))
     return [after - before for before, after in pairwise(marks)]
 
 
