@@ -25,6 +25,7 @@ from methods.sides import SIDES
 from methods.table import METHODS
 from nas.evaluation.evaluators import EVALUATORS
 from nas.evaluation.figures import FIGURES
+from nas.executors import EXECUTORS
 from nas.exits.confidence import CONFIDENCES
 from nas.exports.formats import FORMATS
 from nas.problem import Found
@@ -49,6 +50,7 @@ TABLES = {
     "side inputs": SIDES,
     "strategies": STRATEGIES,
     "evaluators": EVALUATORS,
+    "executors": EXECUTORS,
     "tasks": TASKS,
     "confidence rules": CONFIDENCES,
     "figures": FIGURES,

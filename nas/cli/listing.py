@@ -13,6 +13,7 @@ from nas.cli.config import Invocation
 from nas.cli.experiments import experiments, what_it_is
 from nas.evaluation.evaluators import EVALUATORS
 from nas.evaluation.figures import FIGURES
+from nas.executors import EXECUTORS
 from nas.exits.confidence import CONFIDENCES
 from nas.exports.formats import FORMATS
 from nas.report.table import table
@@ -35,6 +36,7 @@ def run_list(asked: Invocation) -> None:
         ("side inputs", SIDES),
         ("strategies", STRATEGIES),
         ("evaluators", EVALUATORS),
+        ("executors", EXECUTORS),
         ("tasks", TASKS),
         ("confidence rules", CONFIDENCES),
         ("figures", FIGURES),

@@ -19,7 +19,7 @@ class Ended(KeyboardInterrupt):
     def __init__(self, number: int) -> None:
         super().__init__(number)
         self.exit_code = 128 + number
-        self.by = "" if number == signal.SIGINT else f" by {signal.Signals(number).name}"
+        self.said = "interrupted" + ("" if number == signal.SIGINT else f" by {signal.Signals(number).name}")
 
 
 @contextmanager

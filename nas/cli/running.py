@@ -9,6 +9,7 @@ from types import ModuleType
 
 from methods.training.diverged import Diverged
 from methods.training.memory import out_of_memory
+from nas.budget import TimeUp
 from nas.cli.output import command_line
 from nas.cli.process import Ended, signals_raise_ended, unbroken_streams
 from nas.cli.program import COMMANDS, names_no_command, program, program_name
@@ -47,8 +48,8 @@ def _run(argv: list[str]) -> int:
         sys.stdout.flush()
         return 0
     except KeyboardInterrupt as ended:
-        by, code = (ended.by, ended.exit_code) if isinstance(ended, Ended) else ("", INTERRUPTED)
-        print(f"\ninterrupted{by}{going_on(argv)}", file=sys.stderr)
+        said, code = (ended.said, ended.exit_code) if isinstance(ended, Ended | TimeUp) else ("interrupted", INTERRUPTED)
+        print(f"\n{said}{going_on(argv)}", file=sys.stderr)
         return code
     except BrokenPipeError:  # of stdout, which has been read as far as someone wanted
         return 0

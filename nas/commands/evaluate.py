@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,10 +14,12 @@ from nas.commands.option import keywords_of, option
 from nas.commands.problem import TrainedProblemOptions, checked_seeds, read_problem
 from nas.commands.python_call import python_call
 from nas.commands.shared_options import ClassBatchesOptions, RatesOptions, RecordOptions, SideOptions
+from nas.commands.work_options import WorkOptions, read_budget, read_executor
 from nas.evaluation.comparison import Comparison
 from nas.evaluation.evaluator import Weights
 from nas.evaluation.measurements.ensemble import Ensemble
 from nas.evaluation.measurements.exits import Exits
+from nas.executors.executor import Work
 from nas.problem import Report, silent
 from nas.records.frames import typed
 from nas.records.row_kinds import RUNS
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(SideOptions, ClassBatchesOptions, RatesOptions, RecordOptions, TrainedProblemOptions):
+class EvaluateOptions(SideOptions, ClassBatchesOptions, RatesOptions, WorkOptions, RecordOptions, TrainedProblemOptions):
     """What `evaluate` takes."""
 
     EPOCHS: ClassVar[int] = 30
@@ -86,6 +89,8 @@ class Evaluation:
 
     def __init__(self, options: EvaluateOptions, report: Report, command: str) -> None:
         seeds = checked_seeds(0, options.seeds)
+        self.options, self.report, self.command = options, report, command
+        self.budget, self.executor = read_budget(options), read_executor(options)
         if options.calibrate and not options.exits:
             raise UserError("--calibrate is of the exits' logits, and --exits is not given; give both, or leave --calibrate out")
         if not options.methods or not options.decoupling or not options.lr or not options.schedule:
@@ -111,6 +116,7 @@ class Evaluation:
             weights=weights,
             report=report,
             command=command,
+            budget=self.budget,
         )
         self._check_builds()
         for other in (self.tuning_log, *(rows.log for one in measurements for rows in one.rows)):
@@ -128,7 +134,17 @@ class Evaluation:
 
     def run(self) -> list[dict[str, str]]:
         """Train and measure what is not there yet; the row of every run, cells as text."""
-        return self.comparison.run()
+        with self.budget.limited():
+            if self.executor is None:
+                return self.comparison.run()
+            setup = partial(work_of_evaluate, self.options, self.command)
+            with self.executor.open(setup, self.report, self.options.device) as pool:
+                return self.comparison.run(pool)
+
+
+def work_of_evaluate(options: EvaluateOptions, command: str, report: Report) -> Work:
+    """What a worker of an evaluation does, made in its own process: one run of the comparison at a time."""
+    return Evaluation(options, report, command).comparison.attempt
 
 
 @keywords_of(EvaluateOptions, "space", "task")

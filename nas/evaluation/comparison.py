@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from methods.table import METHODS, traits
 from methods.training.settings import TrainingSettings
+from nas.budget import Budget, Failures
 from nas.evaluation.evaluator import Evaluator, Weights
 from nas.evaluation.figures import notice_empty
+from nas.evaluation.finish import Run, finish
 from nas.evaluation.measurements.measurement import Measurement
+from nas.executors.executor import Pool
 from nas.notice import notice
 from nas.problem import Problem, Report
 from nas.records.log import Log
@@ -24,47 +28,15 @@ from spaces.notation.errors import UserError
 
 
 @dataclass(frozen=True)
-class Run:
-    """One evaluation that is wanted."""
+class Job:
+    """A run as it is sent to another process, which makes the same comparison of the same options; `waits` for whoever has it."""
 
-    evaluator: Evaluator
+    method: str
+    settings: TrainingSettings
+    seed: int
     decoupling: Decoupling
-
-    @property
-    def row(self) -> dict[str, str] | None:
-        """The run's row; None before it has one."""
-        return self.evaluator.recorded(self.decoupling)
-
-    @property
-    def is_done(self) -> bool:
-        """Whether its row and all that it is asked for are there."""
-        return self.evaluator.is_done(self.decoupling)
-
-
-def finish(runs: Iterable[Run], report: Report) -> None:
-    """Train what has no row yet, and measure what is not measured. What another process is at is left to it, and waited for at
-    the end."""
-    pending, done = list(runs), 0
-    total = len(pending)
-    while pending:
-        for run in list(pending):
-            if not run.is_done:
-                claim = run.evaluator.claim(run.decoupling)
-                if not claim.try_take():
-                    continue
-                try:
-                    if not run.is_done:  # still, now that nobody else has it
-                        run.evaluator.run(run.decoupling)
-                finally:
-                    claim.release()
-            else:
-                run.evaluator.tidy(run.decoupling)
-            pending.remove(run)
-            done += 1
-            report("runs", done, total)
-        if pending:
-            with pending[0].evaluator.claim(pending[0].decoupling):
-                pass
+    tuning: bool
+    waits: bool
 
 
 class Comparison:
@@ -74,7 +46,7 @@ class Comparison:
     would be the same are one row. Where `rates` or `schedules` name several, every pair is tried with the method's
     first decoupling and first seed, and the lowest validation error decides, alike for all methods; these rows go to
     `tuning_log` and never see the test split, and their weights are discarded. `measurements` are what each run is asked for
-    beside its test error, and `weights` what becomes of its weights (`Evaluator`).
+    beside its test error, `weights` what becomes of its weights (`Evaluator`), and `budget` what all may take.
     """
 
     def __init__(
@@ -92,9 +64,11 @@ class Comparison:
         weights: Weights = "saved",
         report: Report,
         command: str,
+        budget: Budget | None = None,
     ) -> None:
         self.problem, self.seeds, self.report, self.command = problem, seeds, report, command
         self.log, self.tuning_log, self.measurements, self.weights = log, tuning_log, tuple(measurements), weights
+        self.budget = budget or Budget()
         self.grid = [replace(problem.settings, lr=lr, schedule=schedule) for lr in rates for schedule in schedules]
         self.points = {method: self._points(method, decouplings) for method in map(str, map(METHODS.resolve, methods))}
         most = max(point.num_blocks for points in self.points.values() for point in points)
@@ -106,17 +80,34 @@ class Comparison:
                     f"growing needs the logits of heads, but those of {method} give none; leave --grow, or the method, out"
                 )
 
-    def run(self) -> list[dict[str, str]]:
-        """Finish every run; the rows, method by method. What rows that are there are worth is told."""
+    def run(self, pool: Pool | None = None) -> list[dict[str, str]]:
+        """Finish every run; the rows, method by method. What rows that are there are worth is told. The work of the `pool` is
+        `attempt`, of the same comparison; without one this process does it."""
+        failures = Failures(self.budget)
         tuning = [run for method in self.points for run in self._tuning(method)]
         self._tell_again()
-        finish(tuning, self.report)
+        self._finish(tuning, pool, failures, tuning=True)
         runs = [run for method in self.points for run in self._runs(method)]
-        finish(runs, self.report)
+        self._finish(runs, pool, failures, tuning=False)
         rows = [row for run in runs if (row := run.row)]
         notice_other_commits([*rows, *(row for run in tuning if (row := run.row))])
         notice_empty(rows, self.problem.figures)
         return rows
+
+    def _finish(self, runs: Sequence[Run], pool: Pool | None, failures: Failures, *, tuning: bool) -> None:
+        if pool is None:
+            return finish(runs, self.report, budget=self.budget, failures=failures)
+
+        def job(run: Run, waits: bool) -> Job:
+            problem = run.evaluator.problem
+            return Job(problem.method, problem.settings, problem.seed, run.decoupling, tuning, waits)
+
+        finish(runs, self.report, pool, job=job, budget=self.budget, failures=failures)
+
+    def attempt(self, job: Job) -> bool:
+        """`Run.attempt` of the run that the job is."""
+        evaluator = self._evaluator(job.method, job.settings, job.seed, tuning=job.tuning)
+        return Run(evaluator, job.decoupling).attempt(waits=job.waits)
 
     def _tell_again(self) -> None:
         """Which rows that are there are not enough, and why."""
@@ -183,9 +174,8 @@ class Comparison:
 
     def _evaluator(self, method: str, settings: TrainingSettings, seed: int, *, tuning: bool) -> Evaluator:
         problem = replace(self.problem, method=method, settings=settings, seed=seed)
+        log = self.tuning_log if tuning else self.log
+        make = partial(Evaluator, log=log, report=self.report, command=self.command, retries=self.budget.retries or 0)
         if tuning:
-            problem = replace(problem, figures=())
-            return Evaluator(problem, self.tuning_log, self.report, command=self.command, test=False, labels={"strategy": "tune"})
-        return Evaluator(
-            problem, self.log, self.report, command=self.command, test=True, measurements=self.measurements, weights=self.weights
-        )
+            return make(replace(problem, figures=()), test=False, labels={"strategy": "tune"})
+        return make(problem, test=True, measurements=self.measurements, weights=self.weights)

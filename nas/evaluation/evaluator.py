@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import math
+import socket
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
@@ -28,6 +29,7 @@ from nas.evaluation.measurements.measurement import EVAL_BATCH_SIZE, MeasuredRun
 from nas.evaluation.saved_run import run_to_save
 from nas.notice import notice
 from nas.problem import Problem, Report, Score
+from nas.records.attempts import attempt_of, attempts_made, is_repeatable, standing
 from nas.records.claim import Claim
 from nas.records.column import Role
 from nas.records.columns import names
@@ -35,7 +37,7 @@ from nas.records.log import Cell, Log
 from nas.records.provenance import device_name, provenance
 from nas.records.results_log import check_folder, told_of_path
 from nas.records.reuse import told_undigested, undigested
-from nas.records.status import DIVERGED, OK, OUT_OF_MEMORY
+from nas.records.status import DIVERGED, KILLED, OK, OUT_OF_MEMORY
 from nas.runs import trained_run
 from nas.runs.folders import ABOUT, CHECKPOINT, UNFINISHED
 from nas.runs.trained_run import TrainedRun, run_name
@@ -45,6 +47,7 @@ from spaces.notation.errors import UserError
 Weights = Literal["discarded", "saved", "required"]  # of a run: gone after it, saved after it, or there in the end
 State = dict[str, torch.Tensor]
 TRAINED = ("weights_digest", "test_digest")  # tell rows with the same key apart: what came out, and what it was tested on
+FAILED: dict[str, Cell] = {"validation_error": 1.0, "validation_loss": None}  # what a row says of a run that did
 ASKED = ("ensemble", "exits", "calibrated")  # columns of older rows, whose runs were named after them too
 
 
@@ -60,6 +63,8 @@ class Evaluator:
     is trained again. A row without weights counts as done for all that is written of it, unless they are "required".
     Where training again gives other weights than the row's, as with other `--threads`, they have a row and a folder of
     their own.
+
+    A run that was killed or ran out of memory is tried again until that many `retries` were made, by whomever.
     """
 
     def __init__(
@@ -73,11 +78,12 @@ class Evaluator:
         measurements: Sequence[Measurement] = (),
         weights: Weights = "discarded",
         labels: Mapping[str, Cell] | None = None,
+        retries: int = 0,
     ) -> None:
         assert test or not measurements, "measurements read the test split"
         self.problem, self.log, self.report = problem, log, report
         self.command, self.test, self.measurements, self.weights = command, test, tuple(measurements), weights
-        self.labels, self.provenance = dict(labels or {}), provenance()
+        self.labels, self.provenance, self.retries = dict(labels or {}), provenance(), retries
         self._refused: set[tuple[str, str]] = set()  # what was too much for the memory, by run and measurement
 
     @property
@@ -104,10 +110,11 @@ class Evaluator:
         """The row that is there already: tested on this test split, its weights saved if they are required; of several the
         first that has all measurements, or the first."""
         key = self.key(decoupling)
-        first = self.log.find(key)
+        there = standing(self.log.find_all(key))
+        first = there[0] if there else None
         if first is None or (self._lacks(first) is None and not self._unmeasured(key, first)):
             return first
-        rows = [row for row in self.log.find_all(key) if self._lacks(row) is None]
+        rows = [row for row in there if self._lacks(row) is None]
         return next(
             (row for row in rows if not self._unmeasured(key, row)),
             next((row for row in rows if self._has_weights(row)), rows[0] if rows else None),
@@ -123,7 +130,16 @@ class Evaluator:
 
     def is_done(self, decoupling: Decoupling) -> bool:
         """Whether its row and all that is asked of it are there."""
-        return self.recorded(decoupling) is not None and not self.missing(decoupling)
+        row = self.recorded(decoupling)
+        return row is not None and not self._repeats(row) and not self.missing(decoupling)
+
+    def is_to_be_repeated(self, decoupling: Decoupling) -> bool:
+        """Whether the run failed in a way that another attempt might not, and may have one."""
+        row = self.recorded(decoupling)
+        return row is not None and self._repeats(row)
+
+    def _repeats(self, row: Mapping[str, str]) -> bool:
+        return is_repeatable(row) and attempt_of(row) <= self.retries
 
     def measured(self, measurement: Measurement, decoupling: Decoupling) -> list[list[dict[str, str]]]:
         """What is recorded of it by the measurement, for each of its files; nothing of a run that diverged."""
@@ -139,6 +155,8 @@ class Evaluator:
         first = self.log.find(self.key(decoupling))
         if first is None or self.is_done(decoupling) or self._with_weights(decoupling):
             return None
+        if self.is_to_be_repeated(decoupling):
+            return f"they failed, and may be tried {self.retries + 1} times"
         if lacks := self._lacks(first):
             return lacks
         return f"no weights are saved to measure {' and '.join(one.name for one in self.missing(decoupling))} with"
@@ -189,6 +207,9 @@ class Evaluator:
     def tidy(self, decoupling: Decoupling) -> None:
         """Remove what a process that was killed between the row and its clean-up left of a run that has its row; nothing if
         another process has the run, or in a folder that may only be read."""
+        row = self.recorded(decoupling)
+        if row is not None and is_repeatable(row):  # with more retries another command goes on from what is left
+            return
         folder = self.run_folder(decoupling)
         claim = self.claim(decoupling)
         if claim.is_left() or (folder.is_dir() and not (folder / trained_run.FILE).is_file()) or _unfinished(folder):
@@ -237,19 +258,12 @@ class Evaluator:
 
     def _trained(self, asked: Decoupling) -> tuple[dict[str, str], MeasuredRun | None]:
         """Train, score, save, append: the row, and what is to be measured; None where the run failed."""
-        problem, decoupling = self.problem, self.problem.adapt(asked)
+        decoupling = self.problem.adapt(asked)
         folder, key = self.run_folder(asked), self.key(asked)
-        row: dict[str, Cell] = {**self.labels, **key, "run": folder.name, "space": str(problem.space.spec)}
-        costs = self._cost(decoupling)
-        row |= {
-            "num_blocks": len(costs.blocks),
-            "params": costs.params,
-            "head_params": costs.head_params,
-            "macs": costs.macs,
-            "head_macs": costs.head_macs,
-            "peak_activation_bytes": costs.peak_activation_bytes,
-            "pipeline_speedup_bound": None,
-        }
+        costs, attempt = self._cost(decoupling), attempts_made(self.log.find_all(key)) + 1
+        row = self._begun(key, folder, costs)
+        if attempt > 1:
+            row["attempts"] = attempt
         run = None
         try:
             row["pipeline_speedup_bound"] = self._pipeline_speedup_bound(decoupling, costs)
@@ -258,12 +272,40 @@ class Evaluator:
         except (Diverged, MemoryError, RuntimeError, OSError) as error:
             if (status := failed_status(error)) is None:
                 raise
-            row |= {"status": status, "validation_error": 1.0, "validation_loss": None}
+            row |= {"status": status, **FAILED}
+            if status.startswith(OUT_OF_MEMORY):
+                row |= {"attempts": attempt, "host": socket.gethostname()}
         finally:
             vars(self).pop("batches", None)  # and what reads ahead, maybe in processes, while other runs have their turn
         if row["status"] != OK:
             gc.collect()  # what the run held is there for the next
         return self._append(row, key), run
+
+    def record_killed(self, asked: Decoupling, reason: str, host: str) -> None:
+        """Append the row of an attempt whose process was killed there, unless the run has a row that stands."""
+        row = self.recorded(asked)
+        if row is not None and not is_repeatable(row):
+            return
+        decoupling, key = self.problem.adapt(asked), self.key(asked)
+        begun = self._begun(key, self.run_folder(asked), self._cost(decoupling))
+        attempt = attempts_made(self.log.find_all(key)) + 1
+        self._append({**begun, "status": f"{KILLED}: {reason}", **FAILED, "attempts": attempt, "host": host}, key)
+
+    def _begun(self, key: Mapping[str, Cell], folder: Path, costs: Cost) -> dict[str, Cell]:
+        """What a row says of a run before it has begun."""
+        return {
+            **self.labels,
+            **key,
+            "run": folder.name,
+            "space": str(self.problem.space.spec),
+            "num_blocks": len(costs.blocks),
+            "params": costs.params,
+            "head_params": costs.head_params,
+            "macs": costs.macs,
+            "head_macs": costs.head_macs,
+            "peak_activation_bytes": costs.peak_activation_bytes,
+            "pipeline_speedup_bound": None,
+        }
 
     def _append(self, row: Mapping[str, Cell], key: Mapping[str, Cell]) -> dict[str, str]:
         """The row as it stands in the log."""
@@ -351,7 +393,7 @@ class Evaluator:
 
         A row of an older version was named after what it was asked for, too.
         """
-        rows = self.log.find_all(key)
+        rows = [row for row in self.log.find_all(key) if not is_repeatable(row)]
         for row in rows:
             if row.get("weights_digest") == digest:
                 own = {**key, **{name: _typed(row[name]) for name in ASKED if row.get(name)}}
@@ -444,7 +486,8 @@ def _typed(cell: str) -> Cell:
 
 def _own(key: Mapping[str, Cell], row: Mapping[str, Cell]) -> dict[str, Cell]:
     """The key of one of several rows with the same key."""
-    return {**key, **{name: row.get(name) for name in TRAINED}}
+    told = (*TRAINED, "attempts") if is_repeatable({"status": str(row.get("status"))}) else TRAINED
+    return {**key, **{name: row.get(name) for name in told}}
 
 
 def _unfinished(folder: Path) -> list[Path]:

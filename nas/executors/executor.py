@@ -14,14 +14,14 @@ Setup = Callable[[Report], Work]  # called once in each worker, which keeps what
 
 
 class Lost(Exception):
-    """The process that had a job ended without an answer: `reason`, as `killed by SIGKILL`, on which `host`."""
+    """The process that had a job ended without an answer: `reason`, as `SIGKILL` or `exit code 1`, and on which `host`."""
 
     def __init__(self, reason: str, host: str) -> None:
         super().__init__(reason, host)
         self.reason, self.host = reason, host
 
     def __str__(self) -> str:
-        return f"{self.reason} on {self.host}"
+        return f"killed ({self.reason}) on {self.host}"
 
 
 class Pool(Protocol):

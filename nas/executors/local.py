@@ -26,6 +26,7 @@ from nas.executors.worker import Message, serve
 from nas.notice import notice
 from nas.problem import Report
 from spaces.notation.errors import UserError
+from spaces.notation.own_modules import allowed_here
 
 SECONDS_TO_END = 30.0  # that an interrupted worker has to finish its step and save it
 
@@ -52,7 +53,6 @@ class LocalPool:
 
     def __init__(self, workers: int, setup: Setup, report: Report, gpus: Sequence[str]) -> None:
         self.at_once = workers
-        self._setup = setup
         self._jobs: SimpleQueue[tuple[Any, Future[Any]] | None] = SimpleQueue()
         self._workers = [
             _Worker(number, setup, report, gpus[(number - 1) % len(gpus)] if len(gpus) > 1 else None)
@@ -70,7 +70,6 @@ class LocalPool:
         return future
 
     def __enter__(self) -> Self:
-        _start_server(self._setup)
         for thread in self._threads:
             thread.start()
         return self
@@ -98,6 +97,7 @@ class _Worker:
 
     def __init__(self, number: int, setup: Setup, report: Report, gpu: str | None) -> None:
         self.number, self._setup, self._report, self._gpu = number, setup, report, gpu
+        self._allowed = allowed_here()
         self._lock = threading.Lock()  # on whether there is a process
         self._ends = False
         self._process: Any = None
@@ -179,10 +179,11 @@ class _Worker:
             if self._ends:
                 raise Lost("interrupted", socket.gethostname())
             if self._connection is None or not self._process.is_alive():
+                _start_server(self._setup)
                 self._connection, theirs = multiprocessing.Pipe()
                 with theirs:
                     self._process = multiprocessing.get_context("forkserver").Process(
-                        target=serve, args=(theirs, self._setup, self._gpu), name=f"worker {self.number}"
+                        target=serve, args=(theirs, self._setup, self._gpu, self._allowed), name=f"worker {self.number}"
                     )
                     self._process.start()
             return self._connection
@@ -211,8 +212,8 @@ def how_ended(code: int) -> str:
     """How a process ended, by its exit code."""
     number = -code if code < 0 else code - 128
     with suppress(ValueError):
-        return f"killed by {signal.Signals(number).name}"
-    return f"ended with exit code {code}"
+        return signal.Signals(number).name
+    return f"exit code {code}"
 
 
 def _start_server(setup: Setup) -> None:

@@ -15,13 +15,15 @@ from methods.training.interruption import ENDING, OWN
 from nas.data.worker_process import end_with_parent
 from nas.executors.executor import Setup
 from nas.notice import heard_notices
+from spaces.notation.own_modules import Allowed, allow_only
 
 Kind = Literal["begun", "report", "notice", "answer", "error"]
 Message = tuple[Kind, Any]  # from a worker
 
 
-def serve(connection: Connection, setup: Setup, gpu: str | None) -> None:
-    """Do the jobs that come until no more do, with the GPU of this name, if there is one, as the only one.
+def serve(connection: Connection, setup: Setup, gpu: str | None, allowed: Allowed | None) -> None:
+    """Do the jobs that come until no more do, with the GPU of this name, if there is one, as the only one; names may import
+    what is `allowed`.
 
     Signals that a terminal or a batch system sends to all processes at once are left to the parent, whose own one (`OWN`)
     interrupts the job.
@@ -31,6 +33,7 @@ def serve(connection: Connection, setup: Setup, gpu: str | None) -> None:
     end_with_parent()
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # before anything asks for a GPU
+    allow_only(allowed)
     try:
         _serve(connection, setup)
     except KeyboardInterrupt:

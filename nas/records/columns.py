@@ -402,8 +402,8 @@ _COLUMNS = (
         FIGURE,
         (*_RUNS, "trials"),
         "`ok`, or at which stage and iteration a loss was not finite (`diverged: "
-        "...`), or `out of memory: ...`, of the machine or the GPU; such runs count as 100 % wrong and are not repeated: "
-        "delete the line to try again.",
+        "...`), or `out of memory: ...`, of the machine or the GPU, or by what its process was `killed: ...`; such runs count as "
+        "100 % wrong and are not repeated: delete the line to try again, or give `--retries` for the last two.",
         STATUS,
         always=(*_RUNS, "trials"),
     ),
@@ -418,6 +418,15 @@ _COLUMNS = (
         better="lower",
         shown=PERCENT,
         short="val error",
+    ),
+    Column(
+        "attempts",
+        FIGURE,
+        _RUNS,
+        "The number of the attempt, of a run that was killed or ran out of memory: each attempt that failed so has a row, and "
+        "the last row counts. Empty for a run that ended at the first.",
+        COUNT,
+        "attempts",
     ),
     Column("validation_loss", FIGURE, (*_RUNS, "exits", "trials"), "Mean cross-entropy there.", FINITE, "nats", better="lower"),
     Column(
@@ -666,6 +675,7 @@ _COLUMNS = (
         }.items()
     ),
     Column("dirty", PROVENANCE, _OF_A_RUN, "Whether the source differed from the commit.", FLAG),
+    Column("host", PROVENANCE, _RUNS, "The host on which a run was killed or ran out of memory; empty in other rows."),
     Column("device", PROVENANCE, _OF_A_RUN, "Model of the processor or GPU.", compared=TIMED_BY),
     Column("threads", PROVENANCE, _OF_A_RUN, "CPU threads of torch.", COUNT, "threads", compared=TIMED_BY),
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from methods.table import METHODS, traits
+from nas.records.attempts import standing_rows
 from nas.records.cell_types import DIGEST
 from nas.records.column import Compared, Role
 from nas.records.columns import COLUMNS, names
@@ -42,7 +43,7 @@ def read_rows(paths: Iterable[str | Path], conditions: Sequence[str] = ()) -> pd
     frames = []
     for path in paths:
         log = log_at(path, COMPARED)
-        rows = log.rows()
+        rows = standing_rows(log.rows())
         if not rows:
             raise UserError(f"compare reads the rows that `run.py evaluate` wrote, but {log.where} has none or is not there")
         ended_well = [(number, row) for number, row in enumerate(rows) if row["status"] == OK]

@@ -11,7 +11,7 @@ from nas.records.cell_types import FLOAT
 from nas.records.column import Column, Role
 from nas.records.columns import COLUMNS, COUNTS, names
 from nas.records.spreadsheet import csv_text
-from nas.records.status import DIVERGED, OUT_OF_MEMORY, count_of
+from nas.records.status import DIVERGED, KILLED, OUT_OF_MEMORY, count_of
 from nas.report.comparable import ADAPTED, FIGURES, LINE, SHARED, TIMED_BY, check_comparable, disagree, listed
 from nas.report.interval import half_interval
 from nas.report.short_names import short_cuts, short_decoupling, short_heads, short_names
@@ -55,6 +55,7 @@ class Line:
     n: int
     diverged: int
     out_of_memory: int
+    killed: int
     params: int
     train_params: int
     macs: int
@@ -152,6 +153,7 @@ def _line(rows: pd.DataFrame, figures: Sequence[str], *, timed: bool) -> Line:
         n=len(rows),
         diverged=count_of(DIVERGED, rows["status"]),
         out_of_memory=count_of(OUT_OF_MEMORY, rows["status"]),
+        killed=count_of(KILLED, rows["status"]),
         params=counts["params"],
         train_params=counts["params"] + counts["head_params"],
         macs=counts["macs"],

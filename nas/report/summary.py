@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.records.columns import COLUMNS, names
 from nas.records.frames import numbers
-from nas.records.status import DIVERGED, OUT_OF_MEMORY, count_of
+from nas.records.status import DIVERGED, KILLED, OUT_OF_MEMORY, count_of
 from nas.report.interval import half_interval
 from nas.report.short_names import short_decoupling, short_names
 from nas.report.table import optional, table
@@ -24,8 +24,8 @@ class Summary:
     """One method on one decoupling over n seeds; errors in percent, `interval` half the width of the 95 % interval.
 
     `std` and `interval` (`half_interval`) are None for a single seed, `step_seconds`, a mean, where no run ended well. Runs that
-    `diverged` or were `out_of_memory` count as 100 % wrong. `figures` are means of those that were asked for while the runs
-    trained (`nas.evaluation.figures`), by column.
+    `diverged`, were `out_of_memory` or `killed` count as 100 % wrong. `figures` are means of those that were asked for while the
+    runs trained (`nas.evaluation.figures`), by column.
     """
 
     method: str
@@ -40,12 +40,13 @@ class Summary:
     step_seconds: float | None
     diverged: int
     out_of_memory: int = 0
+    killed: int = 0
     figures: dict[str, float] = field(default_factory=dict)
 
 
 def failures(line: Any) -> str:
     """What there is to say of the failed runs of a line that has their numbers."""
-    counts = {"diverged": line.diverged, "out of memory": line.out_of_memory}
+    counts = {"diverged": line.diverged, "out of memory": line.out_of_memory, "killed": line.killed}
     return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 
@@ -85,6 +86,7 @@ def _summary(method: str, decoupling: str, group: pd.DataFrame) -> Summary:
         step_seconds=float(seconds.mean()) if len(seconds) else None,
         diverged=count_of(DIVERGED, group["status"]),
         out_of_memory=count_of(OUT_OF_MEMORY, group["status"]),
+        killed=count_of(KILLED, group["status"]),
         figures={name: float(group[name].mean()) for name in ASKED if name in group and group[name].notna().any()},
     )
 

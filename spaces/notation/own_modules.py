@@ -55,6 +55,16 @@ def only_allowed(packages: Iterable[str] = (), names: Iterable[str] = ()) -> Ite
         _allowed.reset(token)
 
 
+def allowed_here() -> Allowed | None:
+    """What names may import here, so that another process of the same command can be told; None for all."""
+    return _allowed.get()
+
+
+def allow_only(allowed: Allowed | None) -> None:
+    """From now on, in the rest of this thread, what names may import."""
+    _allowed.set(allowed)
+
+
 @contextmanager
 def names_of_a_file() -> Iterator[None]:
     """Inside, names are those of a file: where nobody said what is allowed, nothing is."""

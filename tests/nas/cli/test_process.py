@@ -111,7 +111,7 @@ def test_a_command_out_of_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, ca
 def test_the_signal_that_came_is_known() -> None:
     with pytest.raises(Ended) as ended, signals_raise_ended():
         signal.raise_signal(signal.SIGTERM)
-    assert (ended.value.exit_code, ended.value.by) == (143, " by SIGTERM")
+    assert (ended.value.exit_code, ended.value.said) == (143, "interrupted by SIGTERM")
 
 
 def test_notices_are_lines_on_stderr_where_they_are_asked_for(capsys: pytest.CaptureFixture) -> None:

@@ -21,8 +21,8 @@ from nas.data.images.images import Batches, Images, eval_batches
 from nas.data.images.samples import Split
 from nas.evaluation import evaluator as evaluate
 from nas.evaluation import saved_run
-from nas.evaluation.comparison import Run, finish
 from nas.evaluation.evaluator import Evaluator
+from nas.evaluation.finish import Run, finish
 from nas.evaluation.measurements.ensemble import Ensemble, ensemble_error
 from nas.evaluation.measurements.exits import Exits
 from nas.problem import Problem, silent

@@ -14,8 +14,8 @@ import pytest
 from methods.training import loop as training
 from nas.data.images.images import Images
 from nas.evaluation import evaluator as evaluate
-from nas.evaluation.comparison import Run, finish
 from nas.evaluation.evaluator import Evaluator
+from nas.evaluation.finish import Run, finish
 from nas.evaluation.measurements import exits as exits_file
 from nas.evaluation.measurements.ensemble import Ensemble
 from nas.evaluation.measurements.exits import Exits

@@ -1,0 +1,45 @@
+"""Runs that are tried again: one that was killed or ran out of memory has a row for each attempt that failed so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from nas.records.columns import tells_runs_apart
+from nas.records.status import KILLED, OUT_OF_MEMORY
+
+_CAME_OUT = ("run", "weights_digest", "test_digest")  # columns of what a run came to
+
+
+def is_repeatable(row: Mapping[str, str]) -> bool:
+    """Whether the attempt failed in a way that another might not. One that diverged would do so again."""
+    return row.get("status", "").startswith((KILLED, OUT_OF_MEMORY))
+
+
+def attempt_of(row: Mapping[str, str]) -> int:
+    """The number of the attempt, from 1 on, which the rows of older versions do not say."""
+    return int(row.get("attempts") or 1)
+
+
+def attempts_made(rows: Iterable[Mapping[str, str]]) -> int:
+    """How many attempts at a run failed, of its rows."""
+    return max((attempt_of(row) for row in rows if is_repeatable(row)), default=0)
+
+
+def standing(rows: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """Of the rows of one run those that stand: no attempt that another one followed."""
+    others = [row for row in rows if not is_repeatable(row)]
+    return others or sorted(rows, key=attempt_of)[-1:]
+
+
+def standing_rows(rows: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """The same for rows of several runs, in their order."""
+    if not any(map(is_repeatable, rows)):
+        return list(rows)
+    of_runs: dict[tuple[tuple[str, str], ...], list[dict[str, str]]] = {}
+    for row in rows:
+        key = tuple(
+            sorted((name, cell) for name, cell in row.items() if cell and tells_runs_apart(name) and name not in _CAME_OUT)
+        )
+        of_runs.setdefault(key, []).append(row)
+    kept = {id(row) for of_run in of_runs.values() for row in standing(of_run)}
+    return [row for row in rows if id(row) in kept]
