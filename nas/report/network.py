@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nas.cost import Cost
 from nas.report.table import table
+from nas.stage_plan import StagePlan
 from spaces.decoupling import Decoupling
 
 
@@ -41,6 +42,27 @@ def cost_table(cost: Cost, decoupling: Decoupling) -> str:
     if reading := [f"{k} reads {', '.join(map(str, block.reads))}" for k, block in enumerate(cost.blocks) if block.reads]:
         totals += f"\nstages that read weights of others, so that a pipeline would have to send them: {'; '.join(reading)}"
     return f"{table(header, lines)}\n{totals}"
+
+
+def plan_table(plan: StagePlan) -> str:
+    """One line a process, and what the processes gain at most."""
+    header = ["process", "stages", "ms/iteration", "share %", "sends KiB/iteration", "MiB"]
+    total = sum(process.seconds for process in plan.processes)
+    lines = [
+        [
+            str(number),
+            "-".join(map(str, dict.fromkeys((process.stages[0], process.stages[-1])))),
+            f"{1000 * process.seconds:.1f}",
+            f"{100 * process.seconds / total:.1f}",
+            f"{process.sends_bytes / 1024:.1f}",
+            f"{process.memory_bytes / 2**20:.1f}",
+        ]
+        for number, process in enumerate(plan.processes)
+    ]
+    return (
+        f"{table(header, lines)}\n{len(lines)} processes side by side: {plan.bound:.2f} times one process at most; MiB are the "
+        f"peak of activations in a step (float32) and up to {plan.depth} carries on their way to the next process"
+    )
 
 
 def picture(decoupling: Decoupling, num_units: int, *, joint: bool = False) -> str:

@@ -32,6 +32,11 @@ class StageSeconds:
     turns: int
     uncertainty: float
 
+    @property
+    def bound(self) -> float:
+        """Seconds of all stages over those of the slowest: what a process each could gain at most."""
+        return sum(self.seconds) / max(self.seconds)
+
 
 def stage_seconds(
     method: Method,
