@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import product
 from typing import Any
 
@@ -59,6 +59,21 @@ class SearchSpace:
         self.cut_sets = CutSets(self.num_units, self.gaps, min_block)
         self._num_blocks = num_blocks
         self.block_counts = self._checked_block_counts(num_blocks)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Made anew of its settings, in another process too."""
+        build = partial(
+            type(self),
+            str(self.backbone),
+            self.heads,
+            input_shape=self.input_shape,
+            num_classes=self.num_classes,
+            num_blocks=self._num_blocks,
+            gaps=self.gaps,
+            min_block=self.min_block,
+            vectors=self.vectors,
+        )
+        return build, ()
 
     @property
     def spec(self) -> Component:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from methods.training.class_limit import CLASS_LIMITS, ClassLimit
@@ -33,6 +33,7 @@ class TrainingSettings:
     checkpoint_units  keep only the units' inputs for the backward pass and compute the rest again
     compile           make one graph of each stage's training step (`compilation.py`); reduce-overhead adds CUDA graphs
     class_batches     classes(num=20,until=0.5): batches of the first half hold 20 classes each; None: no limit
+    replicas          of each stage, which average gradients, each on its share of a batch; None: one
     grow              frozen(starts=[0,0.5]) or training(...): stages begin one after the other; None: all at once
     """
 
@@ -48,15 +49,22 @@ class TrainingSettings:
     class_batches: str | None = None
     grow: str | None = None
     deterministic: bool | None = None
+    replicas: int | None = field(default=None, repr=False)  # what names a checkpoint stays as it was
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "deterministic", self.deterministic or None)  # rows from before have no such cell
+        object.__setattr__(self, "replicas", None if self.replicas == 1 else self.replicas)
         for name, lowest in (("iterations", 1), ("batch_size", 2)):
             if getattr(self, name) < lowest:
                 raise UserError(f"{name} is a whole number from {lowest} on, got {getattr(self, name)}")
             check_size(name, name, getattr(self, name))
         if not 0 < self.lr < math.inf or not 0 <= self.weight_decay < math.inf:
             raise UserError(f"lr is a number above 0 and weight_decay one from 0 on, got {self.lr} and {self.weight_decay}")
+        if self.replicas is not None and self.batch_size % self.replicas:
+            raise UserError(
+                f"replicas have equal shares of a batch, got a batch size of {self.batch_size} for {self.replicas} of them; "
+                "give a multiple"
+            )
         for name, choices in (("precision", get_args(Precision)), ("compile", get_args(Compile))):
             if getattr(self, name) not in choices:
                 raise unknown(name, getattr(self, name), choices)

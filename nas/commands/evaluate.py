@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from methods.training.growth import check_grows
+from methods.training.stages.plan import check_parted
 from nas.commands.option import keywords_of, option
+from nas.commands.parallel import read_parallel
 from nas.commands.problem import TrainedProblemOptions, checked_seeds, read_problem
 from nas.commands.python_call import python_call
 from nas.commands.shared_options import ClassBatchesOptions, RatesOptions, RecordOptions, SideOptions
@@ -75,6 +78,13 @@ class EvaluateOptions(SideOptions, ClassBatchesOptions, RatesOptions, WorkOption
         metavar="G",
         components=True,
     )
+    parallel: str | None = option(
+        None,
+        "train the stages of each run side by side: stages(processes=2,depth=3) on this machine, or in the processes of "
+        "torchrun; rows are the same, but with replicas=R, each on its share of a batch",
+        metavar="P",
+        components=True,
+    )
     extend: Path | None = option(
         None,
         "begin with the blocks of this run, whose weights are saved, and train only those behind, or from the first on "
@@ -97,6 +107,12 @@ class Evaluation:
             raise UserError(
                 "methods, decoupling, lr and schedule name one at least, got an empty list; leave it out for the default"
             )
+        if options.parallel is not None and self.executor is not None:
+            raise UserError(
+                "runs go to workers, or the stages of each run to processes, got both; leave --parallel out, or --workers and "
+                "--executor"
+            )
+        self.side_by_side = read_parallel(options)
         self.problem = read_problem(options, options.methods[0], 0, options.lr[0], options.schedule[0])
         self.log, self.tuning_log = (options.results.log(name, RUNS) for name in ("evaluate.csv", "search.csv"))
         self.exits = Exits.of(options.results, calibrated=options.calibrate) if options.exits else None
@@ -117,6 +133,7 @@ class Evaluation:
             report=report,
             command=command,
             budget=self.budget,
+            side_by_side=self.side_by_side,
         )
         self._check_builds()
         for other in (self.tuning_log, *(rows.log for one in measurements for rows in one.rows)):
@@ -127,6 +144,8 @@ class Evaluation:
             for method, points in self.comparison.points.items():
                 for point in points:
                     built, settings = replace(self.problem, method=method).build(point), self.problem.settings
+                    if self.side_by_side is not None:
+                        check_parted(built, self.side_by_side.topology.processes, method)
                     if settings.grow:
                         check_grows(
                             settings.grow, built.num_stages, settings.iterations, trained=self.problem.trained_stages(built)
@@ -135,11 +154,12 @@ class Evaluation:
     def run(self) -> list[dict[str, str]]:
         """Train and measure what is not there yet; the row of every run, cells as text."""
         with self.budget.limited():
-            if self.executor is None:
+            if self.executor is not None:
+                setup = partial(work_of_evaluate, self.options, self.command)
+                with self.executor.open(setup, self.report, self.options.device) as pool:
+                    return self.comparison.run(pool)
+            with self.side_by_side or nullcontext():
                 return self.comparison.run()
-            setup = partial(work_of_evaluate, self.options, self.command)
-            with self.executor.open(setup, self.report, self.options.device) as pool:
-                return self.comparison.run(pool)
 
 
 def work_of_evaluate(options: EvaluateOptions, command: str, report: Report) -> Work:

@@ -14,6 +14,7 @@ from nas.evaluation.figures import checked_figures
 from nas.problem import Problem
 from nas.records.results import Results
 from nas.runs.trained_run import TrainedRun
+from nas.side_by_side import PARALLELS
 from nas.tasks import TASKS
 from spaces.decoupling import Decoupling
 from spaces.named import read_space
@@ -57,8 +58,10 @@ def read_problem(options: TrainedProblemOptions, method: str, seed: int, lr: flo
         iterations = shortened(epochs, share) * num_batches
     else:
         iterations = shortened(iterations, share)
+    parallel = getattr(options, "parallel", None)
+    replicas = PARALLELS.build(parallel).replicas if parallel else None
     given = {field.name: getattr(options, field.name) for field in fields(TrainingSettings) if hasattr(options, field.name)}
-    settings = TrainingSettings(**given | {"iterations": iterations, "lr": lr, "schedule": schedule})
+    settings = TrainingSettings(**given | {"iterations": iterations, "lr": lr, "schedule": schedule, "replicas": replicas})
     switches = settings.precision, bool(settings.deterministic)
     check_switches(device, switches[0], deterministic=switches[1])
     set_switches(switches[0], deterministic=switches[1])

@@ -23,6 +23,7 @@ from nas.records.log import Log
 from nas.records.reuse import notice_other_commits, told_undigested
 from nas.records.status import OK
 from nas.runs.trained_run import FILE
+from nas.side_by_side import SideBySide
 from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError
 
@@ -65,7 +66,9 @@ class Comparison:
         report: Report,
         command: str,
         budget: Budget | None = None,
+        side_by_side: SideBySide | None = None,
     ) -> None:
+        self.side_by_side = side_by_side
         self.problem, self.seeds, self.report, self.command = problem, seeds, report, command
         self.log, self.tuning_log, self.measurements, self.weights = log, tuning_log, tuple(measurements), weights
         self.budget = budget or Budget()
@@ -175,7 +178,14 @@ class Comparison:
     def _evaluator(self, method: str, settings: TrainingSettings, seed: int, *, tuning: bool) -> Evaluator:
         problem = replace(self.problem, method=method, settings=settings, seed=seed)
         log = self.tuning_log if tuning else self.log
-        make = partial(Evaluator, log=log, report=self.report, command=self.command, retries=self.budget.retries or 0)
+        make = partial(
+            Evaluator,
+            log=log,
+            report=self.report,
+            command=self.command,
+            retries=self.budget.retries or 0,
+            side_by_side=self.side_by_side,
+        )
         if tuning:
             return make(replace(problem, figures=()), test=False, labels={"strategy": "tune"})
         return make(problem, test=True, measurements=self.measurements, weights=self.weights)

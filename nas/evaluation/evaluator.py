@@ -20,6 +20,8 @@ from methods.training.diverged import Diverged
 from methods.training.loop import Progress, Trained, train
 from methods.training.memory import out_of_memory
 from methods.training.scoring import error_and_loss
+from methods.training.stages.share import Share
+from methods.training.stages.stage_checkpoints import has_checkpoint, parts_of
 from nas.cost import Cost, cost, timed
 from nas.data.digest import weights_digest
 from nas.data.task_data import Batches, Part
@@ -41,6 +43,7 @@ from nas.records.status import DIVERGED, KILLED, OK, OUT_OF_MEMORY
 from nas.runs import trained_run
 from nas.runs.folders import ABOUT, CHECKPOINT, UNFINISHED
 from nas.runs.trained_run import TrainedRun, run_name
+from nas.side_by_side import SideBySide
 from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError
 
@@ -57,6 +60,8 @@ class Evaluator:
     `labels` are columns that say who asked, such as the strategy of a search; they are no part of what makes two rows
     the same, so strategies, and a search with a larger budget, take over what is there. With `test` the test split is
     read, once, after training. `measurements` are what a run is asked for besides; they change neither the run nor its row.
+
+    `side_by_side`: the processes that train the stages of a run; the rows are the same without them.
 
     `weights` says what becomes of the weights of a run that is trained: "saved" as a `TrainedRun` in the run's folder, which
     the row names, or "discarded". What is asked of a run later is measured with its saved weights; where there are none, it
@@ -79,11 +84,13 @@ class Evaluator:
         weights: Weights = "discarded",
         labels: Mapping[str, Cell] | None = None,
         retries: int = 0,
+        side_by_side: SideBySide | None = None,
     ) -> None:
         assert test or not measurements, "measurements read the test split"
         self.problem, self.log, self.report = problem, log, report
         self.command, self.test, self.measurements, self.weights = command, test, tuple(measurements), weights
         self.labels, self.provenance, self.retries = dict(labels or {}), provenance(), retries
+        self.side_by_side = side_by_side
         self._refused: set[tuple[str, str]] = set()  # what was too much for the memory, by run and measurement
 
     @property
@@ -98,9 +105,9 @@ class Evaluator:
 
     @cached_property
     def batches(self) -> Batches:
-        """The training batches."""
-        settings = self.problem.settings
-        return self.problem.data.train_batches(settings.batch_size, limit=settings.class_limit)
+        """The training batches, of a replica's size where there are several."""
+        settings, replicas = self.problem.settings, self.problem.settings.replicas or 1
+        return self.problem.data.train_batches(settings.batch_size // replicas, limit=settings.class_limit)
 
     def key(self, decoupling: Decoupling) -> dict[str, Cell]:
         """The cells that make two rows the same training."""
@@ -266,8 +273,9 @@ class Evaluator:
             row["attempts"] = attempt
         run = None
         try:
-            row["pipeline_speedup_bound"] = self._pipeline_speedup_bound(decoupling, costs)
-            scores, run = self._scored(key, folder, decoupling)
+            costs = self._timed(decoupling, costs)
+            row["pipeline_speedup_bound"] = costs.pipeline_speedup_bound
+            scores, run = self._scored(key, folder, decoupling, costs)
             row |= scores
         except (Diverged, MemoryError, RuntimeError, OSError) as error:
             if (status := failed_status(error)) is None:
@@ -315,10 +323,12 @@ class Evaluator:
         assert appended is not None, "a row that was appended is found"
         return appended
 
-    def _scored(self, key: dict[str, Cell], folder: Path, decoupling: Decoupling) -> tuple[dict[str, Cell], MeasuredRun | None]:
+    def _scored(
+        self, key: dict[str, Cell], folder: Path, decoupling: Decoupling, costs: Cost
+    ) -> tuple[dict[str, Cell], MeasuredRun | None]:
         """What training gives, its weights saved if they are to be."""
         problem = self.problem
-        trained, figures = self._train(decoupling, folder)
+        trained, figures = self._train(decoupling, folder, costs)
         weights = {name: tensor.detach().cpu() for name, tensor in trained.method.state_dict().items()}
         digest = weights_digest(weights)
         named = self._named(key, digest)
@@ -330,7 +340,7 @@ class Evaluator:
             "validation_loss": trained.validation_loss,
             "train_loss": trained.train_loss,
             "best_iteration": trained.best_iteration,
-            "epochs": problem.settings.iterations / self.batches.num_batches,
+            "epochs": problem.settings.iterations / (self.batches.num_batches // (problem.settings.replicas or 1)),
             "step_seconds": trained.step_seconds,
         }
         if test is not None:
@@ -414,19 +424,27 @@ class Evaluator:
         )
         return named
 
-    def _train(self, decoupling: Decoupling, folder: Path) -> tuple[Trained, dict[str, Cell]]:
+    def _train(self, decoupling: Decoupling, folder: Path, costs: Cost) -> tuple[Trained, dict[str, Cell]]:
         """The trained run, and the figures that were measured meanwhile."""
         problem, checkpoint = self.problem, folder / CHECKPOINT
         method = problem.build(decoupling)
         what = f"{problem.method.partition('(')[0]} {decoupling} seed {problem.seed}"
         validation = partial(problem.data.eval_batches, problem.data.validation, EVAL_BATCH_SIZE)
         report = partial(_pass_on, self.report, what, problem.settings.grow is not None)
-        trained_stages = problem.trained_stages(method)
+        trained_stages, replicas = problem.trained_stages(method), problem.settings.replicas or 1
+        seconds = [block.seconds or 0.0 for block in costs.blocks]
+        others = (
+            None
+            if self.side_by_side is None
+            else self.side_by_side.others(problem, decoupling, method, seconds, self.batches if replicas > 1 else None)
+        )
         _say_what(self.key(decoupling), folder)
-        with measured(problem.figures, TrainingRun(method, problem.device, trained_stages, checkpoint.exists())) as figures:
+        with measured(
+            problem.figures, TrainingRun(method, problem.device, trained_stages, has_checkpoint(checkpoint))
+        ) as figures:
             trained = train(
                 method,
-                self.batches,
+                self.batches if replicas == 1 else Share(self.batches, replicas, 0),
                 validation,
                 problem.settings,
                 seed=problem.seed,
@@ -434,22 +452,28 @@ class Evaluator:
                 trained_stages=trained_stages,
                 checkpoint=checkpoint,
                 report=report,
+                others=others,
             )
-            return trained, figures()
+            side = (
+                {}
+                if others is None or self.side_by_side is None
+                else self.side_by_side.cells(others.plan, seconds, trained.step_seconds)
+            )
+            return trained, {**figures(), **side}
 
     def _cost(self, decoupling: Decoupling) -> Cost:
         """What the network, and a step in which all of it trains, cost, from shapes alone."""
         problem, data = self.problem, self.problem.data
         return cost(lambda: problem.build(decoupling), data.input_shape, data.num_classes, problem.settings.batch_size)
 
-    def _pipeline_speedup_bound(self, decoupling: Decoupling, costs: Cost) -> float:
-        """The bound on a pipeline's speed-up, from the measured seconds of each block's step."""
+    def _timed(self, decoupling: Decoupling, costs: Cost) -> Cost:
+        """With the measured seconds of each stage's step, from which the bound on a pipeline's speed-up follows."""
         if len(costs.blocks) == 1:
-            return costs.pipeline_speedup_bound  # which is 1, whatever a step takes
+            return costs  # whose bound is 1, whatever a step takes
         problem = self.problem
         x, y = self.batches.batch(problem.seed, 0)
         plain = replace(problem.settings, compile="no")  # compiling twice would cost more than it tells
-        return timed(costs, problem.build(decoupling), plain, x, y, device=problem.device).pipeline_speedup_bound
+        return timed(costs, problem.build(decoupling), plain, x, y, device=problem.device)
 
 
 def _say_what(key: Mapping[str, Cell], folder: Path) -> None:
@@ -491,7 +515,8 @@ def _own(key: Mapping[str, Cell], row: Mapping[str, Cell]) -> dict[str, Cell]:
 
 
 def _unfinished(folder: Path) -> list[Path]:
-    return [folder / name for name in UNFINISHED if (folder / name).exists()]
+    parts = [part.path for part in parts_of(folder / CHECKPOINT)]
+    return [*(folder / name for name in UNFINISHED if (folder / name).exists()), *parts]
 
 
 def _remove_unfinished(folder: Path) -> None:

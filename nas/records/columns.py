@@ -226,6 +226,16 @@ _COLUMNS = (
         FLAG,
         compared=TIMED_BY,
     ),
+    Column(
+        "replicas",
+        SETTING,
+        _OF_A_RUN,
+        "How many replicas of each stage average gradients, each on its share of a batch, with its own BatchNorm; empty for one.",
+        COUNT,
+        "replicas",
+        compared=SHARED,
+        optional=True,
+    ),
     # ---- what was measured beside the error
     Column(
         "ensemble",
@@ -396,6 +406,27 @@ _COLUMNS = (
         better="higher",
         shown=Shown(digits=".2f"),
         short="bound",
+    ),
+    Column(
+        "process_speedup_bound",
+        FIGURE,
+        _RUNS,
+        "With `parallel`: process seconds of all stages over those of the process with the most, the largest speed-up over one "
+        "process.",
+        AMOUNT,
+        "ratio",
+        better="higher",
+        shown=Shown(digits=".2f"),
+    ),
+    Column(
+        "process_speedup",
+        FIGURE,
+        _RUNS,
+        "With `parallel`: process seconds of all stages over `step_seconds`, the speed-up that was reached.",
+        AMOUNT,
+        "ratio",
+        better="higher",
+        shown=Shown(digits=".2f"),
     ),
     Column(
         "status",
@@ -674,6 +705,14 @@ _COLUMNS = (
             "command": "The command that made the row.",
         }.items()
     ),
+    Column(
+        "parallel",
+        PROVENANCE,
+        _RUNS,
+        "How stages trained side by side, as `--parallel` says it; empty for one process.",
+        compared=TIMED_BY,
+    ),
+    Column("process_stages", PROVENANCE, _RUNS, "With `parallel`: the stages of each process."),
     Column("dirty", PROVENANCE, _OF_A_RUN, "Whether the source differed from the commit.", FLAG),
     Column("host", PROVENANCE, _RUNS, "The host on which a run was killed or ran out of memory; empty in other rows."),
     Column("device", PROVENANCE, _OF_A_RUN, "Model of the processor or GPU.", compared=TIMED_BY),

@@ -23,7 +23,9 @@ ABOUT = "run.json"  # of an unfinished run: its key
 CHECKPOINT = "checkpoint.pt"
 UNFINISHED = (CHECKPOINT, "checkpoint.part", "trained.part", ABOUT, "run.part")  # what a run leaves beside its weights if killed
 SEARCH, PRETRAINING = "search.pt", "pretraining.pt"
-OWN = re.compile(r"(trained|checkpoint|search|pretraining)\.(pt|part)|run\.(json|part)|\d+\.(snapshot|part)")
+OWN = re.compile(
+    r"(trained|checkpoint|search|pretraining)\.(pt|part)|checkpoint\.\d+-\d+@\d+\.(pt|part)|run\.(json|part)|\d+\.(snapshot|part)"
+)
 SHOWN = ("method", "decoupling", "task", "seed")  # of a run, as its row has them
 Kind = Literal["run", "search", "pretraining"]
 State = Literal["finished", "unfinished"]

@@ -217,7 +217,6 @@ class OthersOfRun:
         first = self.first
         if not self._begun or not first.can_go_on:
             return
-        failure = first._failure
         first.forget_failure()
         try:
             first.send_all(End())
@@ -229,5 +228,4 @@ class OthersOfRun:
                 left -= isinstance(told, Ended)
         except LostProcess:
             return
-        if failure is not None or first.can_go_on:
-            first.forget_failure()
+        first.forget_failure()

@@ -13,12 +13,14 @@ from typing import Any
 import torch
 
 from methods.method import Method
+from methods.training.batches import TrainBatches
 from methods.training.diverged import Diverged
 from methods.training.memory import out_of_memory
 from methods.training.stages.group import BACK, Group
 from methods.training.stages.items import Begin, Close, End, Ended, Failed, Load, Ready, Save, Step, Validated, Verdict, Weights
 from methods.training.stages.links import Lost
 from methods.training.stages.replicated import ReplicaTrainer
+from methods.training.stages.share import Share
 from methods.training.stages.stage_checkpoints import StageCheckpoints
 from methods.training.stages.topology import named
 from methods.training.stages.worker import StageWorker
@@ -96,7 +98,10 @@ class _Follower:
         _forget_others(method, trainer.modules())
         store = StageCheckpoints(run.checkpoint, run.described, stages=self.stages, num_stages=method.num_stages, device=device)
         is_replica = self.group.replica > 0
-        batches = item.batches if is_replica and self.group.process == 0 else None
+        batches: TrainBatches | None = None
+        if is_replica and self.group.process == 0:
+            assert item.batches is not None, "replicas draw their own"
+            batches = Share(item.batches, self.group.topology.replicas, self.group.replica)
         tell: Callable[[Any], None] = (lambda told: None) if is_replica else self.back.send
         self.worker = StageWorker(trainer, store, tell, batches=batches, is_replica=is_replica)
         self.back.send(Ready(self.stages, store.available(), digest))
