@@ -206,9 +206,11 @@ class _Run:
 
     def _emit(self, item: Any) -> None:
         """Do what the item asks for, and hand on what it asks of the next process."""
-        passed = self.worker.handle(item)
         if self.others is not None:
-            self.others.send(item, passed)
+            self.others.announce(item)
+        passed = self.worker.handle(item)
+        if self.others is not None and passed is not None:
+            self.others.send(passed)
 
     def _listen(self, *, waits: bool = False) -> None:
         """Take in what was told; `waits` for something where nothing was."""

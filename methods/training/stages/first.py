@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import queue
+import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import torch.distributed as dist
 
 from methods.method import Method
 from methods.training.batches import TrainBatches
@@ -22,6 +25,8 @@ from methods.training.stages.replicated import ReplicaTrainer
 from methods.training.stages.topology import named
 from methods.training.trainer import Trainer
 from spaces.notation.errors import UserError
+
+ENDS_WITHIN = 10.0  # seconds for processes that were asked to end
 
 
 class LostProcess(UserError):
@@ -66,7 +71,7 @@ class First:
         return OthersOfRun(self, build, tuple(plan), settings, seed, batches)
 
     def close(self) -> None:
-        """Let all processes end."""
+        """Let all processes end, and with them the process group."""
         try:
             self.send_all(Close())
             for link in (self.after, *self.replicas):
@@ -77,6 +82,10 @@ class First:
         for link in (self.after, *self.replicas):
             if link is not None:
                 link.close()
+        until = time.monotonic() + ENDS_WITHIN
+        for receiver in self._receivers:
+            receiver.wait_until_lost(max(0.0, until - time.monotonic()))
+        dist.destroy_process_group()
 
     def send_all(self, item: Any) -> None:
         """To every process, through the row of each replica."""
@@ -193,11 +202,13 @@ class OthersOfRun:
         """Through the rows."""
         self.first.send_all(Load(iteration))
 
-    def send(self, item: Any, passed: Any) -> None:
-        """To the next process what this one made of the item, and to replicas what asks them to do the same."""
+    def send(self, item: Any) -> None:
+        """To the next process."""
+        self.first.send(self.first.after, item)
+
+    def announce(self, item: Any) -> None:
+        """To the replicas of this process, which wait for each other in what they do."""
         self.first.check()
-        if passed is not None:
-            self.first.send(self.first.after, passed)
         if self.first.replicas and isinstance(item, TO_REPLICAS):
             without_data = item._replace(carry=None, y=None) if isinstance(item, Step) else item
             for link in self.first.replicas:

@@ -108,7 +108,8 @@ class Receiver:
         self._ready: queue.Queue[Any] = queue.Queue(depth)
         self._in_use: Any = None
         self._into = into
-        threading.Thread(target=self._take_in, daemon=True).start()
+        self._thread = threading.Thread(target=self._take_in, daemon=True)
+        self._thread.start()
 
     def receive(self) -> Any:
         """The next item; Lost where the other process is gone."""
@@ -121,6 +122,10 @@ class Receiver:
         if self._in_use is not None:
             self._in_use.in_use = False
             self._in_use = None
+
+    def wait_until_lost(self, seconds: float) -> None:
+        """Until the other process is gone, so that nothing is received any more; that long at most."""
+        self._thread.join(seconds)
 
     def _take_in(self) -> None:
         while True:

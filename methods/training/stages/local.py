@@ -16,13 +16,12 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import TCPStore
 
 from methods.training.interruption import ENDING
-from methods.training.stages.first import First
+from methods.training.stages.first import ENDS_WITHIN, First
 from methods.training.stages.follower import GONE, follow
 from methods.training.stages.group import Group
 from methods.training.stages.topology import Topology
 from spaces.notation.errors import UserError
 
-ENDS_WITHIN = 10.0  # seconds for processes that were asked to end, or whose neighbour is gone
 LOOKS_EVERY = 0.02  # seconds
 
 
@@ -59,8 +58,6 @@ def local_processes(topology: Topology, device: torch.device, prepare: Callable[
             first.close()
     finally:
         _end(processes)
-        if dist.is_initialized():
-            dist.destroy_process_group()
 
 
 def _device(device: torch.device, rank: int) -> torch.device:

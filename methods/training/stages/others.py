@@ -34,8 +34,11 @@ class Others(Protocol):
     def load(self, iteration: int) -> None:
         """Let all go on from the checkpoint of so many iterations."""
 
-    def send(self, item: Any, passed: Any) -> None:
-        """An item that was handled here: `passed` is what it asks of the next process, None for nothing."""
+    def announce(self, item: Any) -> None:
+        """An item that is about to be handled here, which replicas of this process handle too."""
+
+    def send(self, item: Any) -> None:
+        """What an item that was handled here asks of the next process."""
 
     def told(self, *, waits: bool) -> Iterable[Any]:
         """What was told back since the last time; waits until there is something if asked to."""

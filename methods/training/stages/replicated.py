@@ -43,7 +43,9 @@ class ReplicaTrainer(Trainer):
             flat /= self.replicas
             parts = flat.split([gradients[place].numel() for place in same])
             for place, part in zip(same, parts, strict=True):
-                parameters[place].grad = part.view_as(gradients[place])
+                # In the gradient's own memory order: fused optimizers take numbers as they lie.
+                mean = torch.empty_like(gradients[place])
+                parameters[place].grad = mean.copy_(part.view(gradients[place].shape))
 
     def take_buffers_of_first(self) -> None:
         """Running statistics as the first replica has them."""
