@@ -210,6 +210,7 @@ SETTINGS: dict[str, Any] = {
     "class_batches": "classes(num=2)",
     "grow": "frozen",
     "deterministic": True,
+    "replicas": 2,
 }
 REST: dict[str, Any] = {
     "seed": 1,
