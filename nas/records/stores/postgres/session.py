@@ -29,7 +29,7 @@ OLDEST = 130000  # PostgreSQL 13, the first with pg_xact_status and without txid
 LOST_SECONDS = 300.0  # for which a lost connection is made anew
 ENDING_SECONDS = 2.0  # for which the server ends a session that it was told to end
 # A host that is gone is noticed after a minute, by us and by the server, which then gives its claims to others.
-_ALIVE = {"keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+_ALIVE = {"keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
 # What a server or a role may have set against long sessions would end claims in the middle of a training.
 _SETTINGS = """
     SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;
