@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -28,7 +29,7 @@ CHANNELS = (3, 4, 8, 2)
 
 def build(kind: type[Method] = DGL) -> Method:
     """Three blocks of one convolution each, which hand on 4, 8 and 2 channels of 8 x 8."""
-    blocks = [Block([nn.Conv2d(before, after, 3, padding=1)]) for before, after in zip(CHANNELS, CHANNELS[1:], strict=False)]
+    blocks = [Block([nn.Conv2d(before, after, 3, padding=1)]) for before, after in pairwise(CHANNELS)]
     heads = [nn.Sequential(nn.Flatten(), nn.Linear(64 * channels, 4)) for channels in CHANNELS[1:]]
     return kind(DecoupledNet(blocks, heads, shapes=[(channels, 8, 8) for channels in CHANNELS], num_classes=4))
 
