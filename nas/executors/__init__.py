@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nas.executors.executor import Executor
 from nas.executors.local import Local
+from nas.executors.ray_cluster import Ray
 from spaces.notation.table import Table
 
-EXECUTORS: Table[Executor] = Table("executor", {"local": Local}, makes=Executor)
+EXECUTORS: Table[Executor] = Table("executor", {"local": Local, "ray": Ray}, makes=Executor)
