@@ -38,11 +38,41 @@ class BlockCost:
 
 
 @dataclass(frozen=True)
+class ProcessCost:
+    """One process in the row.
+
+    stages        of the method, contiguous
+    seconds       of an iteration, without waiting
+    sends_bytes   to the next process an iteration, the carry and the labels; 0 of the last
+    memory_bytes  the largest peak of activations of its stages in a step, and the carries that are on their way to the next
+    """
+
+    stages: tuple[int, ...]
+    seconds: float
+    sends_bytes: int
+    memory_bytes: int
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """Processes side by side, of which each hands carries to the next, up to `depth` at a time."""
+
+    processes: tuple[ProcessCost, ...]
+    depth: int
+
+    @property
+    def bound(self) -> float:
+        """Seconds of an iteration in one process over those of the slowest: the speed-up of a pipeline that never waits."""
+        seconds = [process.seconds for process in self.processes]
+        return sum(seconds) / max(seconds)
+
+
+@dataclass(frozen=True)
 class Cost:
     """A whole network. `params` and `macs` (of one sample) are those of inference, of the whole path to the logits;
     `peak_activation_bytes` is of one training step, a stage at a time, of a batch of `batch_size`. Where seconds were
     measured, `timed_steps` says in how many steps, and `bound_uncertainty` how well the bound is known: half its 95 %
-    interval, relative to it."""
+    interval, relative to it. `plan` is that of processes, where one was asked for."""
 
     blocks: tuple[BlockCost, ...]
     batch_size: int
@@ -51,6 +81,7 @@ class Cost:
     macs: int
     timed_steps: int = 0
     bound_uncertainty: float | None = None
+    plan: StagePlan | None = None
 
     @property
     def head_params(self) -> int:

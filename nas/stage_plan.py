@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 from torch.utils._pytree import tree_leaves
@@ -12,37 +11,7 @@ from methods.method import Method
 from methods.training.scoring import autocast
 from methods.training.settings import TrainingSettings
 from methods.training.stages.plan import planned
-from nas.cost import Cost
-
-
-@dataclass(frozen=True)
-class ProcessCost:
-    """One process in the row.
-
-    stages        of the method, contiguous
-    seconds       of an iteration, without waiting
-    sends_bytes   to the next process an iteration, the carry and the labels; 0 of the last
-    memory_bytes  the largest peak of activations of its stages in a step, and the carries that are on their way to the next
-    """
-
-    stages: tuple[int, ...]
-    seconds: float
-    sends_bytes: int
-    memory_bytes: int
-
-
-@dataclass(frozen=True)
-class StagePlan:
-    """Processes side by side, of which each hands carries to the next, up to `depth` at a time."""
-
-    processes: tuple[ProcessCost, ...]
-    depth: int
-
-    @property
-    def bound(self) -> float:
-        """Seconds of an iteration in one process over those of the slowest: the speed-up of a pipeline that never waits."""
-        seconds = [process.seconds for process in self.processes]
-        return sum(seconds) / max(seconds)
+from nas.cost import Cost, ProcessCost, StagePlan
 
 
 def stage_plan(

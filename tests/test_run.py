@@ -141,6 +141,17 @@ def test_profile_shows_what_each_block_costs(succeed):
     assert not list(Path().iterdir())  # a look leaves nothing behind
 
 
+def test_profile_plans_processes(succeed, refused):
+    command = ("profile", "--space", "small(width=0.25)", "--decoupling", "2:linear 3:linear")
+    facts = json.loads(succeed(*command, "--parallel", "stages(processes=2,depth=4)", "--json"))["plan"]
+    assert [k for process in facts["processes"] for k in process["stages"]] == [0, 1, 2] and facts["depth"] == 4
+    assert 1 <= facts["bound"] <= 2 and facts["processes"][0]["sends_bytes"] > 0 == facts["processes"][1]["sends_bytes"]
+    assert "2 processes side by side" in succeed(*command, "--parallel", "stages(processes=2)")
+    assert "fewer processes" in refused(*command, "--parallel", "stages(processes=4)")
+    assert "stage 0 of man" in refused(*command, "--method", "man", "--parallel", "stages")
+    assert "one replica, got replicas=2" in refused(*command, "--parallel", "stages(replicas=2)")
+
+
 # ---- search
 
 

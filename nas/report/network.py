@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from nas.cost import Cost
+from nas.cost import Cost, StagePlan
 from nas.report.table import table
-from nas.stage_plan import StagePlan
 from spaces.decoupling import Decoupling
 
 

@@ -14,9 +14,9 @@ from methods.dgl import DGL
 from methods.method import Method
 from methods.table import METHODS
 from methods.training.settings import TrainingSettings
-from nas.cost import Cost, cost
+from nas.cost import Cost, StagePlan, cost
 from nas.report.network import plan_table
-from nas.stage_plan import StagePlan, stage_plan
+from nas.stage_plan import stage_plan
 from spaces.decoupling import Decoupling
 from spaces.named import read_space
 from spaces.network import Block, DecoupledNet
