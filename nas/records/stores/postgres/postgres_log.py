@@ -77,8 +77,10 @@ class PostgresLog(Log):
         query = "SELECT has_schema_privilege(current_schema(), 'CREATE'), current_setting('transaction_read_only') = 'on'"
         may_create, reads_only = connection.execute(query).fetchone()
         if self._is_there(connection):
-            query = "SELECT has_table_privilege(quote_ident(%s), 'INSERT') AND has_table_privilege(%s, 'UPDATE')"
-            (may_append,) = connection.execute(query, [self._table_name, LOGS]).fetchone()
+            query = """
+                SELECT bool_and(has_table_privilege(quote_ident(name), needed))
+                FROM (VALUES (%(log)s, 'INSERT'), (%(log)s, 'UPDATE'), (%(logs)s, 'UPDATE')) AS asked (name, needed)"""
+            (may_append,) = connection.execute(query, {"log": self._table_name, "logs": LOGS}).fetchone()
         else:
             may_append = may_create
         if reads_only or not may_append:

@@ -25,24 +25,26 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 Connection = Any  # psycopg.Connection, whose rows are of any type
 
-OLDEST = 130000  # PostgreSQL 13, the first with pg_xact_status and without txid_status' wrap-around
+OLDEST = 130000  # PostgreSQL 13, the first with pg_xact_status
 LOST_SECONDS = 300.0  # for which a lost connection is made anew
 ENDING_SECONDS = 2.0  # for which the server ends a session that it was told to end
 # A host that is gone is noticed after a minute, by us and by the server, which then gives its claims to others.
 _ALIVE = {"keepalives": 1, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3, "tcp_user_timeout": 60_000}
-# What a server or a role may have set against long sessions would end claims in the middle of a training.
+# What a server or a role may have set against long sessions would end claims in the middle of a training; and a lock is worth
+# nothing to a transaction that does not see what came before it.
 _SETTINGS = """
     SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3;
     SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0;
+    SET default_transaction_isolation = 'read committed';
     SET client_min_messages = error"""
 
 
 class Session:
     """`session(work)` calls `work` with the connection of this process.
 
-    A connection that is lost meanwhile is made anew for up to `LOST_SECONDS`, its claims are taken again, and `work` is called
-    once more; so `work` has to find out what of it is done. What the database refuses is a UserError in one line without the
-    password. Threads take turns. A process that was forked has a session of its own.
+    A connection that is lost meanwhile is made anew, which is tried for `LOST_SECONDS`; its claims are taken again, and `work` is
+    called once more, so that `work` has to find out what of it is done. What the database refuses is a UserError in one line
+    without the password. Threads take turns. A process that was forked has a session of its own.
     """
 
     def __init__(self, url: str) -> None:

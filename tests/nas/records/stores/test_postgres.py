@@ -211,6 +211,32 @@ def test_who_may_only_read_is_told_before_the_work(postgres_url: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("granted", "is_enough"), [("SELECT", False), ("SELECT, INSERT", False), ("SELECT, INSERT, UPDATE", True)]
+)
+def test_what_a_role_needs_is_what_is_asked_for(postgres_url: str, granted: str, is_enough: bool) -> None:
+    log, schema = log_of(postgres_url), postgres_url.rpartition("%3D")[2]
+    log.append({"a": 1})
+    execute(log, f"CREATE ROLE {schema} LOGIN; GRANT USAGE ON SCHEMA {schema} TO {schema}")
+    execute(log, f"GRANT {granted} ON ALL TABLES IN SCHEMA {schema} TO {schema}")
+    other = log_of(f"{postgres_url}&user={schema}")
+    assert other.rows() == [{"a": "1"}]
+    try:
+        if is_enough:
+            other.check_ready()
+            other.append({"b": 2})
+            assert len(log.rows()) == 2
+        else:
+            with pytest.raises(UserError, match="may only read"):
+                other.check_ready()
+            with pytest.raises(UserError, match="permission denied.*; grant the role"):
+                other.append({"b": 2})
+    finally:
+        other._session.close()
+        execute(log, f"DROP OWNED BY {schema}; DROP ROLE {schema}")
+
+
+@pytest.mark.slow
 def test_a_table_of_something_else_and_a_missing_schema_are_named(postgres_url: str) -> None:
     log = log_of(postgres_url, "trials.csv")
     execute(log, "CREATE TABLE trials (patient text)")
