@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 
+from nas.budget import Budget, Failures
 from nas.evaluation.evaluators import SearchEvaluator
 from nas.problem import Problem, Score
 from nas.records.log import Cell
@@ -33,13 +34,26 @@ class Trials:
     trial that is there, so that time in which nothing ran, or whose work was lost with a process, does not count.
     """
 
-    def __init__(self, problem: Problem, key: dict[str, Cell], evaluator: SearchEvaluator, *, command: str) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        key: dict[str, Cell],
+        evaluator: SearchEvaluator,
+        failures: Failures | None = None,
+        *,
+        command: str,
+    ) -> None:
+        self._failures = failures or Failures(Budget())
         self.log, self.evaluator, self.number = problem.results.log("trials.csv", TRIALS), evaluator, 0
         self.key, self.name, self.source = key, run_name(key), {**provenance(), "command": command}
         self._began = time.monotonic()
 
     def add(self, decoupling: Decoupling, score: Score) -> None:
-        """The next trial, and its score."""
+        """The next trial, and its score; a UserError where too many have failed by now."""
+        self._write(decoupling, score)
+        self._failures.add(f"trial {self.number}, '{decoupling}'", score.status)
+
+    def _write(self, decoupling: Decoupling, score: Score) -> None:
         self.number += 1
         row = self.evaluator.recorded(decoupling) or {}
         trial: dict[str, Cell] = {

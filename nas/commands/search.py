@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+from nas.budget import Failures
 from nas.commands.option import keywords_of, option
 from nas.commands.problem import TrainedProblemOptions, checked_seeds, read_problem
 from nas.commands.python_call import python_call
 from nas.commands.shared_options import ClassBatchesOptions, OneRateOptions, RecordOptions
+from nas.commands.work_options import BudgetOptions, read_budget
 from nas.evaluation.evaluator import Evaluator
 from nas.evaluation.evaluators import EVALUATORS, SearchEvaluator
 from nas.notice import notice
@@ -26,7 +28,7 @@ from spaces.notation.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchOptions(ClassBatchesOptions, OneRateOptions, RecordOptions, TrainedProblemOptions):
+class SearchOptions(ClassBatchesOptions, OneRateOptions, BudgetOptions, RecordOptions, TrainedProblemOptions):
     """What `search` takes."""
 
     EPOCHS: ClassVar[int] = 20
@@ -88,6 +90,7 @@ class Search:
     """A search that is checked and ready: `run` does the work. What cannot be read, written or searched is a UserError now."""
 
     def __init__(self, options: SearchOptions, report: Report, command: str) -> None:
+        self.budget = read_budget(options)
         seeds, self.objectives = checked_seeds(options.seed, options.seeds), checked_objectives(options.objectives)
         self.report, self.command = report, command
         self.problem = read_problem(options, options.method, options.seed, options.lr, options.schedule)
@@ -108,13 +111,22 @@ class Search:
         return isinstance(self.evaluators[0], Evaluator)
 
     def run(self) -> SearchResult:
-        """Search with each seed."""
+        """Search with each seed, within the budget."""
+        with self.budget.limited():
+            return self._run()
+
+    def _run(self) -> SearchResult:
+        failures = Failures(self.budget)
         for note in dict.fromkeys(note for evaluator in self.evaluators for note in evaluator.notes):
             notice(note)
         before = len(self.log.rows())
         searches = [
             search_once(
-                self.strategy, problem, evaluator, self.report, trials=Trials(problem, key, evaluator, command=self.command)
+                self.strategy,
+                problem,
+                evaluator,
+                self.report,
+                trials=Trials(problem, key, evaluator, failures, command=self.command),
             )
             for problem, key, evaluator in zip(self.problems, self.keys, self.evaluators, strict=True)
         ]
@@ -136,6 +148,7 @@ class Search:
             test=False,
             weights="required" if options.save_weights else "discarded",
             labels={"strategy": key["strategy"], "search": run_name(key)},
+            retries=self.budget.retries or 0,
         )
         return EVALUATORS.build(options.evaluator, training)
 

@@ -13,19 +13,9 @@ from spaces.notation.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkOptions:
-    """Workers and the budget; no number in a row depends on them."""
+class BudgetOptions:
+    """How much a command may take; no number in a row depends on it."""
 
-    workers: int = option(
-        1,
-        "do so many runs at once, each in a process of its own with --threads threads, and with one of several GPUs; short for "
-        "--executor 'local(workers=W)'",
-        metavar="W",
-        excludes="executor",
-    )
-    executor: str | None = option(
-        None, "who does the runs: local(...) or ray(...); see `run.py list`", metavar="E", components=True, excludes="executor"
-    )
     time: str | None = option(
         None,
         "begin nothing more after this time, such as 90 (seconds), 15m or 2h, save what runs, and exit with code 75; the same "
@@ -41,6 +31,22 @@ class WorkOptions:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class WorkOptions:
+    """Who does the runs; no number in a row depends on it."""
+
+    workers: int = option(
+        1,
+        "do so many runs at once, each in a process of its own with --threads threads, and with one of several GPUs; short for "
+        "--executor 'local(workers=W)'",
+        metavar="W",
+        excludes="executor",
+    )
+    executor: str | None = option(
+        None, "who does the runs: local(...) or ray(...); see `run.py list`", metavar="E", components=True, excludes="executor"
+    )
+
+
 def read_executor(options: WorkOptions) -> Executor | None:
     """What --workers or --executor asks for; None for this process itself."""
     if options.executor is not None:
@@ -50,6 +56,6 @@ def read_executor(options: WorkOptions) -> Executor | None:
     return Local(workers=options.workers) if options.workers > 1 else None
 
 
-def read_budget(options: WorkOptions) -> Budget:
+def read_budget(options: BudgetOptions) -> Budget:
     """The limits, whose time begins now."""
     return Budget(options.time, options.max_failures, options.retries)

@@ -205,7 +205,7 @@ class Evaluator:
             self.tidy(decoupling)
         else:
             with self.claim(decoupling):
-                if not self.is_done(decoupling):
+                while not self.is_done(decoupling):
                     self.run(decoupling)
         row = self.recorded(decoupling)
         assert row is not None, "a row that was appended is found"

@@ -85,13 +85,20 @@ def finish(
     waiting, begun, taken = deque(runs), dict[Future[bool], Run](), deque[Run]()
     kills, left = Counter[int](), list[tuple[Run, Lost]]()
     done, total = 0, len(waiting)
+
+    def end(run: Run) -> None:
+        nonlocal done
+        done += 1
+        report("runs", done, total)
+        if row := run.row:
+            failures.add(run.what, row["status"])
+
     while waiting or begun or taken:
-        ended: list[Run] = []
         while waiting and (pool.at_once is None or len(begun) < pool.at_once):
             run = waiting.popleft()
             if run.is_done:
                 run.evaluator.tidy(run.decoupling)
-                ended.append(run)
+                end(run)
             else:
                 begun[pool.begin(job(run, False))] = run
         if taken and not begun and not waiting:
@@ -107,11 +114,11 @@ def finish(
                 elif run.evaluator.is_to_be_repeated(run.decoupling):
                     waiting.append(run)
                 else:
-                    ended.append(run)
+                    end(run)
             except Lost as lost:
                 kills[id(run)] += 1
                 if run.is_done:
-                    ended.append(run)
+                    end(run)
                 elif budget.retries is None or kills[id(run)] > budget.retries + 1:
                     left.append((run, lost))
                     notice(f"the worker of {run.what} was {lost}; its run is left, and its checkpoint, and the others go on")
@@ -119,12 +126,10 @@ def finish(
                     run.evaluator.record_killed(run.decoupling, lost.reason, lost.host)
                     again = not run.is_done
                     notice(f"the worker of {run.what} was {lost}; {'it is tried again' if again else 'it has failed'}")
-                    (waiting if again else ended).append(run)
-        for run in ended:
-            done += 1
-            report("runs", done, total)
-            if row := run.row:
-                failures.add(run.what, row["status"])
+                    if again:
+                        waiting.append(run)
+                    else:
+                        end(run)
     if left:
         raise UserError(
             f"{len(left)} run{'s have' if len(left) > 1 else ' has'} no row, the first is {left[0][0].what}, whose worker was "
