@@ -476,7 +476,9 @@ def test_each_exit_is_the_network_that_ends_there(problem: Problem, method: str)
     assert rows == exits.exits.rows()
     assert all(exit[name] == row[name] for exit in rows for name in ("commit", "torch", "device", "command"))
     assert (rows[-1]["params"], rows[-1]["macs"]) == (row["params"], row["macs"])
-    trained = evaluator._train(problem.adapt(POINT), problem.runs / "again", evaluator._cost(problem.adapt(POINT)))[0].method.eval()
+    trained = evaluator._train(problem.adapt(POINT), problem.runs / "again", evaluator._cost(problem.adapt(POINT)))[
+        0
+    ].method.eval()
     for depth, exit in enumerate(rows):
         for name, part in (("test", problem.data.test()), ("validation", problem.data.validation)):
             logits = torch.cat([list(trained.exits(x))[depth] for x, _ in problem.data.eval_batches(part, 1)])

@@ -204,7 +204,8 @@ def test_a_row_of_a_search_in_a_mixed_file_was_not_tested(tmp_path: Path) -> Non
 
 
 def test_the_columns_of_where_a_row_comes_from():
-    assert {*provenance(), "device", "threads", "command", "host", "parallel", "process_stages"} == set(names(lambda column: column.role is Role.PROVENANCE))
+    besides = {"device", "threads", "command", "host", "parallel", "process_stages"}
+    assert {*provenance(), *besides} == set(names(lambda column: column.role is Role.PROVENANCE))
 
 
 @pytest.mark.parametrize("name", asdict(TrainingSettings()))

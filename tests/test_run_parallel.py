@@ -1,0 +1,96 @@
+"""`run.py evaluate --parallel`: rows as of one process, whatever ends it meanwhile, on this machine and under torchrun."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import run
+
+ROOT = Path(__file__).parents[1]
+COMMAND = ("evaluate", "--space", "small(width=0.25)", "--decoupling", "even(3)", "--methods", "dgl", "--seeds", "1")
+SAME = ("run", "weights_digest", "validation_error", "validation_loss", "test_error", "train_loss", "best_iteration")
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
+
+
+def only_row(results: str) -> dict[str, str]:
+    (row,) = csv.DictReader(Path(results, "evaluate.csv").read_text().splitlines())
+    return row
+
+
+def alone(iterations: int) -> dict[str, str]:
+    assert run.main([*COMMAND, "--iterations", str(iterations), "--results", "alone", "--runs", "alone_runs"]) == 0
+    return only_row("alone")
+
+
+def started(*before: str, iterations: int, parallel: str) -> "subprocess.Popen[str]":
+    argv = [sys.executable, *before, str(ROOT / "run.py"), *COMMAND, "--iterations", str(iterations), "--parallel", parallel]
+    return subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_checkpoints() -> None:
+    """Until two processes have saved something."""
+    until = time.monotonic() + 120
+    while len(list(Path("runs").glob("*/checkpoint.*@*.pt"))) < 2:
+        assert time.monotonic() < until, "no checkpoint was written"
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_rows_are_those_of_one_process_also_after_ctrl_c_and_with_other_numbers_of_processes() -> None:
+    expected = alone(300)
+    process = started(iterations=300, parallel="stages(processes=3)")
+    wait_for_checkpoints()
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130 and "go on with" in told and "Traceback" not in told
+    assert not Path("results/evaluate.csv").exists()
+    (folder,) = Path("runs").glob("*/")
+    assert run.main(["runs", "list"]) == 0
+    assert run.main([*COMMAND, "--iterations", "300", "--parallel", "stages(processes=2,depth=2)"]) == 0
+    row = only_row("results")
+    assert {name: row[name] for name in SAME} == {name: expected[name] for name in SAME}
+    assert row["parallel"] == "stages(processes=2,depth=2,replicas=1)" and len(row["process_stages"].split()) == 2
+    assert 1 <= float(row["process_speedup_bound"]) <= 2 and float(row["process_speedup"]) > 0
+    assert [path.name for path in folder.iterdir()] == ["trained.pt"]
+
+
+@pytest.mark.slow
+def test_torchrun_starts_a_killed_process_again_and_the_row_is_the_same() -> None:
+    expected = alone(400)
+    torchrun = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "2")
+    process = started(*torchrun, iterations=400, parallel="stages(processes=2)")
+    wait_for_checkpoints()
+    workers = subprocess.run(["pgrep", "-P", str(process.pid)], capture_output=True, text=True).stdout.split()
+    os.kill(int(workers[-1]), signal.SIGKILL)
+    _, told = process.communicate(timeout=180)
+    assert process.returncode == 0, told
+    row = only_row("results")
+    assert {name: row[name] for name in SAME} == {name: expected[name] for name in SAME}
+
+
+def test_what_has_no_effect_or_cannot_be_parted_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for argv, says in (
+        (["--methods", "backprop", "--parallel", "stages"], "one stage, which gradients join"),
+        (["--methods", "man", "--parallel", "stages"], "reads those of stage 1"),
+        (["--parallel", "stages(processes=4)"], "got 4 processes for dgl"),
+        (["--parallel", "stages(processes=1)"], "got processes=1"),
+        (["--parallel", "stages", "--workers", "2"], "got both"),
+        (["--parallel", "stages(processes=1,replicas=3)", "--batch-size", "64"], "a multiple"),
+    ):
+        assert run.main([*COMMAND, *argv, "--iterations", "2"]) == 2
+        told = capsys.readouterr().err
+        assert says in told and len(told.strip().splitlines()) == 1, told
+    assert not torch.distributed.is_initialized()
