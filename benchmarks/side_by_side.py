@@ -19,6 +19,12 @@ peak_mib      of each process: live bytes of activations and gradients of activa
               with gradients of weights; of stages as `profile` counts them, with the carries on their way
 sent_bytes    an iteration, of the process that sends most: counted where they are sent (of DDP what a ring of two sends)
 
+With --sockets carries go by sockets, as between hosts, and not in shared memory, so that a link that is slowed down slows all
+engines; --megabits says how slow, and becomes a column. On Linux, both directions sharing the rate:
+
+    unshare -rn sh -c "ip link set lo up && tc qdisc add dev lo root tbf rate 200mbit burst 256kb latency 400ms &&
+        GLOO_SOCKET_IFNAME=lo exec python benchmarks/side_by_side.py --sockets --megabits 200"
+
 With --link the crossing over a slow link follows in a file of its own, from these figures: a model, with compute and sending
 overlapping wholly, which favours pipelines and DDP: milliseconds = max(measured, sent_bytes / bandwidth).
 
@@ -50,6 +56,7 @@ from methods.method import Method
 from methods.table import METHODS
 from methods.training.loop import train
 from methods.training.settings import TrainingSettings
+from methods.training.stages import group
 from methods.training.stages.local import local_processes
 from methods.training.stages.seconds import stage_seconds
 from methods.training.stages.topology import Topology
@@ -74,25 +81,29 @@ def main() -> None:
     parser.add_argument("--network", choices=sorted(CUTS), default="vgg19")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--iterations", type=int, default=25, help="of each engine in a turn (default: 25)")
+    parser.add_argument("--sockets", action="store_true", help="no shared memory between processes")
+    parser.add_argument("--megabits", type=int, help="a second, that the link between the processes was slowed down to")
     parser.add_argument("--link", type=Path, help="the CSV file of what links of several speeds would allow")
     arguments = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))[:2]
     source: dict[str, Cell] = {"network": arguments.network, "cut": str(point(arguments.network)), "batch_size": BATCH}
-    source |= {"turns": arguments.turns, "iterations": arguments.iterations, "cores": len(cores), **made_by()}
+    source |= {"turns": arguments.turns, "iterations": arguments.iterations, "cores": len(cores)}
+    source |= {"sockets": arguments.sockets, "megabits": arguments.megabits, **made_by()}
     with Peers(cores, arguments.network, arguments.iterations) as peers:
         pin(cores[0])
-        rows = measured(arguments.network, peers, cores[-1], arguments.turns, arguments.iterations)
+        prepare = partial(apart if arguments.sockets else pin, cores[-1])
+        rows = measured(arguments.network, peers, prepare, arguments.turns, arguments.iterations)
     ResultsLog(arguments.out).append_all([row | source for row in rows])
     if arguments.link:
         ResultsLog(arguments.link).append_all([row | source for row in over_links(rows)])
 
 
-def measured(network: str, peers: Peers, other_core: int, turns: int, iterations: int) -> list[dict[str, Cell]]:
+def measured(network: str, peers: Peers, prepare: Callable[[], None], turns: int, iterations: int) -> list[dict[str, Cell]]:
     """A row an engine; printed as it is found."""
     bound, peak, sent = foreseen(network)
     milliseconds: dict[str, list[float]] = {}
     facts: dict[str, tuple[str, int]] = {}
-    with local_processes(Topology(2, depth=DEPTH), CPU, partial(pin, other_core)) as first:
+    with local_processes(Topology(2, depth=DEPTH), CPU, prepare) as first:
 
         def stages() -> float:
             return steady(network, "dgl", iterations, first)
@@ -241,6 +252,12 @@ def pin(core: int) -> None:
     """This process, with one thread, to a core."""
     os.sched_setaffinity(0, {core})
     torch.set_num_threads(1)
+
+
+def apart(core: int) -> None:
+    """Pin this process, and have it say that it lies on a host of its own."""
+    pin(core)
+    group.host_name = lambda: "another host"
 
 
 # ---- torch's own engines, in two processes that wait for their turn
