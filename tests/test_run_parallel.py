@@ -2,7 +2,9 @@
 
 import csv
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -94,3 +96,28 @@ def test_what_has_no_effect_or_cannot_be_parted_is_refused(capsys: pytest.Captur
         told = capsys.readouterr().err
         assert says in told and len(told.strip().splitlines()) == 1, told
     assert not torch.distributed.is_initialized()
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def can_be_two_hosts() -> bool:
+    """Whether a process may have namespaces of its own, without the shared memory of others."""
+    return subprocess.run(["unshare", "--ipc", "--uts", "true"], capture_output=True).returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("unshare") is None or not can_be_two_hosts(), reason="no namespaces may be made here")
+def test_two_hosts_exchange_carries_without_shared_memory() -> None:
+    expected = alone(40)
+    torchrun = ["-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d"]
+    torchrun += ["--rdzv-endpoint", f"localhost:{free_port()}", "--rdzv-id", "two hosts"]
+    argv = [*torchrun, str(ROOT / "run.py"), *COMMAND, "--iterations", "40", "--parallel", "stages(processes=2)"]
+    apart = ["unshare", "--ipc", "--uts", sys.executable, *argv]
+    with subprocess.Popen([sys.executable, *argv]) as one, subprocess.Popen(apart) as other:
+        assert (one.wait(120), other.wait(120)) == (0, 0)
+    row = only_row("results")
+    assert {name: row[name] for name in SAME} == {name: expected[name] for name in SAME}
