@@ -25,9 +25,6 @@ engines; --megabits says how slow, and becomes a column. On Linux, both directio
     unshare -rn sh -c "ip link set lo up && tc qdisc add dev lo root tbf rate 200mbit burst 256kb latency 400ms &&
         GLOO_SOCKET_IFNAME=lo exec python benchmarks/side_by_side.py --sockets --megabits 200"
 
-With --link the crossing over a slow link follows in a file of its own, from these figures: a model, with compute and sending
-overlapping wholly, which favours pipelines and DDP: milliseconds = max(measured, sent_bytes / bandwidth).
-
 Takes about two minutes on two quiet cores.
 """
 
@@ -73,7 +70,6 @@ SHAPE, CLASSES, BATCH, FILLING, DEPTH = (3, 32, 32), 10, 128, 5, 3
 CPU = torch.device("cpu")
 CUTS = {"vgg19": 5, "resnet32": 6}  # those of balanced(2,by=seconds)
 MICROBATCHES = (2, 4, 8)
-MEGABITS = (10, 30, 100, 300, 1000, 3000, 10000)
 
 
 def main() -> None:
@@ -83,7 +79,6 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=25, help="of each engine in a turn (default: 25)")
     parser.add_argument("--sockets", action="store_true", help="no shared memory between processes")
     parser.add_argument("--megabits", type=int, help="a second, that the link between the processes was slowed down to")
-    parser.add_argument("--link", type=Path, help="the CSV file of what links of several speeds would allow")
     arguments = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0))[:2]
     source: dict[str, Cell] = {"network": arguments.network, "cut": str(point(arguments.network)), "batch_size": BATCH}
@@ -93,9 +88,7 @@ def main() -> None:
         pin(cores[0])
         prepare = partial(apart if arguments.sockets else pin, cores[-1])
         rows = measured(arguments.network, peers, prepare, arguments.turns, arguments.iterations)
-    ResultsLog(arguments.out).append_all([row | source for row in rows])
-    if arguments.link:
-        ResultsLog(arguments.link).append_all([row | source for row in over_links(rows)])
+    ResultsLog(arguments.out).append_all([source | row for row in rows])
 
 
 def measured(network: str, peers: Peers, prepare: Callable[[], None], turns: int, iterations: int) -> list[dict[str, Cell]]:
@@ -161,19 +154,6 @@ def bound_of(engine: str, bound: float) -> float | None:
         return bound
     microbatches = int(engine.rpartition(" ")[2])
     return bound * microbatches / (microbatches + 1)
-
-
-def over_links(rows: list[dict[str, Cell]]) -> Iterator[dict[str, Cell]]:
-    """For links of several speeds, what each engine's iteration would take, and what is fastest."""
-    for megabits in MEGABITS:
-        found = {
-            str(row["engine"]): max(float(str(row["milliseconds"])), int(str(row["sent_bytes"])) * 8 / megabits / 1000)
-            for row in rows
-        }
-        fastest = min(found, key=found.__getitem__)
-        print(f"{megabits:6} Mbit/s: {fastest}, " + ", ".join(f"{name} {value:.0f}" for name, value in found.items()))
-        for name, value in found.items():
-            yield {"megabits": megabits, "engine": name, "milliseconds": value, "fastest": fastest}
 
 
 # ---- the network, in one process and in stages
