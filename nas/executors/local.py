@@ -112,7 +112,7 @@ class _Worker:
             elif future.set_running_or_notify_cancel():
                 try:
                     future.set_result(self._done(job))
-                except Exception as error:  # belongs to the job
+                except BaseException as error:  # belongs to the job, whose future is waited for
                     future.set_exception(error)
         if self._connection:
             self._connection.close()  # no more jobs
