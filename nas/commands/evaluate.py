@@ -17,7 +17,7 @@ from nas.commands.parallel import read_parallel
 from nas.commands.problem import TrainedProblemOptions, checked_seeds, read_problem
 from nas.commands.python_call import python_call
 from nas.commands.shared_options import ClassBatchesOptions, RatesOptions, RecordOptions, SideOptions
-from nas.commands.work_options import BudgetOptions, WorkOptions, read_budget, read_executor
+from nas.commands.work_options import WorkOptions, read_budget, read_executor
 from nas.evaluation.comparison import Comparison
 from nas.evaluation.evaluator import Weights
 from nas.evaluation.measurements.ensemble import Ensemble
@@ -33,9 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(
-    SideOptions, ClassBatchesOptions, RatesOptions, WorkOptions, BudgetOptions, RecordOptions, TrainedProblemOptions
-):
+class EvaluateOptions(SideOptions, ClassBatchesOptions, RatesOptions, WorkOptions, RecordOptions, TrainedProblemOptions):
     """What `evaluate` takes."""
 
     EPOCHS: ClassVar[int] = 30

@@ -32,8 +32,8 @@ class BudgetOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WorkOptions:
-    """Who does the runs; no number in a row depends on it."""
+class WorkOptions(BudgetOptions):
+    """Who does the runs, and the budget; no number in a row depends on it."""
 
     workers: int = option(
         1,
