@@ -7,6 +7,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from methods.training.stages.slots import SlotReader, SlotWriter
 
 HEADER_BYTES = 4096
 LENGTH_BYTES = 8
+NEVER_SENT = 9  # the tag of a message that does not come, so that waiting for it ends when the other process does
 
 
 class Layout(NamedTuple):
@@ -52,15 +54,29 @@ class Sender:
         self.bytes_sent = 0
         self._slots = SlotWriter(depth) if shared else None
         self._on_the_way: deque[list[Any]] = deque()
+        self._is_gone = threading.Event()
+        threading.Thread(target=self._notice_end, daemon=True).start()
+
+    def _notice_end(self) -> None:
+        with suppress(RuntimeError):
+            dist.recv(torch.empty(1), self.to, tag=NEVER_SENT)
+        self._is_gone.set()
 
     def send(self, item: Any, waiting: Callable[[], None] = lambda: None) -> None:
-        """Hand the item over; waits while `depth` are on their way, and calls `waiting` meanwhile, which may raise."""
+        """Hand the item over; waits while `depth` are on their way, and calls `waiting` meanwhile, which may raise. Where the
+        other process is gone, a RuntimeError as torch.distributed raises."""
+
+        def wait() -> None:
+            waiting()
+            if self._is_gone.is_set():
+                raise RuntimeError(f"process {self.to} is gone")
+
         tensors = [leaf for leaf in tree_leaves(item) if isinstance(leaf, torch.Tensor)]
         dense = [tensor.detach() if _is_dense(tensor) else tensor.detach().contiguous() for tensor in tensors]
         layouts = iter([Layout(tuple(one.shape), one.stride(), one.dtype, one.device.type == "cpu") for one in dense])
         laid = tree_map_only(torch.Tensor, lambda _: _Laid(next(layouts)), item)
         here = [_memory(one) for one in dense if one.device.type == "cpu"]
-        place = self._slots.write(here, waiting) if self._slots is not None and here else None
+        place = self._slots.write(here, wait) if self._slots is not None and here else None
         header = pickle.dumps((laid, place))
         first = torch.zeros(HEADER_BYTES, dtype=torch.uint8)
         first[:LENGTH_BYTES] = torch.frombuffer(bytearray(len(header).to_bytes(LENGTH_BYTES, "little")), dtype=torch.uint8)
@@ -78,7 +94,7 @@ class Sender:
         while len(self._on_the_way) > self.depth or (self._on_the_way and _is_done(self._on_the_way[0])):
             oldest = self._on_the_way[0]
             if not _is_done(oldest):
-                waiting()
+                wait()
             for work, _ in oldest:
                 work.wait()
             self._on_the_way.popleft()
