@@ -32,6 +32,7 @@ from nas.cli.config import parse
 from nas.commands.problem import read_problem
 from nas.evaluation.tabular import Tabular
 from nas.evaluation.truth import errors, incumbents, noise_floor, regrets
+from nas.evaluations import Evaluations, when_told
 from nas.problem import Problem, Score, silent
 from nas.records.log import Cell
 from nas.records.results_log import ResultsLog
@@ -130,7 +131,7 @@ def search(strategy: str, problem: Problem, table: Path, regret: pd.Series) -> l
         scores.setdefault(str(decoupling), score.error)
         return score
 
-    STRATEGIES.build(strategy).search(problem, evaluate, silent)
+    STRATEGIES.build(strategy).search(problem, Evaluations(when_told(evaluate)), silent)
     best = incumbents(scores)
     return [
         {"unique_trainings": n, "decoupling": point, "regret": float(regret[point])}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -125,7 +125,29 @@ class Score:
     status: str = "ok"
 
 
-Evaluate = Callable[[Decoupling], Score]
+class Pending(Protocol):
+    """A score that is on its way."""
+
+    def result(self) -> Score:
+        """The score, once it and all that was asked for before it are there."""
+        ...
+
+
+class Evaluate(Protocol):
+    """What a strategy asks: `evaluate(decoupling)` waits for the score.
+
+    With `begin` up to `at_once` are in flight; where there are as many, it waits for the oldest. They are told in the order of
+    asking, whatever order they end in, so that what a strategy learns, and when, depends on scores and on `at_once` alone.
+    """
+
+    @property
+    def at_once(self) -> int:
+        """How many may be in flight."""
+        ...
+
+    def __call__(self, decoupling: Decoupling) -> Score: ...
+
+    def begin(self, decoupling: Decoupling) -> Pending: ...
 
 
 @dataclass(frozen=True)
@@ -147,6 +169,9 @@ class Strategy(Protocol):
 
     `evaluate` looks a decoupling up in the results or trains it and appends a row; a strategy that is started again
     with the same seed asks the same questions, so it goes on where it was.
+
+    A strategy whose search is one long job of its own, and no row of trainings, says so by a class attribute
+    `is_one_job = True`: searches with several seeds are then done side by side.
     """
 
     def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Found:

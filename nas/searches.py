@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from nas.evaluations import Begin, Evaluations
+from nas.notice import notice
 from nas.objectives import measured, pareto_front
-from nas.problem import Evaluate, Found, Problem, Report, Score, Strategy
+from nas.problem import Found, Problem, Report, Score, Strategy
 from nas.trials import Trials
 from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError
@@ -42,23 +44,32 @@ class Searched:
 
 
 def search_once(
-    strategy: Strategy, problem: Problem, evaluate: Evaluate, report: Report, *, trials: Trials | None = None
+    strategy: Strategy, problem: Problem, begin: Begin, report: Report, *, at_once: int = 1, trials: Trials | None = None
 ) -> Searched:
-    """Search with the problem's seed, and write what is asked for to `trials`.
+    """Search with the problem's seed, with `at_once` evaluations in flight, and write what is asked for to `trials`.
 
     A strategy that asks for or answers with something outside the space, or that it did not evaluate, is a UserError.
     """
     name = type(strategy).__name__
     scores: dict[Decoupling, Score] = {}
 
-    def remembered(decoupling: Decoupling) -> Score:
+    def checked(decoupling: Decoupling) -> Callable[[], Score]:
         _check_inside(problem.space, decoupling, f"the strategy {name} asks for")
-        scores[decoupling] = evaluate(decoupling)
-        if trials:
-            trials.add(decoupling, scores[decoupling])
-        return scores[decoupling]
+        return begin(decoupling)
 
-    found = strategy.search(problem, remembered, report)
+    def remember(decoupling: Decoupling, score: Score) -> None:
+        scores[decoupling] = score
+        if trials:
+            trials.add(decoupling, score)
+
+    evaluations = Evaluations(checked, at_once=at_once, told=remember)
+    found = strategy.search(problem, evaluations, report)
+    evaluations.finish()
+    if evaluations.most < min(at_once, len(scores)):
+        notice(
+            f"the strategy {name} had at most {evaluations.most} of {at_once} decouplings in flight; one that asks with "
+            "evaluate.begin has more"
+        )
     if not isinstance(found, Found):
         raise UserError(
             f"a strategy answers with a nas.problem.Found, but {name} answered with a {type(found).__name__}; return "

@@ -15,7 +15,7 @@ from nas.runs.trained_run import run_name
 from spaces.decoupling import Decoupling
 
 
-def search_key(problem: Problem, strategy: str, evaluator: str) -> dict[str, Cell]:
+def search_key(problem: Problem, strategy: str, evaluator: str, *, at_once: int = 1) -> dict[str, Cell]:
     """What tells searches apart: who asks, and all that the answers depend on. `run_name` of it is the search's name."""
     settings = {name: cell for name, cell in problem.key(Decoupling((), ())).items() if name != "decoupling"}
     return {
@@ -24,6 +24,7 @@ def search_key(problem: Problem, strategy: str, evaluator: str) -> dict[str, Cel
         "evaluator": evaluator,
         "space": str(problem.space.spec),
         **settings,
+        **({"at_once": at_once} if at_once > 1 else {}),  # one has always been none
     }
 
 

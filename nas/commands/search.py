@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 from nas.budget import Failures
@@ -10,25 +12,32 @@ from nas.commands.option import keywords_of, option
 from nas.commands.problem import TrainedProblemOptions, checked_seeds, read_problem
 from nas.commands.python_call import python_call
 from nas.commands.shared_options import ClassBatchesOptions, OneRateOptions, RecordOptions
-from nas.commands.work_options import BudgetOptions, read_budget
+from nas.commands.work_options import BudgetOptions, WorkOptions, read_budget, read_executor
 from nas.evaluation.evaluator import Evaluator
 from nas.evaluation.evaluators import EVALUATORS, SearchEvaluator
+from nas.evaluations import when_told
+from nas.executors.executor import Executor, Lost, Pool, Work
+from nas.executors.here import Here
 from nas.notice import notice
 from nas.objectives import OBJECTIVES, checked_objectives
 from nas.problem import Found, Problem, Report, Score, silent
+from nas.records.claim import Claim
 from nas.records.log import Cell
 from nas.records.reuse import notice_other_commits
 from nas.records.row_kinds import RUNS, TRIALS
 from nas.runs.trained_run import run_name
 from nas.searches import Evaluated, Searched, common_front, search_once
+from nas.shared_work import SharedWork
 from nas.strategies import STRATEGIES
 from nas.trials import Trials, search_key
 from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError
 
+KILLS = 3  # of the worker of one trial, after which a search without --retries ends
+
 
 @dataclass(frozen=True, kw_only=True)
-class SearchOptions(ClassBatchesOptions, OneRateOptions, BudgetOptions, RecordOptions, TrainedProblemOptions):
+class SearchOptions(ClassBatchesOptions, OneRateOptions, WorkOptions, BudgetOptions, RecordOptions, TrainedProblemOptions):
     """What `search` takes."""
 
     EPOCHS: ClassVar[int] = 20
@@ -44,6 +53,9 @@ class SearchOptions(ClassBatchesOptions, OneRateOptions, BudgetOptions, RecordOp
     evaluator: str = option("train", "where scores come from; see `run.py list`", components=True)
     seed: int = option(0, "of the search and of every training in it")
     seeds: int = option(1, "N searches, with seeds from --seed on", metavar="N")
+    at_once: int | None = option(
+        None, "N decouplings in flight over all processes and hosts of a search (default: as many as --workers)", metavar="N"
+    )
 
 
 @dataclass(frozen=True)
@@ -91,19 +103,32 @@ class Search:
 
     def __init__(self, options: SearchOptions, report: Report, command: str) -> None:
         self.budget = read_budget(options)
+        self.failures = Failures(self.budget)
         seeds, self.objectives = checked_seeds(options.seed, options.seeds), checked_objectives(options.objectives)
-        self.report, self.command = report, command
+        self.options, self.report, self.command = options, report, command
         self.problem = read_problem(options, options.method, options.seed, options.lr, options.schedule)
         strategy = STRATEGIES.resolve(options.strategy)
         self.strategy = STRATEGIES.build(strategy)
         check_searchable(self.problem)
         self.problems = [replace(self.problem, seed=seed, objectives=self.objectives) for seed in seeds]
-        self.keys = [search_key(problem, str(strategy), str(EVALUATORS.resolve(options.evaluator))) for problem in self.problems]
+        self.executor = read_executor(options)
+        one_job = getattr(self.strategy, "is_one_job", False)
+        self.at_once = checked_in_flight(options, self.executor, one_job=one_job)
+        self.side_by_side = self.executor is not None and self.at_once == 1
+        evaluator = str(EVALUATORS.resolve(options.evaluator))
+        self.keys = [
+            search_key(problem, str(strategy), evaluator, at_once=1 if one_job else self.at_once) for problem in self.problems
+        ]
         self.evaluators = [self._evaluator(options, *pair) for pair in zip(self.problems, self.keys, strict=True)]
         self.log, trials = self.evaluators[0].log, options.results.log("trials.csv", TRIALS)
         if any(trials.find({"search": run_name(key)}) is None for key in self.keys):  # of one that has begun all may be there
             for written_to in (trials, self.log) if self.trains else (trials,):
                 written_to.check_ready()
+        if self.executor is not None and not self.trains:
+            raise UserError(
+                f"--workers and --executor are for searches that train, got the evaluator {evaluator}, which looks scores up; "
+                "--at-once alone says how many decouplings are in flight"
+            )
 
     @property
     def trains(self) -> bool:
@@ -116,20 +141,16 @@ class Search:
             return self._run()
 
     def _run(self) -> SearchResult:
-        failures = Failures(self.budget)
         for note in dict.fromkeys(note for evaluator in self.evaluators for note in evaluator.notes):
             notice(note)
         before = len(self.log.rows())
-        searches = [
-            search_once(
-                self.strategy,
-                problem,
-                evaluator,
-                self.report,
-                trials=Trials(problem, key, evaluator, failures, command=self.command),
-            )
-            for problem, key, evaluator in zip(self.problems, self.keys, self.evaluators, strict=True)
-        ]
+        with self._pool() as pool:
+            work = SharedWork(pool)
+            if self.side_by_side:
+                answers = [self._begin_search(number, work) for number in range(len(self.problems))]
+                searches = [answer() for answer in answers]
+            else:
+                searches = [self._search(number, work) for number in range(len(self.problems))]
         pairs = list(zip(self.evaluators, searches, strict=True))
         notice_other_commits(row for evaluator, searched in pairs for row in map(evaluator.recorded, searched.scores) if row)
         front = common_front(searches, self.objectives)
@@ -137,6 +158,83 @@ class Search:
         row = evaluator.recorded(front[0].decoupling)
         assert row is not None, "what a search recommends is what it evaluated"
         return SearchResult(searches, front, row, self.log.where, len(self.log.rows()) - before)
+
+    def work(self, job: Job) -> Any:
+        """What a worker answers: True for a trial that is done, what a whole search found; None where another process has it."""
+        number = job.seed - self.options.seed
+        if job.decoupling is not None:
+            evaluator = self.evaluators[number]
+            assert isinstance(evaluator, Evaluator), "only what trains has workers"
+            return evaluator.try_run(Decoupling.parse(job.decoupling)) or None
+        claim = self._search_claim(number)
+        if not claim.try_take():
+            return None
+        try:
+            return self._search(number, SharedWork(Here(self.work)))
+        finally:
+            claim.release()
+
+    def _pool(self) -> Pool:
+        """This process, or workers, which read the same options and search in their own process alone."""
+        if self.executor is None:
+            return Here(self.work)
+        own = replace(self.options, workers=1, executor=None, time=None, at_once=self.at_once)
+        return self.executor.open(partial(work_of_search, own, self.command), self.report, self.options.device)
+
+    def _search(self, number: int, work: SharedWork) -> Searched:
+        """One of the searches, its trainings done by whoever claims them."""
+        problem, evaluator = self.problems[number], self.evaluators[number]
+
+        def begin(decoupling: Decoupling) -> Callable[[], Score]:
+            assert isinstance(evaluator, Evaluator)
+            folder = evaluator.run_folder(decoupling)
+            answer = work.begin(
+                Job(problem.seed, str(decoupling)),
+                f"the run {folder}",
+                evaluator.claim(decoupling),
+                killed=partial(self._killed, evaluator, decoupling),
+                is_done=partial(evaluator.is_done, decoupling),
+            )
+
+            def score() -> Score:
+                answer()
+                return evaluator(decoupling)
+
+            return score
+
+        return search_once(
+            self.strategy,
+            problem,
+            begin if isinstance(evaluator, Evaluator) else when_told(evaluator),
+            self.report,
+            at_once=self.at_once,
+            trials=Trials(problem, self.keys[number], evaluator, self.failures, command=self.command),
+        )
+
+    def _begin_search(self, number: int, work: SharedWork) -> Callable[[], Searched]:
+        """One of the searches as a job, done by whoever claims it."""
+        seed = self.problems[number].seed
+        name = f"the search with seed {seed}"
+        return work.begin(Job(seed), name, self._search_claim(number), killed=partial(self._told_killed, name))
+
+    def _killed(self, evaluator: Evaluator, decoupling: Decoupling, lost: Lost, times: int) -> None:
+        """With --retries a killed attempt has a row, and the last one counts; without, the trial is begun again a few times."""
+        if self.budget.retries is None:
+            return self._told_killed(f"the trial {decoupling}", lost, times)
+        evaluator.record_killed(decoupling, lost.reason, lost.host)
+        again = "has failed" if evaluator.is_done(decoupling) else "is begun again"
+        notice(f"the worker of the trial {decoupling} was {lost}; it {again}")
+
+    def _told_killed(self, name: str, lost: Lost, times: int) -> None:
+        if times == KILLS:
+            raise UserError(
+                f"a search needs all that it asked for, but the worker of {name} was {lost}, the {times}th time, as happens when "
+                "memory is short; give the same command to go on, with fewer --workers, or --retries to count it as failed"
+            )
+        notice(f"the worker of {name} was {lost}; it is begun again")
+
+    def _search_claim(self, number: int) -> Claim:
+        return self.options.results.claim(self.problem.runs / run_name(self.keys[number]))
 
     def _evaluator(self, options: SearchOptions, problem: Problem, key: dict[str, Cell]) -> SearchEvaluator:
         """What scores the decouplings of the search with this key: their training, or what --evaluator puts in its place."""
@@ -151,6 +249,39 @@ class Search:
             retries=self.budget.retries or 0,
         )
         return EVALUATORS.build(options.evaluator, training)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a worker of a search does: a trial of the search with this seed, or without a decoupling the whole search."""
+
+    seed: int
+    decoupling: str | None = None
+
+
+def work_of_search(options: SearchOptions, command: str, report: Report) -> Work:
+    """What a worker of a search does, made in its own process."""
+    return Search(options, report, command).work
+
+
+def checked_in_flight(options: SearchOptions, executor: Executor | None, *, one_job: bool) -> int:
+    """How many decouplings a search has in flight. Workers that would have nothing to do are a UserError."""
+    if options.at_once is not None and options.at_once < 1:
+        raise UserError(f"--at-once is how many decouplings are in flight, from 1 on, got {options.at_once}")
+    workers = 1 if executor is None else getattr(executor, "workers", None)
+    if options.at_once is not None:
+        at_once = options.at_once
+    elif one_job and options.seeds > 1:
+        at_once = 1
+    elif workers is None:
+        raise UserError(f"--at-once says how many trials {options.executor} is given at once, got none; add --at-once N")
+    else:
+        at_once = workers
+    busy = options.seeds if at_once == 1 else at_once
+    if workers is not None and workers > busy:
+        what = f"{busy} searches, one for each seed" if at_once == 1 else f"--at-once {at_once}"
+        raise UserError(f"workers are at most as many as have something to do, got {workers} for {what}; give fewer")
+    return at_once
 
 
 def check_searchable(problem: Problem) -> None:

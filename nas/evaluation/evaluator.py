@@ -211,6 +211,20 @@ class Evaluator:
         assert row is not None, "a row that was appended is found"
         return read_score(row)
 
+    def try_run(self, decoupling: Decoupling) -> bool:
+        """Train and measure what is not done, unless another process is at it: whether it is done now."""
+        if self.is_done(decoupling):
+            return True
+        claim = self.claim(decoupling)
+        if not claim.try_take():
+            return False
+        try:
+            while not self.is_done(decoupling):  # still, now that nobody else has it
+                self.run(decoupling)
+            return True
+        finally:
+            claim.release()
+
     def tidy(self, decoupling: Decoupling) -> None:
         """Remove what a process that was killed between the row and its clean-up left of a run that has its row; nothing if
         another process has the run, or in a folder that may only be read."""

@@ -46,6 +46,13 @@ _COLUMNS = (
         always=("trials",),
     ),
     Column("objectives", IDENTITY, ("trials",), "What the search minimises, in order."),
+    Column(
+        "at_once",
+        IDENTITY,
+        ("trials",),
+        "How many decouplings the search had in flight, which decides what it asked for; empty for one.",
+        COUNT,
+    ),
     Column("evaluator", IDENTITY, ("trials",), "Where the search has its scores from: training, or a table."),
     Column(
         "method",

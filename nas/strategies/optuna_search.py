@@ -1,21 +1,24 @@
-"""Optuna's samplers. The only file that imports optuna."""
+"""Optuna's samplers."""
 
 from __future__ import annotations
 
 import random
 import warnings
-from typing import TYPE_CHECKING, Any, Literal
+from collections import deque
+from collections.abc import Container
+from typing import TYPE_CHECKING, Literal
 
 from nas.objectives import measured
-from nas.problem import Evaluate, Found, Problem, Report, Score
+from nas.problem import Evaluate, Found, Pending, Problem, Report, Score
 from nas.strategies.random_search import checked_trials, recommended
+from nas.studies.points import OptunaPoints
 from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError
 from spaces.space import SearchSpace
 
 if TYPE_CHECKING:  # imported where it searches: whoever only asks what strategies there are does not wait for it
-    from optuna.distributions import BaseDistribution
     from optuna.samplers import BaseSampler
+    from optuna.trial import Trial
 
 PATIENCE = 20  # replays in a row before a point that never came is asked for (nas_frameworks.md 12.3)
 
@@ -25,8 +28,10 @@ SamplerName = Literal["tpe", "gp", "cmaes", "nsga2", "random"]
 class OptunaSearch:
     """Ask-and-tell with one of Optuna's samplers until `trials` different decouplings were trained.
 
-    K blocks are encoded as positions and heads as flat choices (`SearchSpace.dimensions`). A point that came before is
-    replayed: its known score is told again and the budget is not charged. `cmaes` has no categories, so heads become
+    K blocks are encoded as positions and heads as flat choices (`SearchSpace.dimensions`). Trial n is asked for as soon as trial
+    n - `evaluate.at_once` was told; what is in flight meanwhile tpe takes for bad (the constant liar) and gp for what it expects
+    of it, while cmaes, nsga2 and random leave it out. A point that came before is replayed: its known score is told again, the
+    budget is not charged and nothing is in flight for it. `cmaes` has no categories, so heads become
     ordered integers for it, and minimises a single objective; the others take all of the problem's at once.
     `population` is nsga2's; the others have none.
     """
@@ -50,20 +55,32 @@ class OptunaSearch:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study = optuna.create_study(directions=["minimize"] * len(objectives), sampler=self._sampler(problem.seed))
-        space, distributions = problem.space, self._distributions(problem.space)
+        space, points = problem.space, OptunaPoints(problem.space, ordered=self.sampler == "cmaes")
         rng = random.Random(problem.seed)
         scores: dict[Decoupling, Score] = {}
+        in_flight: dict[Decoupling, Pending] = {}
+        untold: deque[tuple[Trial, Decoupling]] = deque()
         wanted, replays = min(self.trials, space.size), 0
         while len(scores) < wanted:
-            if replays >= PATIENCE:
-                study.enqueue_trial(self._encoded(space, _unseen(space, scores, rng)))
-            trial = study.ask(distributions)
-            decoupling = space.decode(self._decoded(space, trial.params))
-            replays = replays + 1 if decoupling in scores else 0
-            if decoupling not in scores:
-                scores[decoupling] = evaluate(decoupling)
-                report("trials", len(scores), wanted, best_error=min(score.error for score in scores.values()))
-            study.tell(trial, measured(scores[decoupling], objectives))
+            while len(in_flight) < min(evaluate.at_once, wanted - len(scores)):
+                if replays >= PATIENCE:
+                    study.enqueue_trial(points.encode(_unseen(space, {*scores, *in_flight}, rng)))
+                trial = study.ask(points.distributions)
+                decoupling = points.decode(trial.params)
+                is_new = decoupling not in scores and decoupling not in in_flight
+                replays = 0 if is_new else replays + 1
+                if is_new:
+                    in_flight[decoupling] = evaluate.begin(decoupling)
+                if decoupling in scores:
+                    study.tell(trial, measured(scores[decoupling], objectives))
+                else:  # what is in flight already is told when that is
+                    untold.append((trial, decoupling))
+            oldest = untold[0][1]
+            scores[oldest] = in_flight.pop(oldest).result()
+            report("trials", len(scores), wanted, best_error=min(score.error for score in scores.values()))
+            while untold and untold[0][1] in scores:
+                trial, decoupling = untold.popleft()
+                study.tell(trial, measured(scores[decoupling], objectives))
         return recommended(scores, objectives)
 
     def _sampler(self, seed: int) -> BaseSampler:
@@ -79,43 +96,8 @@ class OptunaSearch:
         }
         return samplers[self.sampler]()
 
-    def _distributions(self, space: SearchSpace) -> dict[str, BaseDistribution]:
-        from optuna.distributions import CategoricalDistribution, IntDistribution
 
-        distributions: dict[str, BaseDistribution] = {}
-        for name, choices in space.dimensions().items():
-            if len(choices) == 1:
-                continue
-            if isinstance(choices, range):
-                distributions[name] = IntDistribution(choices[0], choices[-1])
-            elif self.sampler == "cmaes":
-                distributions[name] = IntDistribution(0, len(choices) - 1)
-            else:
-                distributions[name] = CategoricalDistribution(choices)
-        return distributions
-
-    def _decoded(self, space: SearchSpace, params: dict[str, Any]) -> dict[str, int | str]:
-        """Optuna's parameters as a point of the space's dimensions."""
-        point: dict[str, int | str] = {}
-        for name, choices in space.dimensions().items():
-            value = params.get(name, choices[0])
-            ordinal = self.sampler == "cmaes" and not isinstance(choices, range) and name in params
-            point[name] = choices[value] if ordinal else value
-        return point
-
-    def _encoded(self, space: SearchSpace, decoupling: Decoupling) -> dict[str, Any]:
-        """The decoupling as Optuna's parameters."""
-        point, dimensions = space.encode(decoupling), space.dimensions()
-        params: dict[str, Any] = {}
-        for name, value in point.items():
-            choices = dimensions[name]
-            if len(choices) > 1:
-                ordinal = self.sampler == "cmaes" and not isinstance(choices, range)
-                params[name] = list(choices).index(value) if ordinal else value
-        return params
-
-
-def _unseen(space: SearchSpace, seen: dict[Decoupling, Score], rng: random.Random) -> Decoupling:
+def _unseen(space: SearchSpace, seen: Container[Decoupling], rng: random.Random) -> Decoupling:
     while (decoupling := space.sample(rng)) in seen:
         pass
     return decoupling

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
+from nas.evaluations import in_order
 from nas.objectives import measured, pareto_front
 from nas.problem import Evaluate, Found, Problem, Report, Score
 from spaces.decoupling import Decoupling
@@ -19,14 +21,11 @@ class RandomSearch:
 
     def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Found:
         """What `recommended` makes of all that was evaluated."""
-        rng = random.Random(problem.seed)
-        scores: dict[Decoupling, Score] = {}
         wanted = min(self.trials, problem.space.size)
-        while len(scores) < wanted:
-            decoupling = problem.space.sample(rng)
-            if decoupling not in scores:
-                scores[decoupling] = evaluate(decoupling)
-                report("trials", len(scores), wanted, best_error=min(score.error for score in scores.values()))
+        scores: dict[Decoupling, Score] = {}
+        for decoupling, score in in_order(evaluate, islice(_drawn(problem), wanted)):
+            scores[decoupling] = score
+            report("trials", len(scores), wanted, best_error=min(score.error for score in scores.values()))
         return recommended(scores, problem.objectives)
 
 
@@ -45,10 +44,19 @@ class Exhaustive:
                 f"restrict num_blocks, gaps or heads, or raise the limit"
             )
         scores: dict[Decoupling, Score] = {}
-        for decoupling in problem.space.enumerate():
-            scores[decoupling] = evaluate(decoupling)
+        for decoupling, score in in_order(evaluate, problem.space.enumerate()):
+            scores[decoupling] = score
             report("trials", len(scores), size, best_error=min(score.error for score in scores.values()))
         return recommended(scores, problem.objectives)
+
+
+def _drawn(problem: Problem) -> Iterator[Decoupling]:
+    """Different decouplings of the space, without end."""
+    rng, drawn = random.Random(problem.seed), set[Decoupling]()
+    while True:
+        if (decoupling := problem.space.sample(rng)) not in drawn:
+            drawn.add(decoupling)
+            yield decoupling
 
 
 def recommended(scores: dict[Decoupling, Score], objectives: Sequence[str]) -> Found:

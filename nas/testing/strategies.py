@@ -13,6 +13,7 @@ import torch
 from methods.training.settings import TrainingSettings
 from nas.data.images.images import Images
 from nas.data.images.samples import Split
+from nas.evaluations import Evaluations, when_told
 from nas.objectives import measured
 from nas.problem import Found, Problem, Score, Strategy, silent
 from nas.records.results import Results
@@ -91,8 +92,10 @@ class StrategyContract:
         """The space that is searched."""
         return SearchSpace("small(width=0.25)", HEADS, input_shape=(1, 8, 8), num_classes=10, num_blocks=self.num_blocks)
 
-    def find(self, spec: str, evaluate: Scores, *, seed: int = 0, objectives: tuple[str, ...] = ("error",)) -> Found:
-        """What a search with this seed answers. There is no data, and none to be read."""
+    def find(
+        self, spec: str, evaluate: Scores, *, seed: int = 0, objectives: tuple[str, ...] = ("error",), at_once: int = 1
+    ) -> Found:
+        """What a search with this seed answers, with so many in flight. There is no data, and none to be read."""
         nothing = Split(torch.zeros(1, 8, 8, 1, dtype=torch.uint8), torch.zeros(1, dtype=torch.int64))
         images = Images(nothing, nothing, lambda: nothing, 10, (0.0,), (1.0,))
         problem = Problem(
@@ -107,7 +110,7 @@ class StrategyContract:
             Path("runs"),
             objectives=objectives,
         )
-        found = STRATEGIES.build(spec).search(problem, evaluate, silent)
+        found = STRATEGIES.build(spec).search(problem, Evaluations(when_told(evaluate), at_once=at_once), silent)
         assert isinstance(found, Found), "a strategy answers with a nas.problem.Found"
         return found
 
@@ -130,6 +133,14 @@ class StrategyContract:
             stopped.stop_after = None
             assert self.find(spec, stopped) == found
             assert stopped.trained == whole.trained
+
+    def test_with_several_in_flight_it_asks_the_same_again_and_stays_within_them(self, spec: str, space: SearchSpace) -> None:
+        """What a strategy asks for may depend on how many are in flight, and on nothing else but scores."""
+        for at_once in (2, 5):
+            whole, again = Scores(space), Scores(space)
+            found = self.find(spec, whole, at_once=at_once)
+            assert found.decoupling in whole.trained
+            assert self.find(spec, again, at_once=at_once) == found and again.asked == whole.asked
 
     def test_answers_when_every_training_diverges(self, spec: str, space: SearchSpace) -> None:
         evaluate = Scores(space, diverged=True)

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from nas.evaluations import when_told
 from nas.problem import Found, Score, silent
 from nas.searches import Evaluated, common_front, search_once
 from spaces.decoupling import Decoupling
@@ -29,7 +30,7 @@ class Asks:
 def searched(seed, table, found):
     """What a search of points with these errors and bytes gives."""
     scores = {point: Score(error, 0.0, size, 2.0) for point, (error, size) in table.items()}
-    return search_once(Asks(scores, found), SimpleNamespace(seed=seed, space=SPACE), scores.__getitem__, silent)
+    return search_once(Asks(scores, found), SimpleNamespace(seed=seed, space=SPACE), when_told(scores.__getitem__), silent)
 
 
 def test_it_holds_what_was_asked_for_in_order():
@@ -69,7 +70,7 @@ def test_what_is_outside_the_space_is_never_evaluated():
     outside = Asks([Decoupling((1, 2), ("linear", "linear"))], Found(A))
     space = read_space("small(width=0.25,heads=[linear],num_blocks=2)", (1, 4, 4), 3)
     with pytest.raises(UserError, match="has 2 blocks"):
-        search_once(outside, SimpleNamespace(seed=0, space=space), evaluated.append, silent)
+        search_once(outside, SimpleNamespace(seed=0, space=space), when_told(evaluated.append), silent)
     assert evaluated == []
 
 

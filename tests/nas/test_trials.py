@@ -12,6 +12,7 @@ from methods.training.settings import TrainingSettings
 from nas.data.images.images import Images
 from nas.data.images.samples import Split
 from nas.evaluation.evaluator import Evaluator
+from nas.evaluations import when_told
 from nas.problem import Problem, Score, silent
 from nas.records.results import Results
 from nas.records.results_log import ResultsLog
@@ -81,7 +82,7 @@ def run(problem: Problem, strategy: str, rows: dict[str, dict[str, str]], *, sto
     evaluator = Known(run_name(key), rows)
     evaluator.stop_after = stop_after
     return search_once(
-        STRATEGIES.build(strategy), problem, evaluator, silent, trials=Trials(problem, key, evaluator, command="here")
+        STRATEGIES.build(strategy), problem, when_told(evaluator), silent, trials=Trials(problem, key, evaluator, command="here")
     )
 
 
@@ -143,7 +144,7 @@ def test_a_decoupling_that_is_asked_for_twice_is_two_trials(problem: Problem) ->
 
     key = search_key(problem, "twice", "train")
     evaluator = Known(run_name(key), {})
-    search_once(Twice(), problem, evaluator, silent, trials=Trials(problem, key, evaluator, command="here"))
+    search_once(Twice(), problem, when_told(evaluator), silent, trials=Trials(problem, key, evaluator, command="here"))
     assert [row["number"] for row in trials(problem)] == ["1", "2", "3"]
     assert trials(problem)[0]["decoupling"] == trials(problem)[1]["decoupling"]
 
@@ -154,7 +155,7 @@ def test_a_trial_names_the_run_that_was_trained(problem: Problem) -> None:
         problem, problem.results.log("search.csv"), silent, command="here", test=False, labels={"search": run_name(key)}
     )
     own = Trials(problem, key, evaluator, command="here")
-    search_once(STRATEGIES.build("random(trials=1)"), problem, evaluator, silent, trials=own)
+    search_once(STRATEGIES.build("random(trials=1)"), problem, when_told(evaluator), silent, trials=own)
     (row,), (trial,) = evaluator.log.rows(), trials(problem)
     shared = ("run", "search", "decoupling", "data_digest", "validation_error", "status", "commit", "command")
     assert all(row[name] == trial[name] for name in shared) and trial["known"] == "False"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from methods.table import traits
+from nas.evaluations import in_order
 from nas.problem import Evaluate, Found, Problem, Report
 from nas.records.log import Log
 from nas.records.row_kinds import DECISIONS
@@ -26,6 +27,8 @@ class Sedona(Settings):
     bf16 precision are the training settings'. A step is seeded by its number, so that a search continues from its
     checkpoint to the bit.
     """
+
+    is_one_job = True
 
     def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Found:
         """The decoupling that alpha and beta point at; of several K that the space allows, the lowest validation error.
@@ -63,7 +66,7 @@ class Sedona(Settings):
             points = [discretise(architecture, space, num_blocks) for num_blocks in space.block_counts]
             sure = {point: decisions(architecture, space, point) for point in points}
             _record(log, learning.folder.name, problem.seed, sure)
-        found = best({point: evaluate(point) for point in points})
+        found = best(dict(in_order(evaluate, points)))
         return Found(found, notes=tuple(str(decision) for decision in sure[found]))
 
 

@@ -25,6 +25,7 @@ from nas.evaluation.evaluator import Evaluator
 from nas.evaluation.finish import Run, finish
 from nas.evaluation.measurements.ensemble import Ensemble, ensemble_error
 from nas.evaluation.measurements.exits import Exits
+from nas.evaluations import Evaluations, when_told
 from nas.problem import Problem, silent
 from nas.records import results_log as results
 from nas.records.provenance import device_name, provenance
@@ -442,7 +443,7 @@ def test_no_search_reads_the_test_split(problem: Problem, strategy: str) -> None
         data=replace(problem.data, read_test=never),
         space=read_space("small(width=0.25,heads=[linear],num_blocks=2,gaps=[2,4])", (2, 8, 8), 3),
     )
-    found = STRATEGIES.build(strategy).search(problem, make(problem, test=False), silent)
+    found = STRATEGIES.build(strategy).search(problem, Evaluations(when_told(make(problem, test=False))), silent)
     problem.space.check(found.decoupling)
 
 

@@ -14,6 +14,7 @@ from nas.evaluation.comparison import Comparison
 from nas.evaluation.evaluator import Evaluator
 from nas.evaluation.evaluators import EVALUATORS
 from nas.evaluation.tabular import Tabular
+from nas.evaluations import Evaluations, when_told
 from nas.problem import Problem, silent
 from nas.records.results import Results
 from nas.records.results_log import ResultsLog
@@ -185,7 +186,9 @@ def test_a_search_finds_the_best_of_the_seed_it_sees_and_of_the_mean(rewritten, 
     path = rewritten(lambda row: row | {"validation_error": low.get((row["seed"], row["decoupling"]), "0.6")})
     for seed, seeds, best in [(0, "one", "2:linear"), (1, "one", "5:linear"), (0, "mean", "5:linear")]:
         problem = make_problem(tmp_path, seed)
-        found = STRATEGIES.build("exhaustive").search(problem, Tabular(problem, path, seeds=seeds), silent)
+        found = STRATEGIES.build("exhaustive").search(
+            problem, Evaluations(when_told(Tabular(problem, path, seeds=seeds))), silent
+        )
         assert str(found.decoupling) == best
 
 

@@ -14,6 +14,7 @@ import torch
 from methods.training.settings import TrainingSettings
 from nas.data.images.images import Images
 from nas.data.images.samples import Split
+from nas.evaluations import Evaluations, when_told
 from nas.objectives import measured
 from nas.problem import Problem, Score, silent
 from nas.records.results import Results
@@ -110,10 +111,10 @@ def bound(decoupling):
     return 6 / max(map(len, decoupling.blocks(6)))
 
 
-def find(spec, space, evaluate, seed=0, report=silent, objectives=("error",)):
+def find(spec, space, evaluate, seed=0, report=silent, objectives=("error",), at_once=1):
     """All that a strategy found."""
     problem = replace(make_problem(space, seed), objectives=objectives)
-    return STRATEGIES.build(spec).search(problem, evaluate, report)
+    return STRATEGIES.build(spec).search(problem, Evaluations(when_told(evaluate), at_once=at_once), report)
 
 
 def search(*given, **named):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from methods.training import checkpoint
+from nas.evaluations import Evaluations, when_told
 from nas.problem import Score, silent
 from nas.strategies import STRATEGIES
 from nas.strategies.sedona import cost_penalty
@@ -29,7 +30,11 @@ SECONDS = {
 
 def search(problem, settings, report=silent):
     score = Score(0.5, 0.0, peak_activation_bytes=1, pipeline_speedup_bound=1.0)
-    return STRATEGIES.build(f"sedona({TINY},{settings})").search(problem, lambda decoupling: score, report).decoupling
+    return (
+        STRATEGIES.build(f"sedona({TINY},{settings})")
+        .search(problem, Evaluations(when_told(lambda decoupling: score)), report)
+        .decoupling
+    )
 
 
 def trajectory(problem):

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from nas.evaluations import Evaluations, when_told
 from nas.problem import Score, silent
 from nas.strategies import STRATEGIES
 from nas.strategies.sedona import meta_learning
@@ -37,7 +38,7 @@ def test_forward_passes_of_training_have_the_precision_asked_for_and_the_hypergr
     monkeypatch.setitem(meta_learning.ENGINES, "adjoint", differentiated)
     score = Score(0.5, 0.0, peak_activation_bytes=1, pipeline_speedup_bound=1.0)
     with torch.nn.modules.module.register_module_forward_hook(seen):
-        STRATEGIES.build(TINY).search(problem, lambda decoupling: score, silent)
+        STRATEGIES.build(TINY).search(problem, Evaluations(when_told(lambda decoupling: score)), silent)
     assert set(training) == {(in_bfloat16, torch.bfloat16 if in_bfloat16 else torch.float32)}
     assert set(engine) == {(False, torch.float32)}
     (gradient,) = found
