@@ -12,7 +12,7 @@ from nas.commands.option import keywords_of, option
 from nas.commands.problem import TrainedProblemOptions, checked_seeds, read_problem
 from nas.commands.python_call import python_call
 from nas.commands.shared_options import ClassBatchesOptions, OneRateOptions, RecordOptions
-from nas.commands.work_options import BudgetOptions, WorkOptions, read_budget, read_executor
+from nas.commands.work_options import WorkOptions, read_budget, read_executor
 from nas.evaluation.evaluator import Evaluator
 from nas.evaluation.evaluators import EVALUATORS, SearchEvaluator
 from nas.evaluations import when_told
@@ -37,7 +37,7 @@ KILLS = 3  # of the worker of one trial, after which a search without --retries 
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchOptions(ClassBatchesOptions, OneRateOptions, WorkOptions, BudgetOptions, RecordOptions, TrainedProblemOptions):
+class SearchOptions(ClassBatchesOptions, OneRateOptions, WorkOptions, RecordOptions, TrainedProblemOptions):
     """What `search` takes."""
 
     EPOCHS: ClassVar[int] = 20
