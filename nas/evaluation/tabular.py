@@ -11,6 +11,7 @@ from typing import Literal
 from methods.table import traits
 from nas.evaluation.evaluator import read_score
 from nas.problem import Problem, Score
+from nas.records.attempts import standing_rows
 from nas.records.log import Log
 from nas.records.results import log_at
 from nas.records.row_kinds import RUNS
@@ -75,7 +76,7 @@ class Tabular:
 
 def _agreeing(log: Log, problem: Problem) -> list[Row]:
     """The rows that were made with the problem's settings."""
-    rows = log.rows()
+    rows = standing_rows(log.rows())
     if not rows:
         raise UserError(
             f"a table has a row for each trained decoupling, but {log.where} has none; benchmarks/ground_truth.py makes one"

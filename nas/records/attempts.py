@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from nas.records.columns import tells_runs_apart
 from nas.records.status import KILLED, OUT_OF_MEMORY
-
-_CAME_OUT = ("run", "weights_digest", "test_digest")  # columns of what a run came to
 
 
 def is_repeatable(row: Mapping[str, str]) -> bool:
@@ -32,14 +29,13 @@ def standing(rows: Sequence[dict[str, str]]) -> list[dict[str, str]]:
 
 
 def standing_rows(rows: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-    """The same for rows of several runs, in their order."""
+    """The same for rows of several runs, which their names tell apart, in their order."""
     if not any(map(is_repeatable, rows)):
         return list(rows)
-    of_runs: dict[tuple[tuple[str, str], ...], list[dict[str, str]]] = {}
+    of_runs: dict[str, list[dict[str, str]]] = {}
     for row in rows:
-        key = tuple(
-            sorted((name, cell) for name, cell in row.items() if cell and tells_runs_apart(name) and name not in _CAME_OUT)
-        )
-        of_runs.setdefault(key, []).append(row)
-    kept = {id(row) for of_run in of_runs.values() for row in standing(of_run)}
-    return [row for row in rows if id(row) in kept]
+        of_runs.setdefault(row.get("run", ""), []).append(row)
+    left_out = {id(row) for name, of_run in of_runs.items() if name for row in of_run} - {
+        id(row) for of_run in of_runs.values() for row in standing(of_run)
+    }
+    return [row for row in rows if id(row) not in left_out]

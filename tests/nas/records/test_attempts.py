@@ -4,9 +4,9 @@ from nas.records.attempts import attempts_made, is_repeatable, standing, standin
 
 FIRST = {"method": "dgl", "seed": "0", "run": "a", "status": "out of memory: 1 GiB"}  # of an older version
 SECOND = {**FIRST, "status": "killed: SIGKILL", "attempts": "2", "host": "there"}
-FINE = {**FIRST, "run": "b", "status": "ok", "weights_digest": "abc", "attempts": "3", "lr": ""}
-OTHER = {**FIRST, "seed": "1"}
-DIVERGED = {**FIRST, "seed": "2", "status": "diverged: nan"}
+FINE = {**FIRST, "status": "ok", "weights_digest": "abc", "attempts": "3", "lr": ""}
+OTHER = {**FIRST, "seed": "1", "run": "b"}
+DIVERGED = {**FIRST, "seed": "2", "run": "c", "status": "diverged: nan"}
 
 
 def test_which_failures_another_attempt_might_not_have():
@@ -28,3 +28,12 @@ def test_of_several_runs_each_has_what_stands():
     assert standing_rows([FIRST, OTHER, SECOND, DIVERGED, FINE]) == [OTHER, DIVERGED, FINE]
     assert standing_rows([FIRST, SECOND, OTHER]) == [SECOND, OTHER]
     assert standing_rows([FINE, FINE]) == [FINE, FINE]
+
+
+def test_rows_without_a_name_all_stand():
+    unnamed = {**FIRST, "run": ""}
+    assert standing_rows([unnamed, {**unnamed, "seed": "1"}, {**unnamed, "status": "ok"}]) == [
+        unnamed,
+        {**unnamed, "seed": "1"},
+        {**unnamed, "status": "ok"},
+    ]

@@ -168,6 +168,14 @@ def test_a_diverged_run_counts_as_wrong_and_is_shown(path):
     assert fair.shared["epochs"] == "1.0"
 
 
+def test_an_attempt_that_another_followed_does_not_count(path):
+    failed = {"test_error": "", "step_seconds": "", "epochs": "", "run": "a", "attempts": 1}
+    full, killed = ({**failed, "status": status} for status in ("out of memory: 1 GiB", "killed: SIGKILL"))
+    fair = fair_table(read_rows([path(full, {**killed, "seed": 1, "run": "b"}, {"test_error": 0.1, "run": "a", "attempts": 2})]))
+    (line,) = fair.lines
+    assert (line.test_error, line.n, line.out_of_memory, line.killed) == (55.0, 2, 0, 1) and "(1 killed)" in written(fair)
+
+
 def test_one_seed_has_no_interval(path):
     (line,) = fair_table(read_rows([path({})])).lines
     assert (line.n, line.interval) == (1, None)
