@@ -405,8 +405,8 @@ _COLUMNS = (
         "pipeline_speedup_bound",
         FIGURE,
         (*_RUNS, "trials"),
-        "Process seconds of all stages over those of the largest, timed until known to 1.5 %, for two seconds at most; from five "
-        "wall-clock steps in rows before 2026-11-29.",
+        "Computed seconds of all stages over those of the largest, measured until known to 1.5 %, for two of them at most; from "
+        "five wall-clock steps in rows before 2026-11-29.",
         AMOUNT,
         "ratio",
         tabled=True,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -49,7 +48,7 @@ def stage_seconds(
     most_seconds: float = MOST_SECONDS,
 ) -> StageSeconds:
     """Measure steps of every stage of `method` on one batch until the uncertainty is at most `wanted`, or `most_seconds`
-    have passed. Trains `method`, all stages from the first iteration on.
+    were computed, so that a busy machine measures as well as a quiet one. Trains `method`, all stages from the start.
 
     The stages take turns, each turn being one iteration, so that what slows the machine for a while slows all of them. On a
     CPU they are counted by `seconds_on`; on a GPU they lie between events of its stream. The first turn, in which kernels are
@@ -58,10 +57,8 @@ def stage_seconds(
     trainer = Trainer(method, replace(settings, grow=None), seed=0, device=device)
     turn = _gpu_turn if device.type == "cuda" else _cpu_turn
     turn(trainer, x, y)
-    began, turns = time.monotonic(), [turn(trainer, x, y)]
-    while len(turns) < _FEWEST or (
-        uncertainty_of(turns) > wanted and (time.monotonic() - began) * (1 + 1 / len(turns)) < most_seconds
-    ):
+    turns = [turn(trainer, x, y)]
+    while len(turns) < _FEWEST or (uncertainty_of(turns) > wanted and sum(map(sum, turns)) < most_seconds):
         turns.append(turn(trainer, x, y))
     return StageSeconds(_medians(turns), len(turns), uncertainty_of(turns))
 
