@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from typing import Any
 
 import torch
@@ -70,6 +72,7 @@ def _device(device: torch.device, rank: int) -> torch.device:
 def _process(topology: Topology, rank: int, port: int, device: torch.device, prepare: Callable[[], None] | None) -> None:
     for number in ENDING:  # a Ctrl-C reaches all processes of a terminal; the first one has the others end
         signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_first, daemon=True).start()
     torch.set_num_threads(1)
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -78,6 +81,14 @@ def _process(topology: Topology, rank: int, port: int, device: torch.device, pre
     store = TCPStore("127.0.0.1", port, is_master=False)
     store.set(_joined(rank), "yes")
     follow(Group(topology, rank, store, device))
+
+
+def _end_with_first() -> None:
+    """However that ends, and whatever this process waits for, such as others that have not joined yet."""
+    first = parent_process()
+    assert first is not None, "only processes that were started call this"
+    first.join()
+    os._exit(GONE)
 
 
 def _joined(rank: int) -> str:

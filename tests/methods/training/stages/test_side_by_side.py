@@ -2,10 +2,12 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from multiprocessing import Pipe, active_children, get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -209,8 +211,6 @@ def test_a_process_that_is_killed_ends_the_run_and_is_named(tmp_path: Path) -> N
 
     def report(progress: Progress) -> None:
         if progress.iteration == 5 and progress.validation_error is None:
-            from multiprocessing import active_children
-
             pids.extend(child.pid for child in active_children())
             os.kill(pids[-1], signal.SIGKILL)
 
@@ -317,3 +317,40 @@ def test_replicas_that_are_given_the_same_are_one_process() -> None:
     expected = run(build_plain, Noise(), how).method.state_dict()
     for name, tensor in found.method.state_dict().items():
         torch.testing.assert_close(tensor, expected[name], rtol=1e-4, atol=1e-5)
+
+
+def begin_and_wait(told: Any) -> None:
+    """What a first process does that is killed: it starts another, and says which."""
+    torch.set_num_threads(1)
+    with local_processes(Topology(2), CPU):
+        told.send([child.pid for child in active_children()])
+        time.sleep(600)
+
+
+@pytest.mark.slow
+def test_processes_end_with_the_first_however_it_ends() -> None:
+    here, there = Pipe()
+    leader = get_context("spawn").Process(target=begin_and_wait, args=(there,))
+    leader.start()
+    assert here.poll(120)
+    (pid,) = here.recv()
+    leader.kill()
+    leader.join()
+    until = time.monotonic() + 60
+    while is_alive(pid):
+        assert time.monotonic() < until, "a process goes on without the first"
+        time.sleep(0.05)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return process_state(pid) != "Z"
+
+
+def process_state(pid: int) -> str:
+    """As the kernel has it; Z of one that has ended and that nobody has waited for."""
+    status = Path(f"/proc/{pid}/stat")
+    return status.read_text().rpartition(")")[2].split()[0] if status.exists() else ""
