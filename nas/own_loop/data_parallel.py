@@ -47,7 +47,7 @@ def check_averaged() -> None:
     if is_distributed() and dist.get_world_size() > 1 and _active() is None:
         raise UserError(
             f"each process would train a model of its own, got {dist.get_world_size()} processes and nothing that averages "
-            "gradients; call data_parallel(), or data_parallel(by_hand=True) where your loop does"
+            "gradients; call data_parallel(), data_parallel(by_hand=True) where your loop does, or side_by_side()"
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from typing import Any, Self, get_args
 
@@ -18,6 +18,7 @@ from methods.training.settings import Compile
 from nas.own_loop.checks import check_input
 from nas.own_loop.data_parallel import check_averaged, check_not_around, parallel_stages
 from nas.own_loop.optimizers import OptimizerFactory, check_factory, optimizers_of
+from nas.own_loop.side_by_side import Row, joined
 from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError, unknown
 
@@ -54,6 +55,7 @@ class Decoupled(nn.Module):
         self._optimizers: list[torch.optim.Optimizer] | None = None
         self._parallel: list[DistributedDataParallel] | None = None
         self._averages_by_hand = False
+        self._row: Row | None = None
         self._compiled: list[Stage] | None = None
         models_own = set(model.modules())
         for module in self.modules():
@@ -68,28 +70,39 @@ class Decoupled(nn.Module):
         """K: how many blocks learn apart, each with one loss and one optimizer; 1 where all learn end to end."""
         return self.method.num_stages
 
+    @property
+    def own_blocks(self) -> range:
+        """The blocks that this process trains: all of them, unless `side_by_side` has parted them."""
+        return range(self.num_blocks) if self._row is None else self._row.blocks
+
     def forward(self, *inputs: Any, **named: Any) -> Any:
         """The model's own output, to the bit. Its gradients cross all cuts, so blocks learn from `losses`, not from this."""
         check_not_around(self)
         return self.model(*inputs, **named)
 
     def losses(self, x: Any, y: Any) -> Iterator[torch.Tensor]:
-        """The K local losses (scalars), lazily, the model's own last.
+        """The K local losses (scalars), lazily, the model's own last; side by side those of `own_blocks`.
 
         Run backward on each before asking for the next, and the activations of one block at a time are alive. Under autocast
         when it is called, every block's forward pass is, wherever the losses are asked for.
         """
-        if self._parallel is None and not self._averages_by_hand:
+        if self._parallel is None and not self._averages_by_hand and self._row is None:
             check_averaged()
-        self._check_input(x)
-        return self._losses(_plain(x), y, _autocast_now(x))
+        if self._row is None or self._row.is_first:
+            self._check_input(x)
+            return self._losses(_plain(x), None, y, _autocast_now(x))
+        carry, y = self._row.receive()
+        return self._losses(None, carry, y, _autocast_now(carry))
 
-    def _losses(self, x: Any, y: Any, precision: AbstractContextManager[Any]) -> Iterator[torch.Tensor]:
-        with precision:
-            carry = self.method.start(x, y)
-        for k in range(self.num_blocks):
+    def _losses(self, x: Any, carry: Carry | None, y: Any, precision: AbstractContextManager[Any]) -> Iterator[torch.Tensor]:
+        if carry is None:
+            with precision:
+                carry = self.method.start(x, y)
+        for k in self.own_blocks:
             with precision:
                 carry, loss = self._stage(k, carry, y)
+            if self._row is not None and k + 1 == self.own_blocks.stop:
+                self._row.send(carry, y)
             yield loss
 
     def _stage(self, k: int, carry: Carry, y: Any) -> tuple[Carry, torch.Tensor]:
@@ -131,7 +144,8 @@ class Decoupled(nn.Module):
         scaler: torch.amp.GradScaler | None = None,
         max_norm: float | None = None,
     ) -> list[torch.Tensor]:
-        """Forward, backward and update of every block, one after the other; the K losses, detached.
+        """Forward, backward and update of every block, one after the other; the K losses, detached. After `side_by_side` of
+        the blocks of this process alone, whose losses these are.
 
         share     factor of the losses, 1/n for each of n batches that one update is made of
         update    without it gradients are only added up, for a later step that updates
@@ -157,13 +171,14 @@ class Decoupled(nn.Module):
         return found
 
     def optimizers(self, factory: OptimizerFactory | None = None) -> list[torch.optim.Optimizer]:
-        """The blocks' optimizers, in order, made when first asked for; with a `factory` (parameters -> optimizer) made anew."""
+        """The blocks' optimizers, in order, made when first asked for; with a `factory` (parameters -> optimizer) made anew.
+        Side by side those of `own_blocks`."""
         if factory is not None:
             check_factory(factory)
             self._factory, self._optimizers = factory, None
         if self._optimizers is None:
             self._optimizers = optimizers_of(self.method, self._factory)
-        return list(self._optimizers)
+        return self._optimizers[self.own_blocks.start : self.own_blocks.stop]
 
     def block_parameters(self, k: int) -> list[nn.Parameter]:
         """What block k's loss trains: the parameters of the block and its head that require gradients."""
@@ -192,9 +207,46 @@ class Decoupled(nn.Module):
         """
         if by_hand and options:
             raise UserError(f"by_hand averages nothing here, got {', '.join(options)} beside it; leave one of them out")
+        self._check_one_way(self._row is not None)
         self._averages_by_hand = by_hand
         self._parallel = None if by_hand else parallel_stages(self.method, **options)
         return self
+
+    def side_by_side(self, x: Any = None, y: Any = None, *, plan: Sequence[int] | None = None, depth: int = 3) -> Self:
+        """Let each process of torch.distributed train contiguous blocks only, `own_blocks`, one step behind the process before.
+
+        Called by all processes, with the model on the device of each; all begin with the weights of the first. From then on
+        `step` takes its batch from the loop in the first process, and from the process before in the others, whose x and y are
+        not looked at. Weights are to the bit those of one process, but what is random (dropout) draws from each process's own
+        generator.
+
+        x, y   a batch in the first process: blocks are parted by the measured seconds of a step of each on it
+        plan   in place of that how many blocks each process trains, (3, 1); that of the first process counts
+        depth  how many batches may be on their way between two processes
+
+        A method whose stages read each other's weights, more processes than blocks, or one alone are a UserError.
+        """
+        self._check_one_way(self._parallel is not None or self._averages_by_hand)
+        if self._row is not None:
+            raise UserError("blocks are parted among processes once, got side_by_side a second time; call it once")
+        device = next(self.method.parameters()).device
+        self._row = joined(self.method, _plain(x), y, plan=plan, depth=depth, device=device)
+        return self
+
+    def gather(self) -> Self:
+        """After the same step in all processes: give each the weights of all blocks, for `forward`, `exits` and `state_dict`,
+        where those of other processes' blocks are else what they were at the last time. Training may go on."""
+        if self._row is None:
+            raise UserError("weights are gathered from processes that train side by side, got one; call side_by_side() before")
+        self._row.gather(self.method)
+        return self
+
+    def _check_one_way(self, other: bool) -> None:
+        if other:
+            raise UserError(
+                "processes have either a share of the batch or some of the blocks each, got data_parallel and side_by_side; "
+                "leave one of them out"
+            )
 
     def _aliases(self) -> dict[str, str]:
         """Names of tensors of the method that are the model's -> their names as the model's."""
@@ -218,7 +270,7 @@ class Decoupled(nn.Module):
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_optimizers": None, "_parallel": None, "_compiled": None}
+        return {**self.__dict__, "_optimizers": None, "_parallel": None, "_row": None, "_compiled": None}
 
     def extra_repr(self) -> str:
         """Where it is cut."""

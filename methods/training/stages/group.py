@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,21 +19,26 @@ from methods.training.stages.topology import Topology
 # How long a process may wait for an item: while another run is prepared, say. That a process is gone is told by its connection.
 PATIENCE = timedelta(days=30)
 DOWN, BACK, TO_REPLICAS = 1, 2, 3  # tags: carries, what is told to the first process, and what that tells the first of replicas
+HANGS_UP = 4  # of what nobody sends
 
 
 class Group:
     """This process among all of `topology`; made by every process at once.
 
-    Tensors on GPUs go by NCCL, and those on the CPU by gloo, or in shared memory between processes of one host.
+    Tensors on GPUs go by NCCL, and those on the CPU by gloo, or in shared memory between processes of one host. Without a
+    `store` to meet at it is beside the process group that is there already.
     """
 
-    def __init__(self, topology: Topology, rank: int, store: Store, device: torch.device) -> None:
+    def __init__(self, topology: Topology, rank: int, store: Store | None, device: torch.device) -> None:
         self.topology, self.rank, self.device = topology, rank, device
         self.process, self.replica = topology.place(rank)
         backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-        dist.init_process_group(backend, store=store, rank=rank, world_size=topology.size, timeout=PATIENCE)
+        if store is not None:
+            dist.init_process_group(backend, store=store, rank=rank, world_size=topology.size, timeout=PATIENCE)
+        own = None if store is not None else dist.new_group(backend=backend, timeout=PATIENCE)
+        self.processes: dist.ProcessGroup | None = own
         hosts: list[Any] = [None] * topology.size
-        dist.all_gather_object(hosts, (host_name(), device.type))
+        dist.all_gather_object(hosts, (host_name(), device.type), group=self.processes)
         self.hosts = [host for host, _ in hosts]
         self._shared = [host == hosts[rank] and device.type == "cpu" for host in hosts]
         rows = [[topology.rank(process, r) for r in range(topology.replicas)] for process in range(topology.processes)]
@@ -53,11 +59,23 @@ class Group:
 
     def sender(self, to: int, tag: int) -> Sender:
         """To any process."""
-        return Sender(to, tag=tag, depth=self.topology.depth, shared=self._shared[to] and tag == DOWN)
+        shared = self._shared[to] and tag == DOWN
+        return Sender(to, tag=tag, depth=self.topology.depth, shared=shared, group=self.processes)
 
     def receiver(self, of: int, tag: int, **more: Any) -> Receiver:
         """From any process."""
-        return Receiver(of, tag=tag, depth=self.topology.depth, device=self.device, **more)
+        return Receiver(of, tag=tag, depth=self.topology.depth, device=self.device, group=self.processes, **more)
+
+    def hang_up(self) -> None:
+        """Of a group beside another: close its connections, so that nobody waits for this process, and no thread here for others.
+
+        torch has no call that does so, but a receive whose time is up closes its group's.
+        """
+        assert self.processes is not None, "the group of all is destroyed as a whole"
+        for rank in range(self.topology.size):
+            if rank != self.rank:
+                with suppress(RuntimeError):
+                    self.processes.recv([torch.empty(1)], rank, HANGS_UP).wait(timedelta(milliseconds=1))
 
 
 def host_name() -> str:

@@ -49,8 +49,8 @@ class Sender:
     Headers are pickled: both ends are processes of one run. Tensors of any shapes may come, as those of texts do.
     """
 
-    def __init__(self, to: int, *, tag: int, depth: int, shared: bool) -> None:
-        self.to, self.tag, self.depth = to, tag, depth
+    def __init__(self, to: int, *, tag: int, depth: int, shared: bool, group: dist.ProcessGroup | None = None) -> None:
+        self.to, self.tag, self.depth, self.group = to, tag, depth, group
         self.bytes_sent = 0
         self._slots = SlotWriter(depth) if shared else None
         self._on_the_way: deque[list[Any]] = deque()
@@ -90,7 +90,7 @@ class Sender:
                 memory = _memory(one)
                 parts += [memory.clone() if one.device.type == "cpu" else memory] if memory.numel() else []
         self.bytes_sent += sum(one.nbytes for one in dense)
-        self._on_the_way.append([(dist.isend(part, self.to, tag=self.tag), part) for part in parts])
+        self._on_the_way.append([(dist.isend(part, self.to, group=self.group, tag=self.tag), part) for part in parts])
         while len(self._on_the_way) > self.depth or (self._on_the_way and _is_done(self._on_the_way[0])):
             oldest = self._on_the_way[0]
             if not _is_done(oldest):
@@ -105,6 +105,13 @@ class Sender:
             for work, _ in self._on_the_way.popleft():
                 work.wait()
 
+    def wait_until_read(self, waiting: Callable[[], None]) -> None:
+        """Until the other process has taken all that was sent, and is done with it where it lies in shared memory; `waiting`,
+        which may raise, is called meanwhile."""
+        self.flush()
+        if self._slots is not None:
+            self._slots.wait_until_free(waiting)
+
     def close(self) -> None:
         """Leave no file behind."""
         if self._slots is not None:
@@ -118,8 +125,17 @@ class Receiver:
     item in place of that, by the thread.
     """
 
-    def __init__(self, of: int, *, tag: int, depth: int, device: torch.device, into: Callable[[Any], None] | None = None) -> None:
-        self.of, self.tag, self.device = of, tag, device
+    def __init__(
+        self,
+        of: int,
+        *,
+        tag: int,
+        depth: int,
+        device: torch.device,
+        group: dist.ProcessGroup | None = None,
+        into: Callable[[Any], None] | None = None,
+    ) -> None:
+        self.of, self.tag, self.device, self.group = of, tag, device, group
         self._slots = SlotReader()
         self._ready: queue.Queue[Any] = queue.Queue(depth)
         self._in_use: Any = None
@@ -139,6 +155,13 @@ class Receiver:
             self._in_use.in_use = False
             self._in_use = None
 
+    def discard(self) -> None:
+        """What has come will not be asked for; the thread, which may wait for room, goes on until nothing more comes."""
+        self._into = lambda item: None
+        with suppress(queue.Empty):
+            while True:
+                self._ready.get_nowait()
+
     def wait_until_lost(self, seconds: float) -> None:
         """Until the other process is gone, so that nothing is received any more; that long at most."""
         self._thread.join(seconds)
@@ -147,7 +170,7 @@ class Receiver:
         while True:
             try:
                 taken = self._taken()
-            except RuntimeError:  # the connection is closed
+            except (RuntimeError, ValueError):  # the connection is closed, or the group destroyed
                 taken = (Lost(), None, False)
             if self._into is None:
                 self._ready.put(taken)
@@ -158,13 +181,13 @@ class Receiver:
 
     def _taken(self) -> tuple[Any, Any, bool]:
         first = torch.empty(HEADER_BYTES, dtype=torch.uint8)
-        dist.recv(first, self.of, tag=self.tag)
+        dist.recv(first, self.of, group=self.group, tag=self.tag)
         length = int.from_bytes(bytes(first[:LENGTH_BYTES].tolist()), "little")
         if length <= HEADER_BYTES - LENGTH_BYTES:
             body = first[LENGTH_BYTES : LENGTH_BYTES + length]
         else:
             body = torch.empty(length, dtype=torch.uint8)
-            dist.recv(body, self.of, tag=self.tag)
+            dist.recv(body, self.of, group=self.group, tag=self.tag)
         laid, place = pickle.loads(bytes(body.numpy()))
         slot = None if place is None else self._slots.slot(place)
         leaves = [leaf for leaf in tree_leaves(laid) if isinstance(leaf, _Laid)]
@@ -184,7 +207,7 @@ class Receiver:
                 return torch.empty(layout.shape, dtype=layout.dtype)
             return slot.view(offset, layout.dtype, count).as_strided(layout.shape, layout.stride)
         if tensor.numel():
-            dist.recv(_memory(tensor), self.of, tag=self.tag)
+            dist.recv(_memory(tensor), self.of, group=self.group, tag=self.tag)
         return tensor
 
     def _from_device(self, item: Any) -> Any:
@@ -194,7 +217,7 @@ class Receiver:
             layout = laid.layout
             tensor = torch.empty_strided(layout.shape, layout.stride, dtype=layout.dtype, device=self.device)
             if tensor.numel():
-                dist.recv(_memory(tensor), self.of, tag=self.tag)
+                dist.recv(_memory(tensor), self.of, group=self.group, tag=self.tag)
             return tensor
 
         return tree_map_only(_Laid, taken, item)

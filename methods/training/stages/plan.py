@@ -15,13 +15,13 @@ def check_parted(method: Method, processes: int, name: str) -> None:
         if read := method.reads(k):
             raise UserError(
                 f"stages side by side cannot read each other's weights of the same iteration, but stage {k} of {name} reads "
-                f"those of stage {', '.join(map(str, read))}; leave --parallel out, or take another method, such as dgl"
+                f"those of stage {', '.join(map(str, read))}; train in one process, or take another method, such as dgl"
             )
     if method.num_stages < processes:
         stages = "one stage, which gradients join" if method.num_stages == 1 else f"{method.num_stages} stages"
         raise UserError(
             f"each process trains a stage at least, got {processes} processes for {name} with {stages}; give fewer processes, "
-            "cut more, or leave --parallel out"
+            "cut more, or train in one process"
         )
 
 

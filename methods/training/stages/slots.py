@@ -40,10 +40,8 @@ class SlotWriter:
             offsets.append(size)
             size += -(-memory.nbytes // ALIGNED) * ALIGNED
         slot = self._slots[self._next]
-        while slot is not None and slot.in_use:
-            waiting()
-            time.sleep(WAIT)
         if slot is not None:
+            _wait_until_free(slot, waiting)
             slot.forget_name()
         if slot is None or slot.size < size:
             slot = self._slots[self._next] = _Slot.made(size)
@@ -53,6 +51,12 @@ class SlotWriter:
                 slot.view(offset, memory.dtype, memory.numel()).copy_(memory)
         slot.in_use = True
         return Place(str(slot.path), slot.size, tuple(offsets))
+
+    def wait_until_free(self, waiting: Callable[[], None]) -> None:
+        """Until the reader has released all slots."""
+        for slot in self._slots:
+            if slot is not None:
+                _wait_until_free(slot, waiting)
 
     def close(self) -> None:
         """Remove the files that no reader has opened."""
@@ -108,3 +112,9 @@ class _Slot:
         if self._named:
             self.path.unlink(missing_ok=True)
             self._named = False
+
+
+def _wait_until_free(slot: _Slot, waiting: Callable[[], None]) -> None:
+    while slot.in_use:
+        waiting()
+        time.sleep(WAIT)
