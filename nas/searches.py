@@ -55,6 +55,8 @@ def search_once(
 
     def checked(decoupling: Decoupling) -> Callable[[], Score]:
         _check_inside(problem.space, decoupling, f"the strategy {name} asks for")
+        if trials:
+            trials.begin(decoupling)
         return begin(decoupling)
 
     def remember(decoupling: Decoupling, score: Score) -> None:
@@ -63,8 +65,12 @@ def search_once(
             trials.add(decoupling, score)
 
     evaluations = Evaluations(checked, at_once=at_once, told=remember)
-    found = strategy.search(problem, evaluations, report)
-    evaluations.finish()
+    try:
+        found = strategy.search(problem, evaluations, report)
+        evaluations.finish()
+    finally:
+        if trials:
+            trials.close()
     if evaluations.most < min(at_once, len(scores)):
         notice(
             f"the strategy {name} had at most {evaluations.most} of {at_once} decouplings in flight; one that asks with "

@@ -12,6 +12,7 @@ from nas.records.log import Cell
 from nas.records.provenance import provenance
 from nas.records.row_kinds import TRIALS
 from nas.runs.trained_run import run_name
+from nas.studies.mirror import StudyMirror
 from spaces.decoupling import Decoupling
 
 
@@ -43,15 +44,30 @@ class Trials:
         failures: Failures | None = None,
         *,
         command: str,
+        mirror: StudyMirror | None = None,
     ) -> None:
+        self._mirror = mirror
         self._failures = failures or Failures(Budget())
         self.log, self.evaluator, self.number = problem.results.log("trials.csv", TRIALS), evaluator, 0
         self.key, self.name, self.source = key, run_name(key), {**provenance(), "command": command}
         self._began = time.monotonic()
 
+    def begin(self, decoupling: Decoupling) -> None:
+        """One more is in flight."""
+        if self._mirror:
+            self._mirror.begin(decoupling)
+
+    def close(self) -> None:
+        """There are no more."""
+        if self._mirror:
+            self._mirror.close()
+
     def add(self, decoupling: Decoupling, score: Score) -> None:
         """The next trial, and its score; a UserError where too many have failed by now."""
         self._write(decoupling, score)
+        if self._mirror:
+            row = self.evaluator.recorded(decoupling) or {}
+            self._mirror.tell(score, {name: cell for name in ("run", "host") if (cell := row.get(name))})
         self._failures.add(f"trial {self.number}, '{decoupling}'", score.status)
 
     def _write(self, decoupling: Decoupling, score: Score) -> None:

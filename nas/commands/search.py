@@ -29,6 +29,7 @@ from nas.runs.trained_run import run_name
 from nas.searches import Evaluated, Searched, common_front, search_once
 from nas.shared_work import SharedWork
 from nas.strategies import STRATEGIES
+from nas.studies.mirror import StudyMirror, open_storage
 from nas.trials import Trials, search_key
 from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError
@@ -55,6 +56,11 @@ class SearchOptions(ClassBatchesOptions, OneRateOptions, WorkOptions, RecordOpti
     seeds: int = option(1, "N searches, with seeds from --seed on", metavar="N")
     at_once: int | None = option(
         None, "N decouplings in flight over all processes and hosts of a search (default: as many as --workers)", metavar="N"
+    )
+    storage: str | None = option(
+        None,
+        "also copy each search, while it runs, as a study into this Optuna database, for optuna-dashboard",
+        metavar="URL",
     )
 
 
@@ -124,6 +130,7 @@ class Search:
         if any(trials.find({"search": run_name(key)}) is None for key in self.keys):  # of one that has begun all may be there
             for written_to in (trials, self.log) if self.trains else (trials,):
                 written_to.check_ready()
+        self.storage = None if options.storage is None else open_storage(options.storage)
         if self.executor is not None and not self.trains:
             raise UserError(
                 f"--workers and --executor are for searches that train, got the evaluator {evaluator}, which looks scores up; "
@@ -178,7 +185,8 @@ class Search:
         """This process, or workers, which read the same options and search in their own process alone."""
         if self.executor is None:
             return Here(self.work)
-        own = replace(self.options, workers=1, executor=None, time=None, at_once=self.at_once)
+        storage = self.options.storage if self.side_by_side else None
+        own = replace(self.options, workers=1, executor=None, time=None, at_once=self.at_once, storage=storage)
         return self.executor.open(partial(work_of_search, own, self.command), self.report, self.options.device)
 
     def _search(self, number: int, work: SharedWork) -> Searched:
@@ -208,7 +216,9 @@ class Search:
             begin if isinstance(evaluator, Evaluator) else when_told(evaluator),
             self.report,
             at_once=self.at_once,
-            trials=Trials(problem, self.keys[number], evaluator, self.failures, command=self.command),
+            trials=Trials(
+                problem, self.keys[number], evaluator, self.failures, command=self.command, mirror=self._mirror(number)
+            ),
         )
 
     def _begin_search(self, number: int, work: SharedWork) -> Callable[[], Searched]:
@@ -232,6 +242,14 @@ class Search:
                 "memory is short; give the same command to go on, with fewer --workers, or --retries to count it as failed"
             )
         notice(f"the worker of {name} was {lost}; it is begun again")
+
+    def _mirror(self, number: int) -> StudyMirror | None:
+        if self.storage is None:
+            return None
+        name = run_name(self.keys[number])
+        return StudyMirror(
+            self.storage, self.problems[number], name, self.options.results.claim(self.problem.runs / f"study-{name}")
+        )
 
     def _search_claim(self, number: int) -> Claim:
         return self.options.results.claim(self.problem.runs / run_name(self.keys[number]))
