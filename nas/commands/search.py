@@ -58,9 +58,7 @@ class SearchOptions(ClassBatchesOptions, OneRateOptions, WorkOptions, RecordOpti
         None, "N decouplings in flight over all processes and hosts of a search (default: as many as --workers)", metavar="N"
     )
     storage: str | None = option(
-        None,
-        "also copy each search, while it runs, as a study into this Optuna database, for optuna-dashboard",
-        metavar="URL",
+        None, "also copy each search, while it runs, as a study into this Optuna database, for optuna-dashboard", metavar="URL"
     )
 
 
