@@ -188,7 +188,10 @@ def test_a_file_in_which_every_run_diverged_is_one_of_evaluates(tmp_path: Path) 
     lost = {"status": "diverged: the loss of stage 0 is nan", "validation_error": "1.0", "validation_loss": "", "epochs": ""}
     left_out = ("test_error", "test_loss", "step_seconds", "ensemble_test_error")
     (row,) = rows_of(SMALL / "evaluate.csv", 1)
-    rows = [{name: cell for name, cell in row.items() if name not in left_out} | lost | {"seed": str(seed)} for seed in range(2)]
+    rows = [
+        {name: cell for name, cell in row.items() if name not in left_out} | lost | {"seed": str(seed), "run": f"run{seed}"}
+        for seed in (0, 1)
+    ]
     rows[1]["status"] = "out of memory: 3 GiB were asked for"
     fair = fair_table(read_rows([write(tmp_path / "evaluate.csv", rows)]))
     (line,) = fair.lines
