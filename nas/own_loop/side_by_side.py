@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import accumulate, pairwise
 from multiprocessing.util import Finalize
@@ -46,15 +46,15 @@ class Row:
     """The processes of torch.distributed in a row, with contiguous `blocks` of a method here. All make it at once, and begin
     with the weights of the first."""
 
-    def __init__(self, group: Group, plan: tuple[range, ...], *, owns_all: bool) -> None:
-        self._group, self.plan, self._owns_all = group, plan, owns_all
+    def __init__(self, group: Group, plan: tuple[range, ...]) -> None:
+        self._group, self.plan = group, plan
         self.rank, self.blocks, self.steps = group.rank, plan[group.rank], 0
         self._gone: range | None = None  # the blocks of a process that is gone
         self._before = group.before() if self.rank else None
         self._back = group.sender(self.rank - 1, BACK) if self.rank else None
         self._after = group.after()
         self._behind = None if self._after is None else group.receiver(self.rank + 1, BACK, into=self._told)
-        self.close: Callable[[], None] = Finalize(None, self._close, exitpriority=ENDS_EARLY)  # once, also as the script ends
+        Finalize(None, self._close, exitpriority=ENDS_EARLY)  # as the script ends
 
     @property
     def is_first(self) -> bool:
@@ -79,7 +79,9 @@ class Row:
             self._check()
             try:
                 self._after.send(Batch(carry, y), self._check)
-            except RuntimeError:  # the connection is closed
+            except RuntimeError:  # the connection is closed; whose blocks it was because of is told before
+                assert self._behind is not None, "who sends listens too"
+                self._behind.wait_until_lost(ENDS_WITHIN)
                 self._raise_gone(self._gone or self.plan[self.rank + 1])
 
     @torch.no_grad()
@@ -122,10 +124,10 @@ class Row:
         raise LostProcess(
             f"every process takes as many steps as the first, but that of {named(blocks)} has ended (seen at step {self.steps}); "
             "see what it wrote, and start all again"
-        )
+        ) from None
 
     def _close(self) -> None:
-        """Let the others take what was sent, and end."""
+        """As the process ends: let the others take what was sent, and leave no thread and no process group."""
         with suppress(RuntimeError, ValueError, LostProcess):
             if self._back is not None:
                 self._back.flush()
@@ -138,15 +140,18 @@ class Row:
         for receiver in (self._before, self._behind):
             if receiver is not None:
                 receiver.discard()
-                receiver.wait_until_lost(ENDS_WITHIN)
-        if self._owns_all and dist.is_initialized():
+        for link in (self._before, self._behind, self._back, self._after):
+            if link is not None:
+                link.wait_until_lost(ENDS_WITHIN)
+        # torch may abort a process that ends with a group: none is left, neither the script's nor, where links hold it, the own.
+        self._before = self._behind = self._back = self._after = self._group.processes = None
+        if dist.is_initialized():
             dist.destroy_process_group()
 
 
 def joined(method: Method, x: Any, y: Any, *, plan: Sequence[int] | None, depth: int, device: torch.device) -> Row:
     """This process among those of torch.distributed, or of torchrun where the script has made no process group of them."""
-    owns_all = not dist.is_initialized()
-    if owns_all:
+    if not dist.is_initialized():
         if not is_launched():
             raise UserError(
                 "blocks train side by side in several processes, got one alone; start the script with "
@@ -165,7 +170,7 @@ def joined(method: Method, x: Any, y: Any, *, plan: Sequence[int] | None, depth:
         dist.broadcast_object_list(said, 0, group=group.processes)
     if isinstance(said[0], str):
         raise UserError(said[0])
-    row = Row(group, said[0], owns_all=owns_all)
+    row = Row(group, said[0])
     row.share_weights(method, [range(method.num_stages)])
     return row
 

@@ -13,13 +13,12 @@ import torch
 import torch.distributed as dist
 from torch._C._distributed_c10d import Store
 
-from methods.training.stages.links import Receiver, Sender
+from methods.training.stages.links import NEVER_SENT, Receiver, Sender
 from methods.training.stages.topology import Topology
 
 # How long a process may wait for an item: while another run is prepared, say. That a process is gone is told by its connection.
 PATIENCE = timedelta(days=30)
 DOWN, BACK, TO_REPLICAS = 1, 2, 3  # tags: carries, what is told to the first process, and what that tells the first of replicas
-HANGS_UP = 4  # of what nobody sends
 
 
 class Group:
@@ -75,7 +74,7 @@ class Group:
         for rank in range(self.topology.size):
             if rank != self.rank:
                 with suppress(RuntimeError):
-                    self.processes.recv([torch.empty(1)], rank, HANGS_UP).wait(timedelta(milliseconds=1))
+                    self.processes.recv([torch.empty(1)], rank, NEVER_SENT).wait(timedelta(milliseconds=1))
 
 
 def host_name() -> str:

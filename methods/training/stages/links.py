@@ -55,11 +55,12 @@ class Sender:
         self._slots = SlotWriter(depth) if shared else None
         self._on_the_way: deque[list[Any]] = deque()
         self._is_gone = threading.Event()
-        threading.Thread(target=self._notice_end, daemon=True).start()
+        self._notices = threading.Thread(target=self._notice_end, daemon=True)
+        self._notices.start()
 
     def _notice_end(self) -> None:
-        with suppress(RuntimeError):
-            dist.recv(torch.empty(1), self.to, tag=NEVER_SENT)
+        with suppress(RuntimeError, ValueError):
+            dist.recv(torch.empty(1), self.to, group=self.group, tag=NEVER_SENT)
         self._is_gone.set()
 
     def send(self, item: Any, waiting: Callable[[], None] = lambda: None) -> None:
@@ -111,6 +112,10 @@ class Sender:
         self.flush()
         if self._slots is not None:
             self._slots.wait_until_free(waiting)
+
+    def wait_until_lost(self, seconds: float) -> None:
+        """Until the other process is known to be gone; that long at most."""
+        self._notices.join(seconds)
 
     def close(self) -> None:
         """Leave no file behind."""
