@@ -175,7 +175,7 @@ class Receiver:
         while True:
             try:
                 taken = self._taken()
-            except (RuntimeError, ValueError):  # the connection is closed, or the group destroyed
+            except (RuntimeError, ValueError, OSError):  # the connection is closed, the group destroyed, or a slot gone
                 taken = (Lost(), None, False)
             if self._into is None:
                 self._ready.put(taken)
