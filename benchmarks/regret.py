@@ -94,7 +94,7 @@ def table_problem(table: Path, num_blocks: int | None) -> Problem:
     if num_blocks is not None:
         space = Component.parse(options.space)
         kept = tuple((name, value) for name, value in space.settings if name != "num_blocks")
-        options.space = str(Component(space.name, (*kept, ("num_blocks", num_blocks))))
+        options = replace(options, space=str(Component(space.name, (*kept, ("num_blocks", num_blocks)))))
     return read_problem(options, options.method, 0, options.lr, options.schedule)
 
 

@@ -376,3 +376,12 @@ def test_optuna_stays_quiet(capfd, recwarn):
         search(spec, space, Recorded(separable_table(space)), objectives=OBJECTIVES)
     captured = capfd.readouterr()
     assert captured.out == captured.err == "" and not [str(warning.message) for warning in recwarn]
+
+
+@pytest.mark.parametrize("spec", ["random(trials=12)", "exhaustive"])
+def test_what_learns_nothing_from_scores_asks_the_same_however_many_are_in_flight(spec):
+    asked, space = [], next(iter(SPACES.values()))
+    for at_once in (1, 2, 4):
+        recorded = Recorded(separable_table(space))
+        asked.append((find(spec, space, recorded, at_once=at_once), recorded.asked))
+    assert asked[0] == asked[1] == asked[2] and len(asked[0][1]) > 4
