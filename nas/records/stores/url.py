@@ -6,7 +6,8 @@ import re
 
 _URL = re.compile(r"(postgres(?:ql)?://[^/?]*)(/[^?]*)?(\?.*)?", re.DOTALL)
 _USER_S = re.compile(r"(postgres(?:ql)?://[^:@/\s]*):(?:[^@/]*|\S*)@(?:\S*@)?")  # whatever the password holds
-_OTHERS = re.compile(r"(\w[\w+.-]*://[^:@/\s]*):[^@/\s]*@")  # such as that of --storage
+_OTHERS = re.compile(r"\b((?!https?:)\w[\w+.-]*://[^:@/\s]*):\S*@")  # such as that of --storage, which may hold slashes
+_WEB = re.compile(r"(https?://[^:@/\s]*):[^@/\s]*@")  # whose path may hold an @
 _KEY_S = re.compile(r"([?&](?:ssl)?password=)[^&\s]*")
 
 
@@ -32,7 +33,7 @@ def with_file(url: str, name: str) -> str:
 
 def redacted(text: str) -> str:
     """The text without the passwords of the URLs in it, to be shown or written."""
-    return _KEY_S.sub(r"\1", _OTHERS.sub(r"\1@", _USER_S.sub(r"\1@", text)))
+    return _KEY_S.sub(r"\1", _WEB.sub(r"\1@", _OTHERS.sub(r"\1@", _USER_S.sub(r"\1@", text))))
 
 
 def _parts(url: str) -> tuple[str, str, str]:
