@@ -80,13 +80,17 @@ class SideBySide:
         build = partial(replace(problem, data=facts, device=torch.device("cpu")).build, decoupling)
         return self._opened().others(build, plan, problem.settings, seed=problem.seed, batches=batches)
 
-    def cells(self, plan: tuple[range, ...], seconds: list[float], step_seconds: float) -> dict[str, Cell]:
+    def cells(self, plan: tuple[range, ...], seconds: list[float] | None, step_seconds: float) -> dict[str, Cell]:
         """What a row says of how it was trained: the stages of each process, the speed-up that they allow at most over one
-        process, and the one that was reached."""
-        whole = sum(seconds)
-        return {
+        process, and the one that was reached. Without `seconds`, those of each stage in every step, it says no speed-ups."""
+        trained: dict[str, Cell] = {
             "parallel": self.spec,
             "process_stages": " ".join(f"{stages.start}-{stages.stop - 1}" for stages in plan),
+        }
+        if seconds is None:
+            return trained
+        whole = sum(seconds)
+        return trained | {
             "process_speedup_bound": whole / max(sum(seconds[stages.start : stages.stop]) for stages in plan),
             "process_speedup": whole / step_seconds,
         }

@@ -70,6 +70,13 @@ def test_rows_are_those_of_one_process_also_after_ctrl_c_and_with_other_numbers_
 
 
 @pytest.mark.slow
+def test_a_row_says_no_speed_up_where_not_all_stages_train_in_each_step() -> None:
+    assert run.main([*COMMAND, "--iterations", "6", "--grow", "frozen", "--parallel", "stages(processes=2)"]) == 0
+    row = only_row("results")
+    assert row["process_stages"] and not row.get("process_speedup_bound") and not row.get("process_speedup")
+
+
+@pytest.mark.slow
 def test_torchrun_starts_a_killed_process_again_and_the_row_is_the_same() -> None:
     expected = alone(400)
     torchrun = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--max-restarts", "2")

@@ -468,10 +468,12 @@ class Evaluator:
                 report=report,
                 others=others,
             )
+            # Seconds are of steps in which all stages train, uncompiled.
+            are_timed = problem.settings.grow is None and not trained_stages and problem.settings.compile == "no"
             side = (
                 {}
                 if others is None or self.side_by_side is None
-                else self.side_by_side.cells(others.plan, seconds, trained.step_seconds)
+                else self.side_by_side.cells(others.plan, seconds if are_timed else None, trained.step_seconds)
             )
             return trained, {**figures(), **side}
 

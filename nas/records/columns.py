@@ -419,7 +419,7 @@ _COLUMNS = (
         FIGURE,
         _RUNS,
         "With `parallel`: process seconds of all stages over those of the process with the most, the largest speed-up over one "
-        "process.",
+        "process. Empty where not all stages train in each step, or where they are compiled.",
         AMOUNT,
         "ratio",
         better="higher",
@@ -429,7 +429,7 @@ _COLUMNS = (
         "process_speedup",
         FIGURE,
         _RUNS,
-        "With `parallel`: process seconds of all stages over `step_seconds`, the speed-up that was reached.",
+        "With `parallel`: process seconds of all stages over `step_seconds`, the speed-up reached; empty as the bound is.",
         AMOUNT,
         "ratio",
         better="higher",

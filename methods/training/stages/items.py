@@ -130,7 +130,7 @@ class Losses(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """Told back: what the validation found, and the median seconds of an iteration so far."""
+    """Told back: what the validation found."""
 
     error: float
     loss: float
@@ -151,7 +151,7 @@ class Collected(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """Told back: what ended a process's part of the run. `kind`: diverged, memory, refused or bug."""
+    """Told back: what ended a process's part of the run. `kind`: diverged, memory, refused, system or bug."""
 
     kind: str
     stages: str
