@@ -468,8 +468,9 @@ class Evaluator:
                 report=report,
                 others=others,
             )
-            # Seconds are of steps in which all stages train, uncompiled.
-            are_timed = problem.settings.grow is None and not trained_stages and problem.settings.compile == "no"
+            # Seconds are of steps in which all stages train, uncompiled, and of a replica's share of the batch.
+            plain = problem.settings.grow is None and problem.settings.compile == "no"
+            are_timed = plain and not trained_stages and replicas == 1
             side = (
                 {}
                 if others is None or self.side_by_side is None

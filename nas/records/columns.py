@@ -419,7 +419,7 @@ _COLUMNS = (
         FIGURE,
         _RUNS,
         "With `parallel`: process seconds of all stages over those of the process with the most, the largest speed-up over one "
-        "process. Empty where not all stages train in each step, or where they are compiled.",
+        "process. Empty where not all stages train in each step, where they are compiled, and with replicas.",
         AMOUNT,
         "ratio",
         better="higher",
