@@ -20,14 +20,11 @@ import pandas as pd
 from scipy.stats import t as student_t
 
 from benchmarks.command import benchmark_parser, made_by
-from benchmarks.regret import table_problem
+from benchmarks.regret import best_so_far, table_problem
 from nas.evaluation.tabular import Tabular
-from nas.evaluation.truth import errors, incumbents, regrets
-from nas.evaluations import Evaluations, when_told
-from nas.problem import Problem, Score, silent
+from nas.evaluation.truth import errors, regrets
 from nas.records.results_log import ResultsLog
 from nas.strategies import STRATEGIES
-from spaces.decoupling import Decoupling
 
 IN_FLIGHT = (1, 2, 4, 8)
 AFTER = (10, 20, 40)  # trainings
@@ -51,27 +48,13 @@ def main() -> None:
     for sampler, seed, in_flight in wanted:
         key = {"strategy": str(STRATEGIES.resolve(STRATEGY.format(sampler))), "seed": seed, "at_once": in_flight, **where}
         if log.find(key) is None:
-            best = search(key["strategy"], replace(problem, seed=seed), arguments.table, in_flight)
+            best = best_so_far(key["strategy"], replace(problem, seed=seed), arguments.table, in_flight=in_flight)
             figures = {f"regret_{after}": float(regret[best[min(after, len(best)) - 1]]) for after in AFTER}
             log.append({**key, **figures, **made_by()})
         row = log.find(key)
         assert row is not None, "a row that was appended is found"
         found.append({"sampler": sampler, **row})
     tell(pd.DataFrame(found))
-
-
-def search(strategy: str, problem: Problem, table: Path, in_flight: int) -> list[str]:
-    """After each training, in the order of telling, the decoupling with the best score."""
-    tabular = Tabular(problem, table)
-    scores: dict[str, float] = {}
-
-    def evaluate(decoupling: Decoupling) -> Score:
-        score = tabular(decoupling)
-        scores.setdefault(str(decoupling), score.error)
-        return score
-
-    STRATEGIES.build(strategy).search(problem, Evaluations(when_told(evaluate), at_once=in_flight), silent)
-    return incumbents(scores)
 
 
 def tell(rows: pd.DataFrame) -> None:

@@ -121,8 +121,8 @@ def searches(num_seeds: int) -> Iterator[tuple[str, int]]:
             yield from ((str(STRATEGIES.resolve(spec)), seed) for seed in range(min(seeds, num_seeds)))
 
 
-def search(strategy: str, problem: Problem, table: Path, regret: pd.Series) -> list[dict[str, Cell]]:
-    """The incumbents of one search: a row for each, and one at the end."""
+def best_so_far(strategy: str, problem: Problem, table: Path, *, in_flight: int = 1) -> list[str]:
+    """After each training of one search, in the order of telling, the decoupling with the best score."""
     tabular = Tabular(problem, table)
     scores: dict[str, float] = {}
 
@@ -131,8 +131,13 @@ def search(strategy: str, problem: Problem, table: Path, regret: pd.Series) -> l
         scores.setdefault(str(decoupling), score.error)
         return score
 
-    STRATEGIES.build(strategy).search(problem, Evaluations(when_told(evaluate)), silent)
-    best = incumbents(scores)
+    STRATEGIES.build(strategy).search(problem, Evaluations(when_told(evaluate), at_once=in_flight), silent)
+    return incumbents(scores)
+
+
+def search(strategy: str, problem: Problem, table: Path, regret: pd.Series) -> list[dict[str, Cell]]:
+    """The incumbents of one search: a row for each, and one at the end."""
+    best = best_so_far(strategy, problem, table)
     return [
         {"unique_trainings": n, "decoupling": point, "regret": float(regret[point])}
         for n, point in enumerate(best, 1)

@@ -64,8 +64,9 @@ class Sender:
         self._is_gone.set()
 
     def send(self, item: Any, waiting: Callable[[], None] = lambda: None) -> None:
-        """Hand the item over; waits while `depth` are on their way, and calls `waiting` meanwhile, which may raise. Where the
-        other process is gone, a RuntimeError as torch.distributed raises."""
+        """Hand the item over; waits while `depth` are on their way. `waiting`, which may raise, is called while a slot of
+        shared memory is in use, and before a send is waited for, which nothing but its end interrupts. Where the other process
+        is gone, a RuntimeError as torch.distributed raises."""
 
         def wait() -> None:
             waiting()
