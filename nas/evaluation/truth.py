@@ -7,13 +7,17 @@ part of what it is judged by.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import random
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, combinations
+from math import comb
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError
 
 if TYPE_CHECKING:
@@ -72,15 +76,74 @@ def noise_floor(test_errors: pd.DataFrame) -> NoiseFloor:
     return NoiseFloor(float(test_errors.std(axis=1).mean()), float(correlations.mean()))
 
 
+@dataclass(frozen=True)
+class Reliability:
+    """How well a table ranks its own decouplings. `split_half`: Spearman's rho between the means of two disjoint halves of the
+    seeds, mean over random halves. `whole`: that of the means over all seeds, which Spearman and Brown's formula makes of it."""
+
+    split_half: float
+    whole: float
+
+    @property
+    def best_rho(self) -> float:
+        """About what a ranking without any error correlates with the table's means by; nothing is expected to reach more."""
+        return self.whole**0.5
+
+
+def reliability(test_errors: pd.DataFrame, *, splits: int = 200) -> Reliability:
+    """Of a table of at least 2 seeds and 3 decouplings, from so many random halves, or all where there are fewer; of an odd
+    number of seeds each split leaves one out.
+
+    With rho r between halves of h of n seeds the whole has (n / h) r / (1 + (n / h - 1) r), or 0 where r is not above 0.
+    """
+    num_points, num_seeds = test_errors.shape
+    if num_seeds < 2 or num_points < 3:
+        raise UserError(
+            f"reliability is of a table of 2 seeds and 3 decouplings or more, got {num_seeds} seeds and {num_points} "
+            "decouplings; train more"
+        )
+    size, values = num_seeds // 2, test_errors.to_numpy()
+    halves = _halves(num_seeds, splits)
+    rho = fmean(_spearman(values[:, first].mean(axis=1), values[:, second].mean(axis=1)) for first, second in halves)
+    longer, positive = num_seeds / size, max(0.0, rho)
+    return Reliability(rho, longer * positive / (1 + (longer - 1) * positive))
+
+
+def by_num_blocks(test_errors: pd.DataFrame) -> dict[int, pd.DataFrame]:
+    """The parts of the table whose decouplings have equally many blocks, by K, rising."""
+    counts = test_errors.index.map(lambda point: Decoupling.parse(point).num_blocks)
+    return {int(num_blocks): test_errors[counts == num_blocks] for num_blocks in sorted(set(counts))}
+
+
+def _halves(num_seeds: int, splits: int) -> list[tuple[list[int], list[int]]]:
+    """Disjoint halves, each pair once."""
+    size, seeds = num_seeds // 2, range(num_seeds)
+    num_pairs = comb(num_seeds, size) * comb(num_seeds - size, size) // 2
+    if num_pairs <= splits:
+        pairs = (
+            (first, second)
+            for first in combinations(seeds, size)
+            for second in combinations([seed for seed in seeds if seed not in first], size)
+        )
+        return [(list(first), list(second)) for first, second in pairs if first < second]
+    rng = random.Random(0)
+    drawn = (rng.sample(seeds, 2 * size) for _ in range(splits))
+    return [(order[:size], order[size:]) for order in drawn]
+
+
+def _spearman(first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray) -> float:
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(first, second).statistic)
+
+
 def rank_correlation(scores: Mapping[str, float], test_errors: pd.DataFrame) -> float:
     """Spearman's rho between scores (lower is better) and true errors, over the decouplings of the table.
 
     A decoupling of the table without a score is a KeyError.
     """
-    from scipy.stats import spearmanr
-
     truth = true_errors(test_errors)
-    return float(spearmanr([scores[point] for point in truth.index], truth).statistic)
+    return _spearman([scores[point] for point in truth.index], truth.to_numpy())
 
 
 def incumbents(scores: Mapping[str, float]) -> list[str]:

@@ -3,10 +3,20 @@
 import random
 from itertools import combinations, permutations
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from nas.evaluation.truth import errors, incumbents, noise_floor, rank_correlation, regrets, true_errors
+from nas.evaluation.truth import (
+    by_num_blocks,
+    errors,
+    incumbents,
+    noise_floor,
+    rank_correlation,
+    regrets,
+    reliability,
+    true_errors,
+)
 from spaces.notation.errors import UserError
 
 TRUE = {"a": (0.10, 0.14), "b": (0.20, 0.10), "c": (0.30, 0.50)}
@@ -91,3 +101,54 @@ def test_the_incumbent_is_the_first_of_the_best_so_far():
             lowest = min(score for _, score in order[:n])
             assert point == next(name for name, score in order if score == lowest)
     assert incumbents({}) == []
+
+
+def noisy(num_points, num_seeds, noise, seed=0):
+    """True errors with a standard deviation of 1, and what seeds measure of them."""
+    rng = np.random.default_rng(seed)
+    truth = rng.normal(size=num_points)
+    points = [f"{i + 1}:linear" for i in range(num_points)]
+    return truth, pd.DataFrame(truth[:, None] + noise * rng.normal(size=(num_points, num_seeds)), index=points)
+
+
+@pytest.mark.parametrize("num_seeds", [2, 3, 4])
+def test_the_split_half_reliability_is_the_mean_over_all_pairs_of_disjoint_halves(num_seeds):
+    _, table = noisy(9, num_seeds, 0.8)
+    size, found = num_seeds // 2, []
+    for first in combinations(range(num_seeds), size):
+        for second in combinations(set(range(num_seeds)) - set(first), size):
+            found.append(spearman(table[list(first)].mean(axis=1).tolist(), table[list(second)].mean(axis=1).tolist()))
+    rho, longer = sum(found) / len(found), num_seeds / size
+    assert reliability(table).split_half == pytest.approx(rho)
+    assert reliability(table).whole == pytest.approx(max(0, longer * rho / (1 + (longer - 1) * rho)))
+
+
+@pytest.mark.parametrize(("num_seeds", "noise"), [(4, 1.0), (7, 2.0), (12, 0.5)])
+def test_what_two_halves_share_says_how_well_the_whole_knows_the_truth(num_seeds, noise):
+    """With noise of variance s a mean of n seeds has the reliability 1 / (1 + s / n), and correlates with the truth by its root.
+    Spearman's rho lies a little below Pearson's, by which the formulas are exact."""
+    truth, table = noisy(3000, num_seeds, noise)
+    found, size = reliability(table, splits=20), num_seeds // 2
+    assert found.split_half == pytest.approx(1 / (1 + noise**2 / size), abs=0.04)
+    assert found.whole == pytest.approx(1 / (1 + noise**2 / num_seeds), abs=0.04)
+    assert rank_correlation(dict(zip(table.index, truth, strict=True)), table) == pytest.approx(found.best_rho, abs=0.03)
+
+
+def test_a_table_without_anything_but_noise_has_no_best_rho():
+    table = pd.DataFrame({0: [1.0, 2.0, 3.0], 1: [3.0, 2.0, 1.0]}, index=["a", "b", "c"])
+    assert reliability(table).split_half == -1 and reliability(table).best_rho == 0
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (5, 1)])
+def test_reliability_takes_two_seeds_and_three_points(shape):
+    with pytest.raises(UserError, match=f"got {shape[1]} seeds and {shape[0]} decouplings"):
+        reliability(noisy(*shape, 1.0)[1])
+
+
+def test_a_table_falls_into_parts_of_equally_many_blocks():
+    table = errors(rows({"1:linear": (1, 2), "uncut": (3, 4), "2:conv(depth=2)": (5, 6), "1:linear 2:linear": (7, 8)}))
+    assert {k: sorted(part.index) for k, part in by_num_blocks(table).items()} == {
+        1: ["uncut"],
+        2: ["1:linear", "2:conv(depth=2)"],
+        3: ["1:linear 2:linear"],
+    }
