@@ -23,7 +23,7 @@ class RandomSearch:
         """What `recommended` makes of all that was evaluated."""
         wanted = min(self.trials, problem.space.size)
         scores: dict[Decoupling, Score] = {}
-        for decoupling, score in in_order(evaluate, islice(_drawn(problem), wanted)):
+        for decoupling, score in in_order(evaluate, islice(drawn(problem), wanted)):
             scores[decoupling] = score
             report("trials", len(scores), wanted, best_error=min(score.error for score in scores.values()))
         return recommended(scores, problem.objectives)
@@ -50,7 +50,7 @@ class Exhaustive:
         return recommended(scores, problem.objectives)
 
 
-def _drawn(problem: Problem) -> Iterator[Decoupling]:
+def drawn(problem: Problem) -> Iterator[Decoupling]:
     """Different decouplings of the space, without end."""
     rng, drawn = random.Random(problem.seed), set[Decoupling]()
     while True:

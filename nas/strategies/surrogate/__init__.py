@@ -1,0 +1,1 @@
+"""Bayesian optimisation with a surrogate of what training a decoupling gives."""
