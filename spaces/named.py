@@ -68,8 +68,18 @@ def read_space(text: str, input_shape: tuple[int, ...], num_classes: int, vector
                 ) from None
             raise
         return space if vectors is None else space.with_vectors(vectors)
+    return _from_keys(_builtin_keys(component), text, input_shape, num_classes, vectors)
+
+
+def named_backbone(text: str) -> Component:
+    """The backbone, with all its settings, of a built-in space that `text` names, with settings of its own."""
+    return BACKBONES.resolve(str(_builtin_keys(Component.parse(text))["backbone"]))
+
+
+def _builtin_keys(component: Component) -> dict[str, Any]:
     if component.name not in named_spaces():
         raise unknown("space", component.name, named_spaces())
+    settings = dict(component.settings)
     keys = _read_file(FOLDER / f"{component.name}.yaml") | {k: v for k, v in settings.items() if k in KEYS}
     backbone = Component.parse(str(keys["backbone"]))
     own = tuple((k, v) for k, v in settings.items() if k not in KEYS)
@@ -78,8 +88,7 @@ def read_space(text: str, input_shape: tuple[int, ...], num_classes: int, vector
         if name not in known:
             raise unknown(f"setting of space {component.name}:", name, known)
     replaced = tuple((k, v) for k, v in backbone.settings if k not in dict(own))
-    keys["backbone"] = str(Component(backbone.name, replaced + own, backbone.positional))
-    return _from_keys(keys, text, input_shape, num_classes, vectors)
+    return keys | {"backbone": str(Component(backbone.name, replaced + own, backbone.positional))}
 
 
 def _read_file(path: Path) -> dict[str, Any]:

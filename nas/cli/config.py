@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nas.cli.experiments import configuration
 from nas.cli.parser import COMMANDS, Command, parser
 from nas.cli.program import Parser
 from nas.commands.option import options_of, read_options
 from nas.commands.typed_names import typed_names
+from nas.published.experiments import configuration
 from nas.records.results import Results
 from nas.records.stores.url import redacted
 from spaces.notation.errors import UserError, unknown

@@ -10,12 +10,12 @@ from typing import Any
 from methods.sides import SIDES
 from methods.table import METHODS
 from nas.cli.config import Invocation
-from nas.cli.experiments import experiments, what_it_is
 from nas.evaluation.evaluators import EVALUATORS
 from nas.evaluation.figures import FIGURES
 from nas.executors import EXECUTORS
 from nas.exits.confidence import CONFIDENCES
 from nas.exports.formats import FORMATS
+from nas.published.experiments import experiments, what_it_is
 from nas.report.table import table
 from nas.strategies import STRATEGIES
 from nas.tasks import TASKS

@@ -31,11 +31,14 @@ class CompareOptions:
     figures: tuple[str, ...] = option(
         (), "columns of figures that the table is to have beside the usual ones, such as parameters_trained", metavar="COLUMN"
     )
+    published: bool = option(
+        False, "also show what papers print for this backbone and task, method and K, and what differs, theirs in brackets"
+    )
 
 
 def compared(options: CompareOptions) -> FairTable:
     """The table of the rows that are asked for."""
-    return fair_table(read_rows(options.csv, options.where), options.figures)
+    return fair_table(read_rows(options.csv, options.where), options.figures, published=options.published)
 
 
 @keywords_of(CompareOptions, "csv")
@@ -43,7 +46,7 @@ def compare(*given: Any, **options: Any) -> FairTable:
     """The fair table of files that evaluate wrote, as `run.py compare` shows it: a dataclass, whose `lines` are one method on one
     decoupling each (`pandas.DataFrame(table.lines)` makes a frame). Rows that do not compare are a UserError, which says why.
 
-        table = nas.compare("results/evaluate.csv", where=["seed=0", "seed=1"])
+        table = nas.compare("results/evaluate.csv", where=["seed=0", "seed=1"], published=True)
     """
     with python_call(CompareOptions, "compare", ("csv",), given, options) as (read, _):
         return compared(read)

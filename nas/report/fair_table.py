@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from nas.records.spreadsheet import csv_text
 from nas.records.status import DIVERGED, KILLED, OUT_OF_MEMORY, count_of
 from nas.report.comparable import ADAPTED, FIGURES, LINE, SHARED, TIMED_BY, check_comparable, disagree, listed
 from nas.report.interval import half_interval
+from nas.report.published import Beside, Papers, Unmatched
 from nas.report.short_names import short_cuts, short_decoupling, short_heads, short_names
 from nas.report.summary import failed_note, failures
 from nas.report.table import table
@@ -40,7 +41,8 @@ class Line:
     the mean (`half_interval`), None for one seed. `grow`, `side` and `extends` are empty where there are none. Parameters, and
     MACs of one sample, are those of inference, and those of training with its heads. Step seconds and the bound on pipeline
     speed-up are medians over the seeds, None where nothing was measured or where rows were measured in ways that do not compare.
-    `figures` are those that were asked for, by column, the mean over the seeds that have them, None where none has.
+    `figures` are those that were asked for, by column, the mean over the seeds that have them, None where none has. `published`
+    is what papers print for the like, None where it was not asked for, or where they print nothing of this network and task.
     """
 
     method: str
@@ -64,29 +66,36 @@ class Line:
     step_seconds: float | None
     pipeline_speedup_bound: float | None
     figures: dict[str, float | None]
+    published: Beside | None = None
 
 
 @dataclass(frozen=True)
 class FairTable:
-    """Its lines by K and then by error, the settings that all share, and what else there is to know, a sentence each."""
+    """Its lines by K and then by error, the settings that all share, and what else there is to know, a sentence each;
+    `unmatched` are the published values that are beside no line, where they were asked for."""
 
     shared: dict[str, str]
     lines: tuple[Line, ...]
     notes: tuple[str, ...]
+    unmatched: tuple[Unmatched, ...] | None = None
 
 
-def fair_table(rows: pd.DataFrame, figures: Sequence[str] = ()) -> FairTable:
+def fair_table(rows: pd.DataFrame, figures: Sequence[str] = (), *, published: bool = False) -> FairTable:
     """The table of rows that `nas.report.comparable.read_rows` gave; those that cannot be compared are a UserError.
 
     `figures` are what it is to have beside the usual ones: columns of `MORE`, or a user's own. One that no row has, and one
-    that is no number, is a UserError.
+    that is no number, is a UserError. With `published` the values of papers stand beside.
     """
     check_comparable(rows)
     rows = rows.assign(**{name: _figure(rows, name) for name in figures})
     apart = [column for column in TIMED_BY if disagree(rows[column])]
     methods = short_names(rows["method"].unique())
+    papers = Papers(rows) if published else None
     lines = [
-        _line(line.assign(method=line["method"].map(methods)), figures, timed=not apart)
+        replace(
+            _line(line.assign(method=line["method"].map(methods)), figures, timed=not apart),
+            published=papers.beside(line) if papers and papers.values else None,
+        )
         for _, line in rows.groupby(list(LINE), sort=False)
     ]
     notes = [f"seconds and pipeline bounds are left out: {column} is {listed(rows[column])}" for column in apart]
@@ -107,7 +116,9 @@ def fair_table(rows: pd.DataFrame, figures: Sequence[str] = ()) -> FairTable:
     lines.sort(key=lambda line: (line.num_blocks, line.test_error))
     if note := failed_note(lines, [f"{_name(line, shared)} {short_decoupling(line.decoupling)}" for line in lines]):
         notes.append(note)
-    return FairTable(shared, tuple(lines), tuple(notes))
+    if papers is not None:
+        notes += papers.notes()
+    return FairTable(shared, tuple(lines), tuple(notes), None if papers is None else papers.unmatched())
 
 
 def _figure(rows: pd.DataFrame, name: str) -> list[float]:
@@ -189,6 +200,7 @@ def written(fair: FairTable) -> str:
             "",
             *costs,
             "",
+            *_published(fair),
             *wrap(LEGEND, WIDTH),
             *(line for note in fair.notes for line in wrap(f"note: {note}", WIDTH, subsequent_indent="      ")),
         ]
@@ -225,16 +237,60 @@ def _cells(line: Line, point: Decoupling, shared: Mapping[str, str]) -> list[str
     ]
 
 
+def _published(fair: FairTable) -> list[str]:
+    """Lines beside what papers print. What differs is said once for all lines that differ so, and so is what differs in all; a
+    note says which values are beside no line."""
+    if fair.unmatched is None or all(line.published is None for line in fair.lines):
+        return []
+    beside = [(line, line.published) for line in fair.lines if line.published is not None]
+    valued = [one.differs for _, one in beside if one.test_error is not None]
+    in_all = [said for said in valued[0] if all(said in differs for differs in valued)] if len(valued) > 1 else []
+    letters: dict[str, str] = {}
+    rows = []
+    for line, one in beside:
+        cuts = short_cuts(Decoupling.parse(line.decoupling))
+        start = [_name(line, fair.shared), str(line.num_blocks), cuts, _error(line)]
+        if one.test_error is None:
+            rows.append([*start, "", "", "", one.why])
+            continue
+        own = "; ".join(said for said in one.differs if said not in in_all)
+        letter = letters.setdefault(own, _letter(len(letters))) if own else ""
+        std = "" if one.std is None else f"±{one.std:.2f}"
+        off = f"{line.test_error - one.test_error:+.2f}"
+        rows.append([*start, f"{one.test_error:.2f}{std}", off, letter, one.source])
+    header = ["method", "K", "cuts", "ours %", "published ±sd", "off", "differs", "from"]
+    said = {letter: own for own, letter in letters.items()}
+    if in_all:
+        said = {"all": "; ".join(in_all), **said}
+    lines = ["published values, and the settings in which ours differ (theirs in brackets)", table(header, rows)]
+    for name, own in said.items():
+        lines += wrap(f"{name}: {own}", WIDTH, subsequent_indent=" " * (len(name) + 2), break_on_hyphens=False)
+    if fair.unmatched:
+        values = ", ".join(f"{one.method} K={one.num_blocks} {one.test_error:.2f} ({one.source})" for one in fair.unmatched)
+        lines += wrap(f"published, and beside no line: {values}", WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+    return [*lines, ""]
+
+
+def _letter(number: int) -> str:
+    """a, b, ..., z, aa, ab, ..."""
+    return ("" if number < 26 else _letter(number // 26 - 1)) + "abcdefghijklmnopqrstuvwxyz"[number % 26]
+
+
 def as_csv(fair: FairTable) -> str:
     """The lines as CSV, the shared settings in each; no cell is a formula."""
     return csv_text([{**line, **fair.shared} for line in plain(fair)["lines"]])
 
 
 def plain(fair: FairTable) -> dict[str, Any]:
-    """The table as plain data, for JSON; the figures that were asked for stand in each line as the others do."""
+    """The table as plain data, for JSON; what was asked for, figures and published values, stands in each line as the rest."""
     lines = [asdict(line) for line in fair.lines]
-    figures = [line.pop("figures") for line in lines]
-    return {"shared": fair.shared, "lines": [line | more for line, more in zip(lines, figures, strict=True)], "notes": fair.notes}
+    for line in lines:
+        line |= line.pop("figures")
+        if (published := line.pop("published")) is not None:
+            line |= {f"published_{name}": value for name, value in published.items()}
+            line["published_differs"] = "; ".join(published["differs"])
+    facts = {"shared": fair.shared, "lines": lines, "notes": fair.notes}
+    return facts if fair.unmatched is None else facts | {"unmatched": [asdict(one) for one in fair.unmatched]}
 
 
 def _against_num_blocks(fair: FairTable) -> str:

@@ -3,30 +3,46 @@
 from __future__ import annotations
 
 from importlib.metadata import PackageNotFoundError, files
+from itertools import takewhile
 from pathlib import Path
 
 from spaces.notation.errors import unknown
 
 _BESIDE_THE_CODE = Path(__file__).resolve().parents[2] / "experiments"
+VALUES = "published.csv"
 
 
 def experiments() -> dict[str, Path]:
     """Of each its file: beside the code, or where installing has put it."""
-    if (_BESIDE_THE_CODE / "published.csv").is_file():
-        found = list(_BESIDE_THE_CODE.glob("*.yaml"))
-    else:
-        try:
-            installed = files("decoupled-nas") or []
-        except PackageNotFoundError:
-            installed = []
-        found = [Path(str(file.locate())) for file in installed if file.match("decoupled-nas/experiments/*.yaml")]
-    return {path.stem: path for path in sorted(found)}
+    return {path.stem: path for path in _files("*.yaml")}
+
+
+def values_file() -> Path | None:
+    """The file of the values that papers print; None where it is not installed."""
+    return next(iter(_files(VALUES)), None)
+
+
+def _files(pattern: str) -> list[Path]:
+    if (_BESIDE_THE_CODE / VALUES).is_file():
+        return sorted(_BESIDE_THE_CODE.glob(pattern))
+    try:
+        installed = files("decoupled-nas") or []
+    except PackageNotFoundError:
+        installed = []
+    return sorted(Path(str(file.locate())) for file in installed if file.match(f"decoupled-nas/experiments/{pattern}"))
 
 
 def what_it_is(path: Path) -> str:
     """The line of an experiment's file that says what it reproduces."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("# Reproduces:")), "")
+
+
+def where_it_deviates(path: Path) -> str:
+    """What the first lines of an experiment's file say of how it deviates from the paper."""
+    comment = takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
+    said = " ".join(line.removeprefix("#").strip() for line in comment).partition("Deviates:")[2]
+    return said.strip().rstrip(".")
 
 
 def configuration(given: Path) -> Path:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from nas.cli import experiments
 from nas.cli.config import parse
-from nas.cli.experiments import configuration, what_it_is
+from nas.published import experiments
+from nas.published.experiments import configuration, what_it_is
 from spaces.notation.errors import UserError
 
 

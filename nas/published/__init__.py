@@ -1,0 +1,1 @@
+"""Published experiments and the values that their papers print, beside our rows."""
