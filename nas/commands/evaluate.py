@@ -22,6 +22,7 @@ from nas.evaluation.comparison import Comparison
 from nas.evaluation.evaluator import Weights
 from nas.evaluation.measurements.ensemble import Ensemble
 from nas.evaluation.measurements.exits import Exits
+from nas.evaluation.together import check_together
 from nas.executors.executor import Work
 from nas.problem import Report, silent
 from nas.records.frames import typed
@@ -112,6 +113,8 @@ class Evaluation:
                 "runs go to workers, or the stages of each run to processes, got both; leave --parallel out, or --workers and "
                 "--executor"
             )
+        if options.train_together and options.parallel is not None:
+            raise UserError("--train-together is one process, got --parallel as well; leave one of them out")
         self.side_by_side = read_parallel(options)
         self.problem = read_problem(options, options.methods[0], 0, options.lr[0], options.schedule[0])
         self.log, self.tuning_log = (options.results.log(name, RUNS) for name in ("evaluate.csv", "search.csv"))
@@ -134,12 +137,19 @@ class Evaluation:
             command=command,
             budget=self.budget,
             side_by_side=self.side_by_side,
+            together=options.train_together,
         )
         self._check_builds()
         for other in (self.tuning_log, *(rows.log for one in measurements for rows in one.rows)):
             other.rows()  # what does not read is said now
 
     def _check_builds(self) -> None:
+        if self.options.train_together:
+            for method, points in self.comparison.points.items():
+                if len(points) > 1:
+                    check_together(replace(self.problem, method=method), method, max(points, key=lambda point: point.num_blocks))
+            if all(len(points) == 1 for points in self.comparison.points.values()):
+                raise UserError("--train-together is for several decouplings, got one for each method; leave it out")
         with torch.device("cpu" if self.problem.extends else "meta"):
             for method, points in self.comparison.points.items():
                 for point in points:

@@ -15,6 +15,7 @@ from nas.commands.shared_options import ClassBatchesOptions, OneRateOptions, Rec
 from nas.commands.work_options import WorkOptions, read_budget, read_executor
 from nas.evaluation.evaluator import Evaluator
 from nas.evaluation.evaluators import EVALUATORS, SearchEvaluator
+from nas.evaluation.together import Together, check_together
 from nas.evaluations import when_told
 from nas.executors.executor import Executor, Lost, Pool, Work
 from nas.executors.here import Here
@@ -128,6 +129,16 @@ class Search:
         if any(trials.find({"search": run_name(key)}) is None for key in self.keys):  # of one that has begun all may be there
             for written_to in (trials, self.log) if self.trains else (trials,):
                 written_to.check_ready()
+        if options.train_together:
+            if self.at_once == 1 or not self.trains:
+                raise UserError(
+                    "--train-together trains what is in flight in one go, got one in flight; add --at-once N"
+                    if self.trains
+                    else f"--train-together is for searches that train, got the evaluator {evaluator}; leave it out"
+                )
+            space = self.problem.space
+            cuts = next(iter(space.cut_sets.enumerate(max(space.block_counts) - 1)))
+            check_together(self.problem, options.method, Decoupling(cuts, (space.heads[0],) * len(cuts)))
         self.storage = None if options.storage is None else open_storage(options.storage)
         if self.executor is not None and not self.trains:
             raise UserError(
@@ -190,6 +201,7 @@ class Search:
     def _search(self, number: int, work: SharedWork) -> Searched:
         """One of the searches, its trainings done by whoever claims them."""
         problem, evaluator = self.problems[number], self.evaluators[number]
+        together = Together(evaluator) if self.options.train_together and isinstance(evaluator, Evaluator) else None
 
         def begin(decoupling: Decoupling) -> Callable[[], Score]:
             assert isinstance(evaluator, Evaluator)
@@ -211,7 +223,7 @@ class Search:
         return search_once(
             self.strategy,
             problem,
-            begin if isinstance(evaluator, Evaluator) else when_told(evaluator),
+            together.begin if together else begin if isinstance(evaluator, Evaluator) else when_told(evaluator),
             self.report,
             at_once=self.at_once,
             trials=Trials(

@@ -45,10 +45,17 @@ class WorkOptions(BudgetOptions):
     executor: str | None = option(
         None, "who does the runs: local(...) or ray(...); see `run.py list`", metavar="E", components=True, excludes="executor"
     )
+    train_together: bool = option(
+        False,
+        "train the decouplings of a method and seed in one go, those that begin alike sharing their first blocks, which is "
+        "exact: the same rows in less time, for more memory",
+    )
 
 
 def read_executor(options: WorkOptions) -> Executor | None:
     """What --workers or --executor asks for; None for this process itself."""
+    if options.train_together and (options.executor is not None or options.workers > 1):
+        raise UserError("--train-together is one process, got --workers or --executor as well; leave one of them out")
     if options.executor is not None:
         return EXECUTORS.build(options.executor)
     if options.workers < 1:

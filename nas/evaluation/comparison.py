@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 from methods.table import METHODS, traits
@@ -16,6 +17,7 @@ from nas.evaluation.evaluator import Evaluator, Weights
 from nas.evaluation.figures import notice_empty
 from nas.evaluation.finish import Run, finish
 from nas.evaluation.measurements.measurement import Measurement
+from nas.evaluation.together import finish_together
 from nas.executors.executor import Pool
 from nas.notice import notice
 from nas.problem import Problem, Report
@@ -48,6 +50,7 @@ class Comparison:
     first decoupling and first seed, and the lowest validation error decides, alike for all methods; these rows go to
     `tuning_log` and never see the test split, and their weights are discarded. `measurements` are what each run is asked for
     beside its test error, `weights` what becomes of its weights (`Evaluator`), and `budget` what all may take.
+    With `together` the decouplings of a method and seed are trained in one go (`methods.training.prefix_tree`).
     """
 
     def __init__(
@@ -67,8 +70,9 @@ class Comparison:
         command: str,
         budget: Budget | None = None,
         side_by_side: SideBySide | None = None,
+        together: bool = False,
     ) -> None:
-        self.side_by_side = side_by_side
+        self.side_by_side, self.together = side_by_side, together
         self.problem, self.seeds, self.report, self.command = problem, seeds, report, command
         self.log, self.tuning_log, self.measurements, self.weights = log, tuning_log, tuple(measurements), weights
         self.budget = budget or Budget()
@@ -91,6 +95,10 @@ class Comparison:
         self._tell_again()
         self._finish(tuning, pool, failures, tuning=True)
         runs = [run for method in self.points for run in self._runs(method)]
+        if self.together:
+            for method in self.points:
+                for evaluator, of_evaluator in groupby(self._runs(method), key=lambda run: run.evaluator):
+                    finish_together(evaluator, [run.decoupling for run in of_evaluator])
         self._finish(runs, pool, failures, tuning=False)
         rows = [row for run in runs if (row := run.row)]
         notice_other_commits([*rows, *(row for run in tuning if (row := run.row))])

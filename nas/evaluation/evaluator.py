@@ -6,7 +6,7 @@ import gc
 import json
 import math
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from functools import cache, cached_property, partial
@@ -16,9 +16,11 @@ from typing import Literal
 import torch
 
 from methods.method import Method
+from methods.training.batches import Batch
 from methods.training.diverged import Diverged
 from methods.training.loop import Progress, Trained, train
 from methods.training.memory import out_of_memory
+from methods.training.prefix_tree import train_together
 from methods.training.scoring import error_and_loss
 from methods.training.stages.share import Share
 from methods.training.stages.stage_checkpoints import has_checkpoint, parts_of
@@ -92,6 +94,8 @@ class Evaluator:
         self.labels, self.provenance, self.retries = dict(labels or {}), provenance(), retries
         self.side_by_side = side_by_side
         self._refused: set[tuple[str, str]] = set()  # what was too much for the memory, by run and measurement
+        self._answers: dict[Decoupling, Trained | Diverged] = {}  # of what was trained together, until it has its row
+        self._num_together = 0
 
     @property
     def _source(self) -> dict[str, Cell]:
@@ -270,6 +274,37 @@ class Evaluator:
             _remove_unfinished(place)
         return self.recorded(decoupling) or row
 
+    def run_together(self, asked: Sequence[Decoupling]) -> None:
+        """`run` each, those that are to be trained in one go, what begins alike once; the caller has the claims on all."""
+        for decoupling in asked:
+            self._check_ready(self.run_folder(decoupling))
+        untrained = [decoupling for decoupling in asked if self._with_weights(decoupling) is None]
+        if len(untrained) > 1:
+            points = [self.problem.adapt(decoupling) for decoupling in untrained]
+            for decoupling in untrained:
+                _say_what(self.key(decoupling), self.run_folder(decoupling))
+            problem, report = self.problem, partial(_pass_on, self.report, f"{len(points)} runs together", False)
+            try:
+                answers = train_together(
+                    [problem.build(point) for point in points],
+                    self.batches,
+                    self._validation,
+                    problem.settings,
+                    seed=problem.seed,
+                    device=problem.device,
+                    checkpoints=[self.run_folder(decoupling) / CHECKPOINT for decoupling in untrained],
+                    report=report,
+                )
+            finally:
+                vars(self).pop("batches", None)
+            self._answers, self._num_together = dict(zip(points, answers, strict=True)), len(points)
+        for decoupling in asked:
+            self.run(decoupling)
+            self._answers.pop(self.problem.adapt(decoupling), None)
+
+    def _validation(self) -> Iterator[Batch]:
+        return self.problem.data.eval_batches(self.problem.data.validation, EVAL_BATCH_SIZE)
+
     def _check_ready(self, folder: Path) -> None:
         """Say now, and not after hours, what could not be written in the end."""
         for log in (self.log, *(rows.log for one in self.measurements for rows in one.rows)):
@@ -355,7 +390,7 @@ class Evaluator:
             "train_loss": trained.train_loss,
             "best_iteration": trained.best_iteration,
             "epochs": problem.settings.iterations / (self.batches.num_batches // (problem.settings.replicas or 1)),
-            "step_seconds": trained.step_seconds,
+            "step_seconds": None if math.isnan(trained.step_seconds) else trained.step_seconds,
         }
         if test is not None:
             row |= self._test_scores(trained.method, test)
@@ -441,9 +476,13 @@ class Evaluator:
     def _train(self, decoupling: Decoupling, folder: Path, costs: Cost) -> tuple[Trained, dict[str, Cell]]:
         """The trained run, and the figures that were measured meanwhile."""
         problem, checkpoint = self.problem, folder / CHECKPOINT
+        if (answer := self._answers.get(decoupling)) is not None:
+            if isinstance(answer, Diverged):
+                raise answer
+            with measured((), TrainingRun(answer.method, problem.device, 0, False)) as figures:
+                return answer, {**figures(), "trained_together": self._num_together}
         method = problem.build(decoupling)
         what = f"{problem.method.partition('(')[0]} {decoupling} seed {problem.seed}"
-        validation = partial(problem.data.eval_batches, problem.data.validation, EVAL_BATCH_SIZE)
         report = partial(_pass_on, self.report, what, problem.settings.grow is not None)
         trained_stages, replicas = problem.trained_stages(method), problem.settings.replicas or 1
         seconds = [block.seconds or 0.0 for block in costs.blocks]
@@ -459,7 +498,7 @@ class Evaluator:
             trained = train(
                 method,
                 self.batches if replicas == 1 else Share(self.batches, replicas, 0),
-                validation,
+                self._validation,
                 problem.settings,
                 seed=problem.seed,
                 device=problem.device,

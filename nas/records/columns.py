@@ -719,6 +719,15 @@ _COLUMNS = (
         "How stages trained side by side, as `--parallel` says it; empty for one process.",
         compared=TIMED_BY,
     ),
+    Column(
+        "trained_together",
+        PROVENANCE,
+        _RUNS,
+        "With `--train-together`: how many runs were trained in one go, those that begin alike sharing their first blocks, whose "
+        "`step_seconds` are the sum of the run's own stages; empty for a run that was trained alone.",
+        COUNT,
+        "runs",
+    ),
     Column("process_stages", PROVENANCE, _RUNS, "With `parallel`: the stages of each process."),
     Column("dirty", PROVENANCE, _OF_A_RUN, "Whether the source differed from the commit.", FLAG),
     Column("host", PROVENANCE, _RUNS, "The host on which a run was killed or ran out of memory; empty in other rows."),

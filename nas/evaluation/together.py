@@ -1,0 +1,61 @@
+"""Runs that are trained in one go: those of one method, one seed and one setting, what begins alike once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+
+import torch
+
+from methods.training.prefix_tree import why_apart
+from nas.evaluation.evaluator import Evaluator
+from nas.problem import Problem, Score
+from spaces.decoupling import Decoupling
+from spaces.notation.errors import UserError
+
+
+def finish_together(evaluator: Evaluator, decouplings: Sequence[Decoupling]) -> None:
+    """Finish all of them that are not done, but those that another process is at."""
+    with ExitStack() as claims:
+        mine = []
+        for decoupling in dict.fromkeys(decouplings):
+            claim = evaluator.claim(decoupling)
+            if evaluator.is_done(decoupling) or not claim.try_take():
+                continue
+            claims.callback(claim.release)
+            if not evaluator.is_done(decoupling):  # still, now that nobody else has it
+                mine.append(decoupling)
+        if mine:
+            evaluator.run_together(mine)
+
+
+class Together:
+    """What a search asks for waits, and is trained in one go when the first score of it is needed."""
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self._evaluator = evaluator
+        self._waiting: list[Decoupling] = []
+
+    def begin(self, decoupling: Decoupling) -> Callable[[], Score]:
+        """What gives the score."""
+        self._waiting.append(decoupling)
+        return partial(self._score, decoupling)
+
+    def _score(self, decoupling: Decoupling) -> Score:
+        if decoupling in self._waiting:
+            waiting, self._waiting = self._waiting, []
+            finish_together(self._evaluator, waiting)
+        return self._evaluator(decoupling)
+
+
+def check_together(problem: Problem, method: str, point: Decoupling) -> None:
+    """Refuse what cannot be trained together: a method whose stages read others, and what has to do with a run alone."""
+    rule = "--train-together shares the first blocks of runs"
+    if problem.settings.grow is not None or problem.extends is not None:
+        raise UserError(f"{rule}, which all begin anew and at once; leave --grow and --extend out, or --train-together")
+    if problem.figures:
+        raise UserError(f"{rule}, of which none is measured alone, got {' '.join(problem.figures)}; leave --measure out")
+    with torch.device("meta"):
+        if (reason := why_apart(problem.build(point))) is not None:
+            raise UserError(f"{rule}, but {method} has to be trained alone: {reason}; leave it out")

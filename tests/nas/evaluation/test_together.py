@@ -1,0 +1,119 @@
+"""Rows of runs that are trained together are those of runs that are trained alone, and what has to be alone is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import nas
+from methods.training import prefix_tree
+from spaces.notation.errors import UserError
+from tests.nas.evaluation.test_comparison import compare
+
+POINTS = ("2:linear 4:linear", "2:linear", "3:linear", "2:linear 5:linear")
+SAME = (
+    "run",
+    "status",
+    "validation_error",
+    "train_loss",
+    "best_iteration",
+    "weights_digest",
+    "test_error",
+    "peak_activation_bytes",
+)
+SEARCH: dict[str, Any] = {
+    "space": "small(width=0.25,heads=[linear],num_blocks=[1,3])",
+    "task": "digits(validation=0.4)",
+    "strategy": "random(trials=6)",
+    "iterations": 3,
+    "at_once": 3,
+}
+
+
+def test_the_rows_are_those_of_each_alone(tmp_path: Path) -> None:
+    alone, together = (
+        compare(tmp_path / str(together), ["dgl", "backprop"], POINTS, together=together).run() for together in (False, True)
+    )
+    assert [[row[name] for name in SAME] for row in together] == [[row[name] for name in SAME] for row in alone]
+    assert [row["trained_together"] for row in together] == ["4"] * 8 + [""] * 2
+    assert not any(row.get("trained_together") for row in alone)
+    assert not list((tmp_path / "True" / "runs").rglob("checkpoint*"))
+
+
+def test_what_is_there_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compare(tmp_path, ["dgl"], POINTS[:2], 1, together=True).run()
+    trained = []
+    train = prefix_tree.train_together
+
+    def counted(methods: Any, *given: Any, **named: Any) -> Any:
+        trained.append(len(methods))
+        return train(methods, *given, **named)
+
+    monkeypatch.setattr("nas.evaluation.evaluator.train_together", counted)
+    rows = compare(tmp_path, ["dgl"], POINTS, 1, together=True).run()
+    assert len(rows) == 4 and trained == [2]
+
+
+def test_what_another_process_is_at_is_left_to_it(tmp_path: Path) -> None:
+    comparison = compare(tmp_path, ["dgl"], POINTS, 1, together=True)
+    (method,) = comparison.points
+    run = comparison._runs(method)[0]
+    claim = run.evaluator.claim(run.decoupling)
+    with claim:
+        nas.evaluation.together.finish_together(run.evaluator, comparison.points[method])
+        assert not run.is_done
+    rows = comparison.run()
+    assert [row["trained_together"] for row in rows] == ["", "3", "3", "3"]
+
+
+def test_a_search_trains_what_is_in_flight_together(tmp_path: Path) -> None:
+    tables = []
+    for together in (False, True):
+        places = {"results": tmp_path / str(together), "runs": tmp_path / "runs" / str(together)}
+        nas.search(**SEARCH, **places, train_together=together)
+        tables.append(nas.read_results(tmp_path / str(together) / "search.csv").sort_values("decoupling", ignore_index=True))
+    alone, trained = tables
+    names = ["decoupling", "validation_error", "train_loss", "run"]
+    pd.testing.assert_frame_equal(alone[names], trained[names])
+    assert set(trained["trained_together"]) <= {2, 3}
+    trials = [nas.read_results(tmp_path / str(together) / "trials.csv")["decoupling"].tolist() for together in (False, True)]
+    assert trials[0] == trials[1]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"at_once": 1}, "add --at-once N"),
+        ({"workers": 2}, "leave one of them out"),
+        ({"method": "man(dgl)"}, "has to be trained alone"),
+    ],
+    ids=lambda given: next(iter(given)) if isinstance(given, dict) else "",
+)
+def test_a_search_that_cannot_is_refused(tmp_path: Path, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        nas.search(**SEARCH | given, results=tmp_path, runs=tmp_path / "runs", train_together=True)
+
+
+def test_a_search_that_looks_scores_up_trains_nothing_together(tmp_path: Path) -> None:
+    nas.search(**SEARCH, results=tmp_path, runs=tmp_path / "runs")
+    table = f"tabular(path='{tmp_path / 'search.csv'}')"
+    with pytest.raises(UserError, match="for searches that train"):
+        nas.search(**SEARCH, evaluator=table, results=tmp_path, runs=tmp_path / "runs", train_together=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"decoupling": ["even(2)"]}, "several decouplings"),
+        ({"parallel": "stages(processes=2)"}, "leave one of them out"),
+        ({"grow": "frozen"}, "leave --grow and --extend out"),
+        ({"measure": ["energy_joules"]}, "leave --measure out"),
+        ({"methods": ["man(dgl)"]}, "has to be trained alone"),
+    ],
+    ids=lambda given: next(iter(given)) if isinstance(given, dict) else "",
+)
+def test_an_evaluation_that_cannot_is_refused(tmp_path: Path, given: dict[str, Any], message: str) -> None:
+    asked: dict[str, Any] = {"methods": ["dgl"], "decoupling": ["even(2)", "even(3)"], "iterations": 2} | given
+    with pytest.raises(UserError, match=message):
+        nas.evaluate("small", "digits", **asked, results=tmp_path, runs=tmp_path / "runs", train_together=True)
