@@ -1,75 +1,67 @@
 """The ground truth of a small space: every decoupling, trained on real images with several seeds, in one CSV file.
 
-    python benchmarks/ground_truth.py --out results/tabular/small_cifar10.csv --data-dir data
+    python benchmarks/ground_truth.py --out results/tabular/vgg11_cifar10.csv --seeds 2
 
-An ordinary comparison of all points: a row for each decoupling and seed, with validation and test error, all settings
-and where the row comes from. Started again, it goes on; started twice, two processes share the work. Some hours on one core.
-`tabular(path=...)` answers searches from the file.
+The settings are those of the .yaml file of the same name, which a search takes as its --config. An ordinary comparison of all
+points, those of a seed trained together (`--train-together`): a row for each decoupling and seed, with validation and test error,
+all settings and where the row comes from. Started again, it goes on; with --first-seed, processes share the work. Some hours on
+one core; the data folder is NAS_DATA_DIR. `tabular(path=...)` answers searches from the file.
 """
 
 from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 
 from benchmarks.command import benchmark_parser
-from methods.training.settings import TrainingSettings
-from nas.device import read_device
+from benchmarks.regret import table_problem
 from nas.evaluation.comparison import Comparison
-from nas.problem import Problem, silent
+from nas.problem import Report
 from nas.records.results import Results
 from nas.records.results_log import ResultsLog
 from nas.records.row_kinds import RUNS
-from nas.tasks import TASKS
-from spaces.named import read_space
-
-SPACE = "small(width=0.5,heads=[linear,'conv(depth=2)'],num_blocks=[1,6])"
-TASK = "cifar10"
-METHOD = "dgl"
-SETTINGS = TrainingSettings(iterations=240, batch_size=64, lr=0.1)
 
 
 def main() -> None:
-    parser = benchmark_parser(__doc__, "results/tabular/small_cifar10.csv")
-    parser.add_argument("--data-dir", type=Path, default=Path("data"), help="where the images lie")
+    parser = benchmark_parser(__doc__, "results/tabular/vgg11_cifar10.csv")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where unfinished runs lie")
-    parser.add_argument("--device", type=read_device, default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--seeds", type=int, default=2, help="seeds 0..N-1")
+    parser.add_argument("--first-seed", type=int, default=0, help="seeds from here on")
+    parser.add_argument("--seeds", type=int, default=2, help="how many")
     arguments = parser.parse_args()
-    images = TASKS.build(TASK, arguments.data_dir).to(arguments.device)
-    space = read_space(SPACE, images.input_shape, images.num_classes)
-    problem = Problem(
-        space,
-        METHOD,
-        str(TASKS.resolve(TASK)),
-        images,
-        SETTINGS,
-        0,
-        arguments.device,
-        Results(arguments.out.parent),
-        arguments.runs,
-    )
+    problem = replace(table_problem(arguments.out, None), runs=arguments.runs, results=Results(arguments.out.parent), figures=())
     log = ResultsLog(arguments.out, RUNS)
     comparison = Comparison(
         problem,
-        [METHOD],
-        [str(point) for point in space.enumerate()],
-        range(arguments.seeds),
+        [problem.method],
+        [str(point) for point in problem.space.enumerate()],
+        range(arguments.first_seed, arguments.first_seed + arguments.seeds),
         log=log,
         tuning_log=log,
-        rates=[SETTINGS.lr],
-        schedules=[SETTINGS.schedule],
+        rates=[problem.settings.lr],
+        schedules=[problem.settings.schedule],
         weights="discarded",
-        report=silent,
+        report=told(),
         command=shlex.join(["python", *sys.argv]),
+        together=True,
     )
     there, wanted = comparison.counts()
     print(f"{there} of {wanted} rows are in {arguments.out}", flush=True)
     comparison.run()
+
+
+def told() -> Report:
+    """A line for each validation."""
+
+    def report(what: str, done: int, total: int, **figures: float) -> None:
+        if "validation_error" in figures:
+            print(f"{what}: {done} of {total}, lowest validation error {figures['validation_error']:.4f}", flush=True)
+
+    return report
 
 
 if __name__ == "__main__":
