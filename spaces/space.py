@@ -230,22 +230,17 @@ class SearchSpace:
         Each head is made for the activation `head_lookahead` units behind its cut. Heads need not be the space's own;
         a cut that the backbone does not have is a UserError.
         """
-        units = decoupling.blocks(self.num_units)
+        decoupling.blocks(self.num_units)  # a cut that the backbone does not have is refused before anything is drawn
         backbone = self.build_backbone()
         sites = [self.site(cut + head_lookahead, backbone) for cut in decoupling.cuts]
         heads = [self.head(head, site) for head, site in zip(decoupling.heads, sites, strict=True)]
-        self.keep_head_apart(backbone.classifier, self.num_units)
-        blocks = [self.block(block, backbone, checkpoint_units=checkpoint_units) for block in units]
-        shapes = [self.template.shapes[gap] for gap in (0, *decoupling.cuts, self.num_units)]
-        net = DecoupledNet(
-            blocks,
-            [*heads, backbone.classifier],
-            shapes=shapes,
-            num_classes=self.num_classes,
-            head_shapes=[*(site.shape for site in sites), shapes[-1]],
+        net = self.assembled(
+            decoupling,
+            backbone,
+            heads,
+            head_shapes=[site.shape for site in sites],
+            checkpoint_units=checkpoint_units,
             pixels=pixels,
-            draw=backbone.draw,
-            backbone=backbone,
             draw_another=lambda: self.another().build(
                 decoupling, checkpoint_units=checkpoint_units, head_lookahead=head_lookahead, pixels=pixels
             ),
@@ -253,6 +248,37 @@ class SearchSpace:
         if any(parameter.is_meta for parameter in net.parameters()):
             check_memory(f"{self.backbone} with the heads of '{decoupling}'", net)
         return net
+
+    def assembled(
+        self,
+        decoupling: Decoupling,
+        backbone: Backbone,
+        heads: Sequence[nn.Module],
+        *,
+        head_shapes: Sequence[tuple[int, ...]] | None = None,
+        checkpoint_units: bool = False,
+        pixels: PixelScale | None = None,
+        draw_another: Callable[[], DecoupledNet] | None = None,
+    ) -> DecoupledNet:
+        """The decoupled network whose weights are those of a backbone and heads of this space: they are its own modules.
+
+        `head_shapes` are of what the heads are given, where that is not the activation at their cuts.
+        """
+        units = decoupling.blocks(self.num_units)
+        self.keep_head_apart(backbone.classifier, self.num_units)
+        blocks = [self.block(block, backbone, checkpoint_units=checkpoint_units) for block in units]
+        shapes = [self.template.shapes[gap] for gap in (0, *decoupling.cuts, self.num_units)]
+        return DecoupledNet(
+            blocks,
+            [*heads, backbone.classifier],
+            shapes=shapes,
+            num_classes=self.num_classes,
+            head_shapes=None if head_shapes is None else [*head_shapes, shapes[-1]],
+            pixels=pixels,
+            draw=backbone.draw,
+            backbone=backbone,
+            draw_another=draw_another,
+        )
 
     def block(self, units: range, backbone: Backbone, *, checkpoint_units: bool = False) -> Block:
         """These units of a backbone of this space, given a copy of what they would write into: others may read it too, as the
