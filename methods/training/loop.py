@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ import torch
 
 from methods.method import Method
 from methods.training.batches import Batch, TrainBatches
+from methods.training.epoch import Epoch
 from methods.training.interruption import Interruptions
 from methods.training.settings import TrainingSettings
 from methods.training.stages.items import (
@@ -67,6 +69,8 @@ def train(
     trained_stages: int = 0,
     checkpoint: Path | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
+    record: Callable[[Epoch], None] = lambda epoch: None,
+    exit_errors: bool = False,
     others: Others | None = None,
 ) -> Trained:
     """Train every stage of `method` in its window of `settings.iterations`; validate after each epoch and where windows
@@ -79,6 +83,10 @@ def train(
     `checkpoint` to the bit after any interruption and a stage computes the same wherever it runs. A signal that ends the
     program does so after the iteration that runs, whose state is saved.
 
+    `record` hears of each validation once its iteration is done, in their order. A run that goes on from a checkpoint may tell
+    those behind it once more, to the bit but for the seconds. With `exit_errors` a validation scores every exit, in the same
+    pass; the heads of the method then give logits.
+
     With `others`, processes that this one is the first of, each trains the stages that their plan gives it, side by side;
     without replicas what comes out is the same, to the bit, and so is what is saved.
     Raises Diverged when a loss is not finite.
@@ -88,16 +96,16 @@ def train(
     trainer = make(method, settings, seed=seed, device=device, trained_stages=trained_stages, stages=stages)
     described = f"{settings} seed={seed}"
     store = StageCheckpoints(checkpoint, described, stages=stages, num_stages=method.num_stages, device=device)
-    run = _Run(trainer, store, validation, others, report)
+    run = _Run(trainer, store, batches.num_batches, validation, others, report, record, exit_errors=exit_errors)
     try:
         available = set(store.available())
         if others is not None:
-            available &= others.begin(trainer, checkpoint, described, trained_stages)
+            available &= others.begin(trainer, checkpoint, described, trained_stages, exit_errors=exit_errors)
         if start := max(available):
             run.load(start)
         with Interruptions() as interruptions:
             for iteration in range(start, settings.iterations):
-                run.step(batches.batch(seed, iteration), iteration, validates=run.validates(iteration + 1, batches.num_batches))
+                run.step(batches.batch(seed, iteration), iteration, validates=run.validates(iteration + 1))
                 stops = interruptions.pending
                 saves = store.due(force=run.is_judged or stops)
                 if saves:
@@ -117,13 +125,19 @@ class _Run:
         self,
         trainer: Trainer,
         store: StageCheckpoints,
+        num_batches: int,
         validation: Callable[[], Iterator[Batch]],
         others: Others | None,
         report: Callable[[Progress], None],
+        record: Callable[[Epoch], None],
+        *,
+        exit_errors: bool,
     ) -> None:
-        self.trainer, self.store, self.validation, self.others, self.report = trainer, store, validation, others, report
+        self.trainer, self.store, self.num_batches, self.validation = trainer, store, num_batches, validation
+        self.others, self.report, self.record = others, report, record
         self.told: deque[Any] = deque()
-        self.worker = StageWorker(trainer, store, self.told.append)
+        self.worker = StageWorker(trainer, store, self.told.append, exit_errors=exit_errors)
+        self.began = time.perf_counter()
         self.iterations = trainer.settings.iterations
         self.starts, self.ends = map(set, zip(*trainer.windows, strict=True))
         self.losses = (math.nan,) * trainer.method.num_stages
@@ -139,10 +153,16 @@ class _Run:
         if self.others is not None:
             self.others.load(iteration)
         self._listen()
+        self.began = time.perf_counter() - self.worker.elapsed
 
-    def validates(self, done: int, num_batches: int) -> bool:
+    @property
+    def elapsed(self) -> float:
+        """Seconds that the run has taken, without the time in which nothing ran."""
+        return time.perf_counter() - self.began
+
+    def validates(self, done: int) -> bool:
         """Whether a validation comes after so many iterations."""
-        return done % num_batches == 0 or done in self.starts | self.ends
+        return done % self.num_batches == 0 or done in self.starts | self.ends
 
     def step(self, batch: Batch, iteration: int, *, validates: bool) -> None:
         """One iteration, and the validation after it."""
@@ -173,14 +193,28 @@ class _Run:
         done, judged, best = self.unjudged, self.judged, self.worker.best
         self.unjudged = self.judged = None
         self._emit(Verdict(done, judged.error, judged.loss, judged.error < best.error, done in self.ends))
+        self.record(self._epoch(done, judged))
         self.report(Progress(done, self.iterations, self.losses, judged.error))
         self.is_judged = True
+
+    def _epoch(self, done: int, judged: Judged) -> Epoch:
+        deepest = self.trainer.num_running(done - 1) - 1
+        return Epoch(
+            done,
+            done / self.num_batches,
+            judged.stage_losses,
+            judged.exit_errors,
+            judged.error,
+            judged.loss,
+            self.trainer.scheduled_lr(deepest, done - 1),
+            self.elapsed,
+        )
 
     def save(self, done: int, *, waits: bool) -> None:
         """Let each process save its state after so many iterations, once all have saved the one before."""
         self._settle()
         self._wait_until_saved()
-        self._emit(Save(done))
+        self._emit(Save(done, self.elapsed))
         self.unsaved = 1 if self.others is None else self.others.num_savers
         if waits or self.others is None:
             self._wait_until_saved()

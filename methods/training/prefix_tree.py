@@ -121,6 +121,7 @@ class _Run:
         self.start = max(self.store.available())
         if self.start:
             self.worker.load(self.start)
+        self.began = time.perf_counter() - self.worker.elapsed
         self.path: list[_Node] = []
         self.losses = self.worker.losses
         self.seconds = list(self.worker.clock.seconds)
@@ -144,7 +145,7 @@ class _Run:
         self._gather()
         self.worker.losses = self.losses
         self.worker.clock.seconds = [*self.seconds, *([self.step_seconds] if all(node.seconds for node in self.path) else [])]
-        self.worker.handle(Save(iterations))
+        self.worker.handle(Save(iterations, time.perf_counter() - self.began))
         self._forget()
 
     def answer(self) -> Trained | Diverged:

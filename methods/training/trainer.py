@@ -87,13 +87,12 @@ class Trainer:
         The carry was computed before the update, so the stages may as well run side by side, each on its own device.
         A stage whose window is over only runs, in evaluation mode.
         """
-        start, end = self.windows[k]
-        if iteration >= end:
+        if iteration >= self.windows[k].end:
             return self._frozen_stage(k, carry, y)
         place = k - self.stages.start
         optimizer, scaler = self.optimizers[place], self.scalers[place]
         for group in optimizer.param_groups:
-            group["lr"] = self.settings.lr * self.schedule((iteration + 1 - start) / (end - start))
+            group["lr"] = self.scheduled_lr(k, iteration)
         self.seed_stage(k, iteration)
         with autocast(self.device, self.settings.precision):
             carry, loss = self.method.isolated_stage(k, carry, y, compiled=self.compiled[place])
@@ -103,6 +102,11 @@ class Trainer:
         scaler.update()
         optimizer.zero_grad(set_to_none=True)
         return carry, loss.detach()
+
+    def scheduled_lr(self, k: int, iteration: int) -> float:
+        """The learning rate of stage k in an iteration of its window."""
+        start, end = self.windows[k]
+        return self.settings.lr * self.schedule((iteration + 1 - start) / (end - start))
 
     def seed_stage(self, k: int, iteration: int) -> None:
         """Let what is random in a stage's step depend on nothing but this."""

@@ -16,6 +16,7 @@ from typing import Literal
 import torch
 
 from methods.method import Method
+from methods.table import traits
 from methods.training.batches import Batch
 from methods.training.diverged import Diverged
 from methods.training.loop import Progress, Trained, train
@@ -37,10 +38,12 @@ from nas.records.attempts import attempt_of, attempts_made, is_repeatable, stand
 from nas.records.claim import Claim
 from nas.records.column import Role
 from nas.records.columns import names
+from nas.records.history import History, next_training
 from nas.records.log import Cell, Log
 from nas.records.provenance import device_name, provenance
 from nas.records.results_log import check_folder, told_of_path
 from nas.records.reuse import told_undigested, undigested
+from nas.records.row_kinds import HISTORY
 from nas.records.status import DIVERGED, KILLED, OK, OUT_OF_MEMORY
 from nas.runs import trained_run
 from nas.runs.folders import ABOUT, CHECKPOINT, UNFINISHED
@@ -93,6 +96,7 @@ class Evaluator:
         self.command, self.test, self.measurements, self.weights = command, test, tuple(measurements), weights
         self.labels, self.provenance, self.retries = dict(labels or {}), provenance(), retries
         self.side_by_side = side_by_side
+        self.history = problem.results.log("history.csv", HISTORY)
         self._refused: set[tuple[str, str]] = set()  # what was too much for the memory, by run and measurement
         self._answers: dict[Decoupling, Trained | Diverged] = {}  # of what was trained together, until it has its row
         self._num_together = 0
@@ -282,7 +286,7 @@ class Evaluator:
         if len(untrained) > 1:
             points = [self.problem.adapt(decoupling) for decoupling in untrained]
             for decoupling in untrained:
-                _say_what(self.key(decoupling), self.run_folder(decoupling))
+                self._begin_history(self.key(decoupling), self.run_folder(decoupling))
             problem, report = self.problem, partial(_pass_on, self.report, f"{len(points)} runs together", False)
             try:
                 answers = train_together(
@@ -307,7 +311,7 @@ class Evaluator:
 
     def _check_ready(self, folder: Path) -> None:
         """Say now, and not after hours, what could not be written in the end."""
-        for log in (self.log, *(rows.log for one in self.measurements for rows in one.rows)):
+        for log in (self.log, self.history, *(rows.log for one in self.measurements for rows in one.rows)):
             log.check_ready()
         with told_of_path(f"the folder {folder} of an unfinished run", "change the permissions or name another --runs"):
             check_folder(folder)
@@ -317,14 +321,14 @@ class Evaluator:
         decoupling = self.problem.adapt(asked)
         folder, key = self.run_folder(asked), self.key(asked)
         costs, attempt = self._cost(decoupling), attempts_made(self.log.find_all(key)) + 1
-        row = self._begun(key, folder, costs)
-        if attempt > 1:
-            row["attempts"] = attempt
+        row, history = self._begun(key, folder, costs), self._begin_history(key, folder)
+        row |= {"attempts": attempt} if attempt > 1 else {}
+        row |= {"training": history.training} if history.training > 1 else {}
         run = None
         try:
             costs = self._timed(decoupling, costs)
             row["pipeline_speedup_bound"] = costs.pipeline_speedup_bound
-            scores, run = self._scored(key, folder, decoupling, costs)
+            scores, run = self._scored(key, folder, decoupling, costs, history)
             row |= scores
         except (Diverged, MemoryError, RuntimeError, OSError) as error:
             if (status := failed_status(error)) is None:
@@ -373,15 +377,16 @@ class Evaluator:
         return appended
 
     def _scored(
-        self, key: dict[str, Cell], folder: Path, decoupling: Decoupling, costs: Cost
+        self, key: dict[str, Cell], folder: Path, decoupling: Decoupling, costs: Cost, history: History
     ) -> tuple[dict[str, Cell], MeasuredRun | None]:
         """What training gives, its weights saved if they are to be."""
         problem = self.problem
-        trained, figures = self._train(decoupling, folder, costs)
+        trained, figures = self._train(decoupling, folder, costs, history)
         weights = {name: tensor.detach().cpu() for name, tensor in trained.method.state_dict().items()}
         digest = weights_digest(weights)
         named = self._named(key, digest)
         row: dict[str, Cell] = {"run": run_name(named), "weights_digest": digest, **figures}
+        history.copy_to(run_name(named))
         test = problem.data.test() if self.test else None
         row |= {
             "status": OK,
@@ -473,7 +478,7 @@ class Evaluator:
         )
         return named
 
-    def _train(self, decoupling: Decoupling, folder: Path, costs: Cost) -> tuple[Trained, dict[str, Cell]]:
+    def _train(self, decoupling: Decoupling, folder: Path, costs: Cost, history: History) -> tuple[Trained, dict[str, Cell]]:
         """The trained run, and the figures that were measured meanwhile."""
         problem, checkpoint = self.problem, folder / CHECKPOINT
         if (answer := self._answers.get(decoupling)) is not None:
@@ -491,7 +496,6 @@ class Evaluator:
             if self.side_by_side is None
             else self.side_by_side.others(problem, decoupling, method, seconds, self.batches if replicas > 1 else None)
         )
-        _say_what(self.key(decoupling), folder)
         with measured(
             problem.figures, TrainingRun(method, problem.device, trained_stages, has_checkpoint(checkpoint))
         ) as figures:
@@ -505,6 +509,8 @@ class Evaluator:
                 trained_stages=trained_stages,
                 checkpoint=checkpoint,
                 report=report,
+                record=history.record,
+                exit_errors=traits(problem.method).has_exit_logits,
                 others=others,
             )
             # Seconds are of steps in which all stages train, uncompiled, and of a replica's share of the batch.
@@ -516,6 +522,12 @@ class Evaluator:
                 else self.side_by_side.cells(others.plan, seconds if are_timed else None, trained.step_seconds)
             )
             return trained, {**figures(), **side}
+
+    def _begin_history(self, key: Mapping[str, Cell], folder: Path) -> History:
+        """Of the training that begins in the folder, or goes on there. Its number lies beside its checkpoint."""
+        training = _number_of_training(folder) or next_training(self.history, folder.name)
+        _say_what({**key, "training": training}, folder)
+        return History(self.history, key, folder.name, training)
 
     def _cost(self, decoupling: Decoupling) -> Cost:
         """What the network, and a step in which all of it trains, cost, from shapes alone."""
@@ -532,8 +544,17 @@ class Evaluator:
         return timed(costs, problem.build(decoupling), plain, x, y, device=problem.device)
 
 
+def _number_of_training(folder: Path) -> int | None:
+    """Of the unfinished training in the folder; None where there is none, or one of an older version."""
+    with suppress(OSError, ValueError):
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        number = about.get("training") if isinstance(about, dict) else None
+        return number if type(number) is int and number > 0 else None
+    return None
+
+
 def _say_what(key: Mapping[str, Cell], folder: Path) -> None:
-    """Write the key of a run that begins into its folder, so that what is unfinished can be listed."""
+    """Write the key of a run that begins into its folder, so that what is unfinished can be listed, and which training it is."""
     folder.mkdir(parents=True, exist_ok=True)
     part = (folder / ABOUT).with_suffix(".part")
     part.unlink(missing_ok=True)

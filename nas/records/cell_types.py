@@ -69,6 +69,10 @@ def _are_shares(cell: str) -> bool:
     return bool(cell.strip()) and all(0 <= float(share) <= 1 for share in cell.split())
 
 
+def _are_finite(cell: str) -> bool:
+    return bool(cell.strip()) and all(math.isfinite(float(number)) for number in cell.split())
+
+
 def _is_folder(cell: str) -> bool:
     return "/" not in cell and "\0" not in cell and cell not in (".", "..")  # what a run's row names is written and removed
 
@@ -83,6 +87,7 @@ FLAG = CellType("flag", "True or False", _flag, "boolean")
 COMPONENT = _text("component", "name or name(setting=value, ...)", Component.parse)
 DECOUPLING = _text("decoupling", "a decoupling, such as 3:linear or uncut", Decoupling.parse)
 STATUS = _text("status", "ok, or begins with diverged or out of memory", is_status)
+NUMBERS = _text("numbers", "numbers with blanks between them", _are_finite)
 SHARES = _text("shares", "shares in 0..1 with blanks between them", _are_shares)
 DIGEST = _text("digest", "16 hexadecimal digits", lambda cell: re.fullmatch("[0-9a-f]{16}", cell) is not None)
 FOLDER = _text("folder", "the name of a folder, without a path", _is_folder)

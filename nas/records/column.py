@@ -10,7 +10,7 @@ from typing import Literal
 from nas.records.cell_types import TEXT, CellType
 
 # Without its ending .csv.
-File = Literal["evaluate", "search", "ensembles", "exits", "curves", "trials", "decisions", "alpha_beta"]
+File = Literal["evaluate", "search", "ensembles", "exits", "curves", "history", "trials", "decisions", "alpha_beta"]
 
 
 class Role(Enum):

@@ -20,6 +20,7 @@ from nas.records.cell_types import (
     FLAG,
     FLOAT,
     FOLDER,
+    NUMBERS,
     SHARE,
     SHARES,
     STATUS,
@@ -57,10 +58,10 @@ _COLUMNS = (
     Column(
         "method",
         IDENTITY,
-        _OF_A_RUN,
+        (*_OF_A_RUN, "history"),
         "The method that trains, with all its settings.",
         COMPONENT,
-        always=(*_RUNS, *_MEASURED),
+        always=(*_RUNS, *_MEASURED, "history"),
         compared=LINE,
     ),
     Column(
@@ -75,13 +76,21 @@ _COLUMNS = (
     Column(
         "decoupling",
         IDENTITY,
-        _OF_A_RUN,
+        (*_OF_A_RUN, "history"),
         "Where the backbone is cut, as units before the cut, and the head at each.",
         DECOUPLING,
-        always=_OF_A_RUN,
+        always=(*_OF_A_RUN, "history"),
         compared=LINE,
     ),
-    Column("task", IDENTITY, _OF_A_RUN, "The data, with all settings.", COMPONENT, always=(*_RUNS, *_MEASURED), compared=SHARED),
+    Column(
+        "task",
+        IDENTITY,
+        (*_OF_A_RUN, "history"),
+        "The data, with all settings.",
+        COMPONENT,
+        always=(*_RUNS, *_MEASURED, "history"),
+        compared=SHARED,
+    ),
     Column("space", IDENTITY, (*_RUNS, "trials"), "The space of decouplings that the command named."),
     Column("seed", IDENTITY, _ALL, "Of the weights, the order of the data, augmentation and dropout.", COUNT, always=_ALL),
     Column(
@@ -131,13 +140,14 @@ _COLUMNS = (
     Column(
         "run",
         IDENTITY,
-        (*_RUNS, "trials", "decisions", "alpha_beta"),
+        (*_RUNS, "history", "trials", "decisions", "alpha_beta"),
         "The run's folder below `runs/`, with its weights "
-        "where they were saved; in trials.csv the row that answered, in decisions.csv and alpha_beta.csv the search. Where "
+        "where they were saved; in history.csv the run whose row has the same; in trials.csv the row that answered, in "
+        "decisions.csv and alpha_beta.csv the search. Where "
         "a second training for the same settings, as with other `--threads`, came out otherwise, it has a row and a run of "
         "its own.",
         FOLDER,
-        always=("decisions", "alpha_beta"),
+        always=("history", "decisions", "alpha_beta"),
     ),
     Column(
         "search",
@@ -270,6 +280,33 @@ _COLUMNS = (
         FLAG,
     ),
     # ---- where in a run or a search the row is
+    Column(
+        "training",
+        PLACE,
+        (*_RUNS, "history"),
+        "Which training of the run: 1, and more where it was trained again, as after its row was deleted. One that was "
+        "interrupted and went on is one. In the rows of runs empty for the first.",
+        COUNT,
+        always=("history",),
+    ),
+    Column(
+        "iteration",
+        PLACE,
+        ("history",),
+        "Optimizer steps that were done, as `iterations` counts them.",
+        COUNT,
+        always=("history",),
+    ),
+    Column(
+        "epoch",
+        PLACE,
+        ("history",),
+        "The same in passes over the training split; a fraction at the end of a run of no whole epochs, and where windows of "
+        "`grow` begin or end within one.",
+        AMOUNT,
+        "epochs",
+        always=("history",),
+    ),
     Column("number", PLACE, ("trials",), "The order of asking, from 1 on.", COUNT, always=("trials",)),
     Column("depth", PLACE, ("exits",), "The exit, 1 to `num_blocks`.", COUNT, always=("exits",)),
     Column("rule", PLACE, ("curves",), "The rule of confidence by which samples leave.", always=("curves",)),
@@ -448,11 +485,12 @@ _COLUMNS = (
     Column(
         "validation_error",
         FIGURE,
-        (*_RUNS, *_EXITS, "trials"),
-        "Share of wrong answers on the validation split, of the epoch with the fewest, whose weights were tested.",
+        (*_RUNS, *_EXITS, "history", "trials"),
+        "Share of wrong answers on the validation split, of the epoch with the fewest, whose weights were tested; in "
+        "history.csv after this epoch, of the deepest exit that has begun.",
         SHARE,
         "share",
-        always=(*_RUNS, *_EXITS, "trials"),
+        always=(*_RUNS, *_EXITS, "history", "trials"),
         better="lower",
         shown=PERCENT,
         short="val error",
@@ -466,7 +504,16 @@ _COLUMNS = (
         COUNT,
         "attempts",
     ),
-    Column("validation_loss", FIGURE, (*_RUNS, "exits", "trials"), "Mean cross-entropy there.", FINITE, "nats", better="lower"),
+    Column(
+        "validation_loss",
+        FIGURE,
+        (*_RUNS, "exits", "history", "trials"),
+        "Mean cross-entropy there.",
+        FINITE,
+        "nats",
+        always=("history",),
+        better="lower",
+    ),
     Column(
         "validation_ece",
         FIGURE,
@@ -562,6 +609,35 @@ _COLUMNS = (
         SHARE,
         "share",
     ),
+    # ---- while a run trains
+    Column(
+        "stage_losses",
+        FIGURE,
+        ("history",),
+        "Of each stage that has begun, in order: its mean loss over the iterations since the row before.",
+        NUMBERS,
+        "nats",
+        always=("history",),
+        better="lower",
+    ),
+    Column(
+        "exit_errors",
+        FIGURE,
+        ("history",),
+        "Of each exit that has begun, in order: the share of wrong answers on the validation split; the last is "
+        "`validation_error`. Empty where heads give no logits.",
+        SHARES,
+        "shares",
+        better="lower",
+    ),
+    Column(
+        "scheduled_lr",
+        FIGURE,
+        ("history",),
+        "Learning rate of the last iteration, after the schedule's factor; with `grow` of the last stage that has begun.",
+        AMOUNT,
+        always=("history",),
+    ),
     # ---- exits and adaptive inference
     Column("units", FIGURE, ("exits",), "Units of the backbone up to the exit.", COUNT, "units"),
     Column(
@@ -587,9 +663,10 @@ _COLUMNS = (
     Column(
         "seconds",
         FIGURE,
-        ("exits", "trials"),
+        ("exits", "history", "trials"),
         "exits.csv: time of one sample that stops there, the process's own on one "
-        "CPU thread and the wall clock's otherwise. trials.csv: time since the search began; one that goes on goes on from "
+        "CPU thread and the wall clock's otherwise. history.csv: time that the training has taken, validation included, without "
+        "the time in which nothing ran. trials.csv: time since the search began; one that goes on goes on from "
         "its last trial.",
         AMOUNT,
         "s",

@@ -71,6 +71,7 @@ COMPARED = RowKind("run", tuple(name for name in RUNS.needed if name != "validat
 ENSEMBLES = RowKind("ensemble", _always("ensembles"))
 EXITS = RowKind("exit", _always("exits"))
 CURVES = RowKind("point of a curve", _always("curves"))
+HISTORY = RowKind("epoch", _always("history"))
 TRIALS = RowKind("trial", _always("trials"))
 DECISIONS = RowKind("decision", _always("decisions"))
 ALPHA_BETA = RowKind("gap at a meta step", _always("alpha_beta"))
@@ -82,6 +83,7 @@ FILES: dict[File, str] = {
     "exits": "An exit of a run with `--exits`, at each `depth` from 1 to K; all else that it says is of the run.",
     "curves": "A threshold of a rule of confidence of such a run: errors and mean cost when each sample leaves at the first exit "
     "that is as sure. A rule by which nobody can leave early has no row.",
+    "history": "A validation of a run while it trained: after each epoch, and where windows of `grow` begin and end.",
     "trials": "A decoupling that a search asked for, in the order of asking; one that was stopped and goes on writes no trial "
     "twice.",
     "decisions": "A cut of each `num_blocks` that SEDONA could answer with, and how sure it is.",

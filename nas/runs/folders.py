@@ -19,7 +19,7 @@ from nas.records.row_kinds import FILES
 from nas.runs.trained_run import FILE, TrainedRun
 from spaces.notation.errors import UserError
 
-ABOUT = "run.json"  # of an unfinished run: its key
+ABOUT = "run.json"  # of an unfinished run: its key, and the number of its training
 CHECKPOINT = "checkpoint.pt"
 UNFINISHED = (CHECKPOINT, "checkpoint.part", "trained.part", ABOUT, "run.part")  # what a run leaves beside its weights if killed
 SEARCH, PRETRAINING = "search.pt", "pretraining.pt"
@@ -75,7 +75,7 @@ def run_folders(runs: Path, results: Results) -> list[RunFolder]:
 def _rows(results: Results) -> dict[str, list[tuple[str, dict[str, str]]]]:
     """By run: the files and rows that name it."""
     named: dict[str, list[tuple[str, dict[str, str]]]] = {}
-    logs = {called: log for file in FILES for called, log in results.below(f"{file}.csv").items()}
+    logs = {called: log for file in FILES if file != "history" for called, log in results.below(f"{file}.csv").items()}
     for called, log in sorted(logs.items()):
         for row in log.rows():
             if row.get("run"):

@@ -178,10 +178,12 @@ class OthersOfRun:
         """That averages over the replicas of the first stages."""
         return ReplicaTrainer(method, settings, group=self.first.group, **named)
 
-    def begin(self, trainer: Trainer, checkpoint: Path | None, described: str, trained_stages: int) -> set[int]:
+    def begin(
+        self, trainer: Trainer, checkpoint: Path | None, described: str, trained_stages: int, *, exit_errors: bool
+    ) -> set[int]:
         """Let each build its stages; UserError where one begins with other weights than this process has for them."""
         self.first.plan, self._begun = self.plan, True
-        run = RunSettings(self.settings, self.seed, trained_stages, checkpoint and checkpoint.absolute(), described)
+        run = RunSettings(self.settings, self.seed, trained_stages, checkpoint and checkpoint.absolute(), described, exit_errors)
         self.first.send_all(Begin(self.build, self.batches, self.plan, run))
         available: set[int] | None = None
         for _ in range(self.first.topology.size - 1):

@@ -103,7 +103,7 @@ class _Follower:
             assert item.batches is not None, "replicas draw their own"
             batches = Share(item.batches, self.group.topology.replicas, self.group.replica)
         tell: Callable[[Any], None] = (lambda told: None) if is_replica else self.back.send
-        self.worker = StageWorker(trainer, store, tell, batches=batches, is_replica=is_replica)
+        self.worker = StageWorker(trainer, store, tell, batches=batches, is_replica=is_replica, exit_errors=run.exit_errors)
         self.back.send(Ready(self.stages, store.available(), digest))
 
     def _fail(self, error: Exception) -> None:

@@ -29,6 +29,7 @@ class RunSettings:
     trained_stages: int
     checkpoint: Path | None
     described: str
+    exit_errors: bool
 
 
 class Begin(NamedTuple):
@@ -74,9 +75,10 @@ class Answer(NamedTuple):
 
 
 class Validated(NamedTuple):
-    """The validation is over."""
+    """The validation is over. `exit_errors`: of the exits of the processes before, where they are asked for."""
 
     iteration: int
+    exit_errors: tuple[float, ...] = ()
 
 
 class Verdict(NamedTuple):
@@ -91,9 +93,10 @@ class Verdict(NamedTuple):
 
 
 class Save(NamedTuple):
-    """A checkpoint after so many iterations."""
+    """A checkpoint after so many iterations, which took so many seconds."""
 
     iterations: int
+    elapsed: float
 
 
 class Collect(NamedTuple):
@@ -130,10 +133,13 @@ class Losses(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """Told back: what the validation found."""
+    """Told back: what the validation found, of each exit too where that is asked for; and of each stage that runs the mean loss
+    since the last validation."""
 
     error: float
     loss: float
+    exit_errors: tuple[float, ...]
+    stage_losses: tuple[float, ...]
 
 
 class Saved(NamedTuple):

@@ -28,8 +28,11 @@ class Others(Protocol):
     def trainer(self, method: Method, settings: TrainingSettings, **named: Any) -> Trainer:
         """The Trainer of this process."""
 
-    def begin(self, trainer: Trainer, checkpoint: Path | None, described: str, trained_stages: int) -> set[int]:
-        """Let each make ready; the iterations whose state all of them have in their checkpoints, 0 among them."""
+    def begin(
+        self, trainer: Trainer, checkpoint: Path | None, described: str, trained_stages: int, *, exit_errors: bool
+    ) -> set[int]:
+        """Let each make ready, to score all exits in validations with `exit_errors`; the iterations whose state all of them have
+        in their checkpoints, 0 among them."""
 
     def load(self, iteration: int) -> None:
         """Let all go on from the checkpoint of so many iterations."""

@@ -11,6 +11,7 @@ import torch
 
 from methods.training.batches import TrainBatches
 from methods.training.diverged import Diverged
+from methods.training.epoch import EpochLosses
 from methods.training.saved_fields import COUNT, FINITE, MAPPING, POSITIVE, TENSORS, Field, whole
 from methods.training.scoring import ErrorAndLoss, autocast
 from methods.training.stages.items import (
@@ -46,6 +47,10 @@ class Best:
 
 SAVED = {"best": MAPPING, "trainer": MAPPING}
 SAVED_LOSSES = {"losses": FINITE.listed("a finite number each"), "seconds": POSITIVE.listed("a number above 0 each")}
+SAVED_HISTORY = {  # which checkpoints of older versions have not
+    "elapsed": Field("a number", lambda held: type(held) in (int, float)),
+    "epoch_losses": MAPPING,
+}
 SAVED_BEST = {
     "error": Field("a number", lambda held: type(held) in (int, float)),
     "loss": Field("a number", lambda held: type(held) in (int, float)),
@@ -57,7 +62,8 @@ class StageWorker:
     """The stages of one process, at some iteration of a run. `handle` does what an item asks for and gives the item for the
     next process; `tell` is called with what the process of the first stage is to know.
 
-    `batches` are given to a first stage that draws its own, that of a replica.
+    `batches` are given to a first stage that draws its own, that of a replica. With `exit_errors` a validation scores every
+    exit, and not the deepest alone.
     """
 
     def __init__(
@@ -68,15 +74,19 @@ class StageWorker:
         *,
         batches: TrainBatches | None = None,
         is_replica: bool = False,
+        exit_errors: bool = False,
     ) -> None:
         self.trainer, self.store, self.tell, self.batches, self.is_replica = trainer, store, tell, batches, is_replica
+        self.exit_errors = exit_errors
         self.best = Best()
         self.clock = StepClock(interval=CUDA_READ_INTERVAL if trainer.device.type == "cuda" else 1)
         self.losses: tuple[float, ...] = ()
+        self.elapsed = 0.0  # seconds of the run up to the checkpoint that it goes on from
+        self.epoch_losses = EpochLosses()
         self._last_start = -1
         self._awaits_verdict = False
         self._candidate: Weights | None = None  # the weights that were validated, where training goes on before the verdict
-        self._score: ErrorAndLoss | None = None
+        self._scores: dict[int, ErrorAndLoss] = {}  # of the validation that runs, of each exit that is scored here
 
     def handle(self, item: Any) -> Any:
         """Do what the item asks for; the item for the next process, or None where it has none for it.
@@ -91,11 +101,11 @@ class StageWorker:
             case Validating():
                 return self._validating(item)
             case Validated():
-                self._validated(item)
+                return self._validated(item)
             case Verdict():
                 self._verdict(item)
             case Save():
-                self._save(item.iterations)
+                self._save(item)
             case Collect():
                 self.tell(Collected(self.trainer.weights(), self.clock.step_seconds if self.clock.seconds else None))
         return item
@@ -135,18 +145,29 @@ class StageWorker:
             for k, loss in enumerate(row):
                 if not math.isfinite(loss):
                     raise Diverged(f"the loss of stage {k} is {loss} at iteration {iteration}; try a smaller lr")
+            self.epoch_losses.add(row)
         self.losses = tuple(rows[-1])
         self.tell(Losses(done, self.losses))
 
     @torch.no_grad()
     def _validating(self, item: Validating) -> Validating:
-        method, trainer = self.trainer.method, self.trainer
+        method = self.trainer.method
         self._enter(item.iteration)
-        if trainer.decides(item.iteration):
+        self._scores = {exit: ErrorAndLoss() for exit in self._scored(item.iteration)}
+        if self._scores:
             copy_weights(method, item.weights)
-            self._score = ErrorAndLoss()
         method.eval()
         return item._replace(weights=item.weights | self._weights_for_later_exits())
+
+    def _scored(self, iteration: int) -> list[int]:
+        """The exits here that a validation after this iteration scores."""
+        method, trainer, deepest = self.trainer.method, self.trainer, self._deepest_exit(iteration)
+        blocks = [block for k in trainer.stages for block in method.stages[k]]
+        return [block for block in blocks if block == deepest or (self.exit_errors and block < deepest)]
+
+    def _deepest_exit(self, iteration: int) -> int:
+        """Of the stages that have begun."""
+        return self.trainer.method.stages[self.trainer.num_running(iteration) - 1][-1]
 
     def _weights_for_later_exits(self) -> Weights:
         """What inference runs as the blocks here, apart from the blocks: the logits of a later exit may need it."""
@@ -169,29 +190,32 @@ class StageWorker:
     @torch.no_grad()
     def _answer(self, item: Answer) -> Answer | None:
         method, trainer, carry = self.trainer.method, self.trainer, item.carry
-        exit = method.stages[trainer.num_running(item.iteration) - 1][-1]
+        deepest = self._deepest_exit(item.iteration)
         with autocast(item.y.device, trainer.settings.precision):
             if trainer.stages.start == 0:
                 carry = method.start(carry)
-            for block in (block for k in trainer.stages for block in method.stages[k] if block <= exit):
+            for block in (block for k in trainer.stages for block in method.stages[k] if block <= deepest):
                 carry = method.run_block(block, carry)
-            if self._score is None:
-                return item._replace(carry=carry)
-            logits = method.exit_logits(exit, carry)
-        self._score.add(logits, item.y)
-        return None
+                if block in self._scores:
+                    self._scores[block].add(method.exit_logits(block, carry), item.y)
+        return None if deepest in self._scores else item._replace(carry=carry)
 
-    def _validated(self, item: Validated) -> None:
+    def _validated(self, item: Validated) -> Validated:
         self.trainer.method.train()
         self.trainer.take_buffers_of_first()
         self._awaits_verdict = True
-        score, self._score = self._score, None
-        if score is not None:
-            error, loss = score.read()
+        found = {exit: score.read() for exit, score in self._scores.items()}
+        self._scores = {}
+        if self.exit_errors:
+            item = item._replace(exit_errors=item.exit_errors + tuple(error for error, _ in found.values()))
+        if (deepest := self._deepest_exit(item.iteration)) in found:
+            error, loss = found[deepest]
             if not math.isfinite(loss):
                 raise Diverged(f"the validation loss is {loss} after iteration {item.iteration}; try a smaller lr")
-            self.tell(Judged(error, loss))
+            self.tell(Judged(error, loss, item.exit_errors, self.epoch_losses.means))
+        self.epoch_losses = EpochLosses()
         self.clock.restart()
+        return item
 
     def _verdict(self, item: Verdict) -> None:
         if item.is_best:
@@ -204,14 +228,23 @@ class StageWorker:
     def _weights_now(self) -> Weights:
         return {name: tensor.detach().clone() for name, tensor in self.trainer.weights().items()}
 
-    def _save(self, iterations: int) -> None:
+    def _save(self, item: Save) -> None:
+        iterations = item.iterations
         self._enter(iterations - 1)
         if self.clock.waits:
             self._read(iterations)
         self.trainer.take_buffers_of_first()
         if not self.is_replica:
-            decided = {"losses": self.losses, "seconds": self.clock.seconds} if self.trainer.decides(iterations - 1) else {}
-            self.store.save({"iteration": iterations, **decided, "best": vars(self.best), "trainer": self.trainer.state_dict()})
+            decided = {"losses": self.losses, "seconds": self.clock.seconds, "epoch_losses": vars(self.epoch_losses)}
+            self.store.save(
+                {
+                    "iteration": iterations,
+                    "elapsed": item.elapsed,
+                    **(decided if self.trainer.decides(iterations - 1) else {}),
+                    "best": vars(self.best),
+                    "trainer": self.trainer.state_dict(),
+                }
+            )
             self.tell(Saved(iterations))
         self.clock.restart()
 
@@ -220,7 +253,10 @@ class StageWorker:
         saved, settings = self.store.load(iteration), self.trainer.settings
         decides = self.trainer.decides(iteration - 1)
         known = SAVED | {"iteration": whole(1, settings.iterations)}
+        known |= {name: field for name, field in SAVED_HISTORY.items() if name in saved}
         self.store.check_fields(saved, known | SAVED_LOSSES if decides else known)
+        if decides and "epoch_losses" in saved:
+            self.store.check_fields(saved["epoch_losses"], _sums_of(len(saved["losses"])), within="epoch_losses")
         self.store.check_fields(saved["best"], SAVED_BEST | {"weights": self._best_weights(saved["best"])}, within="best")
         with self.store.damage_told():
             self.trainer.load_state_dict(saved["trainer"])
@@ -228,8 +264,11 @@ class StageWorker:
         own = self.trainer.weights().keys()
         weights = {name: tensor for name, tensor in saved["best"]["weights"].items() if name in own}
         self.best = Best(**saved["best"] | {"weights": weights})
+        self.elapsed = saved.get("elapsed", math.nan)
         if decides:
             self.losses, self.clock.seconds = tuple(saved["losses"]), saved["seconds"]
+            if "epoch_losses" in saved:
+                self.epoch_losses = EpochLosses(tuple(saved["epoch_losses"]["sums"]), saved["epoch_losses"]["count"])
             self.tell(Losses(iteration, self.losses, are_new=False))
 
     def _best_weights(self, best: Mapping[str, Any]) -> Field:
@@ -243,3 +282,12 @@ class StageWorker:
             return fits and names <= held.keys()
 
         return Field("the method's weights", holds)
+
+
+def _sums_of(num_losses: int) -> dict[str, Field]:
+    """What a checkpoint says of the losses since the last validation: of each stage, or none just after one."""
+
+    def holds(held: Any) -> bool:
+        return isinstance(held, list | tuple) and len(held) in (0, num_losses) and all(map(FINITE.holds, held))
+
+    return {"sums": Field(f"a finite number for each of {num_losses} stages, or none", holds), "count": COUNT}

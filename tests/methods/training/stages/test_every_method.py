@@ -61,7 +61,7 @@ def trained(name: str, parts: list[range]) -> tuple[Method, list[Any]]:
             emit(Answer(iteration, *toy_batch(row[0].trainer.method, seed=9)))
             emit(Validated(iteration))
     emit(Verdict(2, 0.5, 1.0, True, True))  # told one iteration later
-    emit(Save(3))
+    emit(Save(3, 0.0))
     method = row[0].trainer.method
     for worker in row[1:]:
         copy_weights(method, copy.deepcopy(worker.trainer.weights()))
