@@ -113,7 +113,7 @@ def searches(num_seeds: int) -> Iterator[tuple[str, int]]:
     """Every strategy with a budget, with each sampler that it has, and its seeds."""
     for name in STRATEGIES:
         settings = STRATEGIES.parameters(name)
-        if "trials" not in settings:
+        if "trials" not in settings or getattr(STRATEGIES[name], "is_one_job", False):  # which trains networks of its own
             continue
         for sampler in get_args(settings["sampler"].annotation) if "sampler" in settings else [""]:
             seeds, trials = SLOW.get(sampler, (num_seeds, TRIALS))

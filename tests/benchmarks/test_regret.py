@@ -81,7 +81,7 @@ def test_every_strategy_with_a_budget_is_measured_as_a_walk_over_its_questions_i
     path, problem = table
     frame = run(monkeypatch, "--seeds", "2")
     curves = regret.curves(frame.astype(str).to_dict("records"))
-    assert [name.partition("(")[0] for name in curves] == ["optuna"] * 5 + ["random"]
+    assert [name.partition("(")[0] for name in curves] == ["optuna"] * 5 + ["surrogate", "random"]
     for strategy, steps in curves.items():
         assert list(steps.columns) == ([0] if "gp" in strategy else [0, 1])
         for seed in steps:

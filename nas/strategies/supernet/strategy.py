@@ -52,9 +52,12 @@ class Supernet(Settings):
                 "supernet trains a new network each step, without compilation, loss scaling or growth; leave --compile, --grow "
                 "and fp16 out, and give them to the evaluate command for what is found"
             )
-        candidates = candidates_of(problem.space, self.candidates, problem.seed)
-        training = SharedTraining(self, problem, candidates, report)
+        training = self.training(problem, report)
         with problem.results.claim(training.folder):
-            losses = dict(zip(candidates, training.losses(), strict=True))
+            losses = dict(zip(training.candidates, training.losses(), strict=True))
         by = smoothed(losses, problem.space, problem.seed) if self.smooth and len(losses) > 2 else losses
         return {point: by[point] for point in sorted(by, key=by.__getitem__)}
+
+    def training(self, problem: Problem, report: Report) -> SharedTraining:
+        """The long part of the search, which lies in a folder of its own."""
+        return SharedTraining(self, problem, candidates_of(problem.space, self.candidates, problem.seed), report)

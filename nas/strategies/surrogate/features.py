@@ -62,6 +62,15 @@ class Features:
         """(N, len(names))."""
         return np.array([self(decoupling) for decoupling in decouplings]).reshape(len(decouplings), len(self.names))
 
+    def stage_shares(self, decoupling: Decoupling) -> list[float]:
+        """Of the MACs of a training step, those of each block with its head; they sum to 1."""
+        costs, blocks = self._costs, decoupling.blocks(self.space.num_units)
+        heads = [self._head(head, cut)[0] for cut, head in zip(decoupling.cuts, decoupling.heads, strict=True)]
+        of_units = costs.units_macs / costs.whole_macs
+        macs = [of_units * (costs.macs[block.stop] - costs.macs[block.start]) for block in blocks]
+        whole = [own + head for own, head in zip(macs, (*heads, 1 - of_units), strict=True)]
+        return [share / sum(whole) for share in whole]
+
     def _computed(self, decoupling: Decoupling) -> np.ndarray:
         units = self.space.num_units
         blocks = decoupling.blocks(units)
@@ -103,7 +112,7 @@ class Features:
         params = [count([unit]) for unit in template.units]
         whole_macs = sum(macs) + _macs(template.classifier, template.example(self.space.num_units))
         whole_params = sum(params) + count([template.classifier])
-        return _Costs(_shares(macs), _shares(params), _shares(outputs), max(1, whole_macs), max(1, whole_params))
+        return _Costs(_shares(macs), _shares(params), _shares(outputs), sum(macs), max(1, whole_macs), max(1, whole_params))
 
     def _head(self, head: str, gap: int) -> tuple[float, float]:
         """MACs and parameters of a head, as shares of the network's."""
@@ -119,6 +128,7 @@ class _Costs(NamedTuple):
     macs: list[float]
     params: list[float]
     outputs: list[float]
+    units_macs: int
     whole_macs: int
     whole_params: int
 

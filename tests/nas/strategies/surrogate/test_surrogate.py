@@ -73,6 +73,16 @@ def test_it_finds_the_best_of_a_function_of_the_features_in_a_fraction_of_random
     assert trainings_to_the_best("surrogate(trials=25)", range(2)) < 0.5 * trainings_to_the_best("random(trials=200)", range(12))
 
 
+def test_what_it_believes_ranks_what_was_never_trained():
+    table = function_of_features(SPACE, 1)
+    trained = random.Random(0).sample(list(table), 40)
+    scores = {point: Score(table[point], 0.0, 1, 1.0) for point in trained}
+    believed = STRATEGIES.build("surrogate").believed(make_problem(), scores)
+    others = [point for point in table if point not in trained]
+    assert set(believed) == set(table)
+    assert np.corrcoef([believed[point] for point in others], [table[point] for point in others])[0, 1] > 0.9
+
+
 def test_in_flight_decouplings_differ_and_leave_the_rest_as_good():
     table = function_of_features(SPACE, 1)
     asked, found = search("surrogate(trials=20)", table, make_problem(), at_once=4)

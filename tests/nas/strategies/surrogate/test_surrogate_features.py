@@ -37,6 +37,9 @@ def test_costs_are_shares_of_what_profile_finds(features, cuts):
     assert got["largest_block_macs"] == pytest.approx(max(units) / sum(units), rel=1e-6)
     assert got["first_block_macs"] == pytest.approx(units[0] / sum(units), rel=1e-6)
     assert got["head_macs"] == pytest.approx(sum(block.head_macs for block in found.blocks[:-1]) / found.macs, rel=1e-6)
+    assert features.stage_shares(point) == pytest.approx(
+        [(block.macs + block.head_macs) / (found.macs + found.head_macs) for block in found.blocks], rel=1e-6
+    )
     if cuts:
         logs = [math.log10(SMALLEST + block.head_params / found.params) for block in found.blocks[:-1]]
         assert got["log_mean_head_params"] == pytest.approx(sum(logs) / len(logs), rel=1e-6)
