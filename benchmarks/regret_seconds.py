@@ -2,13 +2,14 @@
 
     python benchmarks/regret_seconds.py --table results/tabular/small_cifar10.csv --num-blocks 4
 
-Strategies that ask for scores are simulated on the table: a training takes the seconds that its row says, iterations times
-`step_seconds`, and what a search asks for at a partial fidelity that share of them. Their own thinking is added, measured. The
-strategy `random, together` trains what it asks for as `--train-together` does: blocks that several share are counted once, by
-their share of MACs. `every decoupling, together` is the whole table so, one seed.
+Strategies that ask for scores are simulated on the table. What a training takes is measured here, by a few steps of one
+decoupling for each number of blocks, and goes with MACs: `step_seconds` of rows are of whatever else the machine did. Their own
+thinking is added, measured too. The strategy `random, together` trains what it asks for as `--train-together` does: blocks that
+several share are counted once, by their share of MACs. `every decoupling, together` is the whole table so, one seed.
 
-`supernet` and `sedona`, with each engine, really train on the table's images (--real): their seconds are the process's own, to
-which the trainings of what they recommend are added, as the table says.
+`supernet` and `sedona`, with each engine, really train on the table's images (--supernets, --sedonas): their seconds are the
+process's own, to which the trainings of what they recommend are added, in the same measure. Answers of SEDONA on the same table
+that lie in sedona_truth.csv (benchmarks/sedona_truth.py) beside --out are shown with them.
 
 Regret is of the answer: the true error of what the search would recommend, the mean over the table's seeds, less the smallest.
 Searches see one seed's validation errors. A row where the answer changes, and the last; `rho` is Spearman's between what a
@@ -26,11 +27,12 @@ import math
 import shutil
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from statistics import fmean, median
+from statistics import fmean
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -41,7 +43,7 @@ from scipy.stats import t as student_t
 
 from benchmarks.command import benchmark_parser, made_by
 from benchmarks.regret import table_problem
-from benchmarks.sedona_truth import COMMON, searched
+from benchmarks.sedona_truth import COMMON, searched, seconds_of_a_training
 from nas.evaluation.tabular import Tabular
 from nas.evaluation.truth import by_num_blocks, errors, rank_correlation, regrets, reliability
 from nas.evaluations import Evaluations, when_told
@@ -91,17 +93,26 @@ class Truth:
         self.path, self.problem = path, problem
         self.points = list(problem.space.enumerate())
         names = {str(point) for point in self.points}
-        self.rows = [row for row in Tabular(problem, path).rows if row["decoupling"] in names]
+        self.all_rows = Tabular(problem, path).rows
+        self.rows = [row for row in self.all_rows if row["decoupling"] in names]
         self.test_errors = errors(self.rows)
         self.regret = regrets(self.test_errors)
-        seconds: dict[str, list[float]] = {}
-        for row in self.rows:
-            seconds.setdefault(row["decoupling"], []).append(float(row["step_seconds"]) * int(row["iterations"]))
-        self.seconds = {name: median(found) for name, found in seconds.items()}
+        self.features = Features(problem.space)
+        self.seconds = self._seconds()
         number = max(1, round(TOP * len(self.test_errors)))
         self.top = set(self.regret.sort_values(kind="stable").index[:number])
         self.parts = by_num_blocks(self.test_errors)
-        self.features = Features(problem.space)
+
+    def _seconds(self) -> dict[str, float]:
+        """Of each training: those of one decoupling with as many blocks, measured here, times its MACs over that one's."""
+        found = {}
+        for num_blocks in self.problem.space.block_counts:
+            points = [point for point in self.points if point.num_blocks == num_blocks]
+            macs = {point: self.features.training_macs(point) for point in points}
+            middle = sorted(points, key=macs.__getitem__)[len(points) // 2]
+            seconds = seconds_of_a_training(self.problem, middle)
+            found |= {str(point): seconds * macs[point] / macs[middle] for point in points}
+        return found
 
     def within(self, scores: dict[str, float]) -> float | None:
         """Spearman's rho within equal numbers of blocks, mean over these weighted by the decouplings; of 3 or more each."""
@@ -132,8 +143,9 @@ def main() -> None:
     parser.add_argument("--num-blocks", type=int, help="search the decouplings of so many blocks (default: all)")
     parser.add_argument("--seeds", type=int, default=30, help="simulated searches of each strategy, seeds 0..N-1")
     parser.add_argument("--trials", type=int, default=60, help="trainings of each")
-    parser.add_argument("--real", type=int, default=0, metavar="N", help="real searches of each that trains, seeds 0..N-1")
-    parser.add_argument("--real-seconds", type=float, default=40.0, help="of meta-learning, for each variant of SEDONA")
+    parser.add_argument("--supernets", type=int, default=0, metavar="N", help="real searches of each, seeds 0..N-1")
+    parser.add_argument("--sedonas", type=int, default=0, metavar="N", help="real searches of each, seeds 0..N-1")
+    parser.add_argument("--sedona-seconds", type=float, default=40.0, help="of meta-learning, for each variant of SEDONA")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where those keep what is unfinished")
     arguments = parser.parse_args()
     truth = Truth(arguments.table, table_problem(arguments.table, arguments.num_blocks))
@@ -155,6 +167,7 @@ def main() -> None:
             and (row["strategy"], int(row["seed"])) in {(strategy, seed) for strategy, seed, _ in wanted}
         ]
     )
+    made = pd.concat([made, measured_before(arguments.out.with_name("sedona_truth.csv"), truth, arguments.num_blocks)])
     for name in ("seed", "seconds", "regret", "rho"):
         made[name] = pd.to_numeric(made[name])
     targets = target(made, truth)
@@ -165,9 +178,9 @@ def main() -> None:
     plot(made, truth).savefig(arguments.out.with_name(f"{arguments.out.stem}_{kind}_k{arguments.num_blocks or 'any'}.png"))
 
 
-def searches(truth: Truth, arguments: object) -> Iterator[tuple[str, int, Callable[[Problem], list[Answer]]]]:
+def searches(truth: Truth, arguments: Namespace) -> Iterator[tuple[str, int, Callable[[Problem], list[Answer]]]]:
     """Every search: its strategy, its seed and what does it."""
-    trials, seeds = arguments.trials, arguments.seeds  # type: ignore[attr-defined]
+    trials, seeds = arguments.trials, arguments.seeds
     asking = {
         "random": (f"random(trials={trials})", seeds),
         "optuna tpe": (f"optuna(sampler=tpe,trials={trials})", seeds),
@@ -180,12 +193,11 @@ def searches(truth: Truth, arguments: object) -> Iterator[tuple[str, int, Callab
         yield from ((name, seed, partial(simulated, truth, spec)) for seed in range(number))
     yield from (("random, together", seed, partial(simulated_together, truth, trials)) for seed in range(seeds))
     yield from (("every decoupling, together", seed, partial(exhaustive, truth)) for seed in range(num_seeds(truth)))
-    for seed in range(arguments.real):  # type: ignore[attr-defined]
-        for name, strategy in SUPERNETS.items():
-            yield name, seed, partial(supernet, truth, strategy, arguments.runs)  # type: ignore[attr-defined]
+    for seed in range(arguments.supernets):
+        yield from ((name, seed, partial(supernet, truth, one, arguments.runs)) for name, one in SUPERNETS.items())
+    for seed in range(arguments.sedonas):
         for name, settings in SEDONA.items():
-            budget, runs = arguments.real_seconds, arguments.runs  # type: ignore[attr-defined]
-            yield name, seed, partial(sedona, truth, settings, budget, runs)
+            yield name, seed, partial(sedona, truth, settings, arguments.sedona_seconds, arguments.runs)
 
 
 def num_seeds(truth: Truth) -> int:
@@ -278,6 +290,30 @@ def trained_in_order(
         best = min(scores, key=lambda other: scores[other].error)
         answers.append(Answer(seconds, len(scores), str(best), bool(truth.top & set(map(str, scores))), rho))
     return answers
+
+
+def measured_before(path: Path, truth: Truth, num_blocks: int | None) -> pd.DataFrame:
+    """The answers of SEDONA in sedona_truth.csv on a table of as many rows, each with the training of what it recommends; where
+    several numbers of blocks are searched, the ones that it recommends itself, after a training of each."""
+    if not path.is_file():
+        return pd.DataFrame()
+    rows = pd.read_csv(path)
+    rows = rows[rows["table_rows"] == len(truth.all_rows)]
+    rows = rows[rows["num_blocks"] == num_blocks] if num_blocks else rows[rows["recommended"] & rows["rho_num_blocks"].notna()]
+    more = rows["equivalent_trainings" if num_blocks else "equivalent_trainings_any"] - rows["seconds"] / rows["training_seconds"]
+    top = rows["decoupling"].isin(truth.top).astype(str)
+    return pd.DataFrame(
+        {
+            "strategy": [f"sedona {row.engine}, {row.budget_seconds:.0f} s" for row in rows.itertuples()],
+            "seed": rows["seed"],
+            "seconds": rows["seconds"] + more * rows["training_seconds"],
+            "decoupling": rows["decoupling"],
+            "regret": rows["decoupling"].map(truth.regret),
+            "is_top": top,
+            "found_top": top,
+            "rho": rows["rho"],
+        }
+    )
 
 
 def rows_of(answers: list[Answer], truth: Truth) -> list[dict[str, Cell]]:

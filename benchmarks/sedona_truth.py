@@ -47,6 +47,7 @@ from nas.strategies.sedona.meta_learning import MetaLearning
 from nas.strategies.sedona.relaxation import Architecture
 from nas.strategies.sedona.relaxed_training import RelaxedTraining
 from nas.strategies.sedona.settings import Settings
+from spaces.decoupling import Decoupling
 from spaces.rules import even
 
 COMMON = Settings(pretrain=400, inner_steps=5, memory=25, eviction="oldest", lr=0.1, meta_lr=0.05, outer_batch=512)
@@ -165,11 +166,10 @@ def seconds_of_pretraining(settings: Settings, problem: Problem) -> float:
     )
 
 
-def seconds_of_a_training(problem: Problem) -> float:
-    """One training of even(3), from some of its steps."""
-    trainer = Trainer(
-        problem.build(even(problem.space, problem.space.heads[0], num_blocks=3)), problem.settings, seed=0, device=problem.device
-    )
+def seconds_of_a_training(problem: Problem, point: Decoupling | None = None) -> float:
+    """One training, of even(3) where no other is named, from some of its steps."""
+    point = point or even(problem.space, problem.space.heads[0], num_blocks=3)
+    trainer = Trainer(problem.build(point), problem.settings, seed=0, device=problem.device)
     batches = problem.data.train_batches(problem.settings.batch_size)
     return problem.settings.iterations * seconds_of_a_step(lambda step: trainer.step(*batches.batch(0, step), step))
 

@@ -23,8 +23,9 @@ SPACE = "small(width=0.25,num_blocks=[1,3],heads=[linear])"
 
 @pytest.fixture
 def truth(tmp_path, monkeypatch):
-    """A table that was drawn, in which each step of a decoupling with K blocks takes K seconds."""
+    """A table that was drawn, in which a training of K blocks takes about 20 K seconds."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(regret_seconds, "seconds_of_a_training", lambda problem, point: 20.0 * point.num_blocks)
     monkeypatch.setattr(regret_seconds, "SLOW_SEEDS", 0)
     options = {"space": SPACE, "task": "digits", "iterations": 20, "batch_size": 32}
     (tmp_path / "toy.yaml").write_text(yaml.safe_dump(options))
@@ -43,7 +44,6 @@ def truth(tmp_path, monkeypatch):
                 "weights_digest": "0" * 16,
                 **dict.fromkeys(COUNTS, 1000),
                 "num_blocks": point.num_blocks,
-                "step_seconds": float(point.num_blocks),
             }
             for seed in (0, 1)
             for point in problem.space.enumerate()
@@ -69,7 +69,7 @@ def test_trainings_take_what_their_rows_say_and_the_answer_is_the_best_seen(trut
         regret_seconds.silent,
     )
     for n, answer in enumerate(answers, start=1):
-        assert answer.seconds == pytest.approx(sum(20.0 * point.num_blocks for point in asked[:n]))
+        assert answer.seconds == pytest.approx(sum(20.0 * point.num_blocks for point in asked[:n]), rel=0.02)
         assert answer.decoupling == str(min(asked[:n], key=lambda point: table(point).error))
         assert answer.found == any(str(point) in truth.top for point in asked[:n])
 
@@ -94,7 +94,7 @@ def test_what_trains_together_counts_a_stage_that_several_begin_with_once(truth)
         return macs[k] / sum(macs)
 
     alone = truth.together([first])
-    assert alone == pytest.approx(20 * 3) and truth.together([first, first]) == alone
+    assert alone == pytest.approx(20 * 3, rel=0.02) and truth.together([first, first]) == alone
     assert truth.together([first, second]) == pytest.approx(20 * 3 * (2 - share(first, 0)), rel=0.02)
     assert truth.together([first, other]) < 20 * 3 + 20 * 2
 
@@ -138,7 +138,7 @@ def test_what_trains_itself_is_measured_too(truth, monkeypatch):
     monkeypatch.setattr(regret_seconds, "SUPERNETS", tiny)
     settings = replace(regret_seconds.COMMON, pretrain=2, memory=2, inner_steps=1, outer_batch=16)
     monkeypatch.setattr(regret_seconds, "SEDONA", {"sedona": settings})
-    frame = run(monkeypatch, "--real", "1", "--real-seconds", "0.01")
+    frame = run(monkeypatch, "--supernets", "1", "--sedonas", "1", "--sedona-seconds", "0.01")
     for name in ("supernet", "sedona"):
         rows = frame[frame["strategy"] == name]
         assert (rows["seconds"] > 20).all() and rows["rho"].between(-1, 1).all()

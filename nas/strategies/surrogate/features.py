@@ -62,8 +62,12 @@ class Features:
         """(N, len(names))."""
         return np.array([self(decoupling) for decoupling in decouplings]).reshape(len(decouplings), len(self.names))
 
+    def training_macs(self, decoupling: Decoupling) -> float:
+        """Of all blocks and heads, over those of the network alone."""
+        return 1 + sum(self._head(head, cut)[0] for cut, head in zip(decoupling.cuts, decoupling.heads, strict=True))
+
     def stage_shares(self, decoupling: Decoupling) -> list[float]:
-        """Of the MACs of a training step, those of each block with its head; they sum to 1."""
+        """Of these MACs, those of each block with its head; they sum to 1."""
         costs, blocks = self._costs, decoupling.blocks(self.space.num_units)
         heads = [self._head(head, cut)[0] for cut, head in zip(decoupling.cuts, decoupling.heads, strict=True)]
         of_units = costs.units_macs / costs.whole_macs
