@@ -25,8 +25,10 @@ from typing import Any
 import torch
 
 from methods.method import Carry, Method
+from methods.training import checkpoint
 from methods.training.batches import Batch, TrainBatches
 from methods.training.diverged import Diverged
+from methods.training.epoch import Epoch, EpochLosses
 from methods.training.interruption import Interruptions
 from methods.training.loop import Progress, Trained
 from methods.training.scoring import ErrorAndLoss, autocast
@@ -48,6 +50,8 @@ def train_together(
     device: torch.device,
     checkpoints: Sequence[Path | None],
     report: Callable[[Progress], None] = lambda progress: None,
+    records: Sequence[Callable[[Epoch], None]] | None = None,
+    exit_errors: bool = False,
 ) -> list[Trained | Diverged]:
     """What `methods.training.loop.train` makes of each method, to the bit, with what begins alike trained once.
 
@@ -55,8 +59,9 @@ def train_together(
     alone or together with others, goes on from there. Runs that are at different iterations join when the others have come so
     far. One whose loss is not finite is answered with `Diverged`, and those that do not share the stage go on.
 
-    `step_seconds` is the sum over a run's stages of their median seconds; NaN on a GPU, where a stage alone is not timed. Of
-    `Progress` the losses are one number, the mean over all stages of all runs.
+    `records` hear of the validations of each run, as `record` of `train` does, whose `exit_errors` this takes too; the seconds
+    there are those of all runs. `step_seconds` is the sum over a run's stages of their median seconds; NaN on a GPU, where a
+    stage alone is not timed. Of `Progress` the losses are one number, the mean over all stages of all runs.
     """
     if settings.grow is not None:
         raise UserError(f"runs that are trained together do not grow, got grow={settings.grow}; leave it out")
@@ -64,10 +69,10 @@ def train_together(
         if (reason := why_apart(method)) is not None:
             raise UserError(f"{type(method).__name__} cannot be trained together with others: {reason}; train it alone")
     runs = [
-        _Run(number, method, settings, seed, device, checkpoint)
-        for number, (method, checkpoint) in enumerate(zip(methods, checkpoints, strict=True))
+        _Run(number, method, settings, seed, device, path)
+        for number, (method, path) in enumerate(zip(methods, checkpoints, strict=True))
     ]
-    forest = _Forest(runs, device)
+    forest = _Forest(device, batches.num_batches, exit_errors=exit_errors)
     with Interruptions() as interruptions:
         for iteration in range(min(run.start for run in runs), settings.iterations):
             joining = [run for run in runs if run.start == iteration]
@@ -84,7 +89,9 @@ def train_together(
             judged = (iteration + 1) % batches.num_batches == 0 or iteration + 1 == settings.iterations
             if judged:
                 forest.read(iteration + 1)
-                forest.validate(validation, iteration + 1)
+                for run, epoch in forest.validate(validation, iteration + 1):
+                    if records is not None:
+                        records[run.number](epoch)
             if forest.running:
                 error = forest.lowest_error if judged else None
                 report(Progress(iteration + 1, settings.iterations, (forest.mean_loss,), error))
@@ -109,14 +116,12 @@ class _Run:
     """One of the methods: what becomes of it, and where its state is saved."""
 
     def __init__(
-        self, number: int, method: Method, settings: TrainingSettings, seed: int, device: torch.device, checkpoint: Path | None
+        self, number: int, method: Method, settings: TrainingSettings, seed: int, device: torch.device, path: Path | None
     ) -> None:
         self.number, self.method = number, method
         self.trainer = Trainer(method, settings, seed=seed, device=device)
         stages = self.trainer.stages
-        self.store = StageCheckpoints(
-            checkpoint, f"{settings} seed={seed}", stages=stages, num_stages=method.num_stages, device=device
-        )
+        self.store = StageCheckpoints(path, f"{settings} seed={seed}", stages=stages, num_stages=method.num_stages, device=device)
         self.worker = StageWorker(self.trainer, self.store, lambda told: None)
         self.start = max(self.store.available())
         if self.start:
@@ -139,6 +144,13 @@ class _Run:
             for k, node in enumerate(self.path)
             for name, tensor in node.trainer.weights_of(node.trainer.method, range(k, k + 1)).items()
         }
+
+    def epoch(self, done: int, num_batches: int, exits: Sequence[tuple[float, float]], error: float, loss: float) -> Epoch:
+        """What there is to say of it at a validation; the losses of the next begin anew."""
+        losses, self.worker.epoch_losses = self.worker.epoch_losses.means, EpochLosses()
+        lr = self.trainer.scheduled_lr(self.method.num_stages - 1, done - 1)
+        errors = tuple(error for error, _ in exits)
+        return Epoch(done, done / num_batches, losses, errors, error, loss, lr, time.perf_counter() - self.began)
 
     def save(self, iterations: int) -> None:
         """Write its checkpoint, as it would write it alone."""
@@ -191,6 +203,7 @@ class _Node:
     ends: list[_Run] = field(default_factory=list)
     children: list[_Node] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    scores: dict[int, ErrorAndLoss] = field(default_factory=dict)  # of the validation that runs, of each exit that is scored
 
     def walk(self) -> Iterator[_Node]:
         yield self
@@ -201,13 +214,15 @@ class _Node:
 class _Forest:
     """The stages of all runs that are at the same iteration."""
 
-    def __init__(self, runs: Sequence[_Run], device: torch.device) -> None:
+    def __init__(self, device: torch.device, num_batches: int, *, exit_errors: bool) -> None:
+        self.num_batches, self.exit_errors = num_batches, exit_errors
         self.device, self.interval = device, CUDA_READ_INTERVAL if device.type == "cuda" else 1
         self.running: list[_Run] = []
         self.roots: list[_Node] = []
         self.lowest_error = math.inf
         self.mean_loss = math.nan
         self._waiting: list[tuple[list[_Node], torch.Tensor]] = []
+        self._saved_at, self._seconds_to_save = time.monotonic(), 0.0
 
     def first_step(self, runs: Sequence[_Run], x: torch.Tensor, y: torch.Tensor) -> None:
         """Each by itself, so that what differs in what the stages compute shows in their state."""
@@ -265,6 +280,8 @@ class _Forest:
                         reasons.setdefault(
                             run.number, f"the loss of stage {node.k} is {loss} at iteration {iteration}; try a smaller lr"
                         )
+            for run in self.running:
+                run.worker.epoch_losses.add(run.losses)
             self.mean_loss = float(losses.nanmean())
         self._leave(reasons)
 
@@ -279,54 +296,62 @@ class _Forest:
         self.roots = _pruned(self.roots)
 
     @torch.no_grad()
-    def validate(self, validation: Callable[[], Iterator[Batch]], done: int) -> None:
-        """The validation error of every run, and its best weights."""
-        scores: dict[int, ErrorAndLoss] = defaultdict(ErrorAndLoss)
-        trainers = {id(node.trainer): node.trainer for root in self.roots for node in root.walk()}
-        for trainer in trainers.values():
-            trainer.method.eval()
-
-        def answer(node: _Node, carry: Carry, y: torch.Tensor) -> None:
-            method, precision = node.trainer.method, node.trainer.settings.precision
-            with autocast(y.device, precision):
-                for block in method.stages[node.k]:
-                    carry = method.run_block(block, carry)
-            for run in node.ends:
-                with autocast(y.device, precision):
-                    logits = method.exit_logits(method.stages[node.k][-1], carry)
-                scores[run.number].add(logits, y)
-            for child in node.children:
-                answer(child, carry, y)
-
+    def validate(self, validation: Callable[[], Iterator[Batch]], done: int) -> list[tuple[_Run, Epoch]]:
+        """What a validation says of every run, and its best weights."""
+        nodes = [node for root in self.roots for node in root.walk()]
+        for node in nodes:
+            node.trainer.method.eval()
+            blocks = node.trainer.method.stages[node.k]
+            node.scores = {block: ErrorAndLoss() for block in blocks if self.exit_errors or (node.ends and block == blocks[-1])}
         for x, y in validation():
             for root in self.roots:
                 with autocast(y.device, root.trainer.settings.precision):
-                    carry = root.trainer.method.start(x)
-                answer(root, carry, y)
-        for trainer in trainers.values():
-            trainer.method.train()
+                    _answer(root, root.trainer.method.start(x), y)
+        found = {id(node): {block: score.read() for block, score in node.scores.items()} for node in nodes}
+        for node in nodes:
+            node.trainer.method.train()
         reasons: dict[int, str] = {}
+        epochs = []
         for run in self.running:
-            error, loss = scores[run.number].read()
+            exits = [score for node in run.path for score in found[id(node)].values()]
+            error, loss = exits[-1]
             if not math.isfinite(loss):
                 reasons[run.number] = f"the validation loss is {loss} after iteration {done - 1}; try a smaller lr"
-            elif error < run.best.error:
+                continue
+            if error < run.best.error:
                 weights = {name: tensor.detach().clone() for name, tensor in run.weights().items()}
                 run.worker.best = Best(error, loss, done, weights)
+            epochs.append((run, run.epoch(done, self.num_batches, exits if self.exit_errors else [], error, loss)))
         self._leave(reasons)
         self.lowest_error = min((run.best.error for run in self.running), default=math.inf)
+        return epochs
 
     @property
     def due(self) -> bool:
-        """Whether it is time to save."""
-        return any(run.store.due(force=False) for run in self.running)
+        """Whether it is time to save: many checkpoints are large, and are written for a twentieth of the time at most."""
+        wait = max(checkpoint.SECONDS_BETWEEN, 20 * self._seconds_to_save)
+        return any(run.store.path for run in self.running) and time.monotonic() - self._saved_at > wait
 
     def save(self, done: int) -> None:
         """Write the checkpoint of every run."""
+        began = time.monotonic()
         if self._waiting:
             self.read(done)
         for run in self.running:
             run.save(done)
+        self._saved_at = time.monotonic()
+        self._seconds_to_save = self._saved_at - began
+
+
+def _answer(node: _Node, carry: Carry, y: torch.Tensor) -> None:
+    """Score the exits of a node, and of all below."""
+    method = node.trainer.method
+    for block in method.stages[node.k]:
+        carry = method.run_block(block, carry)
+        if block in node.scores:
+            node.scores[block].add(method.exit_logits(block, carry), y)
+    for child in node.children:
+        _answer(child, carry, y)
 
 
 def _pruned(nodes: Sequence[_Node]) -> list[_Node]:

@@ -285,8 +285,7 @@ class Evaluator:
         untrained = [decoupling for decoupling in asked if self._with_weights(decoupling) is None]
         if len(untrained) > 1:
             points = [self.problem.adapt(decoupling) for decoupling in untrained]
-            for decoupling in untrained:
-                self._begin_history(self.key(decoupling), self.run_folder(decoupling))
+            histories = [self._begin_history(self.key(decoupling), self.run_folder(decoupling)) for decoupling in untrained]
             problem, report = self.problem, partial(_pass_on, self.report, f"{len(points)} runs together", False)
             try:
                 answers = train_together(
@@ -298,6 +297,8 @@ class Evaluator:
                     device=problem.device,
                     checkpoints=[self.run_folder(decoupling) / CHECKPOINT for decoupling in untrained],
                     report=report,
+                    records=[history.record for history in histories],
+                    exit_errors=traits(problem.method).has_exit_logits,
                 )
             finally:
                 vars(self).pop("batches", None)

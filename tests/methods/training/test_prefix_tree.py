@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from methods.method import Method
 from methods.table import METHODS, traits
 from methods.training import prefix_tree
 from methods.training.diverged import Diverged
+from methods.training.epoch import Epoch
 from methods.training.loop import Progress, Trained, train
 from methods.training.prefix_tree import train_together, why_apart
 from methods.training.settings import TrainingSettings
@@ -42,9 +44,9 @@ def settings(**others: Any) -> TrainingSettings:
     return TrainingSettings(**{"iterations": ITERATIONS, "batch_size": 16, "lr": 0.1} | others)
 
 
-def alone(method: Method, how: TrainingSettings, path: Path | None = None) -> Trained:
+def alone(method: Method, how: TrainingSettings, path: Path | None = None, **others: Any) -> Trained:
     data = Toy()
-    return train(method, data, data.validation, how, seed=0, device=CPU, checkpoint=path)
+    return train(method, data, data.validation, how, seed=0, device=CPU, checkpoint=path, **others)
 
 
 def together(
@@ -52,10 +54,11 @@ def together(
     how: TrainingSettings,
     paths: Sequence[Path | None] | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
+    **others: Any,
 ) -> list[Trained | Diverged]:
     data = Toy()
     places = paths or [None] * len(methods)
-    return train_together(methods, data, data.validation, how, seed=0, device=CPU, checkpoints=places, report=report)
+    return train_together(methods, data, data.validation, how, seed=0, device=CPU, checkpoints=places, report=report, **others)
 
 
 def outcome(trained: Trained | Diverged) -> tuple[float, ...]:
@@ -85,12 +88,15 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 @pytest.mark.parametrize("spec", sorted(set(METHODS) - APART.keys()))
 def test_every_method_learns_together_what_it_learns_alone(spec: str) -> None:
-    how = settings(iterations=4)
-    answers = together([build(cuts, spec) for cuts in CUTS], how)
-    for cuts, answer in zip(CUTS, answers, strict=True):
-        expected = alone(build(cuts, spec), how)
+    how, scored = settings(iterations=4), {"exit_errors": traits(spec).has_exit_logits}
+    told: list[list[Epoch]] = [[] for _ in CUTS]
+    answers = together([build(cuts, spec) for cuts in CUTS], how, records=[epochs.append for epochs in told], **scored)
+    for cuts, answer, epochs in zip(CUTS, answers, told, strict=True):
+        alone_epochs: list[Epoch] = []
+        expected = alone(build(cuts, spec), how, record=alone_epochs.append, **scored)
         assert outcome(answer) == outcome(expected)
         assert same_weights(answer, expected)
+        assert [replace(epoch, seconds=0) for epoch in epochs] == [replace(epoch, seconds=0) for epoch in alone_epochs]
 
 
 @pytest.mark.parametrize("others", [{"precision": "bf16"}, {"optimizer": "adam"}, {"schedule": "cosine(warmup=0.5)"}], ids=str)
