@@ -383,6 +383,30 @@ def test_a_learning_rate_is_chosen_for_each_method(succeed):
 
 
 @pytest.mark.slow
+def test_tries_are_shorter_than_runs_and_what_they_chose_is_printed(succeed):
+    several = ("--lr", "0.05", "--weight-decay", "1e-4", "5e-4", "--tune-iterations", "1")
+    printed = succeed(*EVALUATE, "--seeds", "1", "--methods", "dgl", *several)
+    chosen = re.search(r"dgl.*: lr 0.05, cosine.*, weight decay (\S+) \(validation error .* %, best of 2 tries\)", printed)
+    cells = rows()[["weight_decay", "iterations", "tries"]].astype(float)
+    assert cells.values.tolist() == [[float(chosen[1]), 2, 2]]
+    assert list(rows("search")["iterations"].astype(int)) == [1, 1]
+
+
+def test_the_length_of_tries_that_has_no_effect_is_refused(call):
+    for given, rule in [
+        (("--tune-iterations", "1"), "got one of each; leave it out"),
+        (
+            ("--lr", "0.1", "0.2", "--tune-iterations", "2"),
+            "tries are shorter than runs, got --tune-iterations for 2 iterations of 2",
+        ),
+        (("--lr", "0.1", "0.2", "--tune-epochs", "0"), "--tune-epochs is a whole number from 1 on, got 0"),
+        (("--lr", "0.1", "0.2", "--tune-epochs", "1", "--tune-iterations", "1"), "tune"),
+    ]:
+        code, out, err = call(*EVALUATE, *given)
+        assert (code, out) == (2, "") and rule in err.splitlines()[-1], given
+
+
+@pytest.mark.slow
 def test_runs_that_diverge_are_rows_and_stay_valid_json(succeed):
     diverging = (*EVALUATE, "--methods", "dgl", "--lr", "1e30")
     assert "(2 diverged)" in succeed(*diverging)

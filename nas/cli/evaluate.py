@@ -37,7 +37,7 @@ def run_evaluate(asked: Invocation) -> None:
         print(f"{there} of {wanted} runs are in {options.results} already and are not repeated", file=sys.stderr)
     with progress:
         rows = evaluation.run()
-    summaries = summarise(rows)
+    summaries, choices = summarise(rows), comparison.choices()
     exit_rows, curve_rows = comparison.measured(exits) if exits else ([], [])
     depths, leaving = summarise_exits(exit_rows), summarise_curves(curve_rows, exit_rows)
     plot = options.results.folder / "exits.png" if exit_rows else None
@@ -47,6 +47,7 @@ def run_evaluate(asked: Invocation) -> None:
     if asked.json:
         facts = {
             "summary": summaries,
+            "chosen": choices,
             "ensemble": ensembles,
             "exits": depths,
             "adaptive": leaving,
@@ -58,6 +59,8 @@ def run_evaluate(asked: Invocation) -> None:
         }
         print(json.dumps(facts, default=asdict))
         return
+    if choices:
+        print("chosen on validation for each method:\n" + "\n".join(map(str, choices)) + "\n")
     print(summary_table(summaries))
     if note := failed_note(summaries, [f"{s.method} {short_decoupling(s.decoupling)}" for s in summaries]):
         print(f"\n{note}")

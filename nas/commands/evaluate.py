@@ -14,7 +14,7 @@ from methods.training.growth import check_grows
 from methods.training.stages.plan import check_parted
 from nas.commands.option import keywords_of, option
 from nas.commands.parallel import read_parallel
-from nas.commands.problem import TrainedProblemOptions, checked_seeds, read_problem
+from nas.commands.problem import TrainedProblemOptions, checked_seeds, read_iterations, read_problem
 from nas.commands.python_call import python_call
 from nas.commands.shared_options import ClassBatchesOptions, RatesOptions, RecordOptions, SideOptions
 from nas.commands.work_options import WorkOptions, read_budget, read_executor
@@ -24,7 +24,7 @@ from nas.evaluation.measurements.ensemble import Ensemble
 from nas.evaluation.measurements.exits import Exits
 from nas.evaluation.together import check_together
 from nas.executors.executor import Work
-from nas.problem import Report, silent
+from nas.problem import Problem, Report, silent
 from nas.records.frames import typed
 from nas.records.row_kinds import RUNS
 from spaces.notation.errors import UserError
@@ -94,6 +94,28 @@ class EvaluateOptions(SideOptions, ClassBatchesOptions, RatesOptions, WorkOption
     )
 
 
+def read_tuning_iterations(options: EvaluateOptions, problem: Problem) -> int | None:
+    """Those of each try; None where tries are as long as runs. A length that has no effect is a UserError."""
+    if options.tune_epochs is None and options.tune_iterations is None:
+        return None
+    flag = "--tune-epochs" if options.tune_iterations is None else "--tune-iterations"
+    if len({*options.lr}) * len({*options.schedule}) * len({*options.weight_decay}) == 1:
+        raise UserError(
+            f"{flag} is the length of tries, which several of --lr, --schedule or --weight-decay have, got one of each; leave it "
+            "out"
+        )
+    num_batches = problem.data.train_batches(options.batch_size).num_batches
+    iterations = read_iterations(
+        options.tune_iterations, options.tune_epochs or 0, num_batches, problem.scale or 1.0, flag="--tune-epochs"
+    )
+    if iterations >= problem.settings.iterations:
+        raise UserError(
+            f"tries are shorter than runs, got {flag} for {iterations} iterations of {problem.settings.iterations}; give fewer, "
+            "or leave it out"
+        )
+    return iterations
+
+
 class Evaluation:
     """An evaluation that is checked and ready: `run` does the work. What cannot be read, written or built is a UserError now,
     and not after hours of other runs."""
@@ -104,9 +126,10 @@ class Evaluation:
         self.budget, self.executor = read_budget(options), read_executor(options)
         if options.calibrate and not options.exits:
             raise UserError("--calibrate is of the exits' logits, and --exits is not given; give both, or leave --calibrate out")
-        if not options.methods or not options.decoupling or not options.lr or not options.schedule:
+        if not all((options.methods, options.decoupling, options.lr, options.schedule, options.weight_decay)):
             raise UserError(
-                "methods, decoupling, lr and schedule name one at least, got an empty list; leave it out for the default"
+                "methods, decoupling, lr, schedule and weight_decay name one at least, got an empty list; leave it out for the "
+                "default"
             )
         if options.parallel is not None and self.executor is not None:
             raise UserError(
@@ -116,7 +139,8 @@ class Evaluation:
         if options.train_together and options.parallel is not None:
             raise UserError("--train-together is one process, got --parallel as well; leave one of them out")
         self.side_by_side = read_parallel(options)
-        self.problem = read_problem(options, options.methods[0], 0, options.lr[0], options.schedule[0])
+        first = options.lr[0], options.schedule[0], options.weight_decay[0]
+        self.problem = read_problem(options, options.methods[0], 0, *first)
         self.log, self.tuning_log = (options.results.log(name, RUNS) for name in ("evaluate.csv", "search.csv"))
         self.exits = Exits.of(options.results, calibrated=options.calibrate) if options.exits else None
         self.ensemble = Ensemble.of(options.results, self.log, options.ensemble) if options.ensemble != 1 else None
@@ -131,6 +155,8 @@ class Evaluation:
             tuning_log=self.tuning_log,
             rates=options.lr,
             schedules=options.schedule,
+            weight_decays=options.weight_decay,
+            tuning_iterations=read_tuning_iterations(options, self.problem),
             measurements=measurements,
             weights=weights,
             report=report,
@@ -156,10 +182,10 @@ class Evaluation:
                     built, settings = replace(self.problem, method=method).build(point), self.problem.settings
                     if self.side_by_side is not None:
                         check_parted(built, self.side_by_side.topology.processes, method)
-                    if settings.grow:
-                        check_grows(
-                            settings.grow, built.num_stages, settings.iterations, trained=self.problem.trained_stages(built)
-                        )
+                    for iterations in {settings.iterations, *(one.iterations for one in self.comparison.tuning.tries)}:
+                        if settings.grow:
+                            trained = self.problem.trained_stages(built)
+                            check_grows(settings.grow, built.num_stages, iterations, trained=trained)
 
     def run(self) -> list[dict[str, str]]:
         """Train and measure what is not there yet; the row of every run, cells as text."""

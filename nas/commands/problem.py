@@ -39,8 +39,10 @@ class TrainedProblemOptions(TrainingOptions, DeviceOptions, AllowOptions, Proble
     """What a problem is read from; commands have more."""
 
 
-def read_problem(options: TrainedProblemOptions, method: str, seed: int, lr: float, schedule: str) -> Problem:
-    """Everything that a run needs, from the options."""
+def read_problem(
+    options: TrainedProblemOptions, method: str, seed: int, lr: float, schedule: str, weight_decay: float | None = None
+) -> Problem:
+    """Everything that a run needs, from the options; of those that name several rates and weight decays with the ones given."""
     use_threads(options.threads)
     device = read_device(options.device)
     task = read_task(options)
@@ -49,19 +51,14 @@ def read_problem(options: TrainedProblemOptions, method: str, seed: int, lr: flo
     share = checked_scale(getattr(options, "scale", None))
     data = (data if share == 1 else data.scaled(share)).to(device)
     space = read_space(options.space, data.input_shape, data.num_classes, data.vectors)
-    iterations, num_batches = options.iterations, data.train_batches(options.batch_size).num_batches
-    if iterations is None:
-        epochs = options.EPOCHS if options.epochs is None else options.epochs
-        if epochs < 1:
-            raise UserError(f"--epochs is a whole number from 1 on, got {epochs}")
-        check_size("--epochs", "epochs", epochs)
-        iterations = shortened(epochs, share) * num_batches
-    else:
-        iterations = shortened(iterations, share)
+    num_batches = data.train_batches(options.batch_size).num_batches
+    epochs = options.EPOCHS if options.epochs is None else options.epochs
+    iterations = read_iterations(options.iterations, epochs, num_batches, share, flag="--epochs")
     parallel = getattr(options, "parallel", None)
     replicas = PARALLELS.build(parallel).replicas if parallel else None
     given = {field.name: getattr(options, field.name) for field in fields(TrainingSettings) if hasattr(options, field.name)}
-    settings = TrainingSettings(**given | {"iterations": iterations, "lr": lr, "schedule": schedule, "replicas": replicas})
+    rates = {"lr": lr, "schedule": schedule} | ({} if weight_decay is None else {"weight_decay": weight_decay})
+    settings = TrainingSettings(**given | rates | {"iterations": iterations, "replicas": replicas})
     switches = settings.precision, bool(settings.deterministic)
     check_switches(device, switches[0], deterministic=switches[1])
     set_switches(switches[0], deterministic=switches[1])
@@ -105,6 +102,16 @@ def checked_scale(scale: float | None) -> float:
     if scale is not None and not 0 < scale <= 1:
         raise UserError(f"--scale is the share that a trial takes, above 0 and at most 1, got {scale}")
     return 1.0 if scale is None else scale
+
+
+def read_iterations(iterations: int | None, epochs: int, num_batches: int, share: float, *, flag: str) -> int:
+    """Of a run that is given these, or without them so many epochs by `flag`, in a trial of this share."""
+    if iterations is not None:
+        return shortened(iterations, share)
+    if epochs < 1:
+        raise UserError(f"{flag} is a whole number from 1 on, got {epochs}")
+    check_size(flag, "epochs", epochs)
+    return shortened(epochs, share) * num_batches
 
 
 def shortened(count: int, share: float) -> int:

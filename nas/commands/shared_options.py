@@ -84,7 +84,7 @@ class SideOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingOptions:
-    """How long and how a run trains, but for the learning rate and its schedule; EPOCHS are those of neither --epochs nor
+    """How long and how a run trains, but for learning rate, schedule and weight decay; EPOCHS are those of neither --epochs nor
     --iterations."""
 
     EPOCHS: ClassVar[int]
@@ -92,7 +92,6 @@ class TrainingOptions:
     epochs: int | None = option(None, "passes over the training split", excludes="length")
     iterations: int | None = option(None, "optimizer steps, instead of --epochs", excludes="length")
     batch_size: int = option(64, "samples a step")
-    weight_decay: float = option(1e-4, "L2 weight decay")
     optimizer: str = option("sgd", "sgd(...) or adam(...), one a stage", components=True)
     precision: str = option("fp32", "fp32, bf16 or fp16; on a GPU also tf32")
     deterministic: bool = option(False, "on a GPU: equal seeds give equal bits, in more time; a CPU does so anyway")
@@ -111,19 +110,25 @@ class ClassBatchesOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class OneRateOptions:
-    """The learning rate of all that is trained."""
+    """Learning rate, schedule and weight decay of all that is trained."""
 
     lr: float = option(0.1, "learning rate")
+    weight_decay: float = option(1e-4, "L2 weight decay")
     schedule: str = option("cosine", f"{', '.join(SCHEDULES)}, with (...) their settings", components=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RatesOptions:
-    """The learning rates that are tried."""
+    """Learning rates, schedules and weight decays: of several each is tried with each, and the best on validation is taken."""
 
     lr: tuple[float, ...] = option((0.1,), "learning rate; of several the best on validation is taken, for each method")
+    weight_decay: tuple[float, ...] = option((1e-4,), "L2 weight decay; of several the best on validation is taken likewise")
     schedule: tuple[str, ...] = option(
         ("cosine",),
         f"{', '.join(SCHEDULES)}, with (...) their settings; of several the best on validation is taken, for each method",
         components=True,
     )
+    tune_epochs: int | None = option(
+        None, "passes over the training split of each try, fewer than those of runs, which it has otherwise", excludes="try"
+    )
+    tune_iterations: int | None = option(None, "optimizer steps of each try, instead of --tune-epochs", excludes="try")

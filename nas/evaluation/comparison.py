@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from nas.evaluation.figures import notice_empty
 from nas.evaluation.finish import Run, finish
 from nas.evaluation.measurements.measurement import Measurement
 from nas.evaluation.together import finish_together
+from nas.evaluation.tuning import Choice, Tuning, chosen
 from nas.executors.executor import Pool
 from nas.notice import notice
 from nas.problem import Problem, Report
@@ -43,12 +43,13 @@ class Job:
 
 
 class Comparison:
-    """The runs of `methods` x `decouplings` x `seeds`, after choosing a learning rate and a schedule for each method.
+    """The runs of `methods` x `decouplings` x `seeds`, after choosing learning rate, schedule and weight decay for each method.
 
     `problem` gives everything else. A method gets each decoupling as it can use it (backprop: uncut), so rows that
-    would be the same are one row. Where `rates` or `schedules` name several, every pair is tried with the method's
-    first decoupling and first seed, and the lowest validation error decides, alike for all methods; these rows go to
-    `tuning_log` and never see the test split, and their weights are discarded. `measurements` are what each run is asked for
+    would be the same are one row. Where `rates`, `schedules` or `weight_decays` name several, each with each is tried with the
+    method's first decoupling and first seed, for `tuning_iterations` where these are given, and the lowest validation error
+    decides, alike for all methods (`nas.evaluation.tuning`); these rows go to `tuning_log` and never see the test split, and
+    their weights are discarded. `measurements` are what each run is asked for
     beside its test error, `weights` what becomes of its weights (`Evaluator`), and `budget` what all may take.
     With `together` the decouplings of a method and seed are trained in one go (`methods.training.prefix_tree`).
     """
@@ -64,6 +65,8 @@ class Comparison:
         tuning_log: Log,
         rates: Sequence[float],
         schedules: Sequence[str],
+        weight_decays: Sequence[float] | None = None,
+        tuning_iterations: int | None = None,
         measurements: Sequence[Measurement] = (),
         weights: Weights = "saved",
         report: Report,
@@ -76,7 +79,8 @@ class Comparison:
         self.problem, self.seeds, self.report, self.command = problem, seeds, report, command
         self.log, self.tuning_log, self.measurements, self.weights = log, tuning_log, tuple(measurements), weights
         self.budget = budget or Budget()
-        self.grid = [replace(problem.settings, lr=lr, schedule=schedule) for lr in rates for schedule in schedules]
+        decays = (problem.settings.weight_decay,) if weight_decays is None else weight_decays
+        self.tuning = Tuning.of(problem.settings, rates, schedules, decays, tuning_iterations)
         self.points = {method: self._points(method, decouplings) for method in map(str, map(METHODS.resolve, methods))}
         most = max(point.num_blocks for points in self.points.values() for point in points)
         for method in self.points:
@@ -161,26 +165,28 @@ class Comparison:
         return list(dict.fromkeys(map(kind.adapt, read)))
 
     def _tuning(self, method: str) -> list[Run]:
-        if len(self.grid) == 1:
-            return []
         return [
-            Run(self._evaluator(method, settings, self.seeds[0], tuning=True), self.points[method][0]) for settings in self.grid
+            Run(self._evaluator(method, settings, self.seeds[0], tuning=True), self.points[method][0])
+            for settings in self.tuning.tries
         ]
 
-    def _chosen(self, method: str) -> TrainingSettings:
-        def validation(run: Run) -> tuple[float, float]:
-            row = run.row
-            return (float(row["validation_error"]), float(row["validation_loss"] or math.inf)) if row else (math.inf, 0.0)
+    def choice(self, method: str) -> Choice | None:
+        """What was chosen for the method; None where nothing is to be chosen, or not all was tried."""
+        rows = [run.row for run in self._tuning(method)]
+        found = [row for row in rows if row]
+        return chosen(method, self.tuning, found) if found and len(found) == len(rows) else None
 
-        tuning = self._tuning(method)
-        return min(tuning, key=validation).evaluator.problem.settings if tuning else self.grid[0]
+    def choices(self) -> list[Choice]:
+        """What was chosen for each method; nothing where there was no choice."""
+        return [choice for method in self.points if (choice := self.choice(method))]
 
     def _decided(self, method: str) -> list[Run]:
-        return self._runs(method) if all(run.row for run in self._tuning(method)) else []
+        return self._runs(method) if not self.tuning.tries or self.choice(method) else []
 
     def _runs(self, method: str) -> list[Run]:
-        chosen = self._chosen(method)
-        evaluators = [self._evaluator(method, chosen, seed, tuning=False) for seed in self.seeds]
+        choice = self.choice(method)
+        settings = self.tuning.settings[0] if choice is None else choice.settings
+        evaluators = [self._evaluator(method, settings, seed, tuning=False) for seed in self.seeds]
         return [Run(evaluator, point) for evaluator in evaluators for point in self.points[method]]
 
     def _evaluator(self, method: str, settings: TrainingSettings, seed: int, *, tuning: bool) -> Evaluator:
@@ -196,4 +202,5 @@ class Comparison:
         )
         if tuning:
             return make(replace(problem, figures=()), test=False, labels={"strategy": "tune"})
-        return make(problem, test=True, measurements=self.measurements, weights=self.weights)
+        labels = {"tries": len(self.tuning.tries)} if self.tuning.tries else {}
+        return make(problem, test=True, measurements=self.measurements, weights=self.weights, labels=labels)

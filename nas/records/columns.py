@@ -42,7 +42,7 @@ _COLUMNS = (
         "strategy",
         IDENTITY,
         ("search", "trials"),
-        "The strategy of the search that asked, or `tune` for a learning-rate trial of `evaluate`.",
+        "The strategy of the search that asked, or `tune` for a try of learning rate, schedule and weight decay by `evaluate`.",
         COMPONENT,
         always=("trials",),
     ),
@@ -788,6 +788,15 @@ _COLUMNS = (
             "time": "When the row was written, UTC.",
             "command": "The command that made the row.",
         }.items()
+    ),
+    Column(
+        "tries",
+        PROVENANCE,
+        ("evaluate",),
+        "How many settings of `--lr`, `--schedule` and `--weight-decay` were tried on validation for the method before this run, "
+        "which has the best; their rows are in search.csv. Empty where there was one.",
+        COUNT,
+        "tries",
     ),
     Column(
         "parallel",

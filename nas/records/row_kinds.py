@@ -78,7 +78,7 @@ ALPHA_BETA = RowKind("gap at a meta step", _always("alpha_beta"))
 
 FILES: dict[File, str] = {
     "evaluate": "A run of `evaluate`, whose test split was read once.",
-    "search": "A run of `search`, or a learning-rate trial of `evaluate`; it never saw the test split.",
+    "search": "A run of `search`, or a try of `evaluate`; it never saw the test split.",
     "ensembles": "A run that was asked for an ensemble of the last heads, and how many.",
     "exits": "An exit of a run with `--exits`, at each `depth` from 1 to K; all else that it says is of the run.",
     "curves": "A threshold of a rule of confidence of such a run: errors and mean cost when each sample leaves at the first exit "

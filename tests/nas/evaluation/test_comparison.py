@@ -150,6 +150,27 @@ def test_tuning_tries_every_pair_of_rate_and_schedule(tmp_path: Path, scripted: 
     assert {(row["lr"], row["schedule"]) for row in rows} == {("0.2", COSINE)}  # the earlier of equals
 
 
+def test_tries_of_weight_decay_may_be_shorter_than_runs_which_say_how_many_there_were(tmp_path: Path, scripted: Scripted) -> None:
+    given: dict[str, Any] = {"rates": [0.1, 0.2], "weight_decays": [1e-4, 5e-4], "tuning_iterations": 2, "num_seeds": 1}
+    scripted.errors = {("dgl", 0.1): 1.0, ("dgl", 0.2): 0.3}
+    comparison = compare(tmp_path, **given)
+    assert comparison.choices() == []  # before anything was tried
+    rows = comparison.run()
+    tries = comparison.tuning_log.rows()
+    pairs = [(lr, decay) for lr in ("0.1", "0.2") for decay in ("0.0001", "0.0005")]
+    for method in ("dgl", "backprop"):  # as many for each
+        assert [(row["lr"], row["weight_decay"]) for row in tries if row["method"].startswith(method)] == pairs
+    assert {row["iterations"] for row in tries} == {"2"} and {row["iterations"] for row in rows} == {"6"}
+    assert {(row["method"][:3], row["lr"], row["weight_decay"], row["tries"]) for row in rows} == {
+        ("dgl", "0.2", "0.0001", "4"),
+        ("bac", "0.1", "0.0001", "4"),
+    }
+    dgl, backprop = compare(tmp_path, **given).choices()
+    assert (dgl.tries, dgl.iterations, dgl.failed, dgl.validation_error) == (4, 2, 2, 0.3)
+    assert (backprop.failed, backprop.validation_error) == (0, 0.5)
+    assert not any(row.get("test_error") for row in tries)
+
+
 def test_tuning_never_reads_the_test_split(tmp_path: Path, scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[int] = []
     test = Images.test
