@@ -4,8 +4,9 @@
 
 Strategies that ask for scores are simulated on the table. What a training takes is measured here, by a few steps of one
 decoupling for each number of blocks, and goes with MACs: `step_seconds` of rows are of whatever else the machine did. Their own
-thinking is added, measured too. The strategy `random, together` trains what it asks for as `--train-together` does: blocks that
-several share are counted once, by their share of MACs. `every decoupling, together` is the whole table so, one seed.
+thinking is added, measured too. A row has beside its seconds `training_seconds`, those of one training in the same run, and the
+summary takes all to the quietest of them. The strategy `random, together` trains what it asks for as `--train-together` does:
+blocks that several share are counted once, by their share of MACs. `every decoupling, together` is the whole table so, one seed.
 
 `supernet` and `sedona`, with each engine, really train on the table's images (--supernets, --sedonas): their seconds are the
 process's own, to which the trainings of what they recommend are added, in the same measure. Answers of SEDONA on the same table
@@ -98,6 +99,7 @@ class Truth:
         self.test_errors = errors(self.rows)
         self.regret = regrets(self.test_errors)
         self.features = Features(problem.space)
+        self.training_seconds = seconds_of_a_training(problem, self.points[len(self.points) // 2])
         self.seconds = self._seconds()
         number = max(1, round(TOP * len(self.test_errors)))
         self.top = set(self.regret.sort_values(kind="stable").index[:number])
@@ -156,7 +158,9 @@ def main() -> None:
         key = {"strategy": strategy, "seed": seed, **table}
         if log.find(key) is None:
             answers = search(replace(truth.problem, seed=seed))
-            log.append_all([{**key, **row, **where} for row in rows_of(answers, truth)])
+            log.append_all(
+                [{**key, "training_seconds": truth.training_seconds, **row, **where} for row in rows_of(answers, truth)]
+            )
             last = answers[-1]
             print(f"{strategy} {seed}: regret {100 * truth.regret[last.decoupling]:.2f} after {last.seconds:.0f} s", flush=True)
     made = pd.DataFrame(
@@ -168,8 +172,9 @@ def main() -> None:
         ]
     )
     made = pd.concat([made, measured_before(arguments.out.with_name("sedona_truth.csv"), truth, arguments.num_blocks)])
-    for name in ("seed", "seconds", "regret", "rho"):
+    for name in ("seed", "seconds", "training_seconds", "regret", "rho"):
         made[name] = pd.to_numeric(made[name])
+    made["seconds"] *= made["training_seconds"].min() / made["training_seconds"]  # as if all had been measured when it was quiet
     targets = target(made, truth)
     print(targets.to_string(index=False))
     target_log = ResultsLog(arguments.out.with_name(f"{arguments.out.stem}_targets.csv"))
@@ -307,6 +312,7 @@ def measured_before(path: Path, truth: Truth, num_blocks: int | None) -> pd.Data
             "strategy": [f"sedona {row.engine}, {row.budget_seconds:.0f} s" for row in rows.itertuples()],
             "seed": rows["seed"],
             "seconds": rows["seconds"] + more * rows["training_seconds"],
+            "training_seconds": rows["training_seconds"],
             "decoupling": rows["decoupling"],
             "regret": rows["decoupling"].map(truth.regret),
             "is_top": top,

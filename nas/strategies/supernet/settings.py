@@ -17,7 +17,7 @@ class Settings:
     iterations   of the shared training; None for as many as a decoupling is trained for
     snapshots    from so many states of it, spread over its second half, candidates are tuned
     tune         steps of each candidate from each snapshot; a cosine from `lr` down
-    lr           of tuning; None for the training settings'
+    lr           of tuning; None for a fifth of the training settings'. Larger ones shake the weights more than they tell
     candidates   decouplings that are tuned: all of the space, or so many at random
     smooth       rank by what a Gaussian process over `Features` makes of the losses, all of the space if it is not large, which
                  averages the noise of tuning over decouplings that are alike; or by the losses themselves

@@ -26,6 +26,7 @@ from nas.strategies.supernet.shared_weights import SharedWeights
 from spaces.decoupling import Decoupling
 
 JUDGED_AT_ONCE = 256  # validation samples
+TUNING_SHARE = 0.2  # of the learning rate that weights are trained with
 TUNING = cosine()  # the learning rate's factor over the steps of a candidate
 
 State = dict[str, torch.Tensor]
@@ -44,7 +45,7 @@ class SharedTraining:
         self.settings, self.problem, self.candidates, self.report = settings, problem, candidates, report
         self.weights = SharedWeights(problem)
         self.iterations = settings.iterations or problem.settings.iterations
-        self.lr = problem.settings.lr if settings.lr is None else settings.lr
+        self.lr = TUNING_SHARE * problem.settings.lr if settings.lr is None else settings.lr
         self.batches = problem.data.train_batches(problem.settings.batch_size)
         self.folder = problem.run_folder(self.key)
         self._schedule = SCHEDULES.build(problem.settings.schedule)

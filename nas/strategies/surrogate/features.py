@@ -45,6 +45,7 @@ class Features:
         "log_mean_head_params",
         "head_macs",
         *(f"cuts_below_{depth}" for depth in DEPTHS),
+        *(f"log_head_macs_below_{depth}" for depth in DEPTHS),  # their sum
     )
 
     def __init__(self, space: SearchSpace) -> None:
@@ -103,6 +104,14 @@ class Features:
                 fmean(map(_log, head_params or [0.0])),
                 sum(head_macs),
                 *(sum(cut <= depth * units for cut in decoupling.cuts) / units for depth in DEPTHS),
+                *(
+                    sum(
+                        _log(macs) - _log(0.0)
+                        for macs, cut in zip(head_macs, decoupling.cuts, strict=True)
+                        if cut <= depth * units
+                    )
+                    for depth in DEPTHS
+                ),
             ]
         )
 
