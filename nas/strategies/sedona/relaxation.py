@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _NormBase
 
 from methods.losses import smoothed_cross_entropy
+from nas.strategies.sedona.lockstep import Kinds, kinds, lockstep
 from spaces.activation import Activation, combined
 from spaces.backbone import Backbone
 from spaces.memory.in_place import keep_apart, traced_at
@@ -55,17 +56,6 @@ class Weights:
     mixture: torch.Tensor
 
 
-class Candidates(nn.ModuleList):
-    """The H candidate heads of one gap."""
-
-    def forward(self, h: Activation, scale: torch.Tensor | None = None) -> torch.Tensor:
-        """An activation -> each candidate's logits, (N, classes, H); with a scale s, those of s head(h / s)."""
-        if scale is None:
-            return torch.stack([head(h) for head in self], dim=-1)
-        h = combined(lambda part: part / scale, h)
-        return scale * torch.stack([head(h) for head in self], dim=-1)
-
-
 class Relaxation(nn.Module):
     """A backbone with all candidate heads at all allowed gaps, and the losses that train it and judge it.
 
@@ -86,11 +76,12 @@ class Relaxation(nn.Module):
     ) -> None:
         super().__init__()
         self.units = backbone.units
-        self.heads = nn.ModuleList(map(Candidates, head_candidates))
+        self.heads = nn.ModuleList(map(nn.ModuleList, head_candidates))
         self.classifier = backbone.classifier
         self.gaps = tuple(gaps)
         self.label_smoothing = label_smoothing
         self._keep_apart(backbone)
+        self.kinds = [[kinds(head) for head in candidates] for candidates in self._heads]
 
     def _keep_apart(self, backbone: Backbone) -> None:
         """Units and heads that write into their input are given copies: at a gap all read one activation, and the engines
@@ -155,16 +146,43 @@ class Relaxation(nn.Module):
             return F.cross_entropy(self.classifier(h), y)
 
     def logits(self, x: torch.Tensor, gate: Gate, scales: torch.Tensor | None) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Each gap's candidates' logits (N, classes, H), and the classifier's; each unit and each head runs once."""
-        candidates: list[torch.Tensor] = []
+        """Each gap's candidates' logits (N, classes, H), and the classifier's; with scales (G,), those of s head(h / s).
+
+        Each unit and each head runs once, heads that are alike in lockstep.
+        """
+        at_gaps: list[Activation] = []
         h: Activation = x
         for gap, unit in enumerate(self.units, start=1):
             h = unit(h)
             if gap in self.gaps:
-                j = len(candidates)
-                candidates.append(self.heads[j](h, None if scales is None else scales[j]))
-                h = gate(j, h)
-        return candidates, self.classifier(h)
+                at_gaps.append(h)
+                h = gate(len(at_gaps) - 1, h)
+        logits = self.classifier(h)
+        if scales is None:
+            return self._candidates(at_gaps), logits
+        shrunk = [combined(lambda part, s=s: part / s, h) for h, s in zip(at_gaps, scales, strict=True)]
+        return [s * made for s, made in zip(scales, self._candidates(shrunk), strict=True)], logits
+
+    def _candidates(self, at_gaps: Sequence[Activation]) -> list[torch.Tensor]:
+        """The logits (N, classes, H) of all heads of each gap, of the activations there."""
+        found: dict[tuple[int, int], torch.Tensor] = {}
+        alike: list[tuple[tuple[int, int], nn.Sequential, Kinds, torch.Tensor]] = []
+        for j, (heads, h) in enumerate(zip(self._heads, at_gaps, strict=True)):
+            for d, head in enumerate(heads):
+                own = self.kinds[j][d]
+                if own is not None and isinstance(head, nn.Sequential) and isinstance(h, torch.Tensor):
+                    alike.append(((j, d), head, own, h))
+                else:
+                    found[j, d] = head(h)
+        if alike:
+            places, *given = zip(*alike, strict=True)
+            found |= dict(zip(places, lockstep(*given), strict=True))
+        return [torch.stack([found[j, d] for d in range(len(heads))], dim=-1) for j, heads in enumerate(self._heads)]
+
+    @property
+    def _heads(self) -> list[list[nn.Module]]:
+        """The candidates of each gap."""
+        return [list(heads) for heads in self.heads]  # type: ignore[call-overload]
 
     def local_losses(
         self, candidates: Sequence[torch.Tensor], y: torch.Tensor, architecture: Architecture | Weights
