@@ -28,6 +28,10 @@ PARTED = [
 HOW = TrainingSettings(iterations=3, batch_size=16, lr=0.01, optimizer="adam")
 
 
+def has_logits(name: str) -> bool:
+    return traits(name.partition(" ")[0]).has_exit_logits
+
+
 def workers(name: str, parts: list[range]) -> tuple[list[StageWorker], list[Any]]:
     """A worker for each part, each with a method of its own that holds no more than a process would; and what they tell."""
     told: list[Any] = []
@@ -38,7 +42,7 @@ def workers(name: str, parts: list[range]) -> tuple[list[StageWorker], list[Any]
         if stages.start:
             _forget_others(method, trainer.modules())
         store = StageCheckpoints(None, "", stages=stages, num_stages=method.num_stages, device=CPU)
-        found.append(StageWorker(trainer, store, told.append))
+        found.append(StageWorker(trainer, store, told.append, exit_errors=has_logits(name)))
     return found, told
 
 
@@ -72,8 +76,9 @@ def trained(name: str, parts: list[range]) -> tuple[Method, list[Any]]:
 def test_parts_find_what_the_whole_finds(name: str) -> None:
     num_stages = BUILT[name].num_stages
     whole, judged = trained(name, [range(num_stages)])
-    has_logits = traits(name.partition(" ")[0]).has_exit_logits
-    assert len(judged) == 1 and (judged[0].error >= 0 or not has_logits)
+    assert len(judged) == 1 and len(judged[0].stage_losses) == num_stages
+    assert len(judged[0].exit_errors) == (whole.net.num_blocks if has_logits(name) else 0)
+    assert not has_logits(name) or judged[0].exit_errors[-1] == judged[0].error >= 0
     expected = whole.state_dict()
     borders = range(1, num_stages)
     for parts in chain(([range(at), range(at, num_stages)] for at in borders), [[range(k, k + 1) for k in range(num_stages)]]):
