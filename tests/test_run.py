@@ -407,6 +407,24 @@ def test_the_length_of_tries_that_has_no_effect_is_refused(call):
 
 
 @pytest.mark.slow
+def test_curves_are_written_for_tensorboard(succeed, call):
+    pytest.importorskip("tensorboard")
+    succeed(*EVALUATE, "--methods", "dgl")
+    succeed(*EVALUATE, "--methods", "dgl", "--log", "tensorboard")  # of runs that are there
+    assert {folder.name.rpartition("-")[2] for folder in Path("results/tensorboard").iterdir()} == set(rows()["run"])
+    succeed(*SEARCH, "--log", "tensorboard")
+    code, _, err = call(*SEARCH, "--evaluator", "tabular(path=results/search.csv)", "--log", "tensorboard")
+    assert code == 2 and "--log writes the curves of what is trained, got the evaluator tabular" in err.splitlines()[-1]
+    assert set(rows("search")["run"]) <= {folder.name.rpartition("-")[2] for folder in Path("results/tensorboard").iterdir()}
+
+
+def test_curves_without_their_package_are_refused(call, monkeypatch):
+    monkeypatch.setattr("nas.records.event_files.find_spec", lambda name: None)
+    code, out, err = call(*EVALUATE, "--log", "tensorboard")
+    assert (code, out) == (2, "") and "needs the package tensorboard" in err.splitlines()[-1]
+
+
+@pytest.mark.slow
 def test_runs_that_diverge_are_rows_and_stay_valid_json(succeed):
     diverging = (*EVALUATE, "--methods", "dgl", "--lr", "1e30")
     assert "(2 diverged)" in succeed(*diverging)

@@ -162,6 +162,7 @@ class Evaluation:
             report=report,
             command=command,
             budget=self.budget,
+            events=options.event_files(),
             side_by_side=self.side_by_side,
             together=options.train_together,
         )

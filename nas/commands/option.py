@@ -111,6 +111,8 @@ class Option:
         if isinstance(value, Results) and self.kind is Results:
             return value
         if self.kind in (str, Path, Results) and text:
+            if self.described.choices and str(value) not in self.described.choices:
+                raise unknown(f"{self.name}:", str(value), self.described.choices)
             return self.kind(value)
         raise UserError(f"{self.name} is {_WORDS[self.kind]}, got {value!r}")
 

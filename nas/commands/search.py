@@ -139,6 +139,10 @@ class Search:
             space = self.problem.space
             cuts = next(iter(space.cut_sets.enumerate(max(space.block_counts) - 1)))
             check_together(self.problem, options.method, Decoupling(cuts, (space.heads[0],) * len(cuts)))
+        if options.log is not None and not self.trains:
+            raise UserError(
+                f"--log writes the curves of what is trained, got the evaluator {evaluator}, which looks scores up; leave it out"
+            )
         self.storage = None if options.storage is None else open_storage(options.storage)
         if self.executor is not None and not self.trains:
             raise UserError(
@@ -169,6 +173,10 @@ class Search:
                 searches = [self._search(number, work) for number in range(len(self.problems))]
         pairs = list(zip(self.evaluators, searches, strict=True))
         notice_other_commits(row for evaluator, searched in pairs for row in map(evaluator.recorded, searched.scores) if row)
+        for evaluator, searched in pairs if self.options.log else ():
+            assert isinstance(evaluator, Evaluator), "only what trains has curves"
+            for decoupling in searched.scores:
+                evaluator.write_events(decoupling)
         front = common_front(searches, self.objectives)
         evaluator = next(evaluator for evaluator, searched in pairs if searched.seed == front[0].seed)
         row = evaluator.recorded(front[0].decoupling)
@@ -275,6 +283,7 @@ class Search:
             weights="required" if options.save_weights else "discarded",
             labels={"strategy": key["strategy"], "search": run_name(key)},
             retries=self.budget.retries or 0,
+            events=options.event_files(),
         )
         return EVALUATORS.build(options.evaluator, training)
 

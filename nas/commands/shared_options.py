@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from methods.training.optimization import SCHEDULES
 from nas.commands.option import option
+from nas.records.event_files import EventFiles
 from nas.records.results import Results
 
 
@@ -70,6 +71,16 @@ class RecordOptions:
         excludes="weights",
         former="--keep",
     )
+    log: str | None = option(
+        None,
+        "tensorboard: also write the curves of each run, as history.csv has them, for TensorBoard into the folder tensorboard "
+        "of --results",
+        choices=("tensorboard",),
+    )
+
+    def event_files(self) -> EventFiles | None:
+        """What --log asks for; a UserError where its package is not there."""
+        return None if self.log is None else EventFiles(self.results.folder / "tensorboard")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from nas.evaluation.tuning import Choice, Tuning, chosen
 from nas.executors.executor import Pool
 from nas.notice import notice
 from nas.problem import Problem, Report
+from nas.records.event_files import EventFiles
 from nas.records.log import Log
 from nas.records.reuse import notice_other_commits, told_undigested
 from nas.records.status import OK
@@ -74,8 +75,9 @@ class Comparison:
         budget: Budget | None = None,
         side_by_side: SideBySide | None = None,
         together: bool = False,
+        events: EventFiles | None = None,
     ) -> None:
-        self.side_by_side, self.together = side_by_side, together
+        self.side_by_side, self.together, self.events = side_by_side, together, events
         self.problem, self.seeds, self.report, self.command = problem, seeds, report, command
         self.log, self.tuning_log, self.measurements, self.weights = log, tuning_log, tuple(measurements), weights
         self.budget = budget or Budget()
@@ -104,6 +106,8 @@ class Comparison:
                 for evaluator, of_evaluator in groupby(self._runs(method), key=lambda run: run.evaluator):
                     finish_together(evaluator, [run.decoupling for run in of_evaluator])
         self._finish(runs, pool, failures, tuning=False)
+        for run in (*tuning, *runs):
+            run.evaluator.write_events(run.decoupling)
         rows = [row for run in runs if (row := run.row)]
         notice_other_commits([*rows, *(row for run in tuning if (row := run.row))])
         notice_empty(rows, self.problem.figures)
@@ -199,6 +203,7 @@ class Comparison:
             command=self.command,
             retries=self.budget.retries or 0,
             side_by_side=self.side_by_side,
+            events=self.events,
         )
         if tuning:
             return make(replace(problem, figures=()), test=False, labels={"strategy": "tune"})

@@ -38,7 +38,8 @@ from nas.records.attempts import attempt_of, attempts_made, is_repeatable, stand
 from nas.records.claim import Claim
 from nas.records.column import Role
 from nas.records.columns import names
-from nas.records.history import History, next_training
+from nas.records.event_files import EventFiles
+from nas.records.history import History, next_training, rows_of
 from nas.records.log import Cell, Log
 from nas.records.provenance import device_name, provenance
 from nas.records.results_log import check_folder, told_of_path
@@ -66,6 +67,8 @@ class Evaluator:
     the same, so strategies, and a search with a larger budget, take over what is there. With `test` the test split is
     read, once, after training. `measurements` are what a run is asked for besides; they change neither the run nor its row.
 
+    `events` are files that follow the history of each run.
+
     `side_by_side`: the processes that train the stages of a run; the rows are the same without them.
 
     `weights` says what becomes of the weights of a run that is trained: "saved" as a `TrainedRun` in the run's folder, which
@@ -90,13 +93,14 @@ class Evaluator:
         labels: Mapping[str, Cell] | None = None,
         retries: int = 0,
         side_by_side: SideBySide | None = None,
+        events: EventFiles | None = None,
     ) -> None:
         assert test or not measurements, "measurements read the test split"
         self.problem, self.log, self.report = problem, log, report
         self.command, self.test, self.measurements, self.weights = command, test, tuple(measurements), weights
         self.labels, self.provenance, self.retries = dict(labels or {}), provenance(), retries
         self.side_by_side = side_by_side
-        self.history = problem.results.log("history.csv", HISTORY)
+        self.history, self.events = problem.results.log("history.csv", HISTORY), events
         self._refused: set[tuple[str, str]] = set()  # what was too much for the memory, by run and measurement
         self._answers: dict[Decoupling, Trained | Diverged] = {}  # of what was trained together, until it has its row
         self._num_together = 0
@@ -524,11 +528,17 @@ class Evaluator:
             )
             return trained, {**figures(), **side}
 
+    def write_events(self, decoupling: Decoupling) -> None:
+        """Of a run that has its row what `events` have not yet, as where they were not asked for when it trained."""
+        row = self.recorded(decoupling)
+        if self.events is not None and row is not None and row.get("run"):
+            self.events.write(rows_of(self.history, row["run"], int(row.get("training") or 1)))
+
     def _begin_history(self, key: Mapping[str, Cell], folder: Path) -> History:
         """Of the training that begins in the folder, or goes on there. Its number lies beside its checkpoint."""
         training = _number_of_training(folder) or next_training(self.history, folder.name)
         _say_what({**key, "training": training}, folder)
-        return History(self.history, key, folder.name, training)
+        return History(self.history, key, folder.name, training, events=self.events)
 
     def _cost(self, decoupling: Decoupling) -> Cost:
         """What the network, and a step in which all of it trains, cost, from shapes alone."""
