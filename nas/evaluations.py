@@ -10,38 +10,40 @@ from nas.problem import Evaluate, Pending, Score
 from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError
 
-Begin = Callable[[Decoupling], Callable[[], Score]]  # what begins an evaluation, and gives what waits for its score
+Begin = Callable[[Decoupling, float], Callable[[], Score]]  # what begins an evaluation, and gives what waits for its score
 
 
-def when_told(score: Callable[[Decoupling], Score]) -> Begin:
-    """Of a function that answers at once, such as a table: it is called when the score is told."""
-    return lambda decoupling: partial(score, decoupling)
+def when_told(score: Callable[..., Score]) -> Begin:
+    """Of a function that answers at once, such as a table: it is called when the score is told, with a fidelity only where that
+    is below 1."""
+    return lambda decoupling, fidelity: partial(score, decoupling, *(() if fidelity == 1 else (fidelity,)))
 
 
 class Evaluations:
     """The `evaluate` of a search: `evaluate(decoupling)` waits for a score; with `evaluate.begin(decoupling)`, whose `result()`
-    waits, `at_once` are in flight.
+    waits, `at_once` are in flight. Both take a fidelity.
 
     Whatever order evaluations end in, they are told in the order of asking: `told` hears of each, and a `result()` waits for all
     that was asked for before it. Where `at_once` are in flight, `begin` waits for the oldest. So what a strategy learns, and
     when, depends on scores and on `at_once` alone, and a search that is started again asks the same.
     """
 
-    def __init__(self, begin: Begin, *, at_once: int = 1, told: Callable[[Decoupling, Score], None] | None = None) -> None:
-        self.at_once, self.most = checked_at_once(at_once), 0
-        self._begin, self._told = begin, told or (lambda decoupling, score: None)
+    def __init__(self, begin: Begin, *, at_once: int = 1, told: Callable[[Decoupling, float, Score], None] | None = None) -> None:
+        self.at_once, self.asked, self.most = checked_at_once(at_once), 0, 0
+        self._begin, self._told = begin, told or (lambda decoupling, fidelity, score: None)
         self._waiting: deque[_Asked] = deque()
 
-    def __call__(self, decoupling: Decoupling) -> Score:
+    def __call__(self, decoupling: Decoupling, fidelity: float = 1.0) -> Score:
         """The score, once it is there."""
-        return self.begin(decoupling).result()
+        return self.begin(decoupling, fidelity).result()
 
-    def begin(self, decoupling: Decoupling) -> Pending:
+    def begin(self, decoupling: Decoupling, fidelity: float = 1.0) -> Pending:
         """Ask for a score, and do not wait for it unless as many are in flight as may be."""
         while len(self._waiting) >= self.at_once:
             self._tell_oldest()
-        asked = _Asked(self, decoupling, self._begin(decoupling))
+        asked = _Asked(self, decoupling, fidelity, self._begin(decoupling, fidelity))
         self._waiting.append(asked)
+        self.asked += 1
         self.most = max(self.most, len(self._waiting))
         return asked
 
@@ -61,14 +63,14 @@ class Evaluations:
         score = asked.wait()
         self._waiting.popleft()
         asked.score = score
-        self._told(asked.decoupling, score)
+        self._told(asked.decoupling, asked.fidelity, score)
 
 
 class _Asked:
     """One that is in flight, or told."""
 
-    def __init__(self, evaluations: Evaluations, decoupling: Decoupling, wait: Callable[[], Score]) -> None:
-        self._evaluations, self.decoupling, self.wait = evaluations, decoupling, wait
+    def __init__(self, evaluations: Evaluations, decoupling: Decoupling, fidelity: float, wait: Callable[[], Score]) -> None:
+        self._evaluations, self.decoupling, self.fidelity, self.wait = evaluations, decoupling, fidelity, wait
         self.score: Score | None = None
 
     def result(self) -> Score:

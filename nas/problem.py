@@ -16,10 +16,12 @@ from methods.table import METHODS, traits
 from methods.training.settings import TrainingSettings
 from nas.data.task_data import TaskData
 from nas.records.log import Cell
+from nas.records.partial import ITERATIONS_TRAINED
 from nas.records.results import Results
 from nas.runs.extension import extended, trained_stages
 from nas.runs.trained_run import TrainedRun, run_name
 from spaces.decoupling import Decoupling
+from spaces.notation.errors import UserError
 from spaces.rules import read_decoupling
 from spaces.space import SearchSpace
 
@@ -89,8 +91,16 @@ class Problem:
         """How many of the first stages of what `build` made are trained already, in the run that is extended."""
         return 0 if self.extends is None else trained_stages(self.extends, method)
 
-    def key(self, decoupling: Decoupling) -> dict[str, Cell]:
-        """Every setting that an evaluation depends on, resolved; what makes two evaluations the same."""
+    def iterations_at(self, fidelity: float) -> int:
+        """How many iterations a training at this fidelity has, one at least."""
+        if not 0 < fidelity <= 1:
+            raise UserError(f"fidelity is the share of the iterations that is trained, above 0 and up to 1, got {fidelity:g}")
+        return max(1, round(fidelity * self.settings.iterations))
+
+    def key(self, decoupling: Decoupling, fidelity: float = 1.0) -> dict[str, Cell]:
+        """Every setting that an evaluation depends on, resolved; what makes two evaluations the same. That of a partial training
+        says besides how far it goes."""
+        iterations = self.iterations_at(fidelity)
         return {
             "method": self.method,
             "backbone": str(self.space.backbone),
@@ -103,6 +113,7 @@ class Problem:
             "side": self.side,
             "extends": None if self.extends is None else self.extends.name,
             "extends_digest": None if self.extends is None else self.extends.digest,
+            **({} if iterations == self.settings.iterations else {ITERATIONS_TRAINED: iterations}),
         }
 
     def run_folder(self, key: Mapping[str, Cell]) -> Path:
@@ -112,7 +123,8 @@ class Problem:
 
 @dataclass(frozen=True)
 class Score:
-    """What an evaluation found, on the validation split, and what a training step of it costs.
+    """What an evaluation found, on the validation split, and what a training step of it costs. Of a partial training the error is
+    the lowest up to there.
 
     Errors are shares in 0..1, `peak_activation_bytes` are of one step, a stage at a time, `pipeline_speedup_bound` is the
     seconds of all stages over those of the largest. `status` is `ok` or says how the run failed.
@@ -136,6 +148,9 @@ class Pending(Protocol):
 class Evaluate(Protocol):
     """What a strategy asks: `evaluate(decoupling)` waits for the score.
 
+    With a fidelity, the share of the iterations in (0, 1], the training stops there, and its checkpoint stays: asked for more, it
+    goes on. All else is as in the whole run, the length of its schedule too.
+
     With `begin` up to `at_once` are in flight; where there are as many, it waits for the oldest. They are told in the order of
     asking, whatever order they end in, so that what a strategy learns, and when, depends on scores and on `at_once` alone.
     """
@@ -145,14 +160,14 @@ class Evaluate(Protocol):
         """How many may be in flight."""
         ...
 
-    def __call__(self, decoupling: Decoupling) -> Score: ...
+    def __call__(self, decoupling: Decoupling, fidelity: float = 1.0) -> Score: ...
 
-    def begin(self, decoupling: Decoupling) -> Pending: ...
+    def begin(self, decoupling: Decoupling, fidelity: float = 1.0) -> Pending: ...
 
 
 @dataclass(frozen=True)
 class Found:
-    """A search's answer: the decoupling that it recommends, which it has evaluated.
+    """A search's answer: the decoupling that it recommends, which it has evaluated, and not only in part.
 
     front   what is not dominated of all that it evaluated, where the problem has several objectives; empty for one
     notes   what there is to say about how sure the answer is, a line each

@@ -26,7 +26,7 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Searched:
-    """What a search found, and the scores that it asked for, in order."""
+    """What a search found, and the scores of whole trainings that it asked for, in order."""
 
     seed: int
     found: Found
@@ -39,7 +39,7 @@ class Searched:
 
     @property
     def evaluated(self) -> list[Evaluated]:
-        """Every decoupling that the search asked for, with its score."""
+        """Every decoupling that the search asked for, with its score; none that was trained only in part."""
         return [Evaluated(self.seed, decoupling, score) for decoupling, score in self.scores.items()]
 
 
@@ -53,16 +53,19 @@ def search_once(
     name = type(strategy).__name__
     scores: dict[Decoupling, Score] = {}
 
-    def checked(decoupling: Decoupling) -> Callable[[], Score]:
+    def checked(decoupling: Decoupling, fidelity: float) -> Callable[[], Score]:
         _check_inside(problem.space, decoupling, f"the strategy {name} asks for")
+        if fidelity != 1:
+            problem.iterations_at(fidelity)  # refuses what is no share
         if trials:
-            trials.begin(decoupling)
-        return begin(decoupling)
+            trials.begin(decoupling, fidelity)
+        return begin(decoupling, fidelity)
 
-    def remember(decoupling: Decoupling, score: Score) -> None:
-        scores[decoupling] = score
+    def remember(decoupling: Decoupling, fidelity: float, score: Score) -> None:
+        if fidelity == 1:
+            scores[decoupling] = score
         if trials:
-            trials.add(decoupling, score)
+            trials.add(decoupling, score, fidelity)
 
     evaluations = Evaluations(checked, at_once=at_once, told=remember)
     try:
@@ -71,7 +74,7 @@ def search_once(
     finally:
         if trials:
             trials.close()
-    if evaluations.most < min(at_once, len(scores)):
+    if evaluations.most < min(at_once, evaluations.asked):
         notice(
             f"the strategy {name} had at most {evaluations.most} of {at_once} decouplings in flight; one that asks with "
             "evaluate.begin has more"
@@ -86,7 +89,7 @@ def search_once(
         if point not in scores:
             raise UserError(
                 f"a strategy evaluates what it recommends, but {name} answers with '{point}', which it never asked "
-                "for; call evaluate with it first"
+                "for as a whole; call evaluate with it first, at fidelity 1"
             )
     return Searched(problem.seed, found, scores)
 

@@ -50,29 +50,41 @@ class Trials:
         self._failures = failures or Failures(Budget())
         self.log, self.evaluator, self.number = problem.results.log("trials.csv", TRIALS), evaluator, 0
         self.key, self.name, self.source = key, run_name(key), {**provenance(), "command": command}
+        self._iterations_at = problem.iterations_at
+        self._trained: dict[Decoupling, int] = {}  # iterations, of what the search has asked for so far
         self._began = time.monotonic()
 
-    def begin(self, decoupling: Decoupling) -> None:
+    def begin(self, decoupling: Decoupling, fidelity: float = 1.0) -> None:
         """One more is in flight."""
         if self._mirror:
-            self._mirror.begin(decoupling)
+            self._mirror.begin(decoupling, fidelity)
 
     def close(self) -> None:
         """There are no more."""
         if self._mirror:
             self._mirror.close()
 
-    def add(self, decoupling: Decoupling, score: Score) -> None:
+    def add(self, decoupling: Decoupling, score: Score, fidelity: float = 1.0) -> None:
         """The next trial, and its score; a UserError where too many have failed by now."""
-        self._write(decoupling, score)
+        row = self._recorded(decoupling, fidelity)
+        self._write(decoupling, score, fidelity, row)
         if self._mirror:
-            row = self.evaluator.recorded(decoupling) or {}
             self._mirror.tell(score, {name: cell for name in ("run", "host") if (cell := row.get(name))})
         self._failures.add(f"trial {self.number}, '{decoupling}'", score.status)
 
-    def _write(self, decoupling: Decoupling, score: Score) -> None:
+    def _recorded(self, decoupling: Decoupling, fidelity: float) -> dict[str, str]:
+        """The row that answered; an evaluator that knows of no fidelity is asked for none."""
+        return self.evaluator.recorded(decoupling, *(() if fidelity == 1 else (fidelity,))) or {}
+
+    def _anew(self, decoupling: Decoupling, fidelity: float) -> int:
+        """The iterations by which the search trains the decoupling further."""
+        before, iterations = self._trained.get(decoupling, 0), self._iterations_at(fidelity)
+        self._trained[decoupling] = max(before, iterations)
+        return max(0, iterations - before)
+
+    def _write(self, decoupling: Decoupling, score: Score, fidelity: float, row: dict[str, str]) -> None:
         self.number += 1
-        row = self.evaluator.recorded(decoupling) or {}
+        anew = self._anew(decoupling, fidelity)
         trial: dict[str, Cell] = {
             "search": self.name,
             "number": self.number,
@@ -80,6 +92,7 @@ class Trials:
             "decoupling": str(decoupling),
             "status": score.status,
             "validation_error": score.error,
+            **({} if fidelity == 1 else {"fidelity": fidelity}),
         }
         if there := self.log.find(trial):
             self._began = time.monotonic() - float(there["seconds"])
@@ -91,4 +104,4 @@ class Trials:
         }
         mine = row.get("search") == self.name
         seconds = {"known": not mine, "seconds": time.monotonic() - self._began}
-        self.log.append_once({**self.key, **trial, **costs, **seconds, **self.source}, trial)
+        self.log.append_once({**self.key, **trial, **costs, "iterations_anew": anew, **seconds, **self.source}, trial)

@@ -32,8 +32,9 @@ from methods.training.stages.items import (
 )
 from methods.training.stages.others import Others
 from methods.training.stages.stage_checkpoints import StageCheckpoints
-from methods.training.stages.worker import StageWorker
+from methods.training.stages.worker import Best, StageWorker
 from methods.training.trainer import Trainer, copy_weights
+from spaces.notation.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,8 @@ class Progress:
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished run: `method` holds the best weights by validation error (a share in 0..1), never by test error."""
+    """A finished run: `method` holds the best weights by validation error (a share in 0..1), never by test error; of one that was
+    stopped before its end (`until`) the last."""
 
     method: Method
     validation_error: float
@@ -56,6 +58,10 @@ class Trained:
     best_iteration: int
     train_loss: float
     step_seconds: float
+
+
+class FurtherCheckpoint(UserError):
+    """The checkpoint is of more iterations than the run is to have."""
 
 
 def train(
@@ -68,6 +74,7 @@ def train(
     device: torch.device,
     trained_stages: int = 0,
     checkpoint: Path | None = None,
+    until: int | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
     record: Callable[[Epoch], None] = lambda epoch: None,
     exit_errors: bool = False,
@@ -83,6 +90,11 @@ def train(
     `checkpoint` to the bit after any interruption and a stage computes the same wherever it runs. A signal that ends the
     program does so after the iteration that runs, whose state is saved.
 
+    With `until` the run stops after so many of its iterations, its checkpoint saved; asked for more, it goes on to the bit as one
+    that never stopped. What comes out is the method as it stands, and the lowest validation error up to there. Where the run
+    itself does not validate after so many, that is done once more, of no consequence to it. A checkpoint that is further raises
+    FurtherCheckpoint.
+
     `record` hears of each validation once its iteration is done, in their order. A run that goes on from a checkpoint may tell
     those behind it once more, to the bit but for the seconds. With `exit_errors` a validation scores every exit, in the same
     pass; the heads of the method then give logits.
@@ -92,6 +104,9 @@ def train(
     Raises Diverged when a loss is not finite.
     """
     stages = range(method.num_stages) if others is None else others.stages
+    until = settings.iterations if until is None else until
+    if not 1 <= until <= settings.iterations:
+        raise UserError(f"until is how many of the {settings.iterations} iterations are trained, from 1 on, got {until}")
     make = Trainer if others is None else others.trainer
     trainer = make(method, settings, seed=seed, device=device, trained_stages=trained_stages, stages=stages)
     described = f"{settings} seed={seed}"
@@ -102,16 +117,22 @@ def train(
         if others is not None:
             available &= others.begin(trainer, checkpoint, described, trained_stages, exit_errors=exit_errors)
         if start := max(available):
+            if start > until:
+                raise FurtherCheckpoint(
+                    f"the checkpoint {checkpoint} is after {start} iterations, got until={until}; give another one"
+                )
             run.load(start)
         with Interruptions() as interruptions:
-            for iteration in range(start, settings.iterations):
+            for iteration in range(start, until):
                 run.step(batches.batch(seed, iteration), iteration, validates=run.validates(iteration + 1))
                 stops = interruptions.pending
-                saves = store.due(force=run.is_judged or stops)
+                saves = store.due(force=run.is_judged or stops or iteration + 1 == until)
                 if saves:
                     run.save(iteration + 1, waits=stops)
                 if saves or stops:
                     interruptions.deliver()
+        if not run.validates(until):
+            run.look(until)
         return run.collected()
     finally:
         if others is not None:
@@ -146,6 +167,7 @@ class _Run:
         self.unsaved = 0  # processes that have not told yet that their checkpoint is on disk
         self.told_weights: list[Collected] = []
         self.is_judged = False
+        self.looked: Best | None = None  # of a validation that is of no consequence
 
     def load(self, iteration: int) -> None:
         """Go on from the checkpoint of so many iterations."""
@@ -210,6 +232,17 @@ class _Run:
             self.elapsed,
         )
 
+    def look(self, done: int) -> None:
+        """Validate after so many iterations, where the run itself does not: its best weights stay those that they are."""
+        self._wait_until_saved()
+        self._validate(done - 1)
+        while self.judged is None:
+            self._listen(waits=True)
+        judged, self.judged, self.unjudged = self.judged, None, None
+        self._emit(Verdict(done, judged.error, judged.loss, is_best=False, restores=False))
+        self.looked = Best(judged.error, judged.loss, done)
+        self.report(Progress(done, self.iterations, self.losses, judged.error))
+
     def save(self, done: int, *, waits: bool) -> None:
         """Let each process save its state after so many iterations, once all have saved the one before."""
         self._settle()
@@ -236,6 +269,8 @@ class _Run:
             for one in self.told_weights:
                 copy_weights(method, one.weights)
         train_loss = sum(self.losses) / len(self.losses)
+        if self.looked is not None and self.looked.error < best.error:
+            best = self.looked
         return Trained(method, best.error, best.loss, best.iteration, train_loss, step_seconds)
 
     def _emit(self, item: Any) -> None:

@@ -189,7 +189,7 @@ class Search:
         if job.decoupling is not None:
             evaluator = self.evaluators[number]
             assert isinstance(evaluator, Evaluator), "only what trains has workers"
-            return evaluator.try_run(Decoupling.parse(job.decoupling)) or None
+            return evaluator.try_run(Decoupling.parse(job.decoupling), job.fidelity) or None
         claim = self._search_claim(number)
         if not claim.try_take():
             return None
@@ -211,20 +211,20 @@ class Search:
         problem, evaluator = self.problems[number], self.evaluators[number]
         together = Together(evaluator) if self.options.train_together and isinstance(evaluator, Evaluator) else None
 
-        def begin(decoupling: Decoupling) -> Callable[[], Score]:
+        def begin(decoupling: Decoupling, fidelity: float) -> Callable[[], Score]:
             assert isinstance(evaluator, Evaluator)
             folder = evaluator.run_folder(decoupling)
             answer = work.begin(
-                Job(problem.seed, str(decoupling)),
+                Job(problem.seed, str(decoupling), fidelity),
                 f"the run {folder}",
                 evaluator.claim(decoupling),
-                killed=partial(self._killed, evaluator, decoupling),
-                is_done=partial(evaluator.is_done, decoupling),
+                killed=partial(self._killed, evaluator, decoupling, fidelity),
+                is_done=partial(evaluator.is_done, decoupling, fidelity),
             )
 
             def score() -> Score:
                 answer()
-                return evaluator(decoupling)
+                return evaluator(decoupling, fidelity)
 
             return score
 
@@ -245,12 +245,12 @@ class Search:
         name = f"the search with seed {seed}"
         return work.begin(Job(seed), name, self._search_claim(number), killed=partial(self._told_killed, name))
 
-    def _killed(self, evaluator: Evaluator, decoupling: Decoupling, lost: Lost, times: int) -> None:
+    def _killed(self, evaluator: Evaluator, decoupling: Decoupling, fidelity: float, lost: Lost, times: int) -> None:
         """With --retries a killed attempt has a row, and the last one counts; without, the trial is begun again a few times."""
         if self.budget.retries is None:
             return self._told_killed(f"the trial {decoupling}", lost, times)
-        evaluator.record_killed(decoupling, lost.reason, lost.host)
-        again = "has failed" if evaluator.is_done(decoupling) else "is begun again"
+        evaluator.record_killed(decoupling, lost.reason, lost.host, fidelity)
+        again = "has failed" if evaluator.is_done(decoupling, fidelity) else "is begun again"
         notice(f"the worker of the trial {decoupling} was {lost}; it {again}")
 
     def _told_killed(self, name: str, lost: Lost, times: int) -> None:
@@ -294,6 +294,7 @@ class Job:
 
     seed: int
     decoupling: str | None = None
+    fidelity: float = 1.0
 
 
 def work_of_search(options: SearchOptions, command: str, report: Report) -> Work:

@@ -6,7 +6,7 @@ import gc
 import json
 import math
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from functools import cache, cached_property, partial
@@ -19,7 +19,8 @@ from methods.method import Method
 from methods.table import traits
 from methods.training.batches import Batch
 from methods.training.diverged import Diverged
-from methods.training.loop import Progress, Trained, train
+from methods.training.epoch import Epoch
+from methods.training.loop import FurtherCheckpoint, Progress, Trained, train
 from methods.training.memory import out_of_memory
 from methods.training.prefix_tree import train_together
 from methods.training.scoring import error_and_loss
@@ -41,6 +42,7 @@ from nas.records.columns import names
 from nas.records.event_files import EventFiles
 from nas.records.history import History, next_training, rows_of
 from nas.records.log import Cell, Log
+from nas.records.partial import ITERATIONS_TRAINED, exactly, is_partial
 from nas.records.provenance import device_name, provenance
 from nas.records.results_log import check_folder, told_of_path
 from nas.records.reuse import told_undigested, undigested
@@ -78,6 +80,10 @@ class Evaluator:
     their own.
 
     A run that was killed or ran out of memory is tried again until that many `retries` were made, by whomever.
+
+    With a `fidelity` below 1 a run is trained in part. Its row says how far (`iterations_trained`), and has no test error and no
+    measurements; its checkpoint stays in the folder of the whole run, for a longer training to go on from. Where that was trained
+    further before, the partial training is done anew, in a folder that goes with its row's being written.
     """
 
     def __init__(
@@ -121,15 +127,17 @@ class Evaluator:
         settings, replicas = self.problem.settings, self.problem.settings.replicas or 1
         return self.problem.data.train_batches(settings.batch_size // replicas, limit=settings.class_limit)
 
-    def key(self, decoupling: Decoupling) -> dict[str, Cell]:
+    def key(self, decoupling: Decoupling, fidelity: float = 1.0) -> dict[str, Cell]:
         """The cells that make two rows the same training."""
-        return self.problem.key(self.problem.adapt(decoupling))
+        return self.problem.key(self.problem.adapt(decoupling), fidelity)
 
-    def recorded(self, decoupling: Decoupling) -> dict[str, str] | None:
+    def recorded(self, decoupling: Decoupling, fidelity: float = 1.0) -> dict[str, str] | None:
         """The row that is there already: tested on this test split, its weights saved if they are required; of several the
         first that has all measurements, or the first."""
-        key = self.key(decoupling)
-        there = standing(self.log.find_all(key))
+        key = self.key(decoupling, fidelity)
+        there = standing(self.log.find_all(exactly(key)))
+        if is_partial(key):
+            return there[0] if there else None
         first = there[0] if there else None
         if first is None or (self._lacks(first) is None and not self._unmeasured(key, first)):
             return first
@@ -147,10 +155,10 @@ class Evaluator:
             return list(self.measurements)
         return [one for one in self._unmeasured(self.key(decoupling), row) if (row["run"], one.name) not in self._refused]
 
-    def is_done(self, decoupling: Decoupling) -> bool:
+    def is_done(self, decoupling: Decoupling, fidelity: float = 1.0) -> bool:
         """Whether its row and all that is asked of it are there."""
-        row = self.recorded(decoupling)
-        return row is not None and not self._repeats(row) and not self.missing(decoupling)
+        row = self.recorded(decoupling, fidelity)
+        return row is not None and not self._repeats(row) and (is_partial(row) or not self.missing(decoupling))
 
     def is_to_be_repeated(self, decoupling: Decoupling) -> bool:
         """Whether the run failed in a way that another attempt might not, and may have one."""
@@ -171,7 +179,7 @@ class Evaluator:
 
     def why_again(self, decoupling: Decoupling) -> str | None:
         """Why a run that has a row is trained again; None where it has none, or need not be."""
-        first = self.log.find(self.key(decoupling))
+        first = self.log.find(exactly(self.key(decoupling)))
         if first is None or self.is_done(decoupling) or self._with_weights(decoupling):
             return None
         if self.is_to_be_repeated(decoupling):
@@ -202,7 +210,7 @@ class Evaluator:
     def _with_weights(self, decoupling: Decoupling) -> dict[str, str] | None:
         """The row to measure: the recorded one, or one that was tested on another split, if its weights are saved."""
         recorded = self.recorded(decoupling)
-        rows = [recorded] if recorded else self.log.find_all(self.key(decoupling))
+        rows = [recorded] if recorded else self.log.find_all(exactly(self.key(decoupling)))
         return next((row for row in rows if row["status"] == OK and self._has_weights(row)), None)
 
     @property
@@ -211,28 +219,29 @@ class Evaluator:
         key = {name: cell for name, cell in self.key(Decoupling((), ())).items() if name != "decoupling"}
         return told_undigested(len(undigested(self.log, key)))
 
-    def __call__(self, decoupling: Decoupling) -> Score:
+    def __call__(self, decoupling: Decoupling, fidelity: float = 1.0) -> Score:
         """The score, after waiting for another process that trains the same."""
-        if self.is_done(decoupling):
-            self.tidy(decoupling)
+        if self.is_done(decoupling, fidelity):
+            if not is_partial(self.key(decoupling, fidelity)):
+                self.tidy(decoupling)
         else:
             with self.claim(decoupling):
-                while not self.is_done(decoupling):
-                    self.run(decoupling)
-        row = self.recorded(decoupling)
+                while not self.is_done(decoupling, fidelity):
+                    self.run(decoupling, fidelity)
+        row = self.recorded(decoupling, fidelity)
         assert row is not None, "a row that was appended is found"
         return read_score(row)
 
-    def try_run(self, decoupling: Decoupling) -> bool:
+    def try_run(self, decoupling: Decoupling, fidelity: float = 1.0) -> bool:
         """Train and measure what is not done, unless another process is at it: whether it is done now."""
-        if self.is_done(decoupling):
+        if self.is_done(decoupling, fidelity):
             return True
         claim = self.claim(decoupling)
         if not claim.try_take():
             return False
         try:
-            while not self.is_done(decoupling):  # still, now that nobody else has it
-                self.run(decoupling)
+            while not self.is_done(decoupling, fidelity):  # still, now that nobody else has it
+                self.run(decoupling, fidelity)
             return True
         finally:
             claim.release()
@@ -254,14 +263,14 @@ class Evaluator:
                         claim.release()
 
     def run_folder(self, decoupling: Decoupling) -> Path:
-        """Where this evaluation keeps its checkpoint while it is unfinished."""
+        """Where this evaluation keeps its checkpoint while it is unfinished; at every fidelity."""
         return self.problem.run_folder(self.key(decoupling))
 
     def claim(self, decoupling: Decoupling) -> Claim:
         """What tells other processes that this one has the run."""
         return self.problem.results.claim(self.run_folder(decoupling))
 
-    def run(self, decoupling: Decoupling) -> dict[str, str]:
+    def run(self, decoupling: Decoupling, fidelity: float = 1.0) -> dict[str, str]:
         """Train what has no row and append it, then measure what is not measured yet; the caller has the claim.
 
         Weights are saved before the row that names them, and the checkpoint goes last. Whatever kills the process, the next
@@ -269,6 +278,8 @@ class Evaluator:
         """
         folder = self.run_folder(decoupling)
         self._check_ready(folder)
+        if is_partial(self.key(decoupling, fidelity)):
+            return self._trained_partly(decoupling, fidelity)
         row, there = self.recorded(decoupling), self._with_weights(decoupling)
         run = self._loaded(there, decoupling) if there else None
         if there is None or run is None:
@@ -325,15 +336,47 @@ class Evaluator:
         """Train, score, save, append: the row, and what is to be measured; None where the run failed."""
         decoupling = self.problem.adapt(asked)
         folder, key = self.run_folder(asked), self.key(asked)
-        costs, attempt = self._cost(decoupling), attempts_made(self.log.find_all(key)) + 1
-        row, history = self._begun(key, folder, costs), self._begin_history(key, folder)
+        history = self._begin_history(key, folder)
+        return self._appended(key, folder, decoupling, history, partial(self._scored, key, folder, decoupling))
+
+    def _trained_partly(self, asked: Decoupling, fidelity: float) -> dict[str, str]:
+        """Train it up to its fidelity and append the row. The checkpoint stays, unless there was a further one, or the run is
+        done: then nothing would go on from it."""
+        decoupling, key, folder = self.problem.adapt(asked), self.key(asked, fidelity), self.run_folder(asked)
+        own = self.problem.runs / run_name(key)
+        whole = self.recorded(asked)
+        goes_on = whole is None or is_repeatable(whole)
+        history = self._begin_history(self.key(asked), folder) if goes_on else None
+
+        def scored(costs: Cost, history: History | None) -> tuple[dict[str, Cell], None]:
+            if goes_on:
+                with suppress(FurtherCheckpoint):
+                    return self._scored_partly(key, folder, decoupling, costs, history), None
+            _say_what(key, own)
+            return self._scored_partly(key, own, decoupling, costs, None), None  # its epochs are told already
+
+        row, _ = self._appended(key, folder, decoupling, history, scored)
+        _remove_unfinished(own)
+        return row
+
+    def _appended(
+        self,
+        key: dict[str, Cell],
+        folder: Path,
+        decoupling: Decoupling,
+        history: History | None,
+        scored: Callable[[Cost, History | None], tuple[dict[str, Cell], MeasuredRun | None]],
+    ) -> tuple[dict[str, str], MeasuredRun | None]:
+        """The row of a training that is done by `scored`, or failed in it; and what is to be measured."""
+        costs, attempt = self._cost(decoupling), attempts_made(self.log.find_all(exactly(key))) + 1
+        row = self._begun(key, folder, costs)
         row |= {"attempts": attempt} if attempt > 1 else {}
-        row |= {"training": history.training} if history.training > 1 else {}
+        row |= {"training": history.training} if history is not None and history.training > 1 else {}
         run = None
         try:
             costs = self._timed(decoupling, costs)
             row["pipeline_speedup_bound"] = costs.pipeline_speedup_bound
-            scores, run = self._scored(key, folder, decoupling, costs, history)
+            scores, run = scored(costs, history)
             row |= scores
         except (Diverged, MemoryError, RuntimeError, OSError) as error:
             if (status := failed_status(error)) is None:
@@ -347,14 +390,14 @@ class Evaluator:
             gc.collect()  # what the run held is there for the next
         return self._append(row, key), run
 
-    def record_killed(self, asked: Decoupling, reason: str, host: str) -> None:
+    def record_killed(self, asked: Decoupling, reason: str, host: str, fidelity: float = 1.0) -> None:
         """Append the row of an attempt whose process was killed there, unless the run has a row that stands."""
-        row = self.recorded(asked)
+        row = self.recorded(asked, fidelity)
         if row is not None and not is_repeatable(row):
             return
-        decoupling, key = self.problem.adapt(asked), self.key(asked)
+        decoupling, key = self.problem.adapt(asked), self.key(asked, fidelity)
         begun = self._begun(key, self.run_folder(asked), self._cost(decoupling))
-        attempt = attempts_made(self.log.find_all(key)) + 1
+        attempt = attempts_made(self.log.find_all(exactly(key))) + 1
         self._append({**begun, "status": f"{KILLED}: {reason}", **FAILED, "attempts": attempt, "host": host}, key)
 
     def _begun(self, key: Mapping[str, Cell], folder: Path, costs: Cost) -> dict[str, Cell]:
@@ -375,14 +418,14 @@ class Evaluator:
 
     def _append(self, row: Mapping[str, Cell], key: Mapping[str, Cell]) -> dict[str, str]:
         """The row as it stands in the log."""
-        own = _own(key, row)
+        own = exactly(_own(key, row))
         self.log.append_once({**row, **self.problem.data.facts(self.problem.results.folder), **self._source}, own)
         appended = self.log.find(own)
         assert appended is not None, "a row that was appended is found"
         return appended
 
     def _scored(
-        self, key: dict[str, Cell], folder: Path, decoupling: Decoupling, costs: Cost, history: History
+        self, key: dict[str, Cell], folder: Path, decoupling: Decoupling, costs: Cost, history: History | None
     ) -> tuple[dict[str, Cell], MeasuredRun | None]:
         """What training gives, its weights saved if they are to be."""
         problem = self.problem
@@ -391,17 +434,10 @@ class Evaluator:
         digest = weights_digest(weights)
         named = self._named(key, digest)
         row: dict[str, Cell] = {"run": run_name(named), "weights_digest": digest, **figures}
-        history.copy_to(run_name(named))
+        if history is not None:
+            history.copy_to(run_name(named))
         test = problem.data.test() if self.test else None
-        row |= {
-            "status": OK,
-            "validation_error": trained.validation_error,
-            "validation_loss": trained.validation_loss,
-            "train_loss": trained.train_loss,
-            "best_iteration": trained.best_iteration,
-            "epochs": problem.settings.iterations / (self.batches.num_batches // (problem.settings.replicas or 1)),
-            "step_seconds": None if math.isnan(trained.step_seconds) else trained.step_seconds,
-        }
+        row |= self._validation_scores(trained)
         if test is not None:
             row |= self._test_scores(trained.method, test)
         if self.weights != "discarded":
@@ -411,6 +447,28 @@ class Evaluator:
                 saved.save()
         del trained
         return row, self._with(weights, decoupling, test) if self.measurements and test is not None else None
+
+    def _scored_partly(
+        self, key: dict[str, Cell], folder: Path, decoupling: Decoupling, costs: Cost, history: History | None
+    ) -> dict[str, Cell]:
+        """What training up to the key's iterations gives, with the checkpoint in this folder; the weights are the last."""
+        iterations = key[ITERATIONS_TRAINED]
+        assert isinstance(iterations, int)
+        trained, figures = self._train(decoupling, folder, costs, history, until=iterations)
+        digest = weights_digest({name: tensor.detach().cpu() for name, tensor in trained.method.state_dict().items()})
+        return {"weights_digest": digest, **figures, **self._validation_scores(trained)}
+
+    def _validation_scores(self, trained: Trained) -> dict[str, Cell]:
+        settings = self.problem.settings
+        return {
+            "status": OK,
+            "validation_error": trained.validation_error,
+            "validation_loss": trained.validation_loss,
+            "train_loss": trained.train_loss,
+            "best_iteration": trained.best_iteration,
+            "epochs": settings.iterations / (self.batches.num_batches // (settings.replicas or 1)),
+            "step_seconds": None if math.isnan(trained.step_seconds) else trained.step_seconds,
+        }
 
     def _test_scores(self, method: Method, test: Part) -> dict[str, Cell]:
         data = self.problem.data
@@ -462,7 +520,7 @@ class Evaluator:
 
         A row of an older version was named after what it was asked for, too.
         """
-        rows = [row for row in self.log.find_all(key) if not is_repeatable(row)]
+        rows = [row for row in self.log.find_all(exactly(key)) if not is_repeatable(row)]
         for row in rows:
             if row.get("weights_digest") == digest:
                 own = {**key, **{name: _typed(row[name]) for name in ASKED if row.get(name)}}
@@ -483,7 +541,9 @@ class Evaluator:
         )
         return named
 
-    def _train(self, decoupling: Decoupling, folder: Path, costs: Cost, history: History) -> tuple[Trained, dict[str, Cell]]:
+    def _train(
+        self, decoupling: Decoupling, folder: Path, costs: Cost, history: History | None, *, until: int | None = None
+    ) -> tuple[Trained, dict[str, Cell]]:
         """The trained run, and the figures that were measured meanwhile."""
         problem, checkpoint = self.problem, folder / CHECKPOINT
         if (answer := self._answers.get(decoupling)) is not None:
@@ -513,8 +573,9 @@ class Evaluator:
                 device=problem.device,
                 trained_stages=trained_stages,
                 checkpoint=checkpoint,
+                until=until,
                 report=report,
-                record=history.record,
+                record=_untold if history is None else history.record,
                 exit_errors=traits(problem.method).has_exit_logits,
                 others=others,
             )
@@ -562,6 +623,10 @@ def _number_of_training(folder: Path) -> int | None:
         number = about.get("training") if isinstance(about, dict) else None
         return number if type(number) is int and number > 0 else None
     return None
+
+
+def _untold(epoch: Epoch) -> None:
+    """Of an epoch that is in the history already."""
 
 
 def _say_what(key: Mapping[str, Cell], folder: Path) -> None:

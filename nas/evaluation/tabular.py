@@ -59,13 +59,15 @@ class Tabular:
             answers = {point: trained[seed] for point, trained in points.items() if seed in trained}
         self.answers = {point: _without_test(row) for point, row in answers.items()}
 
-    def recorded(self, decoupling: Decoupling) -> Row | None:
+    def recorded(self, decoupling: Decoupling, fidelity: float = 1.0) -> Row | None:
         """The row that the score is read from, without what the test split said; None if the table lacks it."""
+        if fidelity < 1:
+            raise UserError(f"the table {self.log.where} has whole trainings, got fidelity {fidelity:g}; give 1")
         return self.answers.get(str(self.adapt(decoupling)))
 
-    def __call__(self, decoupling: Decoupling) -> Score:
+    def __call__(self, decoupling: Decoupling, fidelity: float = 1.0) -> Score:
         """The score that the table has of the decoupling."""
-        row = self.recorded(decoupling)
+        row = self.recorded(decoupling, fidelity)
         if row is None:
             raise UserError(
                 f"the table {self.log.where} has {len(self.answers)} points, but '{decoupling}' is none of them; "

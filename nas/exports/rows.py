@@ -9,6 +9,7 @@ from pathlib import Path
 from nas.records.column import Role
 from nas.records.columns import names
 from nas.records.log import Log
+from nas.records.partial import exactly
 from nas.records.results import Results
 from nas.records.status import OK
 from nas.runs.trained_run import TrainedRun
@@ -33,7 +34,7 @@ def known_rows(run: TrainedRun, depth: int, results: Results) -> KnownRows:
     """Of all results; those of `evaluate` before those of `search`, which saw no test split."""
     for name in ("evaluate.csv", "search.csv"):
         for called, log in results.below(name).items():
-            if row := log.find({"run": run.name, "weights_digest": run.digest}):
+            if row := log.find(exactly({"run": run.name, "weights_digest": run.digest})):
                 exits = results.log(str(Path(called).with_name("exits.csv")))
                 return KnownRows(row, _exit(row, depth, exits), _seeds(row, log))
     return KnownRows({}, {}, ())
@@ -47,5 +48,5 @@ def _exit(row: Row, depth: int, exits: Log) -> Row:
 def _seeds(row: Row, log: Log) -> tuple[Row, ...]:
     roles = (Role.IDENTITY, Role.SETTING, Role.RECIPE)
     same = [name for name in names(lambda column: column.role in roles) if name in row and name not in _OF_ONE_SEED]
-    found = log.find_all({name: row[name] or None for name in same})
+    found = log.find_all(exactly({name: row[name] or None for name in same}))
     return tuple({other["seed"]: other for other in found if other.get("status") == OK}.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from nas.records.partial import whole_rows
 from nas.records.status import KILLED, OUT_OF_MEMORY
 
 
@@ -29,9 +30,10 @@ def standing(rows: Sequence[dict[str, str]]) -> list[dict[str, str]]:
 
 
 def standing_rows(rows: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-    """The same for rows of several runs, which their names tell apart, in their order."""
+    """The same for rows of several runs, which their names tell apart, in their order; none that were trained only in part."""
+    rows = whole_rows(rows)
     if not any(map(is_repeatable, rows)):
-        return list(rows)
+        return rows
     of_runs: dict[str, list[dict[str, str]]] = {}
     for row in rows:
         of_runs.setdefault(row.get("run", ""), []).append(row)

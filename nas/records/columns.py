@@ -187,6 +187,17 @@ _COLUMNS = (
         compared=SHARED,
     ),
     Column(
+        "iterations_trained",
+        SETTING,
+        ("search",),
+        "After how many of `iterations` a partial training stopped; a longer one goes on from its checkpoint. Empty for a whole "
+        "run. Partial rows are in no table and no comparison.",
+        COUNT,
+        "steps",
+        compared=SHARED,
+        optional=True,
+    ),
+    Column(
         "batch_size",
         SETTING,
         _OF_A_RUN,
@@ -732,6 +743,18 @@ _COLUMNS = (
         always=("curves",),
     ),
     # ---- searches
+    Column(
+        "fidelity", PLACE, ("trials",), "The share of the iterations that the trial was trained; empty for all.", SHARE, "share"
+    ),
+    Column(
+        "iterations_anew",
+        FIGURE,
+        ("trials",),
+        "The iterations by which the trial trained its decoupling further than the search had before: what it cost unless it was "
+        "`known`. Empty in rows of older versions.",
+        COUNT,
+        "steps",
+    ),
     Column("known", FIGURE, ("trials",), "Whether the row was there before: of another search, or of a table.", FLAG),
     Column(
         "cut_share",

@@ -25,8 +25,9 @@ Facts = Mapping[str, str]
 
 
 class StudyMirror:
-    """Trial n of the search is trial n - 1 of the study: running while it is in flight, then complete, or failed where its run
-    failed. Of the processes that search, the one with the `claim` writes; when it is gone, the next one writes what is missing.
+    """Trial n of the search is trial n - 1 of the study: running while it is in flight, then complete, failed where its run
+    failed, or pruned where it was trained in part, which makes it no candidate for the study's best. Of the processes that
+    search, the one with the `claim` writes; when it is gone, the next one writes what is missing.
 
     A storage that fails meanwhile is told once, and nothing more is written.
     """
@@ -34,15 +35,15 @@ class StudyMirror:
     def __init__(self, storage: BaseStorage, problem: Problem, name: str, claim: Claim) -> None:
         self._storage, self._problem, self._name, self._claim = storage, problem, name, claim
         self._points = OptunaPoints(problem.space)
-        self._asked: list[Decoupling] = []
+        self._asked: list[tuple[Decoupling, float]] = []
         self._told: list[tuple[Score, Facts]] = []
         self._study: Study | None = None
         self._is_there, self._is_told = 0, 0  # how many trials the study has, and of how many it was told the end
         self._failed = False
 
-    def begin(self, decoupling: Decoupling) -> None:
-        """The search has asked for it."""
-        self._asked.append(decoupling)
+    def begin(self, decoupling: Decoupling, fidelity: float = 1.0) -> None:
+        """The search has asked for it, at this fidelity."""
+        self._asked.append((decoupling, fidelity))
         self._write()
 
     def tell(self, score: Score, facts: Facts) -> None:
@@ -88,28 +89,33 @@ class StudyMirror:
         """Write what the study lacks."""
         from optuna.trial import Trial, TrialState, create_trial
 
-        for decoupling in self._asked[self._is_there :]:
+        for decoupling, fidelity in self._asked[self._is_there :]:
             params = self._points.encode(decoupling)
             study.add_trial(
                 create_trial(
                     state=TrialState.RUNNING,
                     params=params,
                     distributions={name: self._points.distributions[name] for name in params},
-                    user_attrs={"decoupling": str(decoupling)},
+                    user_attrs={"decoupling": str(decoupling), **({} if fidelity == 1 else {"fidelity": fidelity})},
                 )
             )
             self._is_there += 1
         for number in range(self._is_told, len(self._told)):
             frozen = study.get_trials(deepcopy=False)[number]
-            score, facts = self._told[number]
+            (score, facts), fidelity = self._told[number], self._asked[number][1]
             if not frozen.state.is_finished():
                 trial = Trial(study, frozen._trial_id)
                 for name, fact in {**facts, "status": score.status}.items():
                     trial.set_user_attr(name, fact)
-                if score.status == OK:
-                    study.tell(number, measured(score, self._problem.objectives))
-                else:
+                objectives = self._problem.objectives
+                if score.status != OK:
                     study.tell(number, state=TrialState.FAIL)
+                elif fidelity < 1:
+                    if len(objectives) == 1:  # Optuna has intermediate values of one alone
+                        trial.report(score.error, self._problem.iterations_at(fidelity))
+                    study.tell(number, state=TrialState.PRUNED)
+                else:
+                    study.tell(number, measured(score, objectives))
             self._is_told = number + 1
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nas.evaluations import Evaluations, in_order
+from nas.evaluations import Evaluations, in_order, when_told
 from nas.problem import Score
 from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError
@@ -19,12 +19,12 @@ class Log:
 
     def __init__(self, at_once):
         self.events = []
-        self.evaluate = Evaluations(self.begin, at_once=at_once, told=lambda point, score: self.add("told", point))
+        self.evaluate = Evaluations(self.begin, at_once=at_once, told=lambda point, fidelity, score: self.add("told", point))
 
     def add(self, what, point):
         self.events.append((what, point.cuts[0]))
 
-    def begin(self, point):
+    def begin(self, point, fidelity):
         self.add("begun", point)
 
         def wait():
@@ -67,4 +67,4 @@ def test_what_is_left_in_flight_is_told_in_the_end():
 
 def test_at_once_is_one_at_least():
     with pytest.raises(UserError, match="from 1 on, got 0"):
-        Evaluations(lambda point: lambda: score(point), at_once=0)
+        Evaluations(when_told(score), at_once=0)
