@@ -31,14 +31,16 @@ def finish_together(evaluator: Evaluator, decouplings: Sequence[Decoupling]) -> 
 
 
 class Together:
-    """What a search asks for waits, and is trained in one go when the first score of it is needed."""
+    """What a search asks for waits, and is trained in one go when the first score of it is needed; in part, each alone."""
 
     def __init__(self, evaluator: Evaluator) -> None:
         self._evaluator = evaluator
         self._waiting: list[Decoupling] = []
 
-    def begin(self, decoupling: Decoupling) -> Callable[[], Score]:
+    def begin(self, decoupling: Decoupling, fidelity: float) -> Callable[[], Score]:
         """What gives the score."""
+        if fidelity < 1:
+            return partial(self._evaluator, decoupling, fidelity)
         self._waiting.append(decoupling)
         return partial(self._score, decoupling)
 

@@ -8,9 +8,7 @@ import pytest
 
 from nas.problem import Problem
 from nas.records.attempts import standing_rows
-from nas.runs.folders import run_folders
-from spaces.notation.errors import UserError
-from tests.nas.evaluation.test_evaluator import OTHER, POINT, make, make_problem
+from tests.nas.evaluation.test_evaluator import POINT, make, make_problem
 
 
 @pytest.fixture
