@@ -337,7 +337,8 @@ class Evaluator:
         decoupling = self.problem.adapt(asked)
         folder, key = self.run_folder(asked), self.key(asked)
         history = self._begin_history(key, folder)
-        return self._appended(key, folder, decoupling, history, partial(self._scored, key, folder, decoupling))
+        scored = partial(self._scored, key, folder, decoupling, history=history)
+        return self._appended(key, folder, decoupling, history, scored)
 
     def _trained_partly(self, asked: Decoupling, fidelity: float) -> dict[str, str]:
         """Train it up to its fidelity and append the row. The checkpoint stays, unless there was a further one, or the run is
@@ -348,7 +349,7 @@ class Evaluator:
         goes_on = whole is None or is_repeatable(whole)
         history = self._begin_history(self.key(asked), folder) if goes_on else None
 
-        def scored(costs: Cost, history: History | None) -> tuple[dict[str, Cell], None]:
+        def scored(costs: Cost) -> tuple[dict[str, Cell], None]:
             if goes_on:
                 with suppress(FurtherCheckpoint):
                     return self._scored_partly(key, folder, decoupling, costs, history), None
@@ -365,7 +366,7 @@ class Evaluator:
         folder: Path,
         decoupling: Decoupling,
         history: History | None,
-        scored: Callable[[Cost, History | None], tuple[dict[str, Cell], MeasuredRun | None]],
+        scored: Callable[[Cost], tuple[dict[str, Cell], MeasuredRun | None]],
     ) -> tuple[dict[str, str], MeasuredRun | None]:
         """The row of a training that is done by `scored`, or failed in it; and what is to be measured."""
         costs, attempt = self._cost(decoupling), attempts_made(self.log.find_all(exactly(key))) + 1
@@ -376,7 +377,7 @@ class Evaluator:
         try:
             costs = self._timed(decoupling, costs)
             row["pipeline_speedup_bound"] = costs.pipeline_speedup_bound
-            scores, run = scored(costs, history)
+            scores, run = scored(costs)
             row |= scores
         except (Diverged, MemoryError, RuntimeError, OSError) as error:
             if (status := failed_status(error)) is None:
@@ -425,7 +426,7 @@ class Evaluator:
         return appended
 
     def _scored(
-        self, key: dict[str, Cell], folder: Path, decoupling: Decoupling, costs: Cost, history: History | None
+        self, key: dict[str, Cell], folder: Path, decoupling: Decoupling, costs: Cost, history: History
     ) -> tuple[dict[str, Cell], MeasuredRun | None]:
         """What training gives, its weights saved if they are to be."""
         problem = self.problem
@@ -434,8 +435,7 @@ class Evaluator:
         digest = weights_digest(weights)
         named = self._named(key, digest)
         row: dict[str, Cell] = {"run": run_name(named), "weights_digest": digest, **figures}
-        if history is not None:
-            history.copy_to(run_name(named))
+        history.copy_to(run_name(named))
         test = problem.data.test() if self.test else None
         row |= self._validation_scores(trained)
         if test is not None:
