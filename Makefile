@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: search test fast slow lint docs package clean results/README.md
+.PHONY: search test fast slow gpu lint docs package clean results/README.md
 
 search: $(BIN)/.installed
 	$(BIN)/python run.py search
@@ -15,6 +15,14 @@ fast: $(BIN)/.installed
 
 slow: $(BIN)/.installed
 	$(BIN)/python -m pytest -n auto -m slow
+
+# On a machine with a GPU, with the packages that are there: .venv where it was set up, else python3. Nothing is installed.
+GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,python3)
+MINUTES ?= 9
+
+gpu:
+	@status=0; $(GPU_PYTHON) -m pytest -m cuda $$(grep -rl 'mark\.cuda' tests) || status=1; \
+	$(GPU_PYTHON) benchmarks/gpu.py --minutes $(MINUTES) || status=$$?; exit $$status
 
 package: $(BIN)/.installed
 	.ci/package

@@ -80,10 +80,17 @@ def main() -> None:
 
 
 def measured(
-    backbone: str, names: tuple[str, ...], num_steps: int, device: torch.device, turns: int, *, live: bool
+    backbone: str,
+    names: tuple[str, ...],
+    num_steps: int,
+    device: torch.device,
+    turns: int,
+    *,
+    live: bool,
+    sizes: tuple[int, int] | None = None,
 ) -> list[dict[str, Cell]]:
-    """A row a name; the first is what the others are compared with."""
-    sizes = ON_CPU if device.type == "cpu" else ON_GPU
+    """A row a name; the first is what the others are compared with. `sizes` are those of the inner and the outer batch."""
+    sizes = sizes or (ON_CPU if device.type == "cpu" else ON_GPU)
     found: dict[str, list[tuple[float, int]]] = {name: [] for name in names}
     for name in names:  # the first step of a kind also chooses kernels
         made(backbone, name, 1, sizes, device)()

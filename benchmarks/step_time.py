@@ -146,11 +146,12 @@ def plain_step(
     return step
 
 
-def plain_vgg19() -> nn.Sequential:
-    """vgg19 as it is usually written, at SEDONA's width."""
+def plain_vgg19(width: int = 1) -> nn.Sequential:
+    """vgg19 as it is usually written, at SEDONA's width times `width`; 4 is the usual one."""
     layers: list[nn.Module] = []
-    inputs = INPUT_SHAPE[0]
-    for outputs, depth in ((16, 2), (32, 2), (64, 4), (128, 4), (128, 4)):
+    inputs, hidden = INPUT_SHAPE[0], 1024 * width
+    for channels, depth in ((16, 2), (32, 2), (64, 4), (128, 4), (128, 4)):
+        outputs = channels * width
         for _ in range(depth):
             layers += [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
             inputs = outputs
@@ -158,25 +159,25 @@ def plain_vgg19() -> nn.Sequential:
     return nn.Sequential(
         *layers,
         nn.Flatten(),
-        nn.Linear(128, 1024),
+        nn.Linear(inputs, hidden),
         nn.ReLU(),
         nn.Dropout(0.5),
-        nn.Linear(1024, 1024),
+        nn.Linear(hidden, hidden),
         nn.ReLU(),
         nn.Dropout(0.5),
-        nn.Linear(1024, NUM_CLASSES),
+        nn.Linear(hidden, NUM_CLASSES),
     )
 
 
-def plain_resnet50() -> nn.Sequential:
-    """resnet50 as it is usually written, at SEDONA's width."""
+def plain_resnet50(width: int = 1) -> nn.Sequential:
+    """resnet50 as it is usually written, at SEDONA's width times `width`; 4 is the usual one."""
     blocks: list[nn.Module] = []
-    inputs = 16
+    first = inputs = 16 * width
     for stage, (channels, depth) in enumerate(((16, 3), (32, 4), (64, 6), (128, 3))):
         for i in range(depth):
-            blocks.append(Bottleneck(inputs, channels, 2 if stage and not i else 1))
-            inputs = 4 * channels
-    stem = (nn.Conv2d(INPUT_SHAPE[0], 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
+            blocks.append(Bottleneck(inputs, channels * width, 2 if stage and not i else 1))
+            inputs = 4 * channels * width
+    stem = (nn.Conv2d(INPUT_SHAPE[0], first, 3, padding=1, bias=False), nn.BatchNorm2d(first), nn.ReLU())
     return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, NUM_CLASSES))
 
 

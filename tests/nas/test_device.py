@@ -15,7 +15,6 @@ from spaces.layers.lean_unit import _parts
 from spaces.notation.errors import UserError
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
-CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
 
 def switches() -> tuple[bool, ...]:
@@ -108,12 +107,12 @@ def test_a_gpu_gets_no_pieces() -> None:
     assert len(_parts(torch.empty(64, 2**18, device="meta"))) == 32
 
 
-@CUDA
+@pytest.mark.cuda
 @pytest.mark.parametrize(("precision", "least", "most"), [("fp32", 0, 1e-6), ("tf32", 1e-5, 1e-2)])
-def test_a_gpu_rounds_as_the_precision_says(precision: Precision, least: float, most: float) -> None:
+def test_a_gpu_rounds_as_the_precision_says(gpu: torch.device, precision: Precision, least: float, most: float) -> None:
     set_switches(precision, deterministic=False)
-    x = torch.randn(64, 64, 32, 32, device=GPU)
-    weight = torch.randn(64, 64, 3, 3, device=GPU)
+    x = torch.randn(64, 64, 32, 32, device=gpu)
+    weight = torch.randn(64, 64, 3, 3, device=gpu)
     for function, *given in ((torch.nn.functional.conv2d, x, weight), (torch.matmul, x[0, 0], x[0, 1])):
         exact = function(*(part.double() for part in given))
         error = float((function(*given) - exact).norm() / exact.norm())

@@ -144,18 +144,13 @@ def test_what_a_replay_overwrites_is_copied(mode: Any, stays: bool, monkeypatch:
     assert (bool((first == 1).all()) and float(loss) == 1) == stays
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.cuda
 @pytest.mark.parametrize("name", sorted(METHODS))
 @pytest.mark.parametrize("mode", ["default", "reduce-overhead"])
-def test_a_gpu_computes_the_same(name: str, mode: Any) -> None:
+def test_a_gpu_computes_the_same(gpu: torch.device, name: str, mode: Any) -> None:
     found = []
     for compile in ("no", mode):
-        trainer = Trainer(
-            build(name),
-            TrainingSettings(iterations=9, batch_size=6, lr=0.01, compile=compile),
-            seed=0,
-            device=torch.device("cuda"),
-        )
-        batches = [tuple(part.cuda() for part in images(step)) for step in range(6)]
+        trainer = Trainer(build(name), TrainingSettings(iterations=9, batch_size=6, lr=0.01, compile=compile), seed=0, device=gpu)
+        batches = [tuple(part.to(gpu) for part in images(step)) for step in range(6)]
         found.append(torch.stack([loss for step, (x, y) in enumerate(batches) for loss in trainer.step(x, y, step)]))
     torch.testing.assert_close(*found, rtol=1e-3, atol=1e-4)

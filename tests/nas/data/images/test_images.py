@@ -191,10 +191,10 @@ def test_the_test_split_is_read_when_asked_and_follows_the_others_to_their_devic
     assert read == ["test"] * 2
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_a_gpu_makes_the_same_batches_without_waiting_for_the_host() -> None:
+@pytest.mark.cuda
+def test_a_gpu_makes_the_same_batches_without_waiting_for_the_host(gpu: torch.device) -> None:
     images = made_up(3, Augmentation(2, True, 2))
-    there = Batches(images.to(torch.device("cuda")), 4)
+    there = Batches(images.to(gpu), 4)
     there.batch(0, 0)
     torch.cuda.set_sync_debug_mode("error")
     try:

@@ -104,9 +104,9 @@ def test_a_weight_without_gradient_has_no_momentum_after_loading_either(make):
     assert with_momentum == [False, False, True, True, True, True]
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_gpu_gets_back_what_it_gave(tmp_path):
-    (module, optimizer), gpu = make_training(), torch.device("cuda")
+@pytest.mark.cuda
+def test_a_gpu_gets_back_what_it_gave(gpu, tmp_path):
+    module, optimizer = make_training()
     module.to(gpu)
     generator = torch.Generator().manual_seed(5)
     module(torch.randn(8, 2, 3, 3, generator=generator).to(gpu)).square().sum().backward()
