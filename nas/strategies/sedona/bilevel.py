@@ -10,7 +10,10 @@ from typing import Literal
 
 import torch
 
+from methods.training.scoring import autocast
+from methods.training.settings import Precision
 from nas.strategies.sedona.relaxation import Architecture, Gradients, Relaxation, Weights, outer_mode, released_scales
+from nas.strategies.sedona.sampling import Sampling
 from spaces.notation.errors import UserError
 
 Batch = tuple[torch.Tensor, torch.Tensor]
@@ -39,8 +42,9 @@ class Bilevel:
                 the released code differentiates; the outer batch is not read
 
     Steps, learning rate, weight decay and momentum are the optimizer's, momentum buffers included; a UserError where it does
-    more. An engine leaves weights, BatchNorm statistics, optimizer and `.grad` as they were; where the
-    random generators are after it is its own matter.
+    more. Forward passes are under autocast where the precision is lower. With `sampling`, `adjoint` and `identity` go back
+    through a step by some gaps and heads only; the steps themselves are taken with all of them. An engine leaves weights,
+    BatchNorm statistics, optimizer and `.grad` as they were; where the random generators are after it is its own matter.
     """
 
     relaxation: Relaxation
@@ -49,6 +53,8 @@ class Bilevel:
     inner_batches: Sequence[Batch]
     outer_batch: Batch
     objective: Objective = "validation"
+    precision: Precision = "fp32"
+    sampling: Sampling | None = None
 
     def __post_init__(self) -> None:
         if any(group[more] for group in self.optimizer.param_groups for more in ("nesterov", "dampening", "maximize")):
@@ -89,20 +95,32 @@ class Bilevel:
         """The output scales (G,) of the inner rule; None where it has none."""
         return None if self.objective == "validation" else released_scales(self.weights)
 
-    def inner_loss(self, batch: Batch, *, run: Run | None = None, gradients: Gradients | None = None) -> torch.Tensor:
+    def inner_loss(
+        self, batch: Batch, *, run: Run | None = None, gradients: Gradients | None = None, known: Tensors | None = None
+    ) -> torch.Tensor:
         """The scalar whose first gradient is the inner update, of the relaxation or of a functional copy, `run`;
-        `gradients` as in `Relaxation.inner_loss`."""
+        `gradients` and `known` as in `Relaxation.inner_loss`."""
         rule = Relaxation.inner_loss if self.objective == "validation" else Relaxation.released_inner_loss
-        return (run or self.relaxation)(rule, *batch, self.weights, gradients)
+        with autocast(batch[1].device, self.precision):
+            return (run or self.relaxation)(rule, *batch, self.weights, gradients, known)
+
+    def differentiated_loss(self, batch: Batch, known: Tensors) -> torch.Tensor:
+        """`inner_loss` once more, to be derived twice, or an estimate of it by a new sample."""
+        if self.sampling is None:
+            return self.inner_loss(batch)
+        with autocast(batch[1].device, self.precision):
+            sample = self.sampling.draw()
+            return self.relaxation(Relaxation.sampled_loss, *batch, self.weights, self.scales, sample, known)
 
     def outer_gradient(self, inputs: Tensors, *, run: Run | None = None) -> tuple[torch.Tensor, Tensors]:
         """The outer loss, at the weights of the relaxation or of a functional copy, `run`, and its derivatives."""
         run, validation = run or self.relaxation, self.objective == "validation"
         # A unit that checkpoints itself runs once more in the backward pass, which must find the mode of the first.
         with outer_mode(self.relaxation) if validation else nullcontext():
-            loss = (
-                run(Relaxation.outer_loss, *self.outer_batch)
-                if validation
-                else run(Relaxation.nested_loss, *self.inner_batches[-1], self.weights)
-            )
+            with autocast(self.outer_batch[1].device, self.precision):
+                loss = (
+                    run(Relaxation.outer_loss, *self.outer_batch)
+                    if validation
+                    else run(Relaxation.nested_loss, *self.inner_batches[-1], self.weights)
+                )
             return loss.detach(), list(torch.autograd.grad(loss, inputs, materialize_grads=True, allow_unused=True))

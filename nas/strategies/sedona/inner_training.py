@@ -17,13 +17,14 @@ from spaces.network import frozen_statistics
 @dataclass(frozen=True)
 class Moment:
     """The state before a step: its batch, the weights, and the state of the random generators; then the step's training
-    loss, and what came from above at each gap (see `Relaxation.inner_loss`), if it was asked for."""
+    loss, what came from above at each gap, if it was asked for, and the candidates' logits (see `Relaxation.inner_loss`)."""
 
     batch: Batch
     weights: Tensors
     random: Tensors
     inner_loss: torch.Tensor
     gradients: Gradients | None
+    known: Tensors
 
 
 class InnerTraining:
@@ -57,9 +58,10 @@ class InnerTraining:
         for batch in problem.steps:
             weights, random = [p.data for p in self.parameters], _random_state(batch[1].device)
             gradients: Gradients | None = {} if keep_gradients else None
-            loss = problem.inner_loss(batch, gradients=gradients)
+            known: Tensors = []
+            loss = problem.inner_loss(batch, gradients=gradients, known=known)
             self.step(torch.autograd.grad(loss, self.parameters, materialize_grads=True, allow_unused=True))
-            moments.append(Moment(batch, weights, random, loss.detach(), gradients))
+            moments.append(Moment(batch, weights, random, loss.detach(), gradients, known))
         return moments
 
     def ascend(self, moments: Sequence[Moment], to_weights: Tensors) -> Iterator[tuple[Moment, Tensors]]:

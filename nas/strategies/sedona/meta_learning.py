@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
+from torch import nn
 
 from methods.training.checkpoint import Checkpoint
 from methods.training.diverged import Diverged
@@ -23,6 +24,7 @@ from nas.strategies.sedona.older_folder import notice_undigested_folder
 from nas.strategies.sedona.pretraining import ADDS_BETWEEN_SAVES, Pretraining
 from nas.strategies.sedona.relaxation import Architecture
 from nas.strategies.sedona.relaxed_training import RelaxedTraining, outer_batches, step_seed
+from nas.strategies.sedona.sampling import Sampling
 from nas.strategies.sedona.settings import Settings
 from nas.strategies.sedona.weight_memory import WeightMemory, bytes_needed
 from spaces.notation.errors import UserError
@@ -47,13 +49,19 @@ class MetaLearning:
         self.penalty = CostPenalty(settings, problem)
         self.trajectory = problem.results.log("alpha_beta.csv", ALPHA_BETA)
         self.meta = 0
+        self._check_sampling()
         self._check_disk()
 
     @cached_property
     def key(self) -> dict[str, Any]:
         """What makes two searches the same."""
         training, problem = self.problem.settings, self.problem
-        settings = {name: value for name, value in vars(self.settings).items() if name != "disk_gb"}
+        newer = "meta_precision", "sample_gaps", "sample_heads"  # of which older searches have no word
+        settings = {
+            name: value
+            for name, value in vars(self.settings).items()
+            if name != "disk_gb" and (value is not None or name not in newer)
+        }
         return {
             "search": "sedona",
             "space": str(problem.space.spec),
@@ -121,6 +129,8 @@ class MetaLearning:
             inner,
             self.outer_batches.batch(seed, self.meta),
             settings.objective,
+            settings.meta_precision or "fp32",
+            self._sampling(torch.Generator().manual_seed(step_seed(seed, step, 3))),
         )
         with torch.compiler.set_stance("force_eager"):  # what is compiled has no second derivative
             found = ENGINES[settings.engine](problem)
@@ -136,6 +146,12 @@ class MetaLearning:
         self.memory.add(snapshot.step + 1, self.training.relaxation, self.training.optimizer, outer_loss)
         self._record(outer_loss, penalty)
         self.report("sedona: learning alpha and beta", self.meta + 1, settings.meta_steps, outer_loss=outer_loss)
+
+    def _sampling(self, generator: torch.Generator) -> Sampling | None:
+        settings, space = self.settings, self.problem.space
+        if settings.sample_gaps is None and settings.sample_heads is None:
+            return None
+        return Sampling(len(space.gaps), len(space.heads), settings.sample_gaps, settings.sample_heads, generator)
 
     def _record(self, outer_loss: float, penalty: float) -> None:
         """One row a gap: alpha, beta and their softmaxes after this meta step."""
@@ -158,6 +174,21 @@ class MetaLearning:
         there = self.trajectory.find({name: rows[0][name] for name in ("run", "meta_step", "gap")})
         if there is None:  # a search that went on from a checkpoint has some steps twice
             self.trajectory.append_all(rows)
+
+    def _check_sampling(self) -> None:
+        """A sample of as many as there are would be no sample."""
+        space = self.problem.space
+        for name, there in (("sample_gaps", len(space.gaps)), ("sample_heads", len(space.heads))):
+            asked = getattr(self.settings, name)
+            if asked is not None and asked >= there:
+                raise UserError(f"sedona's {name} is below the {there} that there are, got {asked}; leave it out")
+        heads = self.training.relaxation.heads
+        sampled = self.settings.sample_gaps or self.settings.sample_heads
+        if sampled and any(isinstance(part, nn.Dropout) and part.p for part in heads.modules()):
+            raise UserError(
+                "sedona samples gaps and heads where no head has dropout, got heads with it; leave sample_gaps and "
+                "sample_heads out"
+            )
 
     def _check_disk(self) -> None:
         """Two memories, the pretraining's and the search's own, each with what comes between two collections."""

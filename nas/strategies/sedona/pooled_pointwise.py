@@ -34,7 +34,7 @@ def pooled_logits(heads: Sequence[nn.Sequential], x: Tensor) -> Sequence[Tensor]
     of_heads = x.movedim(1, -1).flatten(1, -2).unflatten(2, (len(heads), -1)).permute(2, 0, 1, 3).contiguous()
     with torch.autocast(x.device.type, enabled=False):  # statistics and what follows from them, in full
         weight, bias = _normalised([head[-2] for head in heads], of_heads)
-        last: list[nn.Linear] = [head[-1][1] for head in heads]
+        last: list[Any] = [list(head[-1].children())[1] for head in heads]
         to_logits = torch.stack([layer.weight for layer in last]).mT
     lower = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else weight.dtype
     features = pooled_features(of_heads.to(lower), weight.to(lower), bias.to(lower))

@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from methods.losses import smoothed_cross_entropy
 from nas.strategies.sedona.lockstep import Kinds, kinds, lockstep
+from nas.strategies.sedona.sampling import Sample, curved
 from spaces.activation import Activation, combined
 from spaces.backbone import Backbone
 from spaces.memory.in_place import keep_apart, traced_at
@@ -102,7 +103,12 @@ class Relaxation(nn.Module):
         return loss(self, *arguments)
 
     def inner_loss(
-        self, x: torch.Tensor, y: torch.Tensor, architecture: Architecture | Weights, gradients: Gradients | None = None
+        self,
+        x: torch.Tensor,
+        y: torch.Tensor,
+        architecture: Architecture | Weights,
+        gradients: Gradients | None = None,
+        known: list[torch.Tensor] | None = None,
     ) -> torch.Tensor:
         """sum_j a_j0 L_j + L_n: the training loss whose gradient is SEDONA's greedy rule.
 
@@ -111,15 +117,20 @@ class Relaxation(nn.Module):
         is the nested loss's divided by P_j, the product of a_k1 below it, but without the division, which is 0/0 once a P
         underflows. Only the first backward pass from the returned scalar gives that gradient (see `_scale_gradient_once`);
         it also leaves what comes from above at gap j, not yet scaled, in `gradients[j, i]`, i counting the activation's
-        tensors.
+        tensors, and all candidates' logits (N, classes, H) of each gap in `known`.
         """
-        return self._greedy_sum(x, y, architecture, None, gradients)
+        return self._greedy_sum(x, y, architecture, None, gradients, known)
 
     def released_inner_loss(
-        self, x: torch.Tensor, y: torch.Tensor, architecture: Architecture | Weights, gradients: Gradients | None = None
+        self,
+        x: torch.Tensor,
+        y: torch.Tensor,
+        architecture: Architecture | Weights,
+        gradients: Gradients | None = None,
+        known: list[torch.Tensor] | None = None,
     ) -> torch.Tensor:
         """`inner_loss` with the released code's output scale: its gradient is that of `nested_loss` divided by P_j."""
-        return self._greedy_sum(x, y, architecture, released_scales(architecture), gradients)
+        return self._greedy_sum(x, y, architecture, released_scales(architecture), gradients, known)
 
     def nested_loss(self, x: torch.Tensor, y: torch.Tensor, architecture: Architecture | Weights) -> torch.Tensor:
         """E_1 of E_j = a_j0 L_j + a_j1 E_(j+1), E_n = L_n: the scalar that the released code differentiates for alpha.
@@ -145,10 +156,40 @@ class Relaxation(nn.Module):
                 h = unit(h)
             return F.cross_entropy(self.classifier(h), y)
 
-    def logits(self, x: torch.Tensor, gate: Gate, scales: torch.Tensor | None) -> tuple[list[torch.Tensor], torch.Tensor]:
+    def sampled_loss(
+        self,
+        x: torch.Tensor,
+        y: torch.Tensor,
+        architecture: Architecture | Weights,
+        scales: torch.Tensor | None,
+        sample: Sample,
+        known: Sequence[torch.Tensor],
+    ) -> torch.Tensor:
+        """A scalar whose first and second derivatives are, over all samples that may be drawn, those of `inner_loss`, or of
+        `released_inner_loss` where it has its scales.
+
+        `known` are all candidates' logits of the same step, as `inner_loss` leaves them.
+        """
+        shares, mixture = architecture.shares, architecture.mixture
+        candidates, logits = self.logits(x, lambda j, h: _scale_gradient_once(h, shares[j, 1], j, None), scales, sample.heads)
+        total = self.cross_entropy(logits, y)
+        for j in sample.gaps:
+            if sample.all_heads:
+                loss = self.cross_entropy(candidates[j] @ mixture[j], y)
+            else:
+                mixed = (known[j] * mixture[j]).sum(2).detach().requires_grad_()
+                (gradient,) = torch.autograd.grad(self.cross_entropy(mixed, y), mixed)
+                terms = candidates[j] * mixture[j][list(sample.heads[j])]
+                loss = curved(gradient, mixed.detach().softmax(1), terms.to(mixed.dtype), sample)
+            total = total + sample.of_gap * shares[j, 0] * loss
+        return total
+
+    def logits(
+        self, x: torch.Tensor, gate: Gate, scales: torch.Tensor | None, chosen: Sequence[Sequence[int]] | None = None
+    ) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Each gap's candidates' logits (N, classes, H), and the classifier's; with scales (G,), those of s head(h / s).
 
-        Each unit and each head runs once, heads that are alike in lockstep.
+        Each unit and each head runs once, heads that are alike in lockstep; with `chosen`, only those heads of each gap.
         """
         at_gaps: list[Activation] = []
         h: Activation = x
@@ -159,17 +200,18 @@ class Relaxation(nn.Module):
                 h = gate(len(at_gaps) - 1, h)
         logits = self.classifier(h)
         if scales is None:
-            return self._candidates(at_gaps), logits
+            return self._candidates(at_gaps, chosen), logits
         shrunk = [combined(lambda part, s=s: part / s, h) for h, s in zip(at_gaps, scales, strict=True)]
-        return [s * made for s, made in zip(scales, self._candidates(shrunk), strict=True)], logits
+        return [s * made for s, made in zip(scales, self._candidates(shrunk, chosen), strict=True)], logits
 
-    def _candidates(self, at_gaps: Sequence[Activation]) -> list[torch.Tensor]:
-        """The logits (N, classes, H) of all heads of each gap, of the activations there."""
+    def _candidates(self, at_gaps: Sequence[Activation], chosen: Sequence[Sequence[int]] | None) -> list[torch.Tensor]:
+        """The logits (N, classes, H) of all heads of each gap, or of those chosen, of the activations there."""
+        chosen = [range(len(heads)) for heads in self._heads] if chosen is None else chosen
         found: dict[tuple[int, int], torch.Tensor] = {}
         alike: list[tuple[tuple[int, int], nn.Sequential, Kinds, torch.Tensor]] = []
         for j, (heads, h) in enumerate(zip(self._heads, at_gaps, strict=True)):
-            for d, head in enumerate(heads):
-                own = self.kinds[j][d]
+            for d in chosen[j]:
+                head, own = heads[d], self.kinds[j][d]
                 if own is not None and isinstance(head, nn.Sequential) and isinstance(h, torch.Tensor):
                     alike.append(((j, d), head, own, h))
                 else:
@@ -177,7 +219,8 @@ class Relaxation(nn.Module):
         if alike:
             places, *given = zip(*alike, strict=True)
             found |= dict(zip(places, lockstep(*given), strict=True))
-        return [torch.stack([found[j, d] for d in range(len(heads))], dim=-1) for j, heads in enumerate(self._heads)]
+        none = at_gaps[0].new_zeros(0) if isinstance(at_gaps[0], torch.Tensor) else torch.zeros(0)
+        return [torch.stack([found[j, d] for d in own], dim=-1) if own else none for j, own in enumerate(chosen)]
 
     @property
     def _heads(self) -> list[list[nn.Module]]:
@@ -202,9 +245,12 @@ class Relaxation(nn.Module):
         architecture: Architecture | Weights,
         scales: torch.Tensor | None,
         gradients: Gradients | None,
+        known: list[torch.Tensor] | None,
     ) -> torch.Tensor:
         shares = architecture.shares
         candidates, logits = self.logits(x, lambda j, h: _scale_gradient_once(h, shares[j, 1], j, gradients), scales)
+        if known is not None:
+            known += [own.detach().to(shares.dtype) for own in candidates]
         return torch.dot(shares[:, 0], self.local_losses(candidates, y, architecture)) + self.cross_entropy(logits, y)
 
 

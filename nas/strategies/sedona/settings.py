@@ -9,7 +9,16 @@ from typing import Literal
 from nas.strategies.sedona.bilevel import Objective
 from spaces.notation.errors import UserError
 
-COUNTS = {"pretrain": 1, "meta_steps": 1, "inner_steps": 1, "inner_batch": 2, "outer_batch": 2, "memory": 1}  # the fewest
+COUNTS = {
+    "pretrain": 1,
+    "meta_steps": 1,
+    "inner_steps": 1,
+    "inner_batch": 2,
+    "sample_gaps": 1,
+    "sample_heads": 2,
+    "outer_batch": 2,
+    "memory": 1,
+}  # the fewest
 RATES = ("lr", "meta_lr", "disk_gb")
 WEIGHTS = ("memory_weight", "time_weight")
 
@@ -26,6 +35,11 @@ class Settings:
                    training loss, which is what the released code differentiates, and so where the published alphas are
                    from (sedona.md 4.1); it also switches the inner rule, in pretraining and search, to the released
                    code's, s head(h / s) with s = 1 / a_j0 for each head (4.3), and takes one inner step less
+    meta_precision bf16: the forward passes of the meta-steps under autocast; None for float32. Pretraining is in the training
+                   settings' precision
+    sample_gaps    how many gaps' local losses each differentiated step goes back through, drawn anew; None for all. The
+                   steps are taken with all, and the gradient is right on average
+    sample_heads   the same of the heads of each gap, at least 2
     inner_batch    training images an inner step; None for the training settings' batch size
     shares         conditioned: gaps are cut to the degree that they are in the space's own decouplings, so that its K and its
                    smallest block hold while alpha learns (`ConditionedArchitecture`). independent: by softmax(alpha)
@@ -46,6 +60,9 @@ class Settings:
     engine: Literal["adjoint", "identity", "unroll"] = "adjoint"
     objective: Objective = "validation"
     shares: Literal["conditioned", "independent"] = "conditioned"
+    meta_precision: Literal["bf16"] | None = None
+    sample_gaps: int | None = None
+    sample_heads: int | None = None
     inner_batch: int | None = None
     outer_batch: int = 1024
     memory: int = 50
@@ -61,6 +78,10 @@ class Settings:
         for name, fewest in COUNTS.items():
             if given[name] is not None and given[name] < fewest:
                 raise UserError(f"sedona's {name} is a whole number from {fewest} on, got {given[name]}")
+        if self.engine == "unroll" and (self.sample_gaps or self.sample_heads):
+            raise UserError(
+                "sedona's engine=unroll is exact, got sample_gaps or sample_heads; leave them out, or take engine=adjoint"
+            )
         for name in RATES:
             if not 0 < given[name] < math.inf:
                 raise UserError(f"sedona's {name} is a number above 0, got {given[name]}")

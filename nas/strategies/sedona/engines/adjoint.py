@@ -21,7 +21,7 @@ def adjoint(problem: Bilevel) -> HyperGradient:
         for moment, to_velocity in training.ascend(moments, to_weights):
             with SecondOrder():
                 gradients = torch.autograd.grad(
-                    problem.inner_loss(moment.batch),
+                    problem.differentiated_loss(moment.batch, moment.known),
                     training.parameters,
                     create_graph=True,
                     materialize_grads=True,

@@ -8,6 +8,7 @@ import torch
 from torch.autograd import forward_ad
 from torch.func import functional_call
 
+from methods.training.scoring import autocast
 from nas.strategies.sedona.bilevel import Bilevel, HyperGradient, Tensors
 from nas.strategies.sedona.inner_training import InnerTraining, Moment
 from nas.strategies.sedona.relaxation import Relaxation
@@ -43,6 +44,7 @@ def _mixed(problem: Bilevel, moment: Moment, direction: dict[str, torch.Tensor])
     gradient from above; for the rest it is found at the logits.
     """
     relaxation, (x, y), shares = problem.relaxation, moment.batch, problem.weights.shares
+    sample = None if problem.sampling is None else problem.sampling.draw()
     crossing: dict[tuple[int, int], torch.Tensor] = {}
     from_above = moment.gradients or {}
 
@@ -59,21 +61,26 @@ def _mixed(problem: Bilevel, moment: Moment, direction: dict[str, torch.Tensor])
 
         return combined(cross, h)
 
-    with torch.no_grad(), SecondOrder(), forward_ad.dual_level():
+    lower = autocast(y.device, problem.precision)
+    with torch.no_grad(), SecondOrder(), forward_ad.dual_level(), lower:
         moved = {
             name: forward_ad.make_dual(p.detach(), direction[name])
             for name, p in relaxation.named_parameters()
             if name in direction
         }
-        candidates, _ = functional_call(relaxation, moved, (Relaxation.logits, x, gate, problem.scales))
-        pairs = [forward_ad.unpack_dual(logits) for logits in candidates]
-    along = torch.stack(
-        [
-            _derivative(relaxation, logits, tangent, y, weights)
-            for (logits, tangent), weights in zip(pairs, problem.weights.mixture, strict=True)
-        ]
-    )
-    total = torch.dot(shares[:, 0], along)
+        chosen = None if sample is None else sample.heads
+        candidates, _ = functional_call(relaxation, moved, (Relaxation.logits, x, gate, problem.scales, chosen))
+        tangents = [forward_ad.unpack_dual(logits).tangent for logits in candidates]
+    total = shares.new_zeros(())
+    for j, tangent in enumerate(tangents):
+        weights = problem.weights.mixture[j]
+        if sample is None:
+            along = tangent.to(weights.dtype) @ weights
+        elif sample.heads[j]:
+            along = sample.of_gap * sample.of_head * (tangent.to(weights.dtype) @ weights[list(sample.heads[j])])
+        else:
+            continue
+        total = total + shares[j, 0] * _derivative(relaxation, moment.known[j], along, y, weights)
     total = total + sum(shares[j, 1] * product for (j, _), product in crossing.items())
     return list(torch.autograd.grad(total, problem.leaves))
 
@@ -81,7 +88,8 @@ def _mixed(problem: Bilevel, moment: Moment, direction: dict[str, torch.Tensor])
 def _derivative(
     relaxation: Relaxation, logits: torch.Tensor, tangent: torch.Tensor, y: torch.Tensor, weights: torch.Tensor
 ) -> torch.Tensor:
-    """d/d eps of the loss of the mixture of `logits + eps tangent`, both (N, classes, H), as a function of `weights` (H,)."""
+    """d/d eps of the loss of `logits @ weights + eps tangent`, logits (N, classes, H), as a function of `weights` (H,), of which
+    the tangent (N, classes) is one too."""
     mixed = logits @ weights
     (gradient,) = torch.autograd.grad(relaxation.cross_entropy(mixed, y), mixed, create_graph=True)
-    return (gradient * (tangent @ weights)).sum()
+    return (gradient * tangent).sum()

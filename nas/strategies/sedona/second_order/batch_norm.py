@@ -51,7 +51,8 @@ class _BatchNorm(torch.autograd.Function):
         moved = torch.zeros_like(x) if dx is None else _batch_norm_backward(dx, x, weight, mean, r, ctx.eps, only_x=True)[0]
         zero = torch.zeros_like(weight)
         dw, db = zero if dw is None else dw, zero if db is None else db
-        return columns.unfold(columns.fold(moved) + columns.affine(columns.fold(x), dw * r, db - dw * r * mean))
+        moved = columns.fold(moved) + columns.affine(columns.fold(x), dw * r, db - dw * r * mean)
+        return columns.unfold(moved.to(x.dtype))
 
 
 def _batch_norm_backward(

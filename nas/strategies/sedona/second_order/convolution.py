@@ -21,6 +21,9 @@ def conv(
     spatial = weight.dim() - 2
     if isinstance(padding, str) or input.dim() != weight.dim():
         return PLAIN[spatial](input, weight, bias, stride, padding, dilation, groups)
+    if torch.is_autocast_enabled(input.device.type):
+        lower = torch.get_autocast_dtype(input.device.type)
+        input, weight, bias = input.to(lower), weight.to(lower), None if bias is None else bias.to(lower)
     geometry = (*(_each(value, spatial) for value in (stride, padding, dilation)), groups)
     y = _Conv.apply(input, weight, geometry)
     return y if bias is None else y + bias.view(-1, *[1] * spatial)

@@ -38,6 +38,11 @@ def _parts(x: Tensor, weight: Tensor) -> Iterator[Part]:
             yield slice(head, head + heads), slice(sample, sample + samples)
 
 
+def _sums(like: Tensor) -> Tensor:
+    """Zeros to add parts to: in bfloat16 many would be lost."""
+    return torch.zeros_like(like, dtype=torch.promote_types(like.dtype, torch.float32))
+
+
 def _rows(x: Tensor, part: Part) -> Tensor:
     """(h, n * places, C)."""
     return x[part].flatten(1, 2)
@@ -101,13 +106,13 @@ class _PooledBackward(torch.autograd.Function):
         ctx.save_for_backward(g, x, weight, bias)
         ctx.set_materialize_grads(False)
         of_place = (g / x.shape[2]).unsqueeze(2)
-        gx, gw, gb = torch.empty_like(x), torch.zeros_like(weight), torch.zeros_like(bias)
+        gx, gw, gb = torch.empty_like(x), _sums(weight), _sums(bias)
         for part in _parts(x, weight):
             through = _through(_map(x, weight, bias, part), of_place[part])
             gx[part] = torch.bmm(through, weight[part[0]].mT).view_as(gx[part])
-            gw[part[0]].baddbmm_(_rows(x, part).mT, through)
+            gw[part[0]].add_(torch.bmm(_rows(x, part).mT, through))
             gb[part[0]].add_(through.sum(1))
-        return gx, gw, gb
+        return gx, gw.to(weight.dtype), gb.to(bias.dtype)
 
     @staticmethod
     @once_differentiable
@@ -116,7 +121,7 @@ class _PooledBackward(torch.autograd.Function):
         g, x, weight, bias = ctx.saved_tensors
         of_place, gg = (g / x.shape[2]).unsqueeze(2), torch.empty_like(g)
         gx = None if uw is None else torch.empty_like(x)
-        gw = None if ux is None else torch.zeros_like(weight)
+        gw = None if ux is None else _sums(weight)
         for part in _parts(x, weight):
             mapped = _map(x, weight, bias, part)
             gg[part] = _moved(mapped, x, weight, ux, uw, ub, part)
@@ -124,5 +129,5 @@ class _PooledBackward(torch.autograd.Function):
             if gx is not None and uw is not None:
                 gx[part] = torch.bmm(through, uw[part[0]].mT).view_as(gx[part])
             if gw is not None and ux is not None:
-                gw[part[0]].baddbmm_(_rows(ux, part).mT, through)
-        return gg, gx, gw, None
+                gw[part[0]].add_(torch.bmm(_rows(ux, part).mT, through))
+        return gg, gx, gw if gw is None else gw.to(weight.dtype), None

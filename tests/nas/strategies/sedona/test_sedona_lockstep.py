@@ -1,6 +1,7 @@
 """Heads in lockstep against the same heads one after another: logits, first and second derivatives, running statistics."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -152,3 +153,12 @@ def test_second_derivatives_of_our_kernels_are_the_same_in_lockstep():
     plain = second()
     with SecondOrder():
         torch.testing.assert_close(second(), plain, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("engine", ["adjoint", "identity", "unroll"])
+def test_bfloat16_finds_about_the_same_gradient(engine):
+    torch.set_default_dtype(torch.float32)
+    exact, lower = (ENGINES[engine](replace(conv_problem(1), precision=precision)) for precision in ("fp32", "bf16"))
+    pair = [torch.cat([found.alpha_grad.flatten(), found.beta_grad.flatten()]) for found in (exact, lower)]
+    assert not torch.equal(*pair)
+    assert torch.cosine_similarity(*pair, dim=0) > 0.95

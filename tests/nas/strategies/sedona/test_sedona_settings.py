@@ -15,6 +15,8 @@ from spaces.notation.errors import UserError
         "inner_batch=0",
         "outer_batch=-1",
         "memory=0",
+        "sample_gaps=0",
+        "sample_heads=1",
         "lr=0",
         "lr=-0.1",
         "lr=1e999",
@@ -63,3 +65,14 @@ def test_a_typing_error_gets_the_nearest_real_name(setting, meant):
 def test_a_name_like_no_other_gets_all_of_them(setting, names):
     with pytest.raises(UserError, match=f"there are: {names}"):
         STRATEGIES.build(f"sedona({setting})")
+
+
+@pytest.mark.parametrize("setting", ["sample_gaps=1", "sample_heads=2"])
+def test_the_exact_reference_samples_nothing(setting):
+    with pytest.raises(UserError, match="engine=unroll is exact, got sample_gaps or sample_heads; leave them out"):
+        STRATEGIES.build(f"sedona(engine=unroll,{setting})")
+
+
+def test_settings_that_are_left_out_rename_no_older_search():
+    assert not {"meta_precision", "sample_gaps", "sample_heads"} & dict(STRATEGIES.resolve("sedona").settings).keys()
+    assert dict(STRATEGIES.resolve("sedona(sample_gaps=2)").settings)["sample_gaps"] == 2

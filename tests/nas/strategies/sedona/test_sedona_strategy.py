@@ -17,6 +17,7 @@ from nas.problem import Score, silent
 from nas.records.run_lock import RunLock
 from nas.strategies import STRATEGIES
 from nas.strategies.sedona import strategy
+from nas.strategies.sedona.meta_learning import MetaLearning
 from nas.strategies.sedona.relaxation import Relaxation
 from spaces.backbone import Backbone
 from spaces.notation.errors import UserError
@@ -44,6 +45,35 @@ def trajectory(problem):
 
 def columns(rows, prefix):
     return rows[[name for name in rows if name.startswith(prefix)]].to_numpy()
+
+
+# ---- faster meta-steps
+
+
+@pytest.mark.parametrize("setting", ["meta_precision=bf16", "sample_gaps=1", "sample_heads=2,engine=identity"])
+def test_faster_meta_steps_are_searches_of_their_own(digits_problem, setting):
+    heads = ["linear", "mlp(depth=1,width=8)", "conv(depth=1)"]
+    problem = digits_problem(heads=heads, num_blocks=2)
+    search(problem)
+    search(problem, f"{TINY},{setting}")
+    rows = trajectory(problem)
+    exact, faster = (own for _, own in rows.groupby("run", sort=False))
+    assert len(exact) == len(faster)
+    assert (columns(exact, "alpha") != columns(faster, "alpha")).any()
+
+
+def test_searches_before_there_were_faster_meta_steps_keep_their_names(digits_problem):
+    plain = MetaLearning(STRATEGIES.build(f"sedona({TINY})"), digits_problem(), silent)
+    assert not {"meta_precision", "sample_gaps", "sample_heads"} & plain.key.keys()
+    assert MetaLearning(STRATEGIES.build(f"sedona({TINY},sample_gaps=1)"), digits_problem(), silent).key["sample_gaps"] == 1
+
+
+@pytest.mark.parametrize(
+    ("setting", "there"), [("sample_gaps=9", "sample_gaps is below the"), ("sample_heads=2", "sample_heads is below the 2")]
+)
+def test_a_sample_of_all_there_are_is_refused(digits_problem, setting, there):
+    with pytest.raises(UserError, match=f"{there}.* leave it out"):
+        search(digits_problem(), f"{TINY},{setting}")
 
 
 # ---- what is found
