@@ -24,6 +24,7 @@ HIDDEN = 5  # times as wide as the code, in both codes that have a hidden layer
 class Pool(nn.Module):
     """The features of an activation that a bridge is given, (N, features). Written
 
+    quarters the means of an image's four quarters; the mean of all else
     mean     over pixels, or over a text's own tokens
     grid2    grid3, ...: the means of so many times as many parts of the image
     flatten  every pixel of every channel, as in the released image networks; every token of a plain activation
@@ -35,9 +36,9 @@ class Pool(nn.Module):
 
     def __init__(self, pooling: str) -> None:
         super().__init__()
-        found = re.fullmatch(r"mean|flatten|state|grid(?P<side>[1-9][0-9]{0,8})", pooling)
+        found = re.fullmatch(r"quarters|mean|flatten|state|grid(?P<side>[1-9][0-9]{0,8})", pooling)
         if not found:
-            raise UserError(f"pooling is mean, flatten, state or a grid such as grid2, got {pooling!r}")
+            raise UserError(f"pooling is quarters, mean, flatten, state or a grid such as grid2, got {pooling!r}")
         self.pooling, self.side = pooling, int(found["side"] or 0)
 
     def forward(self, h: Activation) -> torch.Tensor:
@@ -47,12 +48,14 @@ class Pool(nn.Module):
         if self.pooling == "state" and not isinstance(h, torch.Tensor):
             state = h.final_state()
             return h.mean() if state is None else state
-        if self.pooling == "mean":
+        if self.pooling == "quarters" and isinstance(h, torch.Tensor) and h.dim() == 4:
+            return F.adaptive_avg_pool2d(h, 2).flatten(1)
+        if self.pooling in ("mean", "quarters"):
             return pooled(h)
         if not isinstance(h, torch.Tensor) or self.pooling == "state" or (self.side and h.dim() != 4):
             raise UserError(
                 f"pooling={self.pooling} came where a block hands on {activation_name(h)}; state is for recurrent "
-                "networks, grid for maps, flatten for all but texts, mean for all"
+                "networks, grid for maps, flatten for all but texts, mean and quarters for all"
             )
         return (F.adaptive_avg_pool2d(h, self.side) if self.side else h).flatten(1)
 

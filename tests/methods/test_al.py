@@ -23,7 +23,10 @@ from spaces.rules import read_decoupling
 
 CPU = torch.device("cpu")
 SPACE = read_space("small(width=0.25)", (3, 8, 8), 4)
-FAITHFUL = "al(label_dim=500,bridge_depth=2,pooling=flatten,activation=sigmoid,bounded_decoders=True,first_decoder=bounded)"
+RELEASED = "code_error=mean,bridge_gain=1"  # as in all released codes
+FAITHFUL = (
+    f"al({RELEASED},label_dim=500,bridge_depth=2,pooling=flatten,activation=sigmoid,bounded_decoders=True,first_decoder=bounded)"
+)
 
 
 def build(spec: str = "al", cuts: tuple[int, ...] = (2, 4)) -> AL:
@@ -67,10 +70,14 @@ def test_each_loss_trains_its_own_functions_of_its_own_stage(spec: str, trained:
         carry = AssociatedCarry(s.detach(), code.detach())
 
 
-@pytest.mark.parametrize("detach", [True, False])
-def test_two_blocks_learn_as_the_update_written_by_hand_to_the_bit(detach: bool) -> None:
-    """Each loss with an Adam of its own, as released; without `detach` one Adam, since both losses then train g."""
-    method, hand = build(f"al(detach_target={detach})", (3,)), build(cuts=(3,))
+@pytest.mark.parametrize(
+    ("settings", "weight", "detach"),
+    [(RELEASED, 1.0, True), (f"{RELEASED},detach_target=False", 1.0, False), ("code_error=half_norm", 64.0, True)],
+)
+def test_two_blocks_learn_as_the_update_written_by_hand_to_the_bit(settings: str, weight: float, detach: bool) -> None:
+    """Each loss with an Adam of its own, as released; without `detach` one Adam, since both losses then train g. Half a squared
+    norm is `weight` times the mean of 128 squares."""
+    method, hand = (build(f"al({settings})", (3,)) for _ in range(2))
     trainer = Trainer(
         method,
         TrainingSettings(
@@ -91,10 +98,10 @@ def test_two_blocks_learn_as_the_update_written_by_hand_to_the_bit(detach: bool)
         s2, t2 = f2(s1.detach()), g2(t1.detach())
         targets = (t1.detach(), t2.detach()) if detach else (t1, t2)
         losses = [
-            (b1(s1) - targets[0]).square().mean(),
+            weight * (b1(s1) - targets[0]).square().mean(),
             F.cross_entropy(h1(t1), y),
-            (b2(s2) - targets[1]).square().mean(),
-            (h2(t2) - t1.detach()).square().mean(),
+            weight * (b2(s2) - targets[1]).square().mean(),
+            weight * (h2(t2) - t1.detach()).square().mean(),
         ]
         for optimizer in optimizers:
             optimizer.zero_grad()
@@ -105,6 +112,25 @@ def test_two_blocks_learn_as_the_update_written_by_hand_to_the_bit(detach: bool)
     for (name, own), other in zip(method.state_dict().items(), hand.state_dict().values(), strict=True):
         assert torch.equal(own, other), name
     assert not torch.equal(method.encoders[0][0].weight, build(cuts=(3,)).encoders[0][0].weight)  # type: ignore[index]
+
+
+def test_a_bridge_begins_with_outputs_that_are_small_beside_the_codes() -> None:
+    """Its last layer is the drawn one times bridge_gain, and no other weight differs: as drawn, it tells samples apart by more
+    than codes tell classes."""
+    drawn, small = build("al(bridge_gain=1)"), build()
+    for (name, one), other in zip(drawn.state_dict().items(), small.state_dict().values(), strict=True):
+        is_last = name.startswith("net.heads.") and name.endswith(".3.weight")
+        torch.testing.assert_close(other, 0.01 * one if is_last else one, rtol=0, atol=0)
+    x, _ = batch()
+    codes = drawn.encoders[0](torch.eye(4))
+    given = [method.net.heads[0](method.net.blocks[0](x)) for method in (drawn, small)]
+    spread, as_drawn, begun = (values.std(0).mean() for values in (codes, *given))
+    assert begun < spread / 10 < as_drawn
+
+
+def test_without_gain_a_bridge_begins_at_nothing() -> None:
+    method = build("al(bridge_gain=0)")
+    assert not method.net.heads[1](method.net.blocks[1](method.net.blocks[0](batch()[0]))).any()
 
 
 def test_stages_beside_each_other_find_what_they_find_one_after_the_other() -> None:
@@ -206,9 +232,9 @@ def test_parameters_are_those_of_the_released_networks(name: str, total: int, ne
 
 
 def test_inference_costs_the_blocks_the_last_bridge_and_the_decoders() -> None:
-    costs = cost(lambda: build("al(label_dim=10)"), (3, 8, 8), 4, 5)
-    assert costs.macs == sum(block.macs for block in costs.blocks) + 16 * 10 + 2 * 10 * 10 + 10 * 4
-    encoders, early_bridges = 4 * 10 + 2 * 10 * 10, 4 * 10 + 8 * 10
+    costs = cost(lambda: build("al(label_dim=10,bridge_depth=1)"), (3, 8, 8), 4, 5)
+    assert costs.macs == sum(block.macs for block in costs.blocks) + 4 * 16 * 10 + 2 * 10 * 10 + 10 * 4
+    encoders, early_bridges = 4 * 10 + 2 * 10 * 10, 4 * (4 * 10 + 8 * 10)
     assert costs.head_macs == encoders + early_bridges
     assert costs.head_params == encoders + early_bridges + 5 * 10  # biases
 
@@ -217,9 +243,11 @@ def test_inference_costs_the_blocks_the_last_bridge_and_the_decoders() -> None:
     "setting",
     [
         "label_dim=64",
-        "bridge_depth=2",
-        "pooling=grid2",
+        "bridge_depth=1",
+        "pooling=mean",
         "pooling=flatten",
+        "code_error=mean",
+        "bridge_gain=1",
         "activation=sigmoid",
         "bounded_decoders=True",
         "first_decoder=bounded",
@@ -236,6 +264,8 @@ def test_every_setting_changes_the_losses(setting: str) -> None:
     [
         ("label_dim=0", "from 1 on, got 0"),
         ("bridge_depth=3", "bridge_depth"),
+        ("code_error=sum", "half_norm, mean"),
+        ("bridge_gain=-1", "from 0 on, got -1"),
         ("activation=relu", "tanh"),
         ("pooling=max", "got 'max'"),
         ("pooling=grid0", "got 'grid0'"),
@@ -254,7 +284,7 @@ def test_man_does_not_go_around_a_method_without_heads() -> None:
 
 def test_the_thesiss_text_form_is_its_equations() -> None:
     """Codes in tanh, h_1 = sigmoid(linear), h_k linear; both losses and the exits written out (associated_learning.md 2.3)."""
-    method = build("al(first_decoder=sigmoid)")
+    method = build(f"al(first_decoder=sigmoid,pooling=mean,bridge_depth=1,{RELEASED})")
     x, y = batch()
     s, t, expected = x, F.one_hot(y, 4).float(), []
     f, g, b, h = ([functions(method, k)[name] for k in range(3)] for name in "fgbh")

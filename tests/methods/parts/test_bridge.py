@@ -52,6 +52,7 @@ def test_a_grid_is_the_means_of_the_parts() -> None:
     torch.testing.assert_close(Pool("grid2")(h), torch.stack(parts, 1))
     torch.testing.assert_close(Pool("grid1")(h), h.mean((2, 3)))
     torch.testing.assert_close(Pool("mean")(h), h.mean((2, 3)))
+    assert torch.equal(Pool("quarters")(h), Pool("grid2")(h))
     assert torch.equal(Pool("flatten")(h), torch.stack([image.contiguous().view(-1) for image in h]))
 
 
@@ -59,6 +60,7 @@ def test_padding_is_no_part_of_a_text() -> None:
     values, mask = torch.randn(2, 4, 6), torch.tensor([[True] * 4, [True, True, False, False]])
     means = Pool("mean")(Tokens(values, mask))
     torch.testing.assert_close(means, torch.stack([values[0].mean(0), values[1, :2].mean(0)]))
+    assert torch.equal(Pool("quarters")(Tokens(values, mask)), means)
     states = torch.randn(2, 2, 3)
     assert torch.equal(Pool("state")(Tokens(values, mask, (states, states + 1))), states[0] + states[1])
     assert torch.equal(Pool("state")(Tokens(values, mask)), means)
