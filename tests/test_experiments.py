@@ -225,7 +225,8 @@ def test_a_recipe_says_what_it_reproduces_and_what_deviates(path):
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_the_networks_of_a_recipe_take_their_first_step(path, stepped):
-    """On random images of 16 x 16 (VGG: 32 x 32), or on random words; those for ImageNet, and for the tiny one, at its size, without storage.
+    """On random images of 16 x 16 (VGG: 32 x 32), or on random words; those for ImageNet and Tiny ImageNet as they are, without
+    storage.
 
     A network that differs from one of an earlier recipe only in its task, and so in the lambdas, is not stepped again.
     """
