@@ -4,9 +4,10 @@
 
 Strategies that ask for scores are simulated on the table. What a training takes is measured here, by a few steps of one
 decoupling for each number of blocks, and goes with MACs: `step_seconds` of rows are of whatever else the machine did. Their own
-thinking is added, measured too. A row has beside its seconds `training_seconds`, those of one training in the same run, and the
-summary takes all to the quietest of them. The strategy `random, together` trains what it asks for as `--train-together` does:
-blocks that several share are counted once, by their share of MACs. `every decoupling, together` is the whole table so, one seed.
+thinking is added, measured too; what is asked for in part (--also "hyperband(trials=60)", of a table with its history) counts
+as that share. A row has beside its seconds `training_seconds`, those of one training in the same run, and the summary takes all
+to the quietest of them. The strategy `random, together` trains what it asks for as `--train-together` does: blocks that several
+share are counted once, by their share of MACs. `every decoupling, together` is the whole table so, one seed.
 
 `supernet` and `sedona`, with each engine, really train on the table's images (--supernets, --sedonas): their seconds are the
 process's own, to which the trainings of what they recommend are added, in the same measure. Answers of SEDONA on the same table
@@ -69,10 +70,9 @@ SEDONA = {
     "sedona identity, batch x 4": replace(COMMON, engine="identity", inner_batch=256),
     "sedona released objective": replace(COMMON, objective="train"),
 }
-SUPERNETS = {  # what one of its answers costs grows from line to line
+SUPERNETS = {
     "supernet(tune=5)": Supernet(snapshots=1, tune=5, candidates=30),
     "supernet(tune=20)": Supernet(snapshots=1, tune=20, candidates=30),
-    "supernet(tune=20,snapshots=2)": Supernet(snapshots=2, tune=20, candidates=30),
 }
 
 
@@ -145,6 +145,7 @@ def main() -> None:
     parser.add_argument("--num-blocks", type=int, help="search the decouplings of so many blocks (default: all)")
     parser.add_argument("--seeds", type=int, default=30, help="simulated searches of each strategy, seeds 0..N-1")
     parser.add_argument("--trials", type=int, default=60, help="trainings of each")
+    parser.add_argument("--also", nargs="*", default=[], metavar="STRATEGY", help="further ones that ask for scores, in part too")
     parser.add_argument("--supernets", type=int, default=0, metavar="N", help="real searches of each, seeds 0..N-1")
     parser.add_argument("--sedonas", type=int, default=0, metavar="N", help="real searches of each, seeds 0..N-1")
     parser.add_argument("--sedona-seconds", type=float, default=40.0, help="of meta-learning, for each variant of SEDONA")
@@ -171,7 +172,9 @@ def main() -> None:
             and (row["strategy"], int(row["seed"])) in {(strategy, seed) for strategy, seed, _ in wanted}
         ]
     )
-    made = pd.concat([made, measured_before(arguments.out.with_name("sedona_truth.csv"), truth, arguments.num_blocks)])
+    made = pd.concat(
+        [made, measured_before(arguments.out.with_name("sedona_truth.csv"), truth, arguments.num_blocks)], ignore_index=True
+    )
     for name in ("seed", "seconds", "training_seconds", "regret", "rho"):
         made[name] = pd.to_numeric(made[name])
     made["seconds"] *= made["training_seconds"].min() / made["training_seconds"]  # as if all had been measured when it was quiet
@@ -194,6 +197,7 @@ def searches(truth: Truth, arguments: Namespace) -> Iterator[tuple[str, int, Cal
         "optuna gp": (f"optuna(sampler=gp,trials={min(trials, SLOW_TRIALS)})", min(seeds, SLOW_SEEDS)),
         "surrogate": (f"surrogate(trials={trials})", seeds),
     }
+    asking |= {spec: (spec, seeds) for spec in arguments.also}
     for name, (spec, number) in asking.items():
         yield from ((name, seed, partial(simulated, truth, spec)) for seed in range(number))
     yield from (("random, together", seed, partial(simulated_together, truth, trials)) for seed in range(seeds))
@@ -214,18 +218,22 @@ def simulated(truth: Truth, spec: str, problem: Problem) -> list[Answer]:
     """An answer after each training, in the order of telling."""
     tabular, scores = Tabular(problem, truth.path), dict[Decoupling, Score]()
     answers: list[Answer] = []
+    done: dict[Decoupling, float] = {}  # the largest share of the iterations that each was trained for
     trained, found, began = 0.0, False, time.process_time()
     strategy = STRATEGIES.build(spec)
 
-    def evaluate(decoupling: Decoupling) -> Score:
+    def evaluate(decoupling: Decoupling, fidelity: float = 1.0) -> Score:
         nonlocal trained, found
-        score, thought = tabular(decoupling), time.process_time() - began
-        if decoupling not in scores:
+        score = tabular(decoupling) if fidelity == 1 else tabular(decoupling, fidelity)
+        thought = time.process_time() - began
+        trained += truth.seconds[str(decoupling)] * max(0.0, fidelity - done.get(decoupling, 0.0))
+        done[decoupling] = max(fidelity, done.get(decoupling, 0.0))
+        if fidelity == 1:
             scores[decoupling] = score
-            trained += truth.seconds[str(decoupling)]
             found = found or str(decoupling) in truth.top
-        best = min(scores, key=lambda point: scores[point].error)
-        answers.append(Answer(trained + thought, len(scores), str(best), found))
+        if scores:  # an answer is trained wholly
+            best = min(scores, key=lambda point: scores[point].error)
+            answers.append(Answer(trained + thought, sum(done.values()), str(best), found))
         return score
 
     strategy.search(problem, Evaluations(when_told(evaluate)), silent)
@@ -390,7 +398,7 @@ def plot(made: pd.DataFrame, truth: Truth) -> Figure:
         wide = wide[wide.notna().all(axis=1)]
         last = group.groupby("seed")["seconds"].max().median()
         wide = wide[wide.index <= last]
-        if str(strategy).startswith(("random", "optuna", "surrogate", "hyperband")) and len(wide):
+        if not str(strategy).startswith(("supernet", "sedona", "every")) and len(wide):
             mean, half = 100 * wide.mean(axis=1), 100 * student_t.ppf(0.975, n - 1) * wide.std(axis=1) / n**0.5
             (line,) = axes.plot(mean.index, mean, label=f"{strategy} (n={n})")
             axes.fill_between(mean.index, mean - half, mean + half, color=line.get_color(), alpha=0.12, linewidth=0)

@@ -132,6 +132,21 @@ def test_rows_say_where_the_answer_changes_and_it_goes_on(truth, monkeypatch):
     assert (targets["answer_in_top_share"] <= targets["trained_top_share"]).all()
 
 
+def test_answers_of_sedona_on_a_table_of_as_many_rows_stand_beside_them(truth, monkeypatch):
+    run(monkeypatch)
+    best = truth.regret.idxmin()
+    row = {"engine": "adjoint", "seed": 0, "budget_seconds": 40.0, "table_rows": len(truth.all_rows), "seconds": 50.0}
+    row |= {"training_seconds": 10.0, "equivalent_trainings": 6.0, "equivalent_trainings_any": 8.0, "num_blocks": 2}
+    row |= {"decoupling": best, "recommended": True, "rho": 0.5, "rho_num_blocks": 0.8}
+    others = [{**row, "recommended": False}, {**row, "table_rows": 1}]
+    ResultsLog(regret_seconds.Path("out/sedona_truth.csv")).append_all([row, *others])
+    found = regret_seconds.measured_before(regret_seconds.Path("out/sedona_truth.csv"), truth, None)
+    assert found[["strategy", "seconds", "regret", "is_top"]].values.tolist() == [["sedona adjoint, 40 s", 80.0, 0.0, "True"]]
+    run(monkeypatch)
+    targets = pd.read_csv("out/seconds_targets.csv")
+    assert (targets["strategy"] == "sedona adjoint, 40 s").any()
+
+
 @pytest.mark.slow
 def test_what_trains_itself_is_measured_too(truth, monkeypatch):
     tiny = {"supernet": regret_seconds.Supernet(iterations=2, tune=1, snapshots=1, candidates=3, outer_batch=32)}
