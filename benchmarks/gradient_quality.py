@@ -5,7 +5,9 @@
 The relaxed network of the ground truth's space on CIFAR-10, after some plain training steps. Exact is `adjoint` in float64. A row
 for each T, learning rate and way: the mean over the draws of batches of the cosine of (alpha, beta) gradients and of the ratio of
 their norms. `other batches` is the exact gradient of other inner and outer batches at the same weights: what is lost to the noise
-of small batches. `bfloat16` is `adjoint` with the forward passes of the inner steps under autocast. Each draw has its own random
+of small batches.
+`bfloat16` is `adjoint` with all forward passes under autocast, `N of M gaps` goes back through a sample of the gaps, which is
+right on average. `variance` is the mean of |found - exact|^2 / |exact|^2. Each draw has its own random
 alpha and beta, the same for all T and rates. The data folder is NAS_DATA_DIR.
 """
 
@@ -33,6 +35,7 @@ from nas.strategies.sedona.bilevel import Batch, Bilevel
 from nas.strategies.sedona.engines import ENGINES
 from nas.strategies.sedona.relaxation import Architecture
 from nas.strategies.sedona.relaxed_training import RelaxedTraining, outer_batches
+from nas.strategies.sedona.sampling import Sampling
 
 WARM_UP, INNER_BATCH, OUTER_BATCH = 400, 64, 256
 
@@ -76,14 +79,23 @@ def compared(training: RelaxedTraining, problem: Problem, num_steps: int, lr: fl
         found.setdefault("exact", []).append(gradient("adjoint", dtype=torch.float64))
         found.setdefault("adjoint", []).append(gradient("adjoint"))
         found.setdefault("identity", []).append(gradient("identity"))
-        found.setdefault("bfloat16", []).append(gradient("adjoint", kind=Bfloat16))
+        found.setdefault("bfloat16", []).append(gradient("adjoint", precision="bf16"))
+        found.setdefault("identity in bfloat16", []).append(gradient("identity", precision="bf16"))
+        for gaps in range(1, len(problem.space.gaps)):
+            sampling = Sampling(
+                len(problem.space.gaps), len(problem.space.heads), gaps, None, torch.Generator().manual_seed(draw)
+            )
+            name = f"{gaps} of {len(problem.space.gaps)} gaps"
+            found.setdefault(name, []).append(gradient("adjoint", sampling=sampling))
     exact = found.pop("exact")
     found["other batches"] = [*exact[1:], exact[0]]
     rows: list[dict[str, Cell]] = []
     for name, gradients in found.items():
         cosines = [float(torch.cosine_similarity(a, b, dim=0)) for a, b in zip(gradients, exact, strict=True)]
         norms = [float(a.norm() / b.norm()) for a, b in zip(gradients, exact, strict=True)]
+        apart = [float(((a - b).norm() / b.norm()) ** 2) for a, b in zip(gradients, exact, strict=True)]
         row = {"way": name, "cosine": sum(cosines) / draws, "lowest_cosine": min(cosines), "norm_ratio": sum(norms) / draws}
+        row |= {"variance": sum(apart) / draws}
         print(
             f"lr {lr:<6} T = {num_steps:2}  {name:14} cosine {row['cosine']:7.4f} (lowest {row['lowest_cosine']:7.4f})   norm "
             f"{row['norm_ratio']:6.3f}",
@@ -91,14 +103,6 @@ def compared(training: RelaxedTraining, problem: Problem, num_steps: int, lr: fl
         )
         rows.append(row)
     return rows
-
-
-class Bfloat16(Bilevel):
-    """The same, its inner forward passes in mixed precision."""
-
-    def inner_loss(self, batch: Batch, **how: Any) -> torch.Tensor:
-        with torch.autocast(batch[0].device.type, dtype=torch.bfloat16):
-            return super().inner_loss(batch, **how)
 
 
 def drawn(problem: Problem, num_steps: int, draw: int) -> tuple[Architecture, list[Batch], Batch]:
@@ -119,7 +123,7 @@ def flat_gradient(
     engine: str,
     *,
     dtype: torch.dtype = torch.float32,
-    kind: type[Bilevel] = Bilevel,
+    **how: Any,
 ) -> torch.Tensor:
     """The gradient of alpha and beta as one float64 vector."""
     relaxation, optimizer = copy.deepcopy((training.relaxation, training.optimizer))
@@ -128,7 +132,7 @@ def flat_gradient(
         state["momentum_buffer"] = state["momentum_buffer"].to(dtype)
     moved = Architecture(architecture.alpha.to(dtype), architecture.beta.to(dtype))
     result = ENGINES[engine](
-        kind(relaxation, optimizer, moved, [(x.to(dtype), y) for x, y in inner], (outer[0].to(dtype), outer[1]))
+        Bilevel(relaxation, optimizer, moved, [(x.to(dtype), y) for x, y in inner], (outer[0].to(dtype), outer[1]), **how)
     )
     return torch.cat([result.alpha_grad.flatten(), result.beta_grad.flatten()]).double()
 

@@ -7,7 +7,9 @@ written here: higher, each training loss from a second run of the classifier, ru
 default layout, the gradient of the last training loss; `adjoint for train` computes that same gradient. `unroll` has torch's own
 second derivatives; `unroll with our kernels` has those of `adjoint`, which tells the gain of the kernels from that of the
 recursion. Two rows more compare one step of pretraining with the same written in plain PyTorch: a sum of all losses, one backward
-pass, torch's fused SGD, channels-last.
+pass, torch's fused SGD, channels-last. `, heads alone` runs each head by itself instead of all in lockstep; `, bf16` has its
+forward passes under autocast; `, gaps / 3` and `, 2 heads` go back through a third of the gaps, or 2 of the 4 heads of each,
+drawn anew each step. With --inner-batch and --outer-batch other sizes are measured.
 
 All take turns. Seconds are the process's own on a CPU, which other programs disturb less, the wall clock's on a GPU. Memory is
 what the step adds at its peak to what was there: resident memory on a CPU (Linux), which holds what the allocator keeps too,
@@ -44,6 +46,7 @@ from nas.records.results_log import ResultsLog
 from nas.strategies.sedona.bilevel import Batch, Bilevel
 from nas.strategies.sedona.engines import ENGINES
 from nas.strategies.sedona.relaxation import Architecture, Relaxation
+from nas.strategies.sedona.sampling import Sampling
 from nas.strategies.sedona.second_order import SecondOrder
 from spaces.heads import HEADS
 from spaces.memory.peak_memory import PeakMemory
@@ -54,6 +57,7 @@ CANDIDATES = [f"conv(depth={depth})" for depth in (1, 2, 3, 4)]
 NUM_STEPS = (1, 2, 5, 10, 20)
 ON_CPU, ON_GPU = (32, 128), (128, 1024)  # inner and outer batch
 META_STEPS = ("unroll", "unroll with our kernels", "adjoint", "identity", "adjoint for train", "released")
+FASTER = tuple(f"{engine}, {how}" for engine in ("adjoint", "identity") for how in ("heads alone", "bf16", "gaps / 3", "2 heads"))
 TRAINING_STEPS = ("plain training", "training")
 
 Step = Callable[[], object]
@@ -64,18 +68,26 @@ def main() -> None:
     parser.add_argument("--device", type=read_device, default="auto", help="auto, cpu, cuda or cuda:N")
     parser.add_argument("--backbones", nargs="+", default=["vgg19", "resnet50"], help="which backbones")
     parser.add_argument("--steps", nargs="+", type=int, default=NUM_STEPS, metavar="T", help="how many inner steps")
-    parser.add_argument("--engines", nargs="+", default=META_STEPS, choices=META_STEPS, help="which, the first to compare with")
+    parser.add_argument(
+        "--engines", nargs="+", default=META_STEPS, choices=(*META_STEPS, *FASTER), help="which, the first to compare with"
+    )
     parser.add_argument("--live", action="store_true", help="count live tensor bytes too (takes several times as long)")
     parser.add_argument("--turns", type=int, default=2, help="how often each is measured up to T = 5")
+    parser.add_argument(
+        "--inner-batch", type=int, help=f"images an inner step (default: {ON_CPU[0]} on a CPU, {ON_GPU[0]} on a GPU)"
+    )
+    parser.add_argument("--outer-batch", type=int, help=f"images an outer step (default: {ON_CPU[1]} or {ON_GPU[1]})")
     arguments = parser.parse_args()
     device = arguments.device
+    inner, outer = ON_CPU if device.type == "cpu" else ON_GPU
+    sizes = arguments.inner_batch or inner, arguments.outer_batch or outer
     source: dict[str, Cell] = {"threads": 1, "device": device_name(device), **made_by()}
     for backbone in arguments.backbones:
         for num_steps in arguments.steps:
             turns = arguments.turns if num_steps <= 5 or device.type == "cuda" else 1
-            rows = measured(backbone, tuple(arguments.engines), num_steps, device, turns, live=arguments.live)
+            rows = measured(backbone, tuple(arguments.engines), num_steps, device, turns, live=arguments.live, sizes=sizes)
             if num_steps == min(arguments.steps):
-                rows += measured(backbone, TRAINING_STEPS, num_steps, device, 3 * turns, live=False)
+                rows += measured(backbone, TRAINING_STEPS, num_steps, device, 3 * turns, live=False, sizes=sizes)
             ResultsLog(arguments.out).append_all([row | source for row in rows])
 
 
@@ -168,6 +180,9 @@ def made(backbone: str, name: str, num_steps: int, sizes: tuple[int, int], devic
     relaxation = Relaxation(network, space.gaps, candidates).to(device=device, memory_format=layout)  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(relaxation.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
     architecture = Architecture.zeros(len(space.gaps), len(space.heads), device=device)
+    name, _, faster = name.partition(", ")
+    if faster == "heads alone":
+        relaxation.kinds = [[None] * len(space.heads) for _ in space.gaps]
 
     def batch(size: int) -> Batch:
         x = torch.randn(size, *INPUT_SHAPE, device=device).contiguous(memory_format=layout)
@@ -181,7 +196,12 @@ def made(backbone: str, name: str, num_steps: int, sizes: tuple[int, int], devic
     if name == "unroll with our kernels":
         return lambda: unroll_with_our_kernels(Bilevel(relaxation, optimizer, architecture, inner, outer))
     engine, _, objective = name.partition(" for ")
-    return lambda: ENGINES[engine](Bilevel(relaxation, optimizer, architecture, inner, outer, objective or "validation"))
+    gaps, heads = len(space.gaps) // 3 if faster == "gaps / 3" else None, 2 if faster == "2 heads" else None
+    sampling = Sampling(len(space.gaps), len(space.heads), gaps, heads) if gaps or heads else None
+    precision = "bf16" if faster == "bf16" else "fp32"
+    return lambda: ENGINES[engine](
+        Bilevel(relaxation, optimizer, architecture, inner, outer, objective or "validation", precision, sampling)
+    )
 
 
 def unroll_with_our_kernels(problem: Bilevel) -> object:
