@@ -6,7 +6,7 @@ The public names, imported when first used. They take what the command line take
 # The command line passes here before the current folder is left out of imports, so nothing is imported at this level.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from nas.commands.compare import compare, read_results
+    from nas.commands.compare import compare, read_history, read_results
     from nas.commands.evaluate import evaluate
     from nas.commands.export import export
     from nas.commands.export_results import export_results
@@ -31,6 +31,7 @@ _MODULES = {
     "export_results": "nas.commands.export_results",
     "load_run": "nas.commands.predict",
     "read_results": "nas.commands.compare",
+    "read_history": "nas.commands.compare",
     "decouple": "nas.own_loop.decouple",
     "Decoupled": "nas.own_loop.decoupled",
     "memory": "nas.own_loop.step_memory",
@@ -66,6 +67,7 @@ __all__ = [
     "memory",
     "predict",
     "profile",
+    "read_history",
     "read_results",
     "search",
 ]

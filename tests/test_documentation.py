@@ -36,7 +36,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SHORTENED = {  # the commands that the flags of a marker are for, and those which they have
     "search": {"--iterations", "--batch-size", "--seeds", "--strategy"},
-    "evaluate": {"--iterations", "--batch-size", "--seeds", "--methods", "--decoupling", "--lr"},
+    "evaluate": {"--iterations", "--batch-size", "--seeds", "--methods", "--decoupling", "--lr", "--tune-epochs"},
     "profile": {"--iterations", "--batch-size"},
 }
 A_RUN = "runs/0123456789abcdef"

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from nas.commands.option import keywords_of, option, required
 from nas.commands.python_call import python_call
-from nas.records.frames import typed
+from nas.records.frames import one_a_number, typed
 from nas.records.results import log_at
+from nas.records.row_kinds import HISTORY
 from nas.report.comparable import read_rows
 from nas.report.fair_table import FairTable, fair_table
+from spaces.notation.errors import unknown
 
 if TYPE_CHECKING:
     import pandas as pd
+
+EACH = ("stage_losses", "exit_errors")  # columns of history.csv whose cells are lists
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,3 +63,18 @@ def read_results(path: str | Path) -> pd.DataFrame:
     A file that is no such CSV, or that is not there, is a UserError or gives no rows, as for the commands.
     """
     return typed(log_at(path).rows())
+
+
+def read_history(path: str | Path = "results/history.csv", *, each: str | None = None) -> pd.DataFrame:
+    """The rows of a history.csv, one an epoch, in typed columns as `read_results` gives them.
+
+    With `each`, "stage_losses" or "exit_errors", a row for each number of each epoch: `number` is the stage or the exit, from 1
+    on, and the column holds its number, as plots take them. Another name is a UserError.
+
+        errors = nas.read_history(each="exit_errors")
+        errors[errors["run"] == run].pivot(index="epoch", columns="number", values="exit_errors").plot()
+    """
+    if each is not None and each not in EACH:
+        raise unknown("column of lists:", each, EACH)
+    frame = typed(log_at(path, HISTORY).rows())
+    return frame if each is None or frame.empty else one_a_number(frame, each)

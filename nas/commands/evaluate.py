@@ -163,6 +163,7 @@ class Evaluation:
             command=command,
             budget=self.budget,
             events=options.event_files(),
+            exit_errors=options.history == "exits",
             side_by_side=self.side_by_side,
             together=options.train_together,
         )

@@ -284,6 +284,7 @@ class Search:
             labels={"strategy": key["strategy"], "search": run_name(key)},
             retries=self.budget.retries or 0,
             events=options.event_files(),
+            exit_errors=options.history == "exits",
         )
         return EVALUATORS.build(options.evaluator, training)
 

@@ -71,6 +71,12 @@ class RecordOptions:
         excludes="weights",
         former="--keep",
     )
+    history: str = option(
+        "exits",
+        "what history.csv has of each validation: exits, the error of every exit too, or losses, without these, which takes a "
+        "little less time",
+        choices=("exits", "losses"),
+    )
     log: str | None = option(
         None,
         "tensorboard: also write the curves of each run, as history.csv has them, for TensorBoard into the folder tensorboard "

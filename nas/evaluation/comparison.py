@@ -76,8 +76,9 @@ class Comparison:
         side_by_side: SideBySide | None = None,
         together: bool = False,
         events: EventFiles | None = None,
+        exit_errors: bool = True,
     ) -> None:
-        self.side_by_side, self.together, self.events = side_by_side, together, events
+        self.side_by_side, self.together, self.events, self.exit_errors = side_by_side, together, events, exit_errors
         self.problem, self.seeds, self.report, self.command = problem, seeds, report, command
         self.log, self.tuning_log, self.measurements, self.weights = log, tuning_log, tuple(measurements), weights
         self.budget = budget or Budget()
@@ -204,6 +205,7 @@ class Comparison:
             retries=self.budget.retries or 0,
             side_by_side=self.side_by_side,
             events=self.events,
+            exit_errors=self.exit_errors,
         )
         if tuning:
             return make(replace(problem, figures=()), test=False, labels={"strategy": "tune"})

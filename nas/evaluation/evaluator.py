@@ -69,7 +69,7 @@ class Evaluator:
     the same, so strategies, and a search with a larger budget, take over what is there. With `test` the test split is
     read, once, after training. `measurements` are what a run is asked for besides; they change neither the run nor its row.
 
-    `events` are files that follow the history of each run.
+    `events` are files that follow the history of each run, which has the error of every exit unless `exit_errors` is False.
 
     `side_by_side`: the processes that train the stages of a run; the rows are the same without them.
 
@@ -100,6 +100,7 @@ class Evaluator:
         retries: int = 0,
         side_by_side: SideBySide | None = None,
         events: EventFiles | None = None,
+        exit_errors: bool = True,
     ) -> None:
         assert test or not measurements, "measurements read the test split"
         self.problem, self.log, self.report = problem, log, report
@@ -107,6 +108,7 @@ class Evaluator:
         self.labels, self.provenance, self.retries = dict(labels or {}), provenance(), retries
         self.side_by_side = side_by_side
         self.history, self.events = problem.results.log("history.csv", HISTORY), events
+        self._scores_exits = exit_errors and traits(problem.method).has_exit_logits  # in each validation of a training
         self._refused: set[tuple[str, str]] = set()  # what was too much for the memory, by run and measurement
         self._answers: dict[Decoupling, Trained | Diverged] = {}  # of what was trained together, until it has its row
         self._num_together = 0
@@ -313,7 +315,7 @@ class Evaluator:
                     checkpoints=[self.run_folder(decoupling) / CHECKPOINT for decoupling in untrained],
                     report=report,
                     records=[history.record for history in histories],
-                    exit_errors=traits(problem.method).has_exit_logits,
+                    exit_errors=self._scores_exits,
                 )
             finally:
                 vars(self).pop("batches", None)
@@ -576,7 +578,7 @@ class Evaluator:
                 until=until,
                 report=report,
                 record=_untold if history is None else history.record,
-                exit_errors=traits(problem.method).has_exit_logits,
+                exit_errors=self._scores_exits,
                 others=others,
             )
             # Seconds are of steps in which all stages train, uncompiled, and of a replica's share of the batch.

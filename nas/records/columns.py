@@ -636,7 +636,7 @@ _COLUMNS = (
         FIGURE,
         ("history",),
         "Of each exit that has begun, in order: the share of wrong answers on the validation split; the last is "
-        "`validation_error`. Empty where heads give no logits.",
+        "`validation_error`. Empty where heads give no logits, and with `--history losses`.",
         SHARES,
         "shares",
         better="lower",

@@ -27,6 +27,17 @@ def typed(rows: Iterable[Mapping[str, str]]) -> pd.DataFrame:
     return frame
 
 
+def one_a_number(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """A row for each number in the lists of the column, which is then a column of numbers, with its place in the list, from 1 on,
+    as `number`. Rows without a list are left out."""
+    import pandas as pd
+
+    lists = frame.dropna(subset=[column])
+    long = lists.assign(**{column: lists[column].str.split()}).explode(column)
+    long.insert(long.columns.get_loc(column), "number", (long.groupby(level=0).cumcount() + 1).astype("Int64"))
+    return long.assign(**{column: pd.to_numeric(long[column]).astype("Float64")}).reset_index(drop=True)
+
+
 def numbers(rows: Iterable[Mapping[str, str]], *columns: str) -> pd.DataFrame:
     """The rows as text, but for the columns of numbers, which are numpy's, NaN where a cell is empty; `columns` are there in
     any case."""

@@ -73,6 +73,15 @@ def test_heads_without_logits_have_no_errors(problem: Problem) -> None:
     assert {row["exit_errors"] for row in history(problem)} == {""} and len(history(problem)) == 3
 
 
+def test_exits_may_be_left_out_and_nothing_else_changes(problem: Problem) -> None:
+    row = make(problem, exit_errors=False).run(POINT)
+    without = history(problem)
+    whole = make_problem(problem.runs / "elsewhere")
+    with_exits = make(whole).run(POINT)
+    assert {one["exit_errors"] for one in without} == {""} and [one | {"exit_errors": ""} for one in history(whole)] == without
+    assert (row["weights_digest"], row["test_error"]) == (with_exits["weights_digest"], with_exits["test_error"])
+
+
 @pytest.mark.parametrize(("at", "validated", "told"), [(2, False, 0), (3, True, 1), (6, False, 1), (6, True, 2), (8, True, 3)])
 def test_a_run_that_is_stopped_and_goes_on_has_the_history_of_one_that_was_not(
     problem: Problem, at: int, validated: bool, told: int
