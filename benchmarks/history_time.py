@@ -45,7 +45,7 @@ from spaces.rules import read_decoupling
 from spaces.space import SearchSpace
 
 CPU = torch.device("cpu")
-TURNS, BATCH_SIZE, STEPS, VALIDATION_BATCHES = 7, 128, 351, 10
+TURNS_OF_RUNS, TURNS_OF_STEPS, BATCH_SIZE, STEPS, VALIDATION_BATCHES = 15, 7, 128, 351, 10
 CASES = (
     ("dgl", "even(2)"),
     ("dgl", "even(4)"),
@@ -63,7 +63,7 @@ def main() -> None:
     parser = benchmark_parser(__doc__, "results/benchmarks/history_time.csv")
     arguments = parser.parse_args()
     rows = [*map(whole_run, RUNS), *map(epoch_of_cifar10, CASES)]
-    source: dict[str, Cell] = {"threads": 1, "turns": TURNS, "device": device_name(CPU), **made_by()}
+    source: dict[str, Cell] = {"threads": 1, "device": device_name(CPU), **made_by()}
     for row in rows:
         print(f"{row['what']:18} {row['method']:10} {row['decoupling']:10} extra {row['extra']:7.2%}")
     ResultsLog(arguments.out).append_all([row | source for row in rows])
@@ -76,11 +76,11 @@ def seconds(work: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-def each_turn(*works: Callable[[], object]) -> list[list[float]]:
+def each_turn(count: int, *works: Callable[[], object]) -> list[list[float]]:
     """Of each turn the seconds of each; one turn before, which is not counted."""
     for work in works:
         work()
-    return [[seconds(work) for work in works] for _ in range(TURNS)]
+    return [[seconds(work) for work in works] for _ in range(count)]
 
 
 def row(what: str, case: tuple[str, str], whole: float, extra: float) -> dict[str, Cell]:
@@ -130,7 +130,7 @@ def whole_run(case: tuple[str, str]) -> dict[str, Cell]:
         train(*given, seed=0, device=CPU, record=history.record, exit_errors=traits(spec).has_exit_logits)
 
     with TemporaryDirectory() as folder:
-        turns = each_turn(lambda: run(None), lambda: run(Path(folder)))
+        turns = each_turn(TURNS_OF_RUNS, lambda: run(None), lambda: run(Path(folder)))
     return row("whole run", case, median(without for without, _ in turns), median(one / other for other, one in turns) - 1)
 
 
@@ -155,7 +155,8 @@ def epoch_of_cifar10(case: tuple[str, str]) -> dict[str, Cell]:
     every = range(method.net.num_blocks)
     works = step, lambda: answer(method, held_out, every[-1:]), lambda: answer(method, held_out, every)
     turns = [
-        (STEPS * own + VALIDATION_BATCHES * last, VALIDATION_BATCHES * (exits - last)) for own, last, exits in each_turn(*works)
+        (STEPS * own + VALIDATION_BATCHES * last, VALIDATION_BATCHES * (exits - last))
+        for own, last, exits in each_turn(TURNS_OF_STEPS, *works)
     ]
     return row(
         "epoch of CIFAR-10", case, median(without for without, _ in turns), median(more / without for without, more in turns)
