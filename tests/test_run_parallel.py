@@ -32,6 +32,13 @@ def only_row(results: str) -> dict[str, str]:
     return row
 
 
+def history(results: str) -> list[dict[str, str]]:
+    """The rows of the run, without what no two trainings share."""
+    rows = list(csv.DictReader(Path(results, "history.csv").read_text().splitlines()))
+    assert all(float(row.pop("seconds")) > 0 for row in rows) and all(len(row["exit_errors"].split()) == 3 for row in rows)
+    return rows
+
+
 def alone(iterations: int) -> dict[str, str]:
     assert run.main([*COMMAND, "--iterations", str(iterations), "--results", "alone", "--runs", "alone_runs"]) == 0
     return only_row("alone")
@@ -64,6 +71,7 @@ def test_rows_are_those_of_one_process_also_after_ctrl_c_and_with_other_numbers_
     assert run.main([*COMMAND, "--iterations", "300", "--parallel", "stages(processes=2,depth=2)"]) == 0
     row = only_row("results")
     assert {name: row[name] for name in SAME} == {name: expected[name] for name in SAME}
+    assert history("results") == history("alone")
     assert row["parallel"] == "stages(processes=2,depth=2,replicas=1)" and len(row["process_stages"].split()) == 2
     assert 1 <= float(row["process_speedup_bound"]) <= 2 and float(row["process_speedup"]) > 0
     assert [path.name for path in folder.iterdir()] == ["trained.pt"]
@@ -88,6 +96,7 @@ def test_torchrun_starts_a_killed_process_again_and_the_row_is_the_same() -> Non
     assert process.returncode == 0, told
     row = only_row("results")
     assert {name: row[name] for name in SAME} == {name: expected[name] for name in SAME}
+    assert history("results") == history("alone")
 
 
 def test_what_has_no_effect_or_cannot_be_parted_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,8 +16,10 @@ from typing import Any
 
 import pytest
 
+from methods.training.epoch import Epoch
+from nas.records.history import History, next_training, rows_of
 from nas.records.results import Results, log_at
-from nas.records.row_kinds import RowKind
+from nas.records.row_kinds import HISTORY, RowKind
 from spaces.notation.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -285,3 +287,22 @@ def test_results_can_be_sent_to_other_processes_and_compared(results: Results) -
     results.log("toy.csv").append({"a": 1})
     sent = pickle.loads(pickle.dumps(results))
     assert sent == results and hash(sent) == hash(results) and sent.log("toy.csv").rows() == [{"a": "1"}]
+
+
+def test_a_history_has_each_epoch_of_each_training_once(results: Results) -> None:
+    log, key = results.log("history.csv", HISTORY), {"method": "dgl", "decoupling": "3:linear", "task": "toy", "seed": 0}
+
+    def epoch(iteration: int) -> Epoch:
+        return Epoch(iteration, iteration / 3, (2.0, 1.5), (0.5, 0.25), 0.25, 1.25, 0.1, float(iteration))
+
+    assert next_training(log, "one") == 1
+    for iteration in (3, 6, 6, 3, 9):  # as where a run goes on from a checkpoint before what was told
+        History(log, key, "one", 1).record(epoch(iteration))
+    assert [row["iteration"] for row in rows_of(log, "one", 1)] == ["3", "6", "9"] and next_training(log, "one") == 2
+    again = History(log, key, "one", 2)
+    again.record(epoch(3))
+    again.copy_to("one")
+    again.copy_to("other")
+    again.copy_to("other")
+    assert len(log.rows()) == 5 and rows_of(log, "other", 2) == [{**row, "run": "other"} for row in rows_of(log, "one", 2)]
+    assert rows_of(results.log("history.csv", HISTORY), "one", 1) == rows_of(log, "one", 1)
