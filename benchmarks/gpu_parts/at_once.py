@@ -21,7 +21,7 @@ def cases(setup: Setup) -> list[Case]:
     """A case a network and number of processes."""
     wanted = []
     for space in ("vgg11",) if setup.rehearse else SPACES:
-        for processes in (1, 2) if setup.rehearse else PROCESSES:
+        for processes in (2,) if setup.rehearse else PROCESSES:
             key = {"space": space, "processes": processes, "runs": 2 if setup.rehearse else RUNS}
             wanted.append(Case(key, lambda given=(setup, space, processes): [measured(*given)]))
     return wanted

@@ -14,7 +14,7 @@ def cases(setup: Setup) -> list[Case]:
     """A case a backbone and number of inner steps: its engines take turns."""
     wanted = []
     for num_steps in (1,) if setup.rehearse else NUM_STEPS:
-        for backbone in BACKBONES[:1] if setup.rehearse else BACKBONES:
+        for backbone in ("vgg11",) if setup.rehearse else BACKBONES:
             key = {"backbone": backbone, "num_steps": num_steps}
             wanted.append(Case(key, lambda given=(setup, backbone, num_steps): measured(*given)))
     return wanted
@@ -25,7 +25,7 @@ def measured(setup: Setup, backbone: str, num_steps: int) -> list[Row]:
     from benchmarks import meta_step  # which needs the package higher
 
     turns, sizes = (1, (2, 2)) if setup.rehearse else (TURNS, None)
-    engines = ("unroll", "adjoint") if setup.rehearse else meta_step.META_STEPS
+    engines = ("unroll", "adjoint, bf16") if setup.rehearse else (*meta_step.META_STEPS, *meta_step.FASTER)
     with switches_restored():
         set_switches("fp32", deterministic=False)
         rows = meta_step.measured(backbone, engines, num_steps, setup.device, turns, live=False, sizes=sizes)

@@ -16,6 +16,7 @@ from benchmarks.gpu_parts.published import PARTS as PUBLISHED
 from benchmarks.gpu_parts.published import STUDIES
 from benchmarks.gpu_parts.utilisation import utilisation
 from benchmarks.step_time import plain_resnet50, plain_vgg19
+from nas.budget import TimeUp
 from nas.published.experiments import experiments
 from nas.published.values import Experiment, published_values
 from spaces.notation.errors import UserError
@@ -97,6 +98,23 @@ def test_without_a_gpu_the_script_says_so_and_lists(capsys: pytest.CaptureFixtur
     said = capsys.readouterr().out
     assert "memory" in said and "not measured" in said and "throughput" not in said
     assert not any(tmp_path.iterdir())
+
+
+def test_when_the_time_is_up_the_same_command_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[dict[str, object]] = []
+
+    def evaluate(**options: object) -> None:
+        asked.append(options)
+        raise TimeUp(str(options["time"]))
+
+    monkeypatch.setattr("nas.evaluate", evaluate, raising=False)
+    assert script.main(["--rehearse", "--device", "cpu", "--part", "sedona_vgg19", "contsup_table1"]) == 75
+    (options,) = asked
+    assert (options["methods"], options["decoupling"], options["seeds"]) == (["backprop"], ["even(4)"], 1)
+    assert 500 < float(str(options["time"])) <= 540, "of nine minutes"
+    assert "the same command goes on" in capsys.readouterr().out
 
 
 def test_the_docstring_names_every_part() -> None:
