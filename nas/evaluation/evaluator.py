@@ -377,8 +377,10 @@ class Evaluator:
         row |= {"training": history.training} if history is not None and history.training > 1 else {}
         run = None
         try:
-            costs = self._timed(decoupling, costs)
-            row["pipeline_speedup_bound"] = costs.pipeline_speedup_bound
+            row["pipeline_speedup_bound"] = self._known_bound(key)
+            if row["pipeline_speedup_bound"] is None:
+                costs = self._timed(decoupling, costs)
+                row["pipeline_speedup_bound"] = costs.pipeline_speedup_bound
             scores, run = scored(costs)
             row |= scores
         except (Diverged, MemoryError, RuntimeError, OSError) as error:
@@ -392,6 +394,12 @@ class Evaluator:
         if row["status"] != OK:
             gc.collect()  # what the run held is there for the next
         return self._append(row, key), run
+
+    def _known_bound(self, key: Mapping[str, Cell]) -> float | None:
+        """What a partial training of the same run has measured; the time that takes again would be most of a short one."""
+        alike = self.log.find_all({name: cell for name, cell in key.items() if name != ITERATIONS_TRAINED})
+        bounds = [row.get("pipeline_speedup_bound") for row in alike if is_partial(row)]
+        return None if self.side_by_side is not None else next((float(bound) for bound in bounds if bound), None)
 
     def record_killed(self, asked: Decoupling, reason: str, host: str, fidelity: float = 1.0) -> None:
         """Append the row of an attempt whose process was killed there, unless the run has a row that stands."""

@@ -13,8 +13,10 @@ from nas.evaluation.evaluator import read_score
 from nas.problem import Problem, Score
 from nas.records.attempts import standing_rows
 from nas.records.log import Log
-from nas.records.results import log_at
-from nas.records.row_kinds import RUNS
+from nas.records.partial import ITERATIONS_TRAINED
+from nas.records.results import log_at, log_beside
+from nas.records.row_kinds import HISTORY, RUNS
+from nas.records.status import OK
 from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError
 
@@ -32,11 +34,15 @@ class Tabular:
     seeds="one" a search sees the trainings of one of the table's seeds, the one at the search's seed modulo their
     number, and so a score as noisy as in real life; with "mean" error and loss are means over the seeds of a
     decoupling. A file without rows that agree is a UserError, as is asking for a decoupling that the table lacks.
+
+    A partial training is read from the `history.csv` beside the table: the lowest validation error of the epochs up to there, as
+    one that stops has it. Where none is there, a UserError. One that diverged counts as such from the beginning.
     """
 
     def __init__(self, problem: Problem, path: str | Path, *, seeds: Seeds = "one") -> None:
         self.problem = problem
-        self.log = log_at(path, RUNS)
+        self.log, self.seeds = log_at(path, RUNS), seeds
+        self.history = log_beside(path, "history.csv", HISTORY)
         self.adapt = traits(problem.method).adapt  # reading the method's settings each time would take most of an answer
         self.rows = _agreeing(self.log, problem)
         undigested = sum(not row.get("data_digest") for row in self.rows)
@@ -52,18 +58,45 @@ class Tabular:
         for row in self.rows:
             points.setdefault(row["decoupling"], {}).setdefault(int(row["seed"]), row)
         if seeds == "mean":
-            answers = {point: _averaged(list(trained.values())) for point, trained in points.items()}
+            self.trained = {point: list(trained.values()) for point, trained in points.items()}
+            answers = {point: _averaged(rows) for point, rows in self.trained.items()}
         else:
             known = sorted({seed for trained in points.values() for seed in trained})
             seed = known[problem.seed % len(known)]
-            answers = {point: trained[seed] for point, trained in points.items() if seed in trained}
+            self.trained = {point: [trained[seed]] for point, trained in points.items() if seed in trained}
+            answers = {point: rows[0] for point, rows in self.trained.items()}
         self.answers = {point: _without_test(row) for point, row in answers.items()}
 
     def recorded(self, decoupling: Decoupling, fidelity: float = 1.0) -> Row | None:
         """The row that the score is read from, without what the test split said; None if the table lacks it."""
-        if fidelity < 1:
-            raise UserError(f"the table {self.log.where} has whole trainings, got fidelity {fidelity:g}; give 1")
-        return self.answers.get(str(self.adapt(decoupling)))
+        point = str(self.adapt(decoupling))
+        if self.problem.iterations_at(fidelity) == self.problem.settings.iterations or point not in self.answers:
+            return self.answers.get(point)
+        rows = [self._partial(row, fidelity) for row in self.trained[point]]
+        return _without_test(rows[0] if self.seeds == "one" else _averaged(rows))
+
+    def _partial(self, row: Row, fidelity: float) -> Row:
+        """The row of a training up to this fidelity: with the lowest validation error until then, as one that stopped has it."""
+        iterations = self.problem.iterations_at(fidelity)
+        if row["status"] != OK:  # when it failed nobody knows
+            return {**row, ITERATIONS_TRAINED: str(iterations)}
+        told = [epoch for epoch in self._epochs(row) if int(epoch["iteration"]) <= iterations]
+        if not told:
+            raise UserError(
+                f"a partial training is read from epochs in {self.history.where}, but of '{row['decoupling']}' it has none up to "
+                f"iteration {iterations}; give a larger fidelity, or a table with its history beside it"
+            )
+        begun = max(len(epoch["stage_losses"].split()) for epoch in told)  # with `grow` the best since the last stage began
+        lowest = min(
+            (epoch for epoch in told if len(epoch["stage_losses"].split()) == begun),
+            key=lambda epoch: float(epoch["validation_error"]),
+        )
+        found = {name: lowest[name] for name in ("validation_error", "validation_loss")}
+        return {**row, **found, "best_iteration": lowest["iteration"], ITERATIONS_TRAINED: str(iterations)}
+
+    def _epochs(self, row: Row) -> list[Row]:
+        """Those of the training that the row is of."""
+        return self.history.find_all({"run": row["run"], "training": row.get("training") or 1})
 
     def __call__(self, decoupling: Decoupling, fidelity: float = 1.0) -> Score:
         """The score that the table has of the decoupling."""

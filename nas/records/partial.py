@@ -9,7 +9,7 @@ ITERATIONS_TRAINED = "iterations_trained"  # the column, in a run's key only whe
 
 def is_partial(row: Mapping[str, object]) -> bool:
     """Whether a row, or a key, is of a run that was stopped before its end."""
-    return bool(row.get(ITERATIONS_TRAINED))
+    return bool(row.get(ITERATIONS_TRAINED) or row.get("fidelity"))  # a trial's row has the second
 
 
 def whole_rows(rows: Iterable[dict[str, str]]) -> list[dict[str, str]]:

@@ -69,6 +69,13 @@ def log_at(place: str | Path, kind: RowKind | None = None) -> Log:
     return Results(store).log(name or "evaluate.csv", kind)
 
 
+def log_beside(place: str | Path, name: str, kind: RowKind | None = None) -> Log:
+    """The log of this name in the folder of that CSV file, or in the store of that URL."""
+    if not is_url(str(place)):
+        return ResultsLog(Path(place).with_name(name), kind)
+    return Results(split_file(str(place))[0]).log(name, kind)
+
+
 @cache
 def _store(given: str) -> Store:
     """One for all in this process that name it."""

@@ -1,6 +1,7 @@
 """The strategies by name."""
 
 from nas.problem import Strategy
+from nas.strategies.hyperband.strategy import Hyperband
 from nas.strategies.optuna_search import OptunaSearch
 from nas.strategies.random_search import Exhaustive, RandomSearch
 from nas.strategies.sedona.strategy import Sedona
@@ -15,6 +16,7 @@ STRATEGIES: Table[Strategy] = Table(
         "optuna": OptunaSearch,
         "supernet": Supernet,
         "surrogate": Surrogate,
+        "hyperband": Hyperband,
         "random": RandomSearch,
         "exhaustive": Exhaustive,
     },

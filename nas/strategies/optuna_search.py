@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 import warnings
 from collections import deque
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from nas.objectives import measured
 from nas.problem import Evaluate, Found, Pending, Problem, Report, Score
+from nas.strategies.first import first_decouplings
 from nas.strategies.random_search import checked_trials, recommended
 from nas.studies.points import OptunaPoints
 from spaces.decoupling import Decoupling
@@ -33,13 +34,16 @@ class OptunaSearch:
     of it, while cmaes, nsga2 and random leave it out. A point that came before is replayed: its known score is told again, the
     budget is not charged and nothing is in flight for it. `cmaes` has no categories, so heads become
     ordered integers for it, and minimises a single objective; the others take all of the problem's at once.
-    `population` is nsga2's; the others have none.
+    `population` is nsga2's; the others have none. `first` are rules of decouplings that are evaluated before any that is sampled,
+    part of the budget (`first_decouplings`); the sampler learns from them.
     """
 
-    def __init__(self, *, sampler: SamplerName = "tpe", trials: int = 10, population: int = 10) -> None:
+    def __init__(
+        self, *, sampler: SamplerName = "tpe", trials: int = 10, population: int = 10, first: Sequence[str] | None = None
+    ) -> None:
         if population < 2:
             raise UserError(f"optuna's population is a whole number from 2 on, got {population}")
-        self.sampler, self.trials, self.population = sampler, checked_trials(trials), population
+        self.sampler, self.trials, self.population, self.first = sampler, checked_trials(trials), population, first
 
     def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Found:
         """What `recommended` makes of all that was evaluated."""
@@ -61,6 +65,8 @@ class OptunaSearch:
         in_flight: dict[Decoupling, Pending] = {}
         untold: deque[tuple[Trial, Decoupling]] = deque()
         wanted, replays = min(self.trials, space.size), 0
+        for decoupling in first_decouplings(self.first, problem, self.trials):
+            study.enqueue_trial(points.encode(decoupling))
         while len(scores) < wanted:
             while len(in_flight) < min(evaluate.at_once, wanted - len(scores)):
                 if replays >= PATIENCE:

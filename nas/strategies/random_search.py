@@ -9,21 +9,26 @@ from itertools import islice
 from nas.evaluations import in_order
 from nas.objectives import measured, pareto_front
 from nas.problem import Evaluate, Found, Problem, Report, Score
+from nas.strategies.first import first_decouplings
 from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError
 
 
 class RandomSearch:
-    """Evaluates `trials` different decouplings, each uniform over those not yet drawn."""
+    """Evaluates `trials` different decouplings, each uniform over those not yet drawn.
 
-    def __init__(self, *, trials: int = 10) -> None:
-        self.trials = checked_trials(trials)
+    first  rules of decouplings that come before, part of the budget (`first_decouplings`)
+    """
+
+    def __init__(self, *, trials: int = 10, first: Sequence[str] | None = None) -> None:
+        self.trials, self.first = checked_trials(trials), first
 
     def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Found:
         """What `recommended` makes of all that was evaluated."""
         wanted = min(self.trials, problem.space.size)
+        first = first_decouplings(self.first, problem, self.trials)
         scores: dict[Decoupling, Score] = {}
-        for decoupling, score in in_order(evaluate, islice(drawn(problem), wanted)):
+        for decoupling, score in in_order(evaluate, islice(drawn(problem, first), wanted)):
             scores[decoupling] = score
             report("trials", len(scores), wanted, best_error=min(score.error for score in scores.values()))
         return recommended(scores, problem.objectives)
@@ -50,9 +55,10 @@ class Exhaustive:
         return recommended(scores, problem.objectives)
 
 
-def drawn(problem: Problem) -> Iterator[Decoupling]:
-    """Different decouplings of the space, without end."""
-    rng, drawn = random.Random(problem.seed), set[Decoupling]()
+def drawn(problem: Problem, first: Sequence[Decoupling] = ()) -> Iterator[Decoupling]:
+    """Different decouplings of the space, those of `first` before any that is sampled, without end."""
+    rng, drawn = random.Random(problem.seed), set(first)
+    yield from first
     while True:
         if (decoupling := problem.space.sample(rng)) not in drawn:
             drawn.add(decoupling)

@@ -44,6 +44,7 @@ def separable_table(space: SearchSpace, seed: int = 0) -> dict[Decoupling, float
 class Scores:
     """An `evaluate` that looks errors up, keeps what it found, as the results files do, and stops after so many trainings.
 
+    `asked` and `trained` are whole trainings; `begun` are all, with their fidelities. The shorter one is, the larger its error.
     The longest block decides on memory, so two objectives disagree. With `diverged`, every training is one that diverged.
     """
 
@@ -52,19 +53,22 @@ class Scores:
         self.stop_after, self.diverged = stop_after, diverged
         self.asked: list[Decoupling] = []
         self.trained: list[Decoupling] = []
+        self.begun: list[tuple[Decoupling, float]] = []
 
-    def __call__(self, decoupling: Decoupling) -> Score:
+    def __call__(self, decoupling: Decoupling, fidelity: float = 1.0) -> Score:
         assert isinstance(decoupling, Decoupling), "a strategy asks for a spaces.Decoupling"
         self.space.check(decoupling)
-        self.asked.append(decoupling)
-        if decoupling not in self.trained:
-            if len(self.trained) == self.stop_after:
+        assert 0 < fidelity <= 1, "a fidelity is a share of the iterations"
+        self.asked += [decoupling] if fidelity == 1 else []
+        if (decoupling, fidelity) not in self.begun:
+            if len(self.begun) == self.stop_after:
                 raise Stopped
-            self.trained.append(decoupling)
+            self.begun.append((decoupling, fidelity))
+            self.trained += [decoupling] if fidelity == 1 else []
         longest = max(map(len, decoupling.blocks(self.space.num_units)))
         if self.diverged:
             return Score(1.0, float("nan"), longest, 1.0, "diverged: the loss of stage 0 is nan")
-        return Score(self.table[decoupling], 0.0, longest, self.space.num_units / longest)
+        return Score(self.table[decoupling] + (1 - fidelity) / 10, 0.0, longest, self.space.num_units / longest)
 
 
 def dominated(values: Sequence[float], others: Mapping[Decoupling, Sequence[float]]) -> bool:
@@ -125,14 +129,14 @@ class StrategyContract:
     def test_asks_the_same_again_and_goes_on_after_a_stop(self, spec: str, space: SearchSpace) -> None:
         whole, again = Scores(space), Scores(space)
         found = self.find(spec, whole)
-        assert self.find(spec, again) == found and again.asked == whole.asked
-        for stop in (stop for stop in STOPS if stop < len(whole.trained)):
+        assert self.find(spec, again) == found and (again.asked, again.begun) == (whole.asked, whole.begun)
+        for stop in (stop for stop in STOPS if stop < len(whole.begun)):
             stopped = Scores(space, stop_after=stop)
             with pytest.raises(Stopped):
                 self.find(spec, stopped)
             stopped.stop_after = None
             assert self.find(spec, stopped) == found
-            assert stopped.trained == whole.trained
+            assert stopped.begun == whole.begun
 
     def test_with_several_in_flight_it_asks_the_same_again_and_stays_within_them(self, spec: str, space: SearchSpace) -> None:
         """What a strategy asks for may depend on how many are in flight, and on nothing else but scores."""
@@ -140,7 +144,7 @@ class StrategyContract:
             whole, again = Scores(space), Scores(space)
             found = self.find(spec, whole, at_once=at_once)
             assert found.decoupling in whole.trained
-            assert self.find(spec, again, at_once=at_once) == found and again.asked == whole.asked
+            assert self.find(spec, again, at_once=at_once) == found and again.begun == whole.begun
 
     def test_answers_when_every_training_diverges(self, spec: str, space: SearchSpace) -> None:
         evaluate = Scores(space, diverged=True)
@@ -152,7 +156,7 @@ class StrategyContract:
         try:
             found = self.find(spec, evaluate, objectives=objectives)
         except UserError:
-            assert evaluate.asked == []
+            assert evaluate.begun == []
             return
         values = {point: measured(evaluate(point), objectives) for point in [*evaluate.trained]}
         assert set(found.front) == {point for point in values if not dominated(values[point], values)}

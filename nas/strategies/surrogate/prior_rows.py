@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nas.problem import Problem
+from nas.records.partial import whole_rows
 from nas.records.results import log_at
 from nas.records.row_kinds import TRIALS
 from nas.records.status import OK
@@ -40,7 +41,7 @@ def prior_rows(path: Path, problem: Problem) -> PriorRows:
     """
     if path.resolve().parent == problem.results.folder.resolve():
         raise UserError(f"surrogate's prior is a file that the search does not write to, got {path}; copy it to another folder")
-    rows = [row for row in log_at(path, TRIALS).rows() if row.get("status") == OK and row.get("validation_error")]
+    rows = [row for row in whole_rows(log_at(path, TRIALS).rows()) if row.get("status") == OK and row.get("validation_error")]
     sources = {name: errors for name, errors in _sources(rows).items() if len(errors) >= FEWEST}
     if not sources:
         raise UserError(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from nas.problem import Evaluate, Found, Pending, Problem, Report, Score
+from nas.strategies.first import first_decouplings
 from nas.strategies.random_search import checked_trials, drawn, recommended
 from nas.strategies.surrogate.beliefs import Beliefs
 from nas.strategies.surrogate.prior_rows import prior_rows
@@ -22,6 +23,7 @@ class Surrogate:
     pool     candidates are all decouplings of the space, or of a larger one so many at random and the neighbours of the best
     prior    an evaluate.csv or trials.csv of other searches, of whatever space or task: how decouplings compare there
              counts as much as it turns out to tell here (`GaussianProcess`, `sources`)
+    first    rules of decouplings that come before these, part of the budget (`first_decouplings`)
     answer   measured: the lowest validation error. expected: of what was trained, what the process believes to be lowest, which
              does not fall for the luckiest seed
 
@@ -37,13 +39,14 @@ class Surrogate:
         initial: int = 5,
         pool: int = 2000,
         prior: str | None = None,
+        first: Sequence[str] | None = None,
         answer: Literal["measured", "expected"] = "measured",
     ) -> None:
         for name, value in (("initial", initial), ("pool", pool)):
             if value < 1:
                 raise UserError(f"surrogate's {name} is a whole number from 1 on, got {value}")
         self.trials, self.initial, self.pool = checked_trials(trials), initial, pool
-        self.prior, self.answer = prior, answer
+        self.prior, self.answer, self.first = prior, answer, first
 
     def believed(self, problem: Problem, scores: Mapping[Decoupling, Score]) -> dict[Decoupling, float]:
         """What the scores make it believe of every decoupling of the space, or of a large one of those in its pool: the lower the
@@ -57,8 +60,9 @@ class Surrogate:
                 f"surrogate(answer=expected) is for one objective, got {' '.join(problem.objectives)}; leave answer out"
             )
         beliefs = self._beliefs(problem)
-        wanted, random_draws = min(self.trials, problem.space.size), drawn(problem)
-        num_random = 0 if self.prior else self.initial
+        first = first_decouplings(self.first, problem, self.trials)
+        wanted, random_draws = min(self.trials, problem.space.size), drawn(problem, first)
+        num_random = max(len(first), 0 if self.prior else self.initial)
         scores: dict[Decoupling, Score] = {}
         in_flight: dict[Decoupling, Pending] = {}
         while len(scores) < wanted:

@@ -102,6 +102,35 @@ def test_the_mean_over_seeds(trained, tmp_path):
         assert tabular(point).loss == pytest.approx(fmean(float(row["validation_loss"]) for row in rows))
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_partial_training_is_that_which_stopped_there(trained, tmp_path, seed):
+    """An epoch has four iterations; what comes between is read from the epoch before."""
+    tabular = Tabular(make_problem(tmp_path, seed), trained)
+    training = Evaluator(make_problem(tmp_path, seed), ResultsLog(tmp_path / "search.csv"), silent, command="", test=False)
+    point = Decoupling.parse("3:linear")
+    stopped = training(point, 4 / 6)
+    for fidelity in (4 / 6, 5 / 6):
+        got = tabular(point, fidelity)
+        assert (got.error, got.loss, got.status) == (stopped.error, stopped.loss, "ok")
+    row = tabular.recorded(point, 5 / 6)
+    assert row["iterations_trained"] == "5" and not [name for name in row if "test" in name]
+    assert tabular.recorded(point) == tabular.recorded(point, 1.0) and "iterations_trained" not in tabular.recorded(point)
+
+
+def test_the_mean_of_partial_trainings(trained, tmp_path):
+    point = Decoupling.parse("3:linear")
+    of_seeds = [Tabular(make_problem(tmp_path, seed), trained)(point, 4 / 6).error for seed in (0, 1)]
+    assert Tabular(make_problem(tmp_path), trained, seeds="mean")(point, 4 / 6).error == pytest.approx(fmean(of_seeds))
+
+
+def test_a_partial_training_before_the_first_epoch_or_without_a_history_is_refused(trained, rewritten, tmp_path):
+    point = Decoupling.parse("3:linear")
+    with pytest.raises(UserError, match="has none up to iteration 3; give a larger fidelity"):
+        Tabular(make_problem(tmp_path), trained)(point, 0.5)
+    with pytest.raises(UserError, match="history.csv, but of '3:linear' it has none"):
+        Tabular(make_problem(tmp_path), rewritten(lambda row: row))(point, 4 / 6)
+
+
 def test_runs_that_diverged(rewritten, tmp_path):
     def diverged(row):
         lost = {"status": "diverged: at 3", "validation_error": "1.0", "validation_loss": "", "test_error": ""}

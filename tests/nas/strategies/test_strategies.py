@@ -33,13 +33,15 @@ def specs(trials):
     for name in STRATEGIES:
         settings = STRATEGIES.parameters(name)
         budget = [f"trials={trials}"] if "trials" in settings else []
-        samplers = [[f"sampler={sampler}"] for sampler in get_args(SamplerName)] if "sampler" in settings else [[]]
+        named = get_args(settings["sampler"].annotation) if "sampler" in settings else ()
+        samplers = [[f"sampler={sampler}"] for sampler in named] or [[]]
         for sampler in samplers:
             yield f"{name}({','.join(sampler + budget)})"
 
 
 def asking(trials):
-    return [spec for spec in specs(trials) if not spec.startswith(("sedona", "supernet"))]
+    """Those that ask for whole trainings alone."""
+    return [spec for spec in specs(trials) if not spec.startswith(("sedona", "supernet", "hyperband"))]
 
 
 def make_space(heads=HEADS, **constraints):
