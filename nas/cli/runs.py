@@ -80,7 +80,8 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
 
 def _state(folder: RunFolder) -> str:
     kind = "" if folder.kind == "run" else f" {folder.kind}"
-    return folder.state + kind + (f", {folder.in_use} has it" if folder.in_use else "")
+    epoch = f" after epoch {folder.epoch:.3g}" if folder.state == "unfinished" and folder.epoch else ""
+    return folder.state + kind + epoch + (f", {folder.in_use} has it" if folder.in_use else "")
 
 
 def size(number: float) -> str:

@@ -15,7 +15,7 @@ from nas.notice import notice
 from nas.records.claim import Claim
 from nas.records.results import Results
 from nas.records.results_log import told_of_path
-from nas.records.row_kinds import FILES
+from nas.records.row_kinds import FILES, HISTORY
 from nas.runs.trained_run import FILE, TrainedRun
 from spaces.notation.errors import UserError
 
@@ -40,7 +40,8 @@ class RunFolder:
     state       finished where weights are saved, or a search has its answer; unfinished where a command would go on
     in_use      who has claimed it; None where nobody has
     size_bytes  of our files in it; `changed` is when the youngest was written, in seconds since 1970
-    rows        the results files that name it
+    rows        the results files that name it; a history alone is no row of a run
+    epoch       that its history has come to; None where there is none
     """
 
     path: Path
@@ -54,6 +55,7 @@ class RunFolder:
     task: str = ""
     seed: str = ""
     rows: tuple[str, ...] = ()
+    epoch: float | None = None
 
     @property
     def name(self) -> str:
@@ -67,8 +69,8 @@ def run_folders(runs: Path, results: Results) -> list[RunFolder]:
         places = sorted(runs.iterdir()) if runs.is_dir() else []
         locked = {place.with_suffix("") for place in places if place.suffix == ".lock" and not place.is_symlink()}
         places = sorted({place for place in places if place.is_dir() and not place.is_symlink()} | locked)
-        named = _rows(results)
-        found = [_read(place, results, named.get(place.name, [])) for place in places]
+        named, epochs = _rows(results), _epochs(results)
+        found = [_read(place, results, named.get(place.name, []), epochs.get(place.name)) for place in places]
     return [folder for folder in found if folder]
 
 
@@ -83,6 +85,11 @@ def _rows(results: Results) -> dict[str, list[tuple[str, dict[str, str]]]]:
     return named
 
 
+def _epochs(results: Results) -> dict[str, float]:
+    """By run: the epoch of the last row in its history."""
+    return {row["run"]: float(row["epoch"]) for row in results.log("history.csv", HISTORY).rows()}
+
+
 def own_files(folder: Path) -> list[Path]:
     """The files in a folder that runs and searches write; no links, and nothing below folders in it."""
     if folder.is_symlink() or not folder.is_dir():
@@ -91,7 +98,7 @@ def own_files(folder: Path) -> list[Path]:
         return sorted(Path(entry.path) for entry in entries if OWN.fullmatch(entry.name) and entry.is_file(follow_symlinks=False))
 
 
-def _read(path: Path, results: Results, rows: list[tuple[str, dict[str, str]]]) -> RunFolder | None:
+def _read(path: Path, results: Results, rows: list[tuple[str, dict[str, str]]], epoch: float | None) -> RunFolder | None:
     files = {file.name: file for file in own_files(path)}
     in_use = results.claim(path).holder()
     if not files and in_use is None and not path.with_suffix(".lock").is_file():
@@ -115,6 +122,7 @@ def _read(path: Path, results: Results, rows: list[tuple[str, dict[str, str]]]) 
         max(times),
         **{name: _plain(about.get(name)) for name in SHOWN},
         rows=tuple(dict.fromkeys(name for name, _ in rows)),
+        epoch=epoch,
     )
 
 

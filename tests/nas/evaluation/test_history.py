@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from nas.cli.runs import _state
 from nas.evaluation import evaluator as evaluate
 from nas.evaluation.evaluator import Evaluator
 from nas.problem import Problem, silent
@@ -144,7 +145,8 @@ def test_a_training_that_came_out_otherwise_has_its_history_under_its_own_run(
 def test_a_removed_run_keeps_its_history_and_begins_another(problem: Problem) -> None:
     stopped(problem, 5)
     (folder,) = run_folders(problem.runs, problem.results)
-    assert folder.rows == ()  # a history is no row of a run
+    assert folder.rows == () and folder.epoch == 1  # a history is no row of a run
+    assert _state(folder) == "unfinished after epoch 1"
     assert json.loads((folder.path / "run.json").read_text())["training"] == 1
     assert remove(chosen([folder], without_row=True, unfinished=True), problem.results) == [folder]
     make(problem).run(POINT)
