@@ -104,9 +104,7 @@ def train(
     Raises Diverged when a loss is not finite.
     """
     stages = range(method.num_stages) if others is None else others.stages
-    until = settings.iterations if until is None else until
-    if not 1 <= until <= settings.iterations:
-        raise UserError(f"until is how many of the {settings.iterations} iterations are trained, from 1 on, got {until}")
+    until = settings.iterations if until is None else checked_until(until, settings)
     make = Trainer if others is None else others.trainer
     trainer = make(method, settings, seed=seed, device=device, trained_stages=trained_stages, stages=stages)
     described = f"{settings} seed={seed}"
@@ -118,9 +116,7 @@ def train(
             available &= others.begin(trainer, checkpoint, described, trained_stages, exit_errors=exit_errors)
         if start := max(available):
             if start > until:
-                raise FurtherCheckpoint(
-                    f"the checkpoint {checkpoint} is after {start} iterations, got until={until}; give another one"
-                )
+                raise further_checkpoint(checkpoint, start, until)
             run.load(start)
         with Interruptions() as interruptions:
             for iteration in range(start, until):
@@ -137,6 +133,18 @@ def train(
     finally:
         if others is not None:
             others.end()
+
+
+def checked_until(until: int, settings: TrainingSettings) -> int:
+    """After how many iterations a run is to stop."""
+    if not 1 <= until <= settings.iterations:
+        raise UserError(f"until is how many of the {settings.iterations} iterations are trained, from 1 on, got {until}")
+    return until
+
+
+def further_checkpoint(path: Path | None, start: int, until: int) -> FurtherCheckpoint:
+    """That a checkpoint is of more iterations than a run is to have."""
+    return FurtherCheckpoint(f"the checkpoint {path} is after {start} iterations, got until={until}; give another one")
 
 
 class _Run:

@@ -30,7 +30,7 @@ from methods.training.batches import Batch, TrainBatches
 from methods.training.diverged import Diverged
 from methods.training.epoch import Epoch, EpochLosses
 from methods.training.interruption import Interruptions
-from methods.training.loop import Progress, Trained
+from methods.training.loop import FurtherCheckpoint, Progress, Trained, checked_until, further_checkpoint
 from methods.training.scoring import ErrorAndLoss, autocast
 from methods.training.settings import TrainingSettings
 from methods.training.stages.items import Save, Step
@@ -49,20 +49,23 @@ def train_together(
     seed: int,
     device: torch.device,
     checkpoints: Sequence[Path | None],
+    until: int | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
     records: Sequence[Callable[[Epoch], None]] | None = None,
     exit_errors: bool = False,
-) -> list[Trained | Diverged]:
+) -> list[Trained | Diverged | FurtherCheckpoint]:
     """What `methods.training.loop.train` makes of each method, to the bit, with what begins alike trained once.
 
     The methods come from one seed; each has a checkpoint of its own, that of its run alone, so that whatever trains it next,
     alone or together with others, goes on from there. Runs that are at different iterations join when the others have come so
-    far. One whose loss is not finite is answered with `Diverged`, and those that do not share the stage go on.
+    far. One whose loss is not finite is answered with `Diverged`, and those that do not share the stage go on. `until` is as of
+    `train`; a run whose checkpoint is further is answered with FurtherCheckpoint.
 
     `records` hear of the validations of each run, as `record` of `train` does, whose `exit_errors` this takes too; the seconds
     there are those of all runs. `step_seconds` is the sum over a run's stages of their median seconds; NaN on a GPU, where a
     stage alone is not timed. Of `Progress` the losses are one number, the mean over all stages of all runs.
     """
+    until = settings.iterations if until is None else checked_until(until, settings)
     if settings.grow is not None:
         raise UserError(f"runs that are trained together do not grow, got grow={settings.grow}; leave it out")
     for method in methods:
@@ -73,9 +76,10 @@ def train_together(
         for number, (method, path) in enumerate(zip(methods, checkpoints, strict=True))
     ]
     forest = _Forest(device, batches.num_batches, exit_errors=exit_errors)
+    begun = [run for run in runs if run.start <= until]
     with Interruptions() as interruptions:
-        for iteration in range(min(run.start for run in runs), settings.iterations):
-            joining = [run for run in runs if run.start == iteration]
+        for iteration in range(min((run.start for run in begun), default=until), until):
+            joining = [run for run in begun if run.start == iteration]
             if not forest.running and not joining:
                 continue
             x, y = batches.batch(seed, iteration)
@@ -86,19 +90,26 @@ def train_together(
                 forest.join([run for run in joining if run.diverged is None])
             else:
                 forest.step(x, y, iteration)
-            judged = (iteration + 1) % batches.num_batches == 0 or iteration + 1 == settings.iterations
+            done = iteration + 1
+            judged = done % batches.num_batches == 0 or done == settings.iterations
             if judged:
-                forest.read(iteration + 1)
-                for run, epoch in forest.validate(validation, iteration + 1):
+                for run, epoch in forest.validate(validation, done):
                     if records is not None:
                         records[run.number](epoch)
             if forest.running:
                 error = forest.lowest_error if judged else None
-                report(Progress(iteration + 1, settings.iterations, (forest.mean_loss,), error))
+                report(Progress(done, settings.iterations, (forest.mean_loss,), error))
             if forest.running and (forest.due or interruptions.pending):
-                forest.save(iteration + 1)
+                forest.save(done)
                 interruptions.deliver()
-    return [run.answer() for run in runs]
+    if until < settings.iterations:
+        if joining := [run for run in begun if run.start == until]:
+            forest.join(joining)
+        if until % batches.num_batches:
+            forest.look(validation, until)
+        for run in forest.running:
+            run.stop(until)
+    return [run.answer(until) for run in runs]
 
 
 def why_apart(method: Method) -> str | None:
@@ -131,6 +142,8 @@ class _Run:
         self.losses = self.worker.losses
         self.seconds = list(self.worker.clock.seconds)
         self.diverged: Diverged | None = None
+        self.looked: Best | None = None  # of a validation that is of no consequence
+        self.is_stopped = False
 
     @property
     def best(self) -> Best:
@@ -145,12 +158,12 @@ class _Run:
             for name, tensor in node.trainer.weights_of(node.trainer.method, range(k, k + 1)).items()
         }
 
-    def epoch(self, done: int, num_batches: int, exits: Sequence[tuple[float, float]], error: float, loss: float) -> Epoch:
+    def epoch(self, done: int, num_batches: int, exits: Sequence[tuple[float, float]], *, exit_errors: bool) -> Epoch:
         """What there is to say of it at a validation; the losses of the next begin anew."""
         losses, self.worker.epoch_losses = self.worker.epoch_losses.means, EpochLosses()
         lr = self.trainer.scheduled_lr(self.method.num_stages - 1, done - 1)
-        errors = tuple(error for error, _ in exits)
-        return Epoch(done, done / num_batches, losses, errors, error, loss, lr, time.perf_counter() - self.began)
+        errors = tuple(error for error, _ in exits) if exit_errors else ()
+        return Epoch(done, done / num_batches, losses, errors, *exits[-1], lr, time.perf_counter() - self.began)
 
     def save(self, iterations: int) -> None:
         """Write its checkpoint, as it would write it alone."""
@@ -160,13 +173,21 @@ class _Run:
         self.worker.handle(Save(iterations, time.perf_counter() - self.began))
         self._forget()
 
-    def answer(self) -> Trained | Diverged:
-        """What became of it; its method has its best weights."""
+    def stop(self, iterations: int) -> None:
+        """Save its state where it is not to be trained further; its method stays as it stands."""
+        self.save(iterations)
+        self.is_stopped = True
+
+    def answer(self, until: int) -> Trained | Diverged | FurtherCheckpoint:
+        """What became of it; its method has its best weights, or where it was stopped the last."""
+        if self.start > until:
+            return further_checkpoint(self.store.path, self.start, until)
         if self.diverged is not None:
             return self.diverged
-        self.trainer.load_weights(self.method.state_dict() | self.best.weights)
+        if not self.is_stopped:
+            self.trainer.load_weights(self.method.state_dict() | self.best.weights)
         train_loss = sum(self.losses) / len(self.losses)
-        best = self.best
+        best = self.best if self.looked is None or self.looked.error >= self.best.error else self.looked
         return Trained(self.method, best.error, best.loss, best.iteration, train_loss, self.step_seconds)
 
     @property
@@ -237,6 +258,8 @@ class _Forest:
         """Let these take part from here on."""
         for run in self.running:
             run._gather()
+            if all(node.seconds for node in run.path):
+                run.seconds.append(run.step_seconds)
         self.running.extend(runs)
         for run in self.running:
             run.path = []
@@ -295,9 +318,27 @@ class _Forest:
         self.running = [run for run in self.running if run.diverged is None]
         self.roots = _pruned(self.roots)
 
-    @torch.no_grad()
     def validate(self, validation: Callable[[], Iterator[Batch]], done: int) -> list[tuple[_Run, Epoch]]:
         """What a validation says of every run, and its best weights."""
+        scores = self._scores(validation, done)
+        for run, exits in scores:
+            error, loss = exits[-1]
+            if error < run.best.error:
+                weights = {name: tensor.detach().clone() for name, tensor in run.weights().items()}
+                run.worker.best = Best(error, loss, done, weights)
+        self.lowest_error = min((run.best.error for run in self.running), default=math.inf)
+        return [(run, run.epoch(done, self.num_batches, exits, exit_errors=self.exit_errors)) for run, exits in scores]
+
+    def look(self, validation: Callable[[], Iterator[Batch]], done: int) -> None:
+        """Validate where the runs themselves do not: their best weights stay those that they are."""
+        for run, exits in self._scores(validation, done):
+            run.looked = Best(*exits[-1], done)
+
+    @torch.no_grad()
+    def _scores(self, validation: Callable[[], Iterator[Batch]], done: int) -> list[tuple[_Run, list[tuple[float, float]]]]:
+        """Of each run the error and loss of its exits, the last being the network's own; what is not finite has diverged."""
+        if self._waiting:
+            self.read(done)
         nodes = [node for root in self.roots for node in root.walk()]
         for node in nodes:
             node.trainer.method.eval()
@@ -307,24 +348,18 @@ class _Forest:
             for root in self.roots:
                 with autocast(y.device, root.trainer.settings.precision):
                     _answer(root, root.trainer.method.start(x), y)
-        found = {id(node): {block: score.read() for block, score in node.scores.items()} for node in nodes}
+        found = {id(node): [score.read() for score in node.scores.values()] for node in nodes}
         for node in nodes:
             node.trainer.method.train()
-        reasons: dict[int, str] = {}
-        epochs = []
-        for run in self.running:
-            exits = [score for node in run.path for score in found[id(node)].values()]
-            error, loss = exits[-1]
-            if not math.isfinite(loss):
-                reasons[run.number] = f"the validation loss is {loss} after iteration {done - 1}; try a smaller lr"
-                continue
-            if error < run.best.error:
-                weights = {name: tensor.detach().clone() for name, tensor in run.weights().items()}
-                run.worker.best = Best(error, loss, done, weights)
-            epochs.append((run, run.epoch(done, self.num_batches, exits if self.exit_errors else [], error, loss)))
-        self._leave(reasons)
-        self.lowest_error = min((run.best.error for run in self.running), default=math.inf)
-        return epochs
+        scores = [(run, [score for node in run.path for score in found[id(node)]]) for run in self.running]
+        self._leave(
+            {
+                run.number: f"the validation loss is {exits[-1][1]} after iteration {done - 1}; try a smaller lr"
+                for run, exits in scores
+                if not math.isfinite(exits[-1][1])
+            }
+        )
+        return [(run, exits) for run, exits in scores if run.diverged is None]
 
     @property
     def due(self) -> bool:

@@ -110,7 +110,9 @@ class Evaluator:
         self.history, self.events = problem.results.log("history.csv", HISTORY), events
         self._scores_exits = exit_errors and traits(problem.method).has_exit_logits  # in each validation of a training
         self._refused: set[tuple[str, str]] = set()  # what was too much for the memory, by run and measurement
-        self._answers: dict[Decoupling, Trained | Diverged] = {}  # of what was trained together, until it has its row
+        self._answers: dict[
+            Decoupling, Trained | Diverged | FurtherCheckpoint
+        ] = {}  # of what was trained together, until it has its row
         self._num_together = 0
 
     @property
@@ -295,15 +297,17 @@ class Evaluator:
             _remove_unfinished(place)
         return self.recorded(decoupling) or row
 
-    def run_together(self, asked: Sequence[Decoupling]) -> None:
+    def run_together(self, asked: Sequence[Decoupling], fidelity: float = 1.0) -> None:
         """`run` each, those that are to be trained in one go, what begins alike once; the caller has the claims on all."""
         for decoupling in asked:
             self._check_ready(self.run_folder(decoupling))
-        untrained = [decoupling for decoupling in asked if self._with_weights(decoupling) is None]
+        untrained = [decoupling for decoupling in asked if self._is_to_be_trained(decoupling, fidelity)]
         if len(untrained) > 1:
             points = [self.problem.adapt(decoupling) for decoupling in untrained]
             histories = [self._begin_history(self.key(decoupling), self.run_folder(decoupling)) for decoupling in untrained]
             problem, report = self.problem, partial(_pass_on, self.report, f"{len(points)} runs together", False)
+            until = self.key(asked[0], fidelity).get(ITERATIONS_TRAINED)
+            assert until is None or isinstance(until, int)
             try:
                 answers = train_together(
                     [problem.build(point) for point in points],
@@ -313,6 +317,7 @@ class Evaluator:
                     seed=problem.seed,
                     device=problem.device,
                     checkpoints=[self.run_folder(decoupling) / CHECKPOINT for decoupling in untrained],
+                    until=until,
                     report=report,
                     records=[history.record for history in histories],
                     exit_errors=self._scores_exits,
@@ -321,8 +326,14 @@ class Evaluator:
                 vars(self).pop("batches", None)
             self._answers, self._num_together = dict(zip(points, answers, strict=True)), len(points)
         for decoupling in asked:
-            self.run(decoupling)
-            self._answers.pop(self.problem.adapt(decoupling), None)
+            self.run(decoupling, fidelity)
+
+    def _is_to_be_trained(self, decoupling: Decoupling, fidelity: float) -> bool:
+        """Whether `run` would train it, and go on from its checkpoint."""
+        if not is_partial(self.key(decoupling, fidelity)):
+            return self._with_weights(decoupling) is None
+        row = self.recorded(decoupling)
+        return row is None or is_repeatable(row)
 
     def _validation(self) -> Iterator[Batch]:
         return self.problem.data.eval_batches(self.problem.data.validation, EVAL_BATCH_SIZE)
@@ -556,8 +567,8 @@ class Evaluator:
     ) -> tuple[Trained, dict[str, Cell]]:
         """The trained run, and the figures that were measured meanwhile."""
         problem, checkpoint = self.problem, folder / CHECKPOINT
-        if (answer := self._answers.get(decoupling)) is not None:
-            if isinstance(answer, Diverged):
+        if (answer := self._answers.pop(decoupling, None)) is not None:
+            if isinstance(answer, Exception):
                 raise answer
             with measured((), TrainingRun(answer.method, problem.device, 0, False)) as figures:
                 return answer, {**figures(), "trained_together": self._num_together}

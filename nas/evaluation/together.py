@@ -15,40 +15,37 @@ from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError
 
 
-def finish_together(evaluator: Evaluator, decouplings: Sequence[Decoupling]) -> None:
+def finish_together(evaluator: Evaluator, decouplings: Sequence[Decoupling], fidelity: float = 1.0) -> None:
     """Finish all of them that are not done, but those that another process is at."""
     with ExitStack() as claims:
         mine = []
         for decoupling in dict.fromkeys(decouplings):
             claim = evaluator.claim(decoupling)
-            if evaluator.is_done(decoupling) or not claim.try_take():
+            if evaluator.is_done(decoupling, fidelity) or not claim.try_take():
                 continue
             claims.callback(claim.release)
-            if not evaluator.is_done(decoupling):  # still, now that nobody else has it
+            if not evaluator.is_done(decoupling, fidelity):  # still, now that nobody else has it
                 mine.append(decoupling)
         if mine:
-            evaluator.run_together(mine)
+            evaluator.run_together(mine, fidelity)
 
 
 class Together:
-    """What a search asks for waits, and is trained in one go when the first score of it is needed; in part, each alone."""
+    """What a search asks for waits, and is trained in one go with all of the same fidelity when its score is needed."""
 
     def __init__(self, evaluator: Evaluator) -> None:
         self._evaluator = evaluator
-        self._waiting: list[Decoupling] = []
+        self._waiting: dict[float, list[Decoupling]] = {}
 
     def begin(self, decoupling: Decoupling, fidelity: float) -> Callable[[], Score]:
         """What gives the score."""
-        if fidelity < 1:
-            return partial(self._evaluator, decoupling, fidelity)
-        self._waiting.append(decoupling)
-        return partial(self._score, decoupling)
+        self._waiting.setdefault(fidelity, []).append(decoupling)
+        return partial(self._score, decoupling, fidelity)
 
-    def _score(self, decoupling: Decoupling) -> Score:
-        if decoupling in self._waiting:
-            waiting, self._waiting = self._waiting, []
-            finish_together(self._evaluator, waiting)
-        return self._evaluator(decoupling)
+    def _score(self, decoupling: Decoupling, fidelity: float) -> Score:
+        if decoupling in self._waiting.get(fidelity, ()):
+            finish_together(self._evaluator, self._waiting.pop(fidelity), fidelity)
+        return self._evaluator(decoupling, fidelity)
 
 
 def check_together(problem: Problem, method: str, point: Decoupling) -> None:

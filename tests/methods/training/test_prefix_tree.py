@@ -15,7 +15,7 @@ from methods.table import METHODS, traits
 from methods.training import prefix_tree
 from methods.training.diverged import Diverged
 from methods.training.epoch import Epoch
-from methods.training.loop import Progress, Trained, train
+from methods.training.loop import FurtherCheckpoint, Progress, Trained, train
 from methods.training.prefix_tree import train_together, why_apart
 from methods.training.settings import TrainingSettings
 from methods.training.trainer import Trainer
@@ -168,6 +168,25 @@ def test_what_was_begun_alone_is_joined_and_what_was_begun_together_ends_alone(t
     answers = together([build(cuts) for cuts in CUTS[1:3]], settings(), paths[1:])
     assert [outcome(answer) for answer in answers] == [outcome(one) for one in expected[1:]]
     assert all(same_weights(answer, one) for answer, one in zip(answers, expected[1:], strict=True))
+
+
+@pytest.mark.parametrize("until", [1, 3, 4])
+def test_stops_as_each_alone_and_goes_on_to_the_bit(tmp_path: Path, until: int) -> None:
+    paths = [tmp_path / f"{number}.pt" for number in range(len(CUTS))]
+    further = alone(build(CUTS[0]), settings(), paths[0], until=5)
+    answers = together([build(cuts) for cuts in CUTS], settings(), paths, until=until)
+    assert isinstance(answers[0], FurtherCheckpoint)
+    for number, (cuts, answer) in enumerate(zip(CUTS[1:], answers[1:], strict=True)):
+        expected = alone(build(cuts), settings(), tmp_path / f"alone{number}.pt", until=until)
+        assert outcome(answer) == outcome(expected)
+        assert same_weights(answer, expected)
+    answers = together([build(cuts) for cuts in CUTS], settings(), paths, until=5)
+    assert outcome(answers[0]) == outcome(further)
+    answers = together([build(cuts) for cuts in CUTS], settings(), paths)
+    for cuts, answer in zip(CUTS, answers, strict=True):
+        expected = alone(build(cuts), settings())
+        assert outcome(answer) == outcome(expected)
+        assert same_weights(answer, expected)
 
 
 def test_a_stage_that_diverges_ends_all_that_share_it_and_none_else(monkeypatch: pytest.MonkeyPatch) -> None:
