@@ -18,9 +18,9 @@ Searches see one seed's validation errors. A row where the answer changes, and t
 strategy believes of all decouplings and their true errors, of those that rank, beside `best_rho`, what a ranking without any
 error would have for this table's reliability (`nas.evaluation.truth`). Started again, it goes on.
 
-At the end the target is printed and written to regret_seconds_targets.csv: the median seconds over the seeds until an answer is
-among the best 1 %, and within half a point of the best, of each strategy and over random search's; and the plot is drawn: means
-and 95 % intervals (Student's t). The data folder is NAS_DATA_DIR.
+At the end the target is printed and written to `regret_targets/` beside the folder of --out: the median seconds over the seeds
+until an answer is among the best 1 %, and within half a point of the best, of each strategy and over random search's; and the
+plot is drawn: means and 95 % intervals (Student's t). The data folder is NAS_DATA_DIR.
 """
 
 from __future__ import annotations
@@ -180,11 +180,11 @@ def main() -> None:
     made["seconds"] *= made["training_seconds"].min() / made["training_seconds"]  # as if all had been measured when it was quiet
     targets = target(made, truth)
     print(targets.to_string(index=False))
-    target_path = arguments.out.with_name(f"{arguments.out.stem}_targets.csv")
+    kind = f"{arguments.table.stem}_k{arguments.num_blocks or 'any'}"
+    target_path = arguments.out.parent.parent / "regret_targets" / f"{kind}.csv"
     target_path.unlink(missing_ok=True)  # of fewer searches
     ResultsLog(target_path).append_all([{**row, **table, **where} for row in targets.to_dict("records")])
-    kind = arguments.table.stem
-    plot(made, truth).savefig(arguments.out.with_name(f"{arguments.out.stem}_{kind}_k{arguments.num_blocks or 'any'}.png"))
+    plot(made, truth).savefig(arguments.out.with_name(f"{arguments.out.stem}_{kind}.png"))
 
 
 def searches(truth: Truth, arguments: Namespace) -> Iterator[tuple[str, int, Callable[[Problem], list[Answer]]]]:

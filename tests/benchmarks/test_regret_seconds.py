@@ -128,7 +128,7 @@ def test_rows_say_where_the_answer_changes_and_it_goes_on(truth, monkeypatch):
         assert (group["regret"] >= 0).all() and group["trainings"].max() in (4, 16)
     assert first[first["strategy"] == "surrogate"]["rho"].notna().any()
     pd.testing.assert_frame_equal(run(monkeypatch), first)
-    targets = pd.read_csv("out/seconds_targets.csv")
+    targets = pd.read_csv("regret_targets/toy_kany.csv")
     assert (targets["answer_in_top_share"] <= targets["trained_top_share"]).all()
 
 
@@ -143,7 +143,7 @@ def test_answers_of_sedona_on_a_table_of_as_many_rows_stand_beside_them(truth, m
     found = regret_seconds.measured_before(regret_seconds.Path("out/sedona_truth.csv"), truth, None)
     assert found[["strategy", "seconds", "regret", "is_top"]].values.tolist() == [["sedona adjoint, 40 s", 80.0, 0.0, "True"]]
     run(monkeypatch)
-    targets = pd.read_csv("out/seconds_targets.csv")
+    targets = pd.read_csv("regret_targets/toy_kany.csv")
     assert (targets["strategy"] == "sedona adjoint, 40 s").any()
 
 
