@@ -14,7 +14,7 @@ from nas.records.columns import COLUMNS, names
 from nas.records.provenance import provenance
 from nas.records.results import Results
 from nas.records.results_log import ResultsLog
-from nas.records.row_kinds import ALPHA_BETA, CURVES, DECISIONS, EXITS, RUNS, RowKind
+from nas.records.row_kinds import ALPHA_BETA, CURVES, DECISIONS, EXITS, HISTORY, RUNS, RowKind
 from nas.report.comparable import read_rows
 from nas.report.fair_table import fair_table, written
 from spaces.notation.errors import UserError
@@ -26,6 +26,7 @@ KINDS = {
     "small_cifar10": RUNS,
     "exits": EXITS,
     "curves": CURVES,
+    "history": HISTORY,
     "decisions": DECISIONS,
     "alpha_beta": ALPHA_BETA,
 }
@@ -207,7 +208,7 @@ def test_a_row_of_a_search_in_a_mixed_file_was_not_tested(tmp_path: Path) -> Non
 
 
 def test_the_columns_of_where_a_row_comes_from():
-    besides = {"device", "threads", "command", "host", "parallel", "process_stages"}
+    besides = {"device", "threads", "command", "host", "parallel", "process_stages", "tries", "trained_together"}
     assert {*provenance(), *besides} == set(names(lambda column: column.role is Role.PROVENANCE))
 
 
