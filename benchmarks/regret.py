@@ -110,10 +110,11 @@ def sedona_answers(path: Path, num_blocks: int | None, table_rows: int) -> pd.Da
 
 
 def searches(num_seeds: int) -> Iterator[tuple[str, int]]:
-    """Every strategy with a budget, with each sampler that it has, and its seeds."""
+    """Every strategy with a budget of whole trainings, with each sampler that it has, and its seeds."""
     for name in STRATEGIES:
         settings = STRATEGIES.parameters(name)
-        if "trials" not in settings or getattr(STRATEGIES[name], "is_one_job", False):  # which trains networks of its own
+        trains_itself = getattr(STRATEGIES[name], "is_one_job", False)
+        if "trials" not in settings or "min_fidelity" in settings or trains_itself:  # benchmarks/regret_seconds.py has those too
             continue
         for sampler in get_args(settings["sampler"].annotation) if "sampler" in settings else [""]:
             seeds, trials = SLOW.get(sampler, (num_seeds, TRIALS))
