@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: search test fast slow gpu lint docs package clean results/README.md
+.PHONY: search test fast slow gpu gpu-tests gpu-benchmarks lint docs package clean results/README.md
 
 search: $(BIN)/.installed
 	$(BIN)/python run.py search
@@ -21,8 +21,14 @@ GPU_PYTHON ?= $(if $(wildcard $(BIN)/python),$(BIN)/python,python3)
 MINUTES ?= 9
 
 gpu:
-	@status=0; $(GPU_PYTHON) -m pytest -m cuda $$(grep -rl 'mark\.cuda' tests) || status=1; \
-	$(GPU_PYTHON) benchmarks/gpu.py --minutes $(MINUTES) || status=$$?; exit $$status
+	@status=0; $(MAKE) --no-print-directory gpu-tests || status=1; \
+	$(MAKE) --no-print-directory gpu-benchmarks || status=1; exit $$status
+
+gpu-tests:
+	$(GPU_PYTHON) -m pytest -m cuda $$(grep -rl 'mark\.cuda' tests)
+
+gpu-benchmarks:
+	$(GPU_PYTHON) benchmarks/gpu.py --minutes $(MINUTES)
 
 package: $(BIN)/.installed
 	.ci/package
