@@ -563,7 +563,7 @@ class Evaluator:
         return named
 
     def _train(
-        self, decoupling: Decoupling, folder: Path, costs: Cost, history: History | None, *, until: int | None = None
+        self, decoupling: Decoupling, folder: Path, costs: Cost, history: History | None = None, *, until: int | None = None
     ) -> tuple[Trained, dict[str, Cell]]:
         """The trained run, and the figures that were measured meanwhile."""
         problem, checkpoint = self.problem, folder / CHECKPOINT
