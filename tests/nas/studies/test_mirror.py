@@ -17,7 +17,7 @@ from spaces.notation.errors import UserError
 
 SPACE = read_space("small(width=0.25,heads=[linear,'conv(depth=1)'],num_blocks=2)", (1, 4, 4), 3)
 POINTS = [Decoupling((cut,), ("linear",)) for cut in (1, 3, 5)]
-PROBLEM = SimpleNamespace(space=SPACE, objectives=("error",))
+PROBLEM = SimpleNamespace(space=SPACE, objectives=("error",), iterations_at=lambda fidelity: round(10 * fidelity))
 
 
 class Claim:
@@ -61,6 +61,16 @@ def test_a_trial_runs_while_it_is_in_flight_and_then_has_its_score(storage):
     assert (first.state, first.values, second.state) == (TrialState.COMPLETE, [0.25], TrialState.FAIL)
     assert first.user_attrs == {"decoupling": "1:linear", "run": "abc", "host": "node1", "status": "ok"}
     assert OptunaPoints(SPACE).decode(first.params) == POINTS[0]
+
+
+def test_a_partial_training_is_pruned_and_no_candidate_for_the_best(storage):
+    copy = mirror(storage)
+    for fidelity, error in ((0.5, 0.125), (1.0, 0.25)):
+        copy.begin(POINTS[0], fidelity)
+        copy.tell(score(error), {})
+    partial, whole = trials(storage)
+    assert (partial.state, partial.intermediate_values, partial.user_attrs["fidelity"]) == (TrialState.PRUNED, {5: 0.125}, 0.5)
+    assert optuna.load_study(study_name="search", storage=storage).best_trial.number == whole.number == 1
 
 
 def test_a_search_that_goes_on_doubles_no_trial(storage):
