@@ -81,6 +81,19 @@ def test_a_search_trains_what_is_in_flight_together(tmp_path: Path) -> None:
     assert trials[0] == trials[1]
 
 
+def test_a_search_trains_in_part_together_too(tmp_path: Path) -> None:
+    asked = SEARCH | {"strategy": "hyperband(trials=2,min_fidelity=0.3)", "iterations": 9}
+    tables = []
+    for together in (False, True):
+        places = {"results": tmp_path / str(together), "runs": tmp_path / "runs" / str(together)}
+        nas.search(**asked, **places, train_together=together)
+        rows = nas.read_results(tmp_path / str(together) / "search.csv")
+        tables.append(rows.sort_values(["decoupling", "iterations_trained"], ignore_index=True))
+    names = ["decoupling", "iterations_trained", "validation_error", "train_loss", "weights_digest", "run"]
+    pd.testing.assert_frame_equal(tables[0][names], tables[1][names])
+    assert tables[1]["iterations_trained"].notna().any() and tables[1]["trained_together"].max() > 1
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
