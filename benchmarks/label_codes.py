@@ -61,7 +61,7 @@ class Case:
 CASES = (
     Case("ours", "al", OURS, 8),
     Case("ours", "al", OURS, 8, num_classes=14),
-    *(Case("thesis", "al(first_decoder=bounded)", THESIS, 5, share=share) for share in (1, 1 / 64, 1 / 512)),
+    *(Case("thesis", "al(first_decoder=bounded,code_error=mean)", THESIS, 5, share=share) for share in (1, 1 / 64, 1 / 512)),
 )
 
 
