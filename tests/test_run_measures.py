@@ -25,7 +25,7 @@ EVALUATE = (
     "2",
 )
 ASKED = ("--exits", "--calibrate", "--ensemble", "2")
-PASSING = ["time", "command", "step_seconds", "pipeline_speedup_bound"]
+PASSING = ["time", "command", "seconds", "step_seconds", "pipeline_speedup_bound"]
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_later_is_as_at_once(call, trained, tmp_path, monkeypatch):
         found.append({key: value for key, value in facts.items() if key not in ("csv", "curves")})
     assert found[0] == found[1] == found[2] and found[0]["ensemble"] and found[0]["exits"]
     once, later, parts = (written(tmp_path / name / "results") for name in ("once", "later", "parts"))
-    assert set(once) == {"evaluate.csv", "ensembles.csv", "exits.csv", "curves.csv"} == set(later) == set(parts)
+    assert set(once) == {"evaluate.csv", "ensembles.csv", "exits.csv", "curves.csv", "history.csv"} == set(later) == set(parts)
     for name, table in once.items():
         pd.testing.assert_frame_equal(table, later[name])
         calibrated = parts[name]

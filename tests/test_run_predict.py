@@ -152,7 +152,7 @@ def test_texts_are_answered_by_their_classes(capsys):
         "--optimizer",
         "adam",
         "--lr",
-        "0.05",
+        "0.02",
     )
     pd.DataFrame({"number": [1, 2, 3], "text": ["good great, good", "unheard of", "awful awful BAD"]}).to_csv("new.csv")
     found = answers(capsys, folder, "new.csv", "--threshold", "0.9")

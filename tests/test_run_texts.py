@@ -11,7 +11,7 @@ import pytest
 import run
 
 SPACE = ("--space", "lstm(depth=2,embedding=4,hidden=6,num_blocks=[1,3],heads=[linear])", "--task", "texts('.')")
-TRAINING = ("--data-dir", "mine", "--batch-size", "16", "--iterations", "30", "--optimizer", "adam", "--lr", "0.05")
+TRAINING = ("--data-dir", "mine", "--batch-size", "16", "--iterations", "30", "--optimizer", "adam", "--lr", "0.02")
 
 
 def write(part: str, count: int, words: str) -> None:
