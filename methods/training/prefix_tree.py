@@ -6,7 +6,7 @@ stages of all runs make a tree; a batch passes through it from the root, and eac
 runs that it belongs to. So all 2^(L-1) cuts of L units cost 2^(L-1) times the last unit, but only L times the first.
 
 Which stages are the same is found in their state and not declared: two runs share stage k as long as they share all before it
-and its tensors and its optimizer's, after at least one step that each did alone, are equal to the bit.
+and its tensors, its optimizer's and its last loss, after at least one step that each did alone, are equal to the bit.
 """
 
 from __future__ import annotations
@@ -84,10 +84,10 @@ def train_together(
                 continue
             x, y = batches.batch(seed, iteration)
             if joining and iteration > 0:
-                forest.join(joining)
+                forest.join(joining, iteration)
             if iteration == 0:
                 forest.first_step(joining, x, y)
-                forest.join([run for run in joining if run.diverged is None])
+                forest.join([run for run in joining if run.diverged is None], 1)
             else:
                 forest.step(x, y, iteration)
             done = iteration + 1
@@ -99,12 +99,13 @@ def train_together(
             if forest.running:
                 error = forest.lowest_error if judged else None
                 report(Progress(done, settings.iterations, (forest.mean_loss,), error))
-            if forest.running and (forest.due or interruptions.pending):
+            ends = done == settings.iterations  # its rows take a while, in which a process may be killed
+            if forest.running and (forest.due or interruptions.pending or ends):
                 forest.save(done)
                 interruptions.deliver()
     if until < settings.iterations:
         if joining := [run for run in begun if run.start == until]:
-            forest.join(joining)
+            forest.join(joining, until)
         if until % batches.num_batches:
             forest.look(validation, until)
         for run in forest.running:
@@ -169,7 +170,7 @@ class _Run:
         """Write its checkpoint, as it would write it alone."""
         self._gather()
         self.worker.losses = self.losses
-        self.worker.clock.seconds = [*self.seconds, *([self.step_seconds] if all(node.seconds for node in self.path) else [])]
+        self.worker.clock.seconds = [*self.seconds, *([self.step_seconds] if self.is_timed else [])]
         self.worker.handle(Save(iterations, time.perf_counter() - self.began))
         self._forget()
 
@@ -195,9 +196,12 @@ class _Run:
         """Those of its stages, each the median over all steps that it was timed in; NaN on a GPU."""
         if self.trainer.device.type != "cpu":
             return math.nan
-        if not all(node.seconds for node in self.path):
-            return median(self.seconds)
-        return sum(median(node.seconds) for node in self.path)
+        return sum(median(node.seconds) for node in self.path) if self.is_timed else median(self.seconds)
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether it has made steps in the tree that it is in, and these were timed."""
+        return bool(self.path) and all(node.seconds for node in self.path)
 
     def _gather(self) -> None:
         """Take the state of the stages that others train for it into its own trainer."""
@@ -254,11 +258,13 @@ class _Forest:
             except Diverged as diverged:
                 run.diverged = diverged
 
-    def join(self, runs: Sequence[_Run]) -> None:
-        """Let these take part from here on."""
+    def join(self, runs: Sequence[_Run], done: int) -> None:
+        """Let these take part from here on, after so many iterations."""
+        if self._waiting:  # losses of those that run already
+            self.read(done)
         for run in self.running:
             run._gather()
-            if all(node.seconds for node in run.path):
+            if run.is_timed:
                 run.seconds.append(run.step_seconds)
         self.running.extend(runs)
         for run in self.running:
@@ -402,7 +408,7 @@ def _shared(runs: Sequence[_Run], k: int) -> list[_Node]:
     alike: dict[str, list[_Run]] = defaultdict(list)
     for run in runs:
         if run.method.num_stages > k:
-            alike[_state_digest(run.trainer, k) if len(runs) > 1 else ""].append(run)
+            alike[_state_digest(run, k) if len(runs) > 1 else ""].append(run)
     nodes = []
     for members in alike.values():
         node = _Node(members[0].trainer, k, members, [run for run in members if run.method.num_stages == k + 1])
@@ -413,13 +419,15 @@ def _shared(runs: Sequence[_Run], k: int) -> list[_Node]:
     return nodes
 
 
-def _state_digest(trainer: Trainer, k: int) -> str:
-    """Of all that decides what stage k does next: its modules, their tensors and its optimizer's."""
-    method, digest = trainer.method, hashlib.sha256()
+def _state_digest(run: _Run, k: int) -> str:
+    """Of all that decides what stage k does next: its modules, their tensors, its optimizer's and its scaler's. Its last loss
+    tells losses apart whose step, as at a learning rate of 0, left no trace."""
+    trainer, method, digest = run.trainer, run.method, hashlib.sha256()
     digest.update(repr([type(method), method.stages[k], method.stage_modules(k)]).encode())
     state: dict[str, Any] = dict(trainer.weights_of(method, range(k, k + 1)))
     optimizer = trainer.optimizers[k].state_dict()["state"]
     state |= {f"{name} of {place}": value for place, held in optimizer.items() for name, value in held.items()}
+    state |= {"scaler": sorted(trainer.scalers[k].state_dict().items()), "loss": run.losses[k : k + 1]}
     for name in sorted(state):
         value = state[name]
         digest.update(f"{name} ".encode())

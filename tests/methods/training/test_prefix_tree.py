@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from methods.method import Method
+from methods.dgl import DGL
+from methods.method import Carry, Method
 from methods.table import METHODS, traits
 from methods.training import prefix_tree
 from methods.training.diverged import Diverged
@@ -225,7 +226,59 @@ def test_growing_is_refused() -> None:
 
 def test_what_is_alike_is_read_off_the_state() -> None:
     one, other = (prefix_tree._Run(0, build((2, 4)), settings(), 0, CPU, None) for _ in range(2))
-    assert prefix_tree._state_digest(one.trainer, 0) == prefix_tree._state_digest(other.trainer, 0)
+    assert prefix_tree._state_digest(one, 0) == prefix_tree._state_digest(other, 0)
     with torch.no_grad():
         next(iter(other.method.net.blocks[0].parameters()))[0] += 1e-7
-    assert prefix_tree._state_digest(one.trainer, 0) != prefix_tree._state_digest(other.trainer, 0)
+    assert prefix_tree._state_digest(one, 0) != prefix_tree._state_digest(other, 0)
+
+
+def test_stages_at_other_loss_scales_are_not_alike() -> None:
+    one, other = (prefix_tree._Run(0, build((2, 4)), settings(precision="fp16"), 0, CPU, None) for _ in range(2))
+    assert prefix_tree._state_digest(one, 0) == prefix_tree._state_digest(other, 0)
+    other.trainer.scalers[0].load_state_dict(other.trainer.scalers[0].state_dict() | {"scale": 2.0})
+    assert prefix_tree._state_digest(one, 0) != prefix_tree._state_digest(other, 0)
+
+
+def test_losses_of_which_a_first_step_at_lr_0_leaves_no_trace_are_not_shared() -> None:
+    class OfHowMany(DGL):
+        def stage(self, k: int, carry: Carry, y: torch.Tensor) -> tuple[Carry, torch.Tensor]:
+            carry, loss = super().stage(k, carry, y)
+            return carry, loss * self.num_stages
+
+    how, points = settings(optimizer="sgd(momentum=0)", schedule="warmed_cosine(warmup=0.5,steps=7)"), ((2, 4), (2, 4, 5))
+    for cuts, answer in zip(points, together([OfHowMany(build(cuts).net) for cuts in points], how), strict=True):
+        expected = alone(OfHowMany(build(cuts).net), how)
+        assert outcome(answer) == outcome(expected)
+        assert same_weights(answer, expected)
+
+
+@pytest.mark.usefixtures(save_always.__name__)
+def test_joins_others_whose_losses_nobody_has_looked_at_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class OfGpu(prefix_tree._Forest):
+        def __init__(self, *given: Any, **named: Any) -> None:
+            super().__init__(*given, **named)
+            self.interval = 50
+
+        @property
+        def due(self) -> bool:
+            return False
+
+    monkeypatch.setattr(prefix_tree, "_Forest", OfGpu)
+    paths = [tmp_path / f"{number}.pt" for number in range(3)]
+    alone(build(CUTS[1]), settings(), paths[1], until=5)
+    told: list[list[Epoch]] = [[] for _ in paths]
+    answers = together([build(cuts) for cuts in CUTS[:3]], settings(), paths, records=[epochs.append for epochs in told])
+    for cuts, answer, epochs in zip(CUTS, answers, told, strict=False):
+        alone_epochs: list[Epoch] = []
+        assert outcome(answer) == outcome(alone(build(cuts), settings(), record=alone_epochs.append))
+        of_both = alone_epochs[-len(epochs) :]
+        assert [replace(epoch, seconds=0) for epoch in epochs] == [replace(epoch, seconds=0) for epoch in of_both]
+
+
+def test_what_is_killed_before_its_rows_are_written_is_not_trained_again(tmp_path: Path, steps: list[int]) -> None:
+    paths = [tmp_path / f"{number}.pt" for number in range(3)]
+    first = together([build(cuts) for cuts in CUTS[:3]], settings(), paths)
+    steps.clear()
+    second = together([build(cuts) for cuts in CUTS[:3]], settings(), paths)
+    assert [outcome(one) for one in second] == [outcome(one) for one in first] and not steps
+    assert all(isinstance(one, Trained) and one.step_seconds > 0 for one in second)
