@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
@@ -103,9 +104,7 @@ class Comparison:
         self._finish(tuning, pool, failures, tuning=True)
         runs = [run for method in self.points for run in self._runs(method)]
         if self.together:
-            for method in self.points:
-                for evaluator, of_evaluator in groupby(self._runs(method), key=lambda run: run.evaluator):
-                    finish_together(evaluator, [run.decoupling for run in of_evaluator])
+            self._finish_together(runs, copy(failures))  # all are counted in the end
         self._finish(runs, pool, failures, tuning=False)
         for run in (*tuning, *runs):
             run.evaluator.write_events(run.decoupling)
@@ -123,6 +122,15 @@ class Comparison:
             return Job(problem.method, problem.settings, problem.seed, run.decoupling, tuning, waits)
 
         finish(runs, self.report, pool, job=job, budget=self.budget, failures=failures)
+
+    def _finish_together(self, runs: Sequence[Run], failures: Failures) -> None:
+        """Those of a method and seed in one go, but what another process is at; no more once too many have failed."""
+        for evaluator, of_evaluator in groupby(runs, key=lambda run: run.evaluator):
+            group = list(of_evaluator)
+            finish_together(evaluator, [run.decoupling for run in group])
+            for run in group:
+                if (row := run.row) and not evaluator.is_to_be_repeated(run.decoupling):
+                    failures.add(run.what, row["status"])
 
     def attempt(self, job: Job) -> bool:
         """`Run.attempt` of the run that the job is."""

@@ -298,35 +298,53 @@ class Evaluator:
         return self.recorded(decoupling) or row
 
     def run_together(self, asked: Sequence[Decoupling], fidelity: float = 1.0) -> None:
-        """`run` each, those that are to be trained in one go, what begins alike once; the caller has the claims on all."""
+        """`run` each, those that are to be trained in one go, what begins alike once; the caller has the claims on all. Where
+        all are too much for the memory, one half after the other."""
         for decoupling in asked:
             self._check_ready(self.run_folder(decoupling))
         untrained = [decoupling for decoupling in asked if self._is_to_be_trained(decoupling, fidelity)]
-        if len(untrained) > 1:
-            points = [self.problem.adapt(decoupling) for decoupling in untrained]
-            histories = [self._begin_history(self.key(decoupling), self.run_folder(decoupling)) for decoupling in untrained]
-            problem, report = self.problem, partial(_pass_on, self.report, f"{len(points)} runs together", False)
-            until = self.key(asked[0], fidelity).get(ITERATIONS_TRAINED)
-            assert until is None or isinstance(until, int)
-            try:
-                answers = train_together(
-                    [problem.build(point) for point in points],
-                    self.batches,
-                    self._validation,
-                    problem.settings,
-                    seed=problem.seed,
-                    device=problem.device,
-                    checkpoints=[self.run_folder(decoupling) / CHECKPOINT for decoupling in untrained],
-                    until=until,
-                    report=report,
-                    records=[history.record for history in histories],
-                    exit_errors=self._scores_exits,
-                )
-            finally:
-                vars(self).pop("batches", None)
-            self._answers, self._num_together = dict(zip(points, answers, strict=True)), len(points)
-        for decoupling in asked:
-            self.run(decoupling, fidelity)
+        reason = self._train_together(untrained, fidelity) if len(untrained) > 1 else None
+        if reason is not None:
+            notice(f"{len(untrained)} runs together are out of memory: {reason}; they go on in two halves, one after the other")
+            gc.collect()  # what all held is there for the half
+            half = len(asked) // 2
+            for part in (asked[:half], asked[half:]):
+                self.run_together(part, fidelity)
+            return
+        try:
+            for decoupling in asked:
+                self.run(decoupling, fidelity)
+        finally:
+            self._answers.clear()  # of a run that could not be written: another training of it has another answer
+
+    def _train_together(self, untrained: Sequence[Decoupling], fidelity: float) -> str | None:
+        """Train these in one go, for `run` to find the answers; what was too much for the memory, or None."""
+        problem, points = self.problem, [self.problem.adapt(decoupling) for decoupling in untrained]
+        histories = [self._begin_history(self.key(decoupling), self.run_folder(decoupling)) for decoupling in untrained]
+        until = self.key(untrained[0], fidelity).get(ITERATIONS_TRAINED)
+        assert until is None or isinstance(until, int)
+        try:
+            answers = train_together(
+                [problem.build(point) for point in points],
+                self.batches,
+                self._validation,
+                problem.settings,
+                seed=problem.seed,
+                device=problem.device,
+                checkpoints=[self.run_folder(decoupling) / CHECKPOINT for decoupling in untrained],
+                until=until,
+                report=partial(_pass_on, self.report, f"{len(points)} runs together", False),
+                records=[history.record for history in histories],
+                exit_errors=self._scores_exits,
+            )
+        except (MemoryError, RuntimeError, OSError) as error:
+            if (reason := out_of_memory(error)) is None:
+                raise
+            return reason
+        finally:
+            vars(self).pop("batches", None)
+        self._answers, self._num_together = dict(zip(points, answers, strict=True)), len(points)
+        return None
 
     def _is_to_be_trained(self, decoupling: Decoupling, fidelity: float) -> bool:
         """Whether `run` would train it, and go on from its checkpoint."""

@@ -5,9 +5,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
 import nas
 from methods.training import prefix_tree
+from nas.budget import Budget
+from nas.notice import heard_notices
 from spaces.notation.errors import UserError
 from tests.nas.evaluation.test_comparison import compare
 
@@ -65,6 +68,50 @@ def test_what_another_process_is_at_is_left_to_it(tmp_path: Path) -> None:
         assert not run.is_done
     rows = comparison.run()
     assert [row["trained_together"] for row in rows] == ["", "3", "3", "3"]
+
+
+@pytest.mark.parametrize("at_most", [1, 2, 3])
+def test_what_is_too_much_for_the_memory_is_trained_in_halves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_most: int
+) -> None:
+    train = prefix_tree.train_together
+
+    def full(methods: Any, *given: Any, **named: Any) -> Any:
+        if len(methods) > at_most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.00 GiB")
+        return train(methods, *given, **named)
+
+    monkeypatch.setattr("nas.evaluation.evaluator.train_together", full)
+    told: list[str] = []
+    with heard_notices(told.append):
+        rows = compare(tmp_path, ["dgl"], POINTS, 1, together=True).run()
+    assert [row.get("trained_together", "") for row in rows] == (["2"] * 4 if at_most > 1 else [""] * 4)
+    assert {row["status"] for row in rows} == {"ok"} and "4 runs together are out of memory: 3.00 GiB more" in " ".join(told)
+
+
+def test_an_answer_does_not_outlive_the_row_that_could_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    comparison = compare(tmp_path, ["dgl"], POINTS[:2], 1, together=True)
+    run = comparison._runs(next(iter(comparison.points)))[0]
+    evaluator, points = run.evaluator, next(iter(comparison.points.values()))
+
+    def full(*given: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(evaluator, "_append", full)
+        nas.evaluation.together.finish_together(evaluator, points, 0.5)
+    (alone,) = compare(tmp_path / "alone", ["dgl"], POINTS[1:2], 1).run()
+    evaluator(points[1])
+    row = evaluator.recorded(points[1])
+    assert row is not None and row["weights_digest"] == alone["weights_digest"] and not row.get("trained_together")
+
+
+def test_too_many_failures_end_it_before_the_next_seed(tmp_path: Path) -> None:
+    budget = Budget(max_failures=2)
+    comparison = compare(tmp_path, ["dgl"], POINTS, 3, together=True, rates=[1e20], budget=budget)
+    with pytest.raises(UserError, match="--max-failures is 2"):
+        comparison.run()
+    assert {row["seed"] for row in comparison.log.rows()} == {"0"}
 
 
 def test_a_search_trains_what_is_in_flight_together(tmp_path: Path) -> None:
