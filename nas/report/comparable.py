@@ -92,7 +92,7 @@ def check_comparable(rows: pd.DataFrame) -> None:
                 f"K counts the blocks that no gradient joins, one more than the cuts, but num_blocks is {num_blocks} "
                 f"where {method} has '{point}'; leave these rows out with --where num_blocks=K"
             )
-    for _, line in rows.groupby(list(LINE), sort=False):
+    for _, line in _suspects(rows).groupby(list(LINE), sort=False):
         method, point = line["method"].iloc[0], line["decoupling"].iloc[0]
         if differing := [column for column in ONE_A_LINE if disagree(line[column])]:
             raise UserError(
@@ -111,6 +111,17 @@ def check_comparable(rows: pd.DataFrame) -> None:
             )
 
 
+def _suspects(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of lines that may have to be refused, found for all lines at once, since a table may have thousands."""
+    lines = rows.groupby(list(LINE), sort=False).ngroup()
+    suspects = set(lines[rows.assign(line=lines).duplicated(["line", "seed"])])
+    for column in ONE_A_LINE:
+        filled = _filled(rows[column])
+        counts = filled.groupby(lines[filled.index]).nunique()
+        suspects.update(counts[counts > 1].index)
+    return rows[lines.isin(suspects)]
+
+
 def _may_be_joint(method: str) -> bool:
     """Whether all blocks may learn as one. Of a method of one's own nothing is known here: a row imports nothing."""
     return not METHODS.registers(method) or traits(method).end_to_end
@@ -119,8 +130,13 @@ def _may_be_joint(method: str) -> bool:
 def disagree(cells: pd.Series) -> bool:
     """Whether the column has several values. Where it is optional an empty cell agrees with any: a run that diverged has no
     `epochs` and no test split, and an older row no digests of its data."""
+    return _filled(cells).nunique() > 1
+
+
+def _filled(cells: pd.Series) -> pd.Series:
+    """The cells that count as values."""
     column = COLUMNS.get(str(cells.name))
-    return (cells[cells != ""] if column and column.optional else cells).nunique() > 1
+    return cells[cells != ""] if column and column.optional else cells
 
 
 def listed(cells: pd.Series) -> str:

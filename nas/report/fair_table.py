@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from nas.records.cell_types import FLOAT
 from nas.records.column import Column, Role
@@ -91,12 +93,14 @@ def fair_table(rows: pd.DataFrame, figures: Sequence[str] = (), *, published: bo
     apart = [column for column in TIMED_BY if disagree(rows[column])]
     methods = short_names(rows["method"].unique())
     papers = Papers(rows) if published else None
+    cells = {str(column): rows[column].to_numpy() for column in rows}  # as slices of frames thousands of lines take a minute
+    cells["method"] = rows["method"].map(methods).to_numpy()
     lines = [
         replace(
-            _line(line.assign(method=line["method"].map(methods)), figures, timed=not apart),
-            published=papers.beside(line) if papers and papers.values else None,
+            _line({column: own[places] for column, own in cells.items()}, figures, timed=not apart),
+            published=papers.beside(rows.iloc[places]) if papers and papers.values else None,
         )
-        for _, line in rows.groupby(list(LINE), sort=False)
+        for places in _places_of_lines(rows)
     ]
     notes = [f"seconds and pipeline bounds are left out: {column} is {listed(rows[column])}" for column in apart]
     recipe = rows.assign(label_smoothing=rows["method"].map(_label_smoothing))
@@ -114,7 +118,8 @@ def fair_table(rows: pd.DataFrame, figures: Sequence[str] = (), *, published: bo
     alike = [column for column in ADAPTED if not disagree(rows[column])]
     shared = {column: max(rows[column]) for column in (*SHARED, *alike)}  # some rows have empty epochs
     lines.sort(key=lambda line: (line.num_blocks, line.test_error))
-    if note := failed_note(lines, [f"{_name(line, shared)} {short_decoupling(line.decoupling)}" for line in lines]):
+    failed = [line for line in lines if failures(line)]
+    if note := failed_note(failed, [f"{_name(line, shared)} {short_decoupling(line.decoupling)}" for line in failed]):
         notes.append(note)
     if papers is not None:
         notes += papers.notes()
@@ -146,12 +151,20 @@ def _label_smoothing(method: str) -> str:
     return _label_smoothing(settings["base"]) if "base" in settings else str(settings.get("label_smoothing", ""))
 
 
-def _line(rows: pd.DataFrame, figures: Sequence[str], *, timed: bool) -> Line:
-    first, errors = rows.iloc[0], 100 * rows["test_error"].fillna(1.0)
+def _places_of_lines(rows: pd.DataFrame) -> list[np.ndarray]:
+    """Of each line the places of its rows, in the order in which they first came."""
+    numbers = rows.groupby(list(LINE), sort=False).ngroup().to_numpy()
+    order = np.argsort(numbers, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1)
+
+
+def _line(rows: Mapping[str, np.ndarray], figures: Sequence[str], *, timed: bool) -> Line:
+    """Of the cells of its rows, by column."""
+    first = {column: own[0] for column, own in rows.items()}
+    errors = 100 * np.nan_to_num(rows["test_error"], nan=1.0)
     counts = {column: int(first[column]) for column in COUNTS}
     seconds, bound = (
-        float(rows[column].median()) if timed and rows[column].notna().any() else None
-        for column in ("step_seconds", "pipeline_speedup_bound")
+        _of_those_there(np.median, rows[column]) if timed else None for column in ("step_seconds", "pipeline_speedup_bound")
     )
     return Line(
         method=first["method"],
@@ -161,7 +174,7 @@ def _line(rows: pd.DataFrame, figures: Sequence[str], *, timed: bool) -> Line:
         decoupling=first["decoupling"],
         test_error=float(errors.mean()),
         interval=half_interval(errors),
-        n=len(rows),
+        n=len(errors),
         diverged=count_of(DIVERGED, rows["status"]),
         out_of_memory=count_of(OUT_OF_MEMORY, rows["status"]),
         killed=count_of(KILLED, rows["status"]),
@@ -172,8 +185,14 @@ def _line(rows: pd.DataFrame, figures: Sequence[str], *, timed: bool) -> Line:
         peak_activation_bytes=counts["peak_activation_bytes"],
         step_seconds=seconds,
         pipeline_speedup_bound=bound,
-        figures={name: float(rows[name].mean()) if rows[name].notna().any() else None for name in figures},
+        figures={name: _of_those_there(np.mean, rows[name]) for name in figures},
     )
+
+
+def _of_those_there(average: Callable[[np.ndarray], Any], values: np.ndarray) -> float | None:
+    """Without NaN, which a run has that failed; None where all have."""
+    there = values[~np.isnan(values)]
+    return float(average(there)) if len(there) else None
 
 
 def written(fair: FairTable) -> str:
