@@ -1,4 +1,4 @@
-"""Rows that no one table can hold, as several fair tables: one for each set of rows that compares, and what had to be left out."""
+"""Rows that no one table can hold, as several fair tables, one for each set of rows that compares; what is left out is said."""
 
 from __future__ import annotations
 
