@@ -26,6 +26,7 @@ from nas.evaluation.together import check_together
 from nas.executors.executor import Work
 from nas.problem import Problem, Report, silent
 from nas.records.frames import typed
+from nas.records.heartbeat import Task
 from nas.records.row_kinds import RUNS
 from spaces.notation.errors import UserError
 
@@ -191,7 +192,8 @@ class Evaluation:
 
     def run(self) -> list[dict[str, str]]:
         """Train and measure what is not there yet; the row of every run, cells as text."""
-        with self.budget.limited():
+        told = self.problem.results.heartbeat.telling(Task({"command": self.command}, skips=True))
+        with self.budget.limited(), told:
             if self.executor is not None:
                 setup = partial(work_of_evaluate, self.options, self.command)
                 with self.executor.open(setup, self.report, self.options.device) as pool:

@@ -23,6 +23,7 @@ from nas.notice import notice
 from nas.objectives import OBJECTIVES, checked_objectives
 from nas.problem import Found, Problem, Report, Score, silent
 from nas.records.claim import Claim
+from nas.records.heartbeat import Task
 from nas.records.log import Cell
 from nas.records.reuse import notice_other_commits
 from nas.records.row_kinds import RUNS, TRIALS
@@ -157,7 +158,8 @@ class Search:
 
     def run(self) -> SearchResult:
         """Search with each seed, within the budget."""
-        with self.budget.limited():
+        told = self.problem.results.heartbeat.telling(Task({"command": self.command}, skips=True))
+        with self.budget.limited(), told:
             return self._run()
 
     def _run(self) -> SearchResult:
@@ -194,7 +196,8 @@ class Search:
         if not claim.try_take():
             return None
         try:
-            return self._search(number, SharedWork(Here(self.work)))
+            with self.problem.results.heartbeat.telling(Task({"command": self.command})):
+                return self._search(number, SharedWork(Here(self.work)))
         finally:
             claim.release()
 
@@ -232,7 +235,7 @@ class Search:
             self.strategy,
             problem,
             together.begin if together else begin if isinstance(evaluator, Evaluator) else when_told(evaluator),
-            self.report,
+            problem.results.heartbeat.steps(self.report),
             at_once=self.at_once,
             trials=Trials(
                 problem, self.keys[number], evaluator, self.failures, command=self.command, mirror=self._mirror(number)

@@ -114,14 +114,15 @@ class Comparison:
         return rows
 
     def _finish(self, runs: Sequence[Run], pool: Pool | None, failures: Failures, *, tuning: bool) -> None:
+        report = self.problem.results.heartbeat.steps(self.report)
         if pool is None:
-            return finish(runs, self.report, budget=self.budget, failures=failures)
+            return finish(runs, report, budget=self.budget, failures=failures)
 
         def job(run: Run, waits: bool) -> Job:
             problem = run.evaluator.problem
             return Job(problem.method, problem.settings, problem.seed, run.decoupling, tuning, waits)
 
-        finish(runs, self.report, pool, job=job, budget=self.budget, failures=failures)
+        finish(runs, report, pool, job=job, budget=self.budget, failures=failures)
 
     def _finish_together(self, runs: Sequence[Run], failures: Failures) -> None:
         """Those of a method and seed in one go, but what another process is at; no more once too many have failed."""

@@ -40,7 +40,8 @@ from nas.records.claim import Claim
 from nas.records.column import Role
 from nas.records.columns import names
 from nas.records.event_files import EventFiles
-from nas.records.history import History, next_training, rows_of
+from nas.records.heartbeat import Task
+from nas.records.history import TOLD, History, next_training, rows_of
 from nas.records.log import Cell, Log
 from nas.records.partial import ITERATIONS_TRAINED, exactly, is_partial
 from nas.records.provenance import device_name, provenance
@@ -280,6 +281,10 @@ class Evaluator:
         Weights are saved before the row that names them, and the checkpoint goes last. Whatever kills the process, the next
         one takes the run up from the checkpoint, the saved weights or the row, and finds what is still missing.
         """
+        with self._told(decoupling):
+            return self._run(decoupling, fidelity)
+
+    def _run(self, decoupling: Decoupling, fidelity: float) -> dict[str, str]:
         folder = self.run_folder(decoupling)
         self._check_ready(folder)
         if is_partial(self.key(decoupling, fidelity)):
@@ -303,7 +308,8 @@ class Evaluator:
         for decoupling in asked:
             self._check_ready(self.run_folder(decoupling))
         untrained = [decoupling for decoupling in asked if self._is_to_be_trained(decoupling, fidelity)]
-        reason = self._train_together(untrained, fidelity) if len(untrained) > 1 else None
+        with self._told(*untrained):
+            reason = self._train_together(untrained, fidelity) if len(untrained) > 1 else None
         if reason is not None:
             notice(f"{len(untrained)} runs together are out of memory: {reason}; they go on in two halves, one after the other")
             gc.collect()  # what all held is there for the half
@@ -333,7 +339,7 @@ class Evaluator:
                 device=problem.device,
                 checkpoints=[self.run_folder(decoupling) / CHECKPOINT for decoupling in untrained],
                 until=until,
-                report=partial(_pass_on, self.report, f"{len(points)} runs together", False),
+                report=partial(_pass_on, self.report, self._tasks_of(*untrained), f"{len(points)} runs together", False, until),
                 records=[history.record for history in histories],
                 exit_errors=self._scores_exits,
             )
@@ -345,6 +351,17 @@ class Evaluator:
             vars(self).pop("batches", None)
         self._answers, self._num_together = dict(zip(points, answers, strict=True)), len(points)
         return None
+
+    def _told(self, *asked: Decoupling) -> AbstractContextManager[None]:
+        """While this is open, other processes can see that this one is at these runs."""
+        keys = [(self.run_folder(decoupling).name, self.key(decoupling)) for decoupling in asked]
+        told = [Task({"run": run, **{name: key[name] for name in TOLD}}) for run, key in keys]
+        return self.problem.results.heartbeat.telling(*told)
+
+    def _tasks_of(self, *asked: Decoupling) -> list[Task]:
+        """What is told of these."""
+        tasks = [self.problem.results.heartbeat.task_of(self.run_folder(decoupling).name) for decoupling in asked]
+        return [task for task in tasks if task]
 
     def _is_to_be_trained(self, decoupling: Decoupling, fidelity: float) -> bool:
         """Whether `run` would train it, and go on from its checkpoint."""
@@ -592,7 +609,8 @@ class Evaluator:
                 return answer, {**figures(), "trained_together": self._num_together}
         method = problem.build(decoupling)
         what = f"{problem.method.partition('(')[0]} {decoupling} seed {problem.seed}"
-        report = partial(_pass_on, self.report, what, problem.settings.grow is not None)
+        tasks = self._tasks_of(decoupling)
+        report = partial(_pass_on, self.report, tasks, what, problem.settings.grow is not None, until)
         trained_stages, replicas = problem.trained_stages(method), problem.settings.replicas or 1
         seconds = [block.seconds or 0.0 for block in costs.blocks]
         others = (
@@ -738,10 +756,13 @@ def read_score(row: Mapping[str, str]) -> Score:
     )
 
 
-def _pass_on(report: Report, what: str, grows: bool, progress: Progress) -> None:
+def _pass_on(report: Report, tasks: Sequence[Task], what: str, grows: bool, until: int | None, progress: Progress) -> None:
+    """To whoever started this, and to the `tasks` that other processes can see; a training may stop at `until`."""
     figures = {"loss": progress.losses[-1]}
     if grows:
         figures["stages"] = len(progress.losses)
     if progress.validation_error is not None:
         figures["validation_error"] = progress.validation_error
+    for task in tasks:
+        task.tell("training", progress.iteration, until or progress.iterations, figures)
     report(what, progress.iteration, progress.iterations, **figures)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+from nas.records.beats import Beats
 from nas.records.claim import Claim
+from nas.records.heartbeat import Heartbeat
 from nas.records.log import Log
 from nas.records.results_log import ResultsLog
 from nas.records.row_kinds import RowKind
@@ -41,6 +43,16 @@ class Results:
         """Raise UserError unless results can lie there. Tell what does not hold between hosts, where runs that are claimed lie in
         the folder `runs`."""
         _store(self._given).check(runs)
+
+    @property
+    def heartbeat(self) -> Heartbeat:
+        """What this process tells the others of itself while it works."""
+        return _store(self._given).heartbeat
+
+    @property
+    def beats(self) -> Beats:
+        """What the processes at work tell."""
+        return _store(self._given).beats
 
     @property
     def folder(self) -> Path:

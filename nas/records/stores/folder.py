@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nas.notice import notice
+from nas.records.beat_files import BeatFiles
+from nas.records.beats import Beats
 from nas.records.claim import Claim
 from nas.records.file_systems import locks_per_host
 from nas.records.log import Log
@@ -15,10 +17,12 @@ from nas.records.run_lock import RunLock
 from nas.records.stores.store import Store
 from spaces.notation.errors import UserError
 
+RUNNING = ".running"  # where processes tell what they are at
+
 
 @dataclass(frozen=True)
 class Folder(Store):
-    """A CSV file for each log, and a lock file beside each run's folder."""
+    """A CSV file for each log, a lock file beside each run's folder, and a hidden one for each process at work."""
 
     path: Path
 
@@ -44,6 +48,10 @@ class Folder(Store):
                     f"locks in {folder} hold on this host alone ({found}): processes of other hosts would train the same runs, "
                     "and tear files; to share work with them, give --results postgresql://user@host/database"
                 )
+
+    @property
+    def beats(self) -> Beats:
+        return BeatFiles(self.path / RUNNING)
 
     @property
     def folder(self) -> Path:

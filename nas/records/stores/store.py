@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 from pathlib import Path
 
+from nas.records.beats import Beats
 from nas.records.claim import Claim
+from nas.records.heartbeat import Heartbeat
 from nas.records.log import Log
 from nas.records.row_kinds import RowKind
 
@@ -33,6 +36,16 @@ class Store(ABC):
     def check(self, runs: Path | None = None) -> None:
         """Raise UserError unless the store is there, or could be made. Tell what does not hold between hosts, where runs that are
         claimed lie in the folder `runs`."""
+
+    @property
+    @abstractmethod
+    def beats(self) -> Beats:
+        """Where the processes that use it tell what they are at."""
+
+    @cached_property
+    def heartbeat(self) -> Heartbeat:
+        """What this process tells of itself there."""
+        return Heartbeat(self.beats)
 
     @property
     @abstractmethod

@@ -5,9 +5,11 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
+from nas.records.beats import Beats
 from nas.records.claim import Claim
 from nas.records.log import Log
 from nas.records.row_kinds import RowKind
+from nas.records.stores.postgres.postgres_beats import PostgresBeats
 from nas.records.stores.postgres.postgres_claim import PostgresClaim
 from nas.records.stores.postgres.postgres_log import LOGS, PostgresLog
 from nas.records.stores.postgres.session import Connection, Session
@@ -15,7 +17,7 @@ from nas.records.stores.store import Store
 
 
 class Database(Store):
-    """A table for each log, and an advisory lock for each run that is claimed."""
+    """A table for each log, an advisory lock for each run that is claimed, and a table of what processes are at."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -46,6 +48,10 @@ class Database(Store):
             return [f"{name}.csv" for (name,) in connection.execute(f"SELECT name FROM {LOGS} ORDER BY name")]
         except psycopg.errors.UndefinedTable:  # nothing was written yet
             return []
+
+    @property
+    def beats(self) -> Beats:
+        return PostgresBeats(self.session)
 
     def check(self, runs: Path | None = None) -> None:
         self.session(lambda connection: None)

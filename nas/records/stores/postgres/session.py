@@ -91,6 +91,16 @@ class Session:
 
     def holder(self, name: str) -> str | None:
         """Who has the claim now, as a text; None where nobody has."""
+        if (found := self._holder(name)) is None:
+            return None
+        who, since = found
+        if not who:
+            return "another process"
+        shown = f" since {since.astimezone(UTC).isoformat(sep=' ', timespec='seconds')}" if since else ""
+        return one_line(f"{who}{shown}")
+
+    def _holder(self, name: str) -> Any:
+        """Name and beginning of the session that has the claim; None where none has."""
         query = """
             SELECT application_name, backend_start FROM pg_locks LEFT JOIN pg_stat_activity USING (pid)
             WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND classid = %s::oid AND objid = %s::oid
@@ -100,13 +110,11 @@ class Session:
             high, low = divmod(self._key(name) % 2**64, 2**32)
             return connection.execute(query, [str(high), str(low)]).fetchone()
 
-        if (found := self(asked)) is None:
-            return None
-        who, since = found
-        if not who:
-            return "another process"
-        shown = f" since {since.astimezone(UTC).isoformat(sep=' ', timespec='seconds')}" if since else ""
-        return one_line(f"{who}{shown}")
+        return self(asked)
+
+    def is_claimed(self, name: str) -> bool:
+        """Whether anybody has the claim now."""
+        return self._holder(name) is not None
 
     def close(self) -> None:
         """End the connection, and with it all claims; the next call makes another."""
