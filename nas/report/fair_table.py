@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from statistics import median
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from nas.records.column import Column, Role
 from nas.records.columns import COLUMNS, COUNTS, names
 from nas.records.spreadsheet import csv_text
 from nas.records.status import DIVERGED, KILLED, OUT_OF_MEMORY, count_of
-from nas.report.comparable import ADAPTED, FIGURES, LINE, SHARED, TIMED_BY, check_comparable, disagree, listed
+from nas.report.comparable import ADAPTED, FIGURES, SHARED, TIMED_BY, Row, check_comparable, disagree, lines_of, listed
 from nas.report.interval import half_interval
 from nas.report.published import Beside, Papers, Unmatched
 from nas.report.short_names import short_cuts, short_decoupling, short_heads, short_names
@@ -23,9 +25,6 @@ from nas.report.table import table
 from spaces.decoupling import UNCUT, Decoupling
 from spaces.notation.component import Component
 from spaces.notation.errors import UserError, unknown
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 RECIPE = names(lambda column: column.role is Role.RECIPE)
 MORE = names(
@@ -82,60 +81,77 @@ class FairTable:
     unmatched: tuple[Unmatched, ...] | None = None
 
 
-def fair_table(rows: pd.DataFrame, figures: Sequence[str] = (), *, published: bool = False) -> FairTable:
+def fair_table(rows: Sequence[Row], figures: Sequence[str] = (), *, published: bool = False) -> FairTable:
     """The table of rows that `nas.report.comparable.read_rows` gave; those that cannot be compared are a UserError.
 
     `figures` are what it is to have beside the usual ones: columns of `MORE`, or a user's own. One that no row has, and one
     that is no number, is a UserError. With `published` the values of papers stand beside.
     """
+    return fair_table_and_rows(rows, figures, published=published)[0]
+
+
+def fair_table_and_rows(
+    rows: Sequence[Row], figures: Sequence[str] = (), *, published: bool = False
+) -> tuple[FairTable, list[list[Row]]]:
+    """The table, and the rows of each of its lines."""
     check_comparable(rows)
-    rows = rows.assign(**{name: _figure(rows, name) for name in figures})
-    apart = [column for column in TIMED_BY if disagree(rows[column])]
-    methods = short_names(rows["method"].unique())
+    rows = _with_figures(rows, figures)
+    apart = [column for column in TIMED_BY if disagree(rows, column)]
+    methods = short_names({row["method"]: None for row in rows})
     papers = Papers(rows) if published else None
-    cells = {str(column): rows[column].to_numpy() for column in rows}  # as slices of frames thousands of lines take a minute
-    cells["method"] = rows["method"].map(methods).to_numpy()
-    lines = [
-        replace(
-            _line({column: own[places] for column, own in cells.items()}, figures, timed=not apart),
-            published=papers.beside(rows.iloc[places]) if papers and papers.values else None,
+    pairs = [
+        (
+            replace(
+                _line(of_line, methods[of_line[0]["method"]], figures, timed=not apart),
+                published=papers.beside(of_line) if papers and papers.values else None,
+            ),
+            of_line,
         )
-        for places in _places_of_lines(rows)
+        for of_line in lines_of(rows)
     ]
-    notes = [f"seconds and pipeline bounds are left out: {column} is {listed(rows[column])}" for column in apart]
-    recipe = rows.assign(label_smoothing=rows["method"].map(_label_smoothing))
+    notes = [f"seconds and pipeline bounds are left out: {column} is {listed(row[column] for row in rows)}" for column in apart]
     notes += [
-        f"{column} is each line's own: {listed(recipe[column])}"
-        for column in (*RECIPE, "label_smoothing")
-        if disagree(recipe[column])
+        f"{column} is each line's own: {listed(row[column] for row in rows)}" for column in RECIPE if disagree(rows, column)
     ]
-    undigested = int((rows["data_digest"] == "").sum())
+    smoothing = {method: _label_smoothing(method) for method in methods}
+    if len(set(smoothing.values())) > 1:
+        notes.append(f"label_smoothing is each line's own: {listed(smoothing[row['method']] for row in rows)}")
+    undigested = sum(row["data_digest"] == "" for row in rows)
     if 0 < undigested < len(rows):
         notes.append(
             f"{undigested} of {len(rows)} rows are of an older version without a digest of their data: only their task "
             "says that the data is the others'"
         )
-    alike = [column for column in ADAPTED if not disagree(rows[column])]
-    shared = {column: max(rows[column]) for column in (*SHARED, *alike)}  # some rows have empty epochs
-    lines.sort(key=lambda line: (line.num_blocks, line.test_error))
+    alike = [column for column in ADAPTED if not disagree(rows, column)]
+    shared = {column: max(row[column] for row in rows) for column in (*SHARED, *alike)}  # some rows have empty epochs
+    pairs.sort(key=lambda pair: (pair[0].num_blocks, pair[0].test_error))
+    lines = [line for line, _ in pairs]
     failed = [line for line in lines if failures(line)]
-    if note := failed_note(failed, [f"{_name(line, shared)} {short_decoupling(line.decoupling)}" for line in failed]):
+    if note := failed_note(failed, [f"{line_name(line, shared)} {short_decoupling(line.decoupling)}" for line in failed]):
         notes.append(note)
     if papers is not None:
         notes += papers.notes()
-    return FairTable(shared, tuple(lines), tuple(notes), None if papers is None else papers.unmatched())
+    fair = FairTable(shared, tuple(lines), tuple(notes), None if papers is None else papers.unmatched())
+    return fair, [of_line for _, of_line in pairs]
 
 
-def _figure(rows: pd.DataFrame, name: str) -> list[float]:
+def _with_figures(rows: Sequence[Row], names: Sequence[str]) -> Sequence[Row]:
+    """The rows with the cells of these figures as numbers, NaN where they are empty."""
+    read = {name: _figure(rows, name) for name in names}
+    return [row | {name: read[name][number] for name in names} for number, row in enumerate(rows)] if names else rows
+
+
+def _figure(rows: Sequence[Row], name: str) -> list[float]:
     """The cells of a figure as numbers, NaN where they are empty."""
     if name in FIGURES:
         raise UserError(f"--figures names what the table has not yet, got {name}; leave it out")
-    if name not in MORE and (name in COLUMNS or name not in rows):
-        raise unknown("figure", name, [*MORE, *(str(column) for column in rows if column not in COLUMNS)])
-    if name not in rows or (rows[name] == "").all():
+    there = rows[0] if rows else {}
+    if name not in MORE and (name in COLUMNS or name not in there):
+        raise unknown("figure", name, [*MORE, *(column for column in there if column not in COLUMNS)])
+    if name not in there or all(row[name] == "" for row in rows):
         raise UserError(f"a figure of a table is in some row, got {name}, which all rows leave empty; leave it out")
     try:
-        return [float(cell or "nan") for cell in rows[name]]
+        return [float(row[name] or "nan") for row in rows]
     except ValueError as error:
         raise UserError(f"a figure is a number, got column {name} ({error}); leave it out") from None
 
@@ -151,33 +167,23 @@ def _label_smoothing(method: str) -> str:
     return _label_smoothing(settings["base"]) if "base" in settings else str(settings.get("label_smoothing", ""))
 
 
-def _places_of_lines(rows: pd.DataFrame) -> list[np.ndarray]:
-    """Of each line the places of its rows, in the order in which they first came."""
-    numbers = rows.groupby(list(LINE), sort=False).ngroup().to_numpy()
-    order = np.argsort(numbers, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1)
-
-
-def _line(rows: Mapping[str, np.ndarray], figures: Sequence[str], *, timed: bool) -> Line:
-    """Of the cells of its rows, by column."""
-    first = {column: own[0] for column, own in rows.items()}
-    errors = 100 * np.nan_to_num(rows["test_error"], nan=1.0)
+def _line(rows: Sequence[Row], method: str, figures: Sequence[str], *, timed: bool) -> Line:
+    first, errors = rows[0], [100 * (1.0 if math.isnan(row["test_error"]) else row["test_error"]) for row in rows]
     counts = {column: int(first[column]) for column in COUNTS}
-    seconds, bound = (
-        _of_those_there(np.median, rows[column]) if timed else None for column in ("step_seconds", "pipeline_speedup_bound")
-    )
+    seconds, bound = (_median(rows, column) if timed else None for column in ("step_seconds", "pipeline_speedup_bound"))
+    statuses = [row["status"] for row in rows]
     return Line(
-        method=first["method"],
+        method=method,
         checkpoint_units=first["checkpoint_units"] == "True",
         **{column: first[column] for column in ADAPTED},
         num_blocks=counts["num_blocks"],
         decoupling=first["decoupling"],
-        test_error=float(errors.mean()),
+        test_error=float(np.mean(errors)),
         interval=half_interval(errors),
-        n=len(errors),
-        diverged=count_of(DIVERGED, rows["status"]),
-        out_of_memory=count_of(OUT_OF_MEMORY, rows["status"]),
-        killed=count_of(KILLED, rows["status"]),
+        n=len(rows),
+        diverged=count_of(DIVERGED, statuses),
+        out_of_memory=count_of(OUT_OF_MEMORY, statuses),
+        killed=count_of(KILLED, statuses),
         params=counts["params"],
         train_params=counts["params"] + counts["head_params"],
         macs=counts["macs"],
@@ -185,14 +191,18 @@ def _line(rows: Mapping[str, np.ndarray], figures: Sequence[str], *, timed: bool
         peak_activation_bytes=counts["peak_activation_bytes"],
         step_seconds=seconds,
         pipeline_speedup_bound=bound,
-        figures={name: _of_those_there(np.mean, rows[name]) for name in figures},
+        figures={name: float(np.mean(there)) if (there := _there(rows, name)) else None for name in figures},
     )
 
 
-def _of_those_there(average: Callable[[np.ndarray], Any], values: np.ndarray) -> float | None:
-    """Without NaN, which a run has that failed; None where all have."""
-    there = values[~np.isnan(values)]
-    return float(average(there)) if len(there) else None
+def _there(rows: Sequence[Row], column: str) -> list[float]:
+    """The numbers of the column that are there."""
+    return [row[column] for row in rows if not math.isnan(row[column])]
+
+
+def _median(rows: Sequence[Row], column: str) -> float | None:
+    """Of the numbers that are there; None where none is."""
+    return float(median(there)) if (there := _there(rows, column)) else None
 
 
 def written(fair: FairTable) -> str:
@@ -241,7 +251,7 @@ def _heading(num_blocks: int, point: Decoupling) -> str:
 def _cells(line: Line, point: Decoupling, shared: Mapping[str, str]) -> list[str]:
     _, params, macs, peak, step, bound = (COLUMNS[name] for name in COSTS)
     return [
-        _name(line, shared),
+        line_name(line, shared),
         _error(line),
         str(line.n),
         params.show(line.params),
@@ -268,7 +278,7 @@ def _published(fair: FairTable) -> list[str]:
     rows = []
     for line, one in beside:
         cuts = short_cuts(Decoupling.parse(line.decoupling))
-        start = [_name(line, fair.shared), str(line.num_blocks), cuts, _error(line)]
+        start = [line_name(line, fair.shared), str(line.num_blocks), cuts, _error(line)]
         if one.test_error is None:
             rows.append([*start, "", "", "", one.why])
             continue
@@ -317,7 +327,7 @@ def _against_num_blocks(fair: FairTable) -> str:
     K, in the table's order, and of many the best and the worst."""
     errors: dict[str, dict[int, list[str]]] = {}
     for line in fair.lines:
-        errors.setdefault(_name(line, fair.shared), {}).setdefault(line.num_blocks, []).append(_error(line))
+        errors.setdefault(line_name(line, fair.shared), {}).setdefault(line.num_blocks, []).append(_error(line))
     counts = sorted({count for row in errors.values() for count in row})
     return table(
         ["test error %, ±95 %", *(f"K={count}" for count in counts), ""],
@@ -329,7 +339,7 @@ def _cell(errors: Sequence[str]) -> str:
     return " / ".join(errors) if len(errors) <= SIDE_BY_SIDE else f"{errors[0]} .. {errors[-1]} ({len(errors)} decouplings)"
 
 
-def _name(line: Line, shared: Mapping[str, str]) -> str:
+def line_name(line: Line, shared: Mapping[str, str]) -> str:
     """The method, and what tells the line from others of it; what all lines share stands above the table."""
     own = [f"{name}={value}" for name in ADAPTED if name not in shared and (value := getattr(line, name))]
     return ", ".join([line.method, *(["checkpointed"] if line.checkpoint_units else []), *own])

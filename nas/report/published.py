@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from methods.training.optimization import OPTIMIZERS, SCHEDULES
 from nas.published.values import PublishedValue, published_values
+from nas.report.comparable import Row
 from nas.report.short_names import short_cuts, short_heads, short_names
 from spaces.decoupling import Decoupling
 from spaces.notation.component import Component, Literal
 from spaces.notation.table import Table
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 TELLS_APART = ("loss", "context", "base")  # settings that make another method of one, whose value is not this one's
 
@@ -48,16 +46,16 @@ class Unmatched:
 class Papers:
     """What is published for the backbone and the task of a table's rows, whatever their settings."""
 
-    def __init__(self, rows: pd.DataFrame) -> None:
-        self._backbone, self._task = (Component.parse(rows[column].iloc[0]).name for column in ("backbone", "task"))
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self._backbone, self._task = (Component.parse(rows[0][column]).name for column in ("backbone", "task"))
         names = self._backbone, self._task
         self.values = [one for one in published_values() if (one.experiment.backbone.name, one.experiment.task.name) == names]
         self._taken: list[PublishedValue] = []
 
-    def beside(self, line: pd.DataFrame) -> Beside:
+    def beside(self, line: Sequence[Row]) -> Beside:
         """Of the values of the method and K of a line's rows, the one that differs least in its settings."""
-        row = {str(name): str(cell) for name, cell in line.iloc[0].items()}
-        row["epochs"] = max(map(str, line["epochs"]))  # empty where a run failed
+        row = {str(name): str(cell) for name, cell in line[0].items()}
+        row["epochs"] = max(str(one["epochs"]) for one in line)  # empty where a run failed
         method, num_blocks = Component.parse(row["method"]), int(row["num_blocks"])
         of_method = [one for one in self.values if _same_method(method, one.method)]
         if not of_method:

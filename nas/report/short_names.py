@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from methods.table import METHODS
 from spaces.decoupling import Decoupling
@@ -34,6 +35,7 @@ def _short_setting(value: Literal, name: str, group: Sequence[Component]) -> Lit
     return short_names(other for other in others if isinstance(other, str))[value]
 
 
+@lru_cache(maxsize=2**12)
 def short_head(head: str) -> str:
     """The head without the settings that have their defaults; read back, it is the same."""
     own = Component.parse(head)
