@@ -1,0 +1,171 @@
+// A figure: its sentence, a legend of buttons, the drawing, made when it is near, and its numbers as a table.
+
+import { choose, isOfTable, isShown, onChoice } from "./choice.js";
+import { copyButton } from "./clipboard.js";
+import { onTheme } from "./colours.js";
+import { CONFIG, drawing } from "./drawings.js";
+import { el, refill, shape } from "./elements.js";
+import { short } from "./numbers.js";
+import { colourOf, dashOf, markerOf } from "./series.js";
+
+const ROWS = 500; // of the table of a figure's numbers
+const PAPER = 660; // pixels of a figure on paper
+const waiting = new Set();
+let near = null, paper = false;
+
+/** Plotly lies in the page as a text, and becomes a script when the first figure is drawn, so that tables need not wait for it. */
+function plotly() {
+  if (!window.Plotly) document.head.append(el("script", {}, document.getElementById("plotly").textContent));
+  return window.Plotly;
+}
+
+/** Draw what is near the window first, and all else while nothing else is to be done. */
+export function beginDrawing() {
+  near = new IntersectionObserver((entries) => {
+    for (const entry of entries) if (entry.isIntersecting) entry.target.figure.draw();
+  }, { rootMargin: "400px" });
+  for (const one of waiting) near.observe(one.plot);
+  const idle = window.requestIdleCallback ?? ((later) => setTimeout(() => later({ timeRemaining: () => 1 }), 50));
+  const next = () => {
+    const one = waiting.values().next().value;
+    if (!one) return;
+    one.draw();
+    idle(next);
+  };
+  idle(next);
+}
+
+/** On paper all figures are as wide as it. What is drawn is drawn anew with the colours, so this comes before they change. */
+export function onPaper(wanted) {
+  paper = wanted;
+  if (wanted) for (const one of [...waiting]) one.draw();
+}
+
+export function figureOf(given, palette) {
+  const hidden = new Set();
+  const plot = el("div", { class: "plot", role: "img" });
+  const caption = el("figcaption"), legend = el("ul", { class: "legend", "aria-label": "Series, shown or hidden" });
+  const values = el("details", { class: "values" }, el("summary", {}, "The numbers"), el("div"));
+  const node = el("figure", {}, caption, legend, plot, values);
+  const one = { plot, node, draw, update, figure: given };
+  plot.figure = one;
+  let drawn = false, listens = false, width = 0;
+
+  function draw() {
+    waiting.delete(one);
+    near?.unobserve(plot);
+    drawn = true;
+    if (node.hidden) return;
+    width = paper ? PAPER : plot.clientWidth || 600;
+    const { data, layout } = drawing(one.figure, palette, width, hidden);
+    plotly().react(plot, data, layout, CONFIG);
+    if (listens) return;
+    listens = true;
+    plot.on("plotly_click", (event) => {
+      const point = event.points[0]?.data.points?.[event.points[0].pointNumber];
+      if (point?.group) choose(point.group, point.text, point.command);
+    });
+  }
+
+  function again() {
+    if (drawn) draw();
+  }
+
+  function key(series) {
+    const own = colourOf(palette, series.colour);
+    return el("li", {}, el("button", { type: "button", "data-key": `series ${series.name}`, "aria-pressed": String(!hidden.has(series.name)), onclick: () => {
+      if (!hidden.delete(series.name)) hidden.add(series.name);
+      keys();
+      again();
+    } }, sign(series, own, palette), series.name));
+  }
+
+  function keys() {
+    const ways = [...new Map((one.figure.ways ?? []).map((way) => [way.series, way])).values()];
+    const series = one.figure.series?.filter((own) => !own.faint) ?? ways.map((way) => ({ name: way.series, colour: way.colour, marker: 0, style: "line", points: { length: 41 } }));
+    refill(legend, series.length > 1 ? series.map(key) : []);
+    legend.hidden = series.length < 2;
+  }
+
+  function table() {
+    if (!values.open) return;
+    refill(values.lastElementChild, numbersOf(one.figure));
+  }
+
+  function update(now) {
+    one.figure = now;
+    refill(caption, el("h3", {}, now.title), now.note && el("p", {}, now.note), el("p", {}, now.about));
+    plot.setAttribute("aria-label", `${now.title}. ${now.about} The numbers are in the table below.`);
+    keys();
+    table();
+    seen();
+  }
+
+  /** Of several tables only the charts of the one that is read are there. */
+  function seen() {
+    const there = isOfTable(one.figure.table);
+    if (node.hidden === there) node.hidden = !there;
+    if (there) again();
+  }
+
+  values.addEventListener("toggle", table);
+  onChoice(() => { seen(); table(); });
+  onTheme(() => { keys(); again(); });
+  new ResizeObserver(() => { if (drawn && !paper && plot.clientWidth && plot.clientWidth !== width) draw(); }).observe(plot);
+  waiting.add(one);
+  near?.observe(plot);
+  update(given);
+  return one;
+}
+
+/** Of a series in the legend. */
+function sign(series, own, palette) {
+  const marks = {
+    circle: "M12 7 m-4.5 0 a4.5 4.5 0 1 0 9 0 a4.5 4.5 0 1 0 -9 0", square: "M8 3h8v8h-8z", diamond: "M12 1.5l5.5 5.5l-5.5 5.5l-5.5 -5.5z",
+    "triangle-up": "M12 2l5.2 9.5h-10.4z", "triangle-down": "M12 12l5.2 -9.5h-10.4z", cross: "M10.2 2h3.6v3.2h3.2v3.6h-3.2v3.2h-3.6v-3.2h-3.2v-3.6h3.2z",
+    x: "M8.5 1.8l3.5 3.5l3.5 -3.5l2 2l-3.4 3.4l3.4 3.4l-2 2l-3.5 -3.5l-3.5 3.5l-2 -2l3.4 -3.4l-3.4 -3.4z", pentagon: "M12 1.5l5.5 4l-2.1 6.5h-6.8l-2.1 -6.5z",
+    star: "M12 1l1.6 4.2l4.4 .2l-3.5 2.8l1.2 4.3l-3.7 -2.5l-3.7 2.5l1.2 -4.3l-3.5 -2.8l4.4 -.2z",
+  };
+  const dashes = { solid: null, dash: "5 3", dot: "1.5 2.5", dashdot: "5 2 1.5 2", longdash: "8 3" };
+  const lined = ["line", "steps", "band"].includes(series.style);
+  return shape("svg", { width: 24, height: 14, viewBox: "0 0 24 14", "aria-hidden": "true" },
+    series.style === "front" ? shape("path", { d: "M1 3h10v8h12", fill: "none", stroke: "currentColor", "stroke-dasharray": "1.5 2.5", "stroke-width": 1.4 }) : [
+      lined && shape("line", { x1: 0, x2: 24, y1: 7, y2: 7, stroke: own, "stroke-width": 2, "stroke-dasharray": dashes[dashOf(palette, series.marker)] }),
+      (!lined || series.points.length <= 40) && shape("path", { d: marks[markerOf(palette, series.marker)], fill: own }),
+    ]);
+}
+
+function numbersOf(figure) {
+  const [header, rows] = { chart: ofChart, heat_map: ofHeatMap, parallel: ofParallel }[figure.shape](figure);
+  const csv = () => [header, ...rows].map((row) => `${row.slice(0, header.length).map((cell) => (/[",\n]/.test(cell ?? "") ? `"${String(cell).replaceAll('"', '""')}"` : cell ?? "")).join(",")}\n`).join("");
+  const numeric = header.map((_, place) => rows.some((row) => typeof row[place] === "number"));
+  return [
+    el("div", { class: "bar" }, el("span", { class: "quiet" }, rows.length > ROWS ? `The first ${ROWS} of ${rows.length.toLocaleString("en")} rows` : ""), copyButton("Copy as CSV", csv)),
+    el("div", { class: "box tall", tabindex: 0, role: "region", "aria-label": `Numbers of: ${figure.title}` }, el("table", {},
+      el("caption", { class: "sr-only" }, `Numbers of: ${figure.title}`),
+      el("thead", {}, el("tr", {}, header.map((name, place) => el("th", { scope: "col", class: numeric[place] ? "number" : null }, name)))),
+      el("tbody", {}, rows.slice(0, ROWS).map((row) => el("tr", {}, header.map((_, place) => el(place ? "td" : "th", { scope: place ? null : "row", class: numeric[place] ? "number" : null }, short(row[place])))))))),
+  ];
+}
+
+function named(axis) {
+  return axis.unit ? `${axis.label} (${axis.unit})` : axis.label;
+}
+
+function ofChart(figure) {
+  const points = figure.series.filter((series) => series.style !== "front").flatMap((series) => series.points.filter((point) => isShown(point.group)).map((point) => [series, point]));
+  const sure = points.some(([, point]) => point.low !== null);
+  const x = (value) => (figure.x.names.length ? figure.x.names[Math.round(value)] ?? value : value);
+  return [
+    ["series", named(figure.x), named(figure.y), ...(sure ? ["95 % from", "to"] : []), "what it is"],
+    points.map(([series, point]) => [series.name, x(point.x), point.y, ...(sure ? [point.low, point.high] : []), point.text.replaceAll("\n", ", ")]),
+  ];
+}
+
+function ofHeatMap(figure) {
+  return [[named(figure.y), named(figure.x), named(figure.value)], figure.y.names.flatMap((y, down) => figure.xs.map((x, across) => [y, x, figure.values[down][across]]))];
+}
+
+function ofParallel(figure) {
+  return [["what it is", ...figure.axes.map(named)], figure.ways.filter((way) => isShown(way.group)).map((way) => [way.text.replaceAll("\n", ", "), ...way.values.map((value, place) => (figure.axes[place].names.length && value !== null ? figure.axes[place].names[value] : value))])];
+}
