@@ -41,7 +41,7 @@ from nas.commands.problem import read_task
 from nas.data.task_data import TaskData
 from nas.data.trial_parts import random_share
 from nas.device import read_device
-from nas.evaluation.evaluator import EVAL_BATCH_SIZE
+from nas.evaluation.measurements.measurement import EVAL_BATCH_SIZE
 from nas.exits.adaptive import adaptive
 from nas.exits.answers import exit_answers, exit_costs
 from nas.exits.confidence import CONFIDENCES

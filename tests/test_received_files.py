@@ -247,7 +247,7 @@ def test_no_table_imports_a_name_of_a_file(table, name, own, capsys):
         "torch.nn.Linear",
         "torch.optim.SGD",
         "numpy.load",
-        "nas.evaluation.evaluator.replace",
+        "nas.evaluation.run_training.replace",
         "spaces.notation.own_modules.only_allowed",
     ],
 )

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import run
-from nas.evaluation import evaluator
+from nas.evaluation import run_training
 from nas.evaluation.measurements import exits
 from nas.exits.timing import ExitSeconds
 
@@ -31,13 +31,13 @@ PASSING = ["time", "command", "seconds", "step_seconds", "pipeline_speedup_bound
 @pytest.fixture
 def trained(monkeypatch):
     """The seeds that were trained, in order."""
-    seeds, train = [], evaluator.train
+    seeds, train = [], run_training.train
 
     def counted(*given, seed, **named):
         seeds.append(seed)
         return train(*given, seed=seed, **named)
 
-    monkeypatch.setattr(evaluator, "train", counted)
+    monkeypatch.setattr(run_training, "train", counted)
     monkeypatch.setattr(
         exits,
         "exit_seconds",

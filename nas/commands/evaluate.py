@@ -19,9 +19,9 @@ from nas.commands.python_call import python_call
 from nas.commands.shared_options import ClassBatchesOptions, RatesOptions, RecordOptions, SideOptions
 from nas.commands.work_options import WorkOptions, read_budget, read_executor
 from nas.evaluation.comparison import Comparison
-from nas.evaluation.evaluator import Weights
 from nas.evaluation.measurements.ensemble import Ensemble
 from nas.evaluation.measurements.exits import Exits
+from nas.evaluation.recorded_runs import Weights
 from nas.evaluation.together import check_together
 from nas.executors.executor import Work
 from nas.problem import Problem, Report, silent

@@ -13,10 +13,11 @@ from pathlib import Path
 from methods.table import METHODS, traits
 from methods.training.settings import TrainingSettings
 from nas.budget import Budget, Failures
-from nas.evaluation.evaluator import Evaluator, Weights
+from nas.evaluation.evaluator import Evaluator
 from nas.evaluation.figures import notice_empty
 from nas.evaluation.finish import Run, finish
 from nas.evaluation.measurements.measurement import Measurement
+from nas.evaluation.recorded_runs import Weights
 from nas.evaluation.together import finish_together
 from nas.evaluation.tuning import Choice, Tuning, chosen
 from nas.executors.executor import Pool

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Literal
 
 from methods.table import traits
-from nas.evaluation.evaluator import read_score
+from nas.evaluation.recorded_runs import read_score
 from nas.problem import Problem, Score
 from nas.records.attempts import standing_rows
 from nas.records.log import Log

@@ -19,11 +19,11 @@ from methods.training.loop import Trained
 from methods.training.settings import TrainingSettings
 from nas.data.images.images import Images
 from nas.data.images.samples import Split
-from nas.evaluation import evaluator as evaluate
+from nas.evaluation import run_training
 from nas.evaluation.comparison import Comparison
-from nas.evaluation.evaluator import Evaluator
 from nas.evaluation.measurements.ensemble import Ensemble
 from nas.evaluation.measurements.exits import Exits
+from nas.evaluation.run_training import RunTraining
 from nas.problem import Problem, silent
 from nas.records.results import Results
 from nas.records.results_log import ResultsLog
@@ -90,8 +90,8 @@ class Scripted:
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
     stub = Scripted({})
-    monkeypatch.setattr(evaluate, "train", stub.train)
-    monkeypatch.setattr(Evaluator, "_timed", lambda self, decoupling, costs: costs)
+    monkeypatch.setattr(run_training, "train", stub.train)
+    monkeypatch.setattr(RunTraining, "timed", lambda self, decoupling, costs: costs)
     return stub
 
 
@@ -241,7 +241,7 @@ def main(folder: str, iterations: str, num_seeds: str, dies_at: str) -> None:
         if str(done) == dies_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    evaluate.train = counted
+    run_training.train = counted
     comparison = compare(Path(folder), num_seeds=int(num_seeds), iterations=int(iterations), report=report)
     print("ready", flush=True)
     sys.stdin.readline()

@@ -269,7 +269,7 @@ def nudged(monkeypatch: pytest.MonkeyPatch) -> list[float]:
             next(trained.method.parameters()).view(-1)[0] += by[0]
         return trained
 
-    monkeypatch.setattr("nas.evaluation.evaluator.train", train)
+    monkeypatch.setattr("nas.evaluation.run_training.train", train)
     monkeypatch.setattr(
         "nas.evaluation.measurements.exits.exit_seconds",
         lambda method, data, part, size, points, *rest: ExitSeconds([1.0] * method.net.num_blocks, [1.0] * len(points), 1),

@@ -4,6 +4,7 @@ import os
 import threading
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from methods.training.settings import TrainingSettings
 from nas.data.images.images import Batches, Images, eval_batches
 from nas.data.images.samples import Split
 from nas.evaluation import evaluator as evaluate
-from nas.evaluation import saved_run
+from nas.evaluation import run_training, saved_run
 from nas.evaluation.evaluator import Evaluator
 from nas.evaluation.finish import Run, finish
 from nas.evaluation.measurements.ensemble import Ensemble, ensemble_error
@@ -106,7 +107,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[training.Trained]:
         finished.append(training.train(*given, **named))
         return finished[-1]
 
-    monkeypatch.setattr(evaluate, "train", counted)
+    monkeypatch.setattr(run_training, "train", counted)
     return finished
 
 
@@ -271,15 +272,15 @@ GPU_FULL = "CUDA out of memory. Tried to allocate 3.00 GiB. GPU 0 has a total ca
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
     ],
 )
-@pytest.mark.parametrize("where", ["timed", "train", "error_and_loss"])
+@pytest.mark.parametrize("where", [(run_training, "timed"), (run_training, "train"), (evaluate, "error_and_loss")])
 def test_a_run_without_enough_memory_is_a_row_and_the_others_go_on(
-    problem: Problem, error: Exception, where: str, monkeypatch: pytest.MonkeyPatch
+    problem: Problem, error: Exception, where: tuple[ModuleType, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*given: Any, **named: Any) -> None:
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(evaluate, where, full)
+        patch.setattr(*where, full)
         score = make(problem)(POINT)
     assert score.status.startswith("out of memory: ") and "smaller batch size" in score.status and score.error == 1.0
     assert ("3.00 GiB" in score.status) == ("llocate 3" in str(error))
@@ -326,7 +327,7 @@ def test_other_errors_are_no_rows(problem: Problem, error: Exception, monkeypatc
     def wrong(*given: Any, **named: Any) -> None:
         raise error
 
-    monkeypatch.setattr(evaluate, "train", wrong)
+    monkeypatch.setattr(run_training, "train", wrong)
     with pytest.raises(type(error)):
         make(problem)(POINT)
     assert make(problem).log.rows() == []
@@ -459,7 +460,7 @@ def test_with_test_it_is_read_once_after_training(problem: Problem, monkeypatch:
         events.append("trained")
         return trained
 
-    monkeypatch.setattr(evaluate, "train", train)
+    monkeypatch.setattr(run_training, "train", train)
     exits = Exits.of(problem.results, calibrated=False)
     make(replace(problem, data=replace(problem.data, read_test=read)), measurements=[ensemble(problem, 3), exits])(POINT)
     assert events == ["trained", "test"]
@@ -477,9 +478,9 @@ def test_each_exit_is_the_network_that_ends_there(problem: Problem, method: str)
     assert rows == exits.exits.rows()
     assert all(exit[name] == row[name] for exit in rows for name in ("commit", "torch", "device", "command"))
     assert (rows[-1]["params"], rows[-1]["macs"]) == (row["params"], row["macs"])
-    trained = evaluator._train(problem.adapt(POINT), problem.runs / "again", evaluator._cost(problem.adapt(POINT)))[
-        0
-    ].method.eval()
+    trained = evaluator.training.train(
+        problem.adapt(POINT), problem.runs / "again", evaluator.training.cost(problem.adapt(POINT))
+    )[0].method.eval()
     for depth, exit in enumerate(rows):
         for name, part in (("test", problem.data.test()), ("validation", problem.data.validation)):
             logits = torch.cat([list(trained.exits(x))[depth] for x, _ in problem.data.eval_batches(part, 1)])

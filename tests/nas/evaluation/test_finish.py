@@ -9,8 +9,10 @@ import pytest
 from nas.budget import Budget
 from nas.cost import Cost
 from nas.evaluation import evaluator as evaluate
+from nas.evaluation import run_training
 from nas.evaluation.evaluator import Evaluator
 from nas.evaluation.finish import Run, finish
+from nas.evaluation.run_training import RunTraining
 from nas.executors.executor import Lost
 from nas.executors.here import Here
 from nas.notice import heard_notices
@@ -26,7 +28,7 @@ def problem(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Problem:
     def timed(evaluator: Evaluator, decoupling: Decoupling, costs: Cost) -> Cost:
         return replace(costs, blocks=tuple(replace(block, seconds=0.01) for block in costs.blocks))
 
-    monkeypatch.setattr(Evaluator, "_timed", timed)  # which takes longer than training
+    monkeypatch.setattr(RunTraining, "timed", timed)  # which takes longer than training
     return make_problem(tmp_path)
 
 
@@ -65,7 +67,7 @@ def rows(problem: Problem) -> list[dict[str, str]]:
 
 def out_of_memory_times(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
     """The next so many trainings have no memory."""
-    train, left = evaluate.train, [None] * times
+    train, left = run_training.train, [None] * times
 
     def full(*given: Any, **named: Any) -> Any:
         if left:
@@ -73,7 +75,7 @@ def out_of_memory_times(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
             raise MemoryError
         return train(*given, **named)
 
-    monkeypatch.setattr(evaluate, "train", full)
+    monkeypatch.setattr(run_training, "train", full)
 
 
 def test_a_killed_run_is_left_to_the_same_command_and_the_others_go_on(problem: Problem) -> None:
@@ -135,7 +137,7 @@ def test_a_run_that_diverges_is_never_tried_again(problem: Problem, monkeypatch:
     def diverge(*given: Any, **named: Any) -> None:
         raise evaluate.Diverged("the loss of stage 0 is nan")
 
-    monkeypatch.setattr(evaluate, "train", diverge)
+    monkeypatch.setattr(run_training, "train", diverge)
     finish(runs(problem, retries=5), silent, budget=Budget(retries=5))
     assert [row["status"][:8] for row in rows(problem)] == ["diverged"] * 2
 

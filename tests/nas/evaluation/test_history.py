@@ -17,6 +17,7 @@ import torch
 from nas.cli.runs import _state
 from nas.evaluation import evaluator as evaluate
 from nas.evaluation.evaluator import Evaluator
+from nas.evaluation.run_training import RunTraining
 from nas.problem import Problem, silent
 from nas.records.results_log import ResultsLog
 from nas.records.row_kinds import HISTORY
@@ -33,7 +34,7 @@ def problem(tmp_path: Path) -> Problem:
 
 @pytest.fixture(autouse=True)
 def untimed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Evaluator, "_timed", lambda self, decoupling, costs: costs)
+    monkeypatch.setattr(RunTraining, "timed", lambda self, decoupling, costs: costs)
 
 
 def history(problem: Problem, **cells: Any) -> list[dict[str, str]]:

@@ -14,6 +14,7 @@ import pytest
 from methods.training import loop as training
 from nas.data.images.images import Images
 from nas.evaluation import evaluator as evaluate
+from nas.evaluation import run_training
 from nas.evaluation.evaluator import Evaluator
 from nas.evaluation.finish import Run, finish
 from nas.evaluation.measurements import exits as exits_file
@@ -74,7 +75,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
         return training.train(*given, checkpoint=checkpoint, report=first, **named)
 
-    monkeypatch.setattr(evaluate, "train", counted)
+    monkeypatch.setattr(run_training, "train", counted)
     return began
 
 
@@ -212,7 +213,7 @@ def test_killed_anywhere_the_next_command_gives_the_same_rows(
         if place == "save":
             patch.setattr(TrainedRun, "save", _save)
         if place == "end":
-            patch.setattr(evaluate, "_remove_unfinished", lambda folder: _save(folder))  # type: ignore[arg-type]
+            patch.setattr(evaluate, "remove_unfinished", lambda folder: _save(folder))  # type: ignore[arg-type]
         if place != "save" or weights == "saved":
             with pytest.raises(Killed):
                 asking(problem, *KINDS, weights=weights)(POINT)
@@ -278,7 +279,7 @@ def test_the_weights_of_a_search_are_not_overwritten_by_others(problem: Problem,
         next(trained.method.parameters()).data += 0.5
         return trained
 
-    monkeypatch.setattr(evaluate, "train", other)
+    monkeypatch.setattr(run_training, "train", other)
     asking(problem)(POINT)
     (row,) = make(problem).log.rows()
     assert row["run"] != first and TrainedRun.load(problem.runs / first).digest == digest

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nas.evaluation import evaluator as evaluate
+from nas.evaluation import run_training
 from nas.evaluation.evaluator import Evaluator
 from nas.problem import Problem
 from nas.records.attempts import standing_rows
@@ -21,7 +21,7 @@ FIGURES = ("run", "status", "weights_digest", "validation_error", "validation_lo
 def timed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How often the stages' steps were timed, which takes seconds."""
     times: list[int] = []
-    monkeypatch.setattr(evaluate, "timed", lambda costs, *given, **named: (times.append(1), costs)[1])
+    monkeypatch.setattr(run_training, "timed", lambda costs, *given, **named: (times.append(1), costs)[1])
     return times
 
 
@@ -69,7 +69,7 @@ def test_a_training_in_parts_is_the_whole_one_to_the_bit(
 def test_what_is_there_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = of_folder(tmp_path)
     first = made(POINT, 0.5)
-    monkeypatch.setattr(evaluate, "train", None)
+    monkeypatch.setattr(run_training, "train", None)
     assert of_folder(tmp_path)(POINT, 0.5) == first
 
 

@@ -53,7 +53,7 @@ def test_what_is_there_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.
         trained.append(len(methods))
         return train(methods, *given, **named)
 
-    monkeypatch.setattr("nas.evaluation.evaluator.train_together", counted)
+    monkeypatch.setattr("nas.evaluation.run_training.train_together", counted)
     rows = compare(tmp_path, ["dgl"], POINTS, 1, together=True).run()
     assert len(rows) == 4 and trained == [2]
 
@@ -81,7 +81,7 @@ def test_what_is_too_much_for_the_memory_is_trained_in_halves(
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 3.00 GiB")
         return train(methods, *given, **named)
 
-    monkeypatch.setattr("nas.evaluation.evaluator.train_together", full)
+    monkeypatch.setattr("nas.evaluation.run_training.train_together", full)
     told: list[str] = []
     with heard_notices(told.append):
         rows = compare(tmp_path, ["dgl"], POINTS, 1, together=True).run()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nas.evaluation.evaluator import Evaluator
+from nas.evaluation.run_training import RunTraining
 from nas.problem import Problem
 from nas.records import event_files
 from nas.records.event_files import FILE, EventFiles, scalars
@@ -126,7 +126,7 @@ def test_relative_time_is_that_of_training(folder: Path) -> None:
 
 @pytest.fixture
 def problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Problem:
-    monkeypatch.setattr(Evaluator, "_timed", lambda self, decoupling, costs: costs)
+    monkeypatch.setattr(RunTraining, "timed", lambda self, decoupling, costs: costs)
     return make_problem(tmp_path)
 
 

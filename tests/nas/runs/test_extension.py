@@ -14,7 +14,7 @@ from torch import nn
 from methods.method import Method
 from methods.table import METHODS
 from methods.training.loop import Trained, train
-from nas.evaluation import evaluator as evaluate
+from nas.evaluation import run_training
 from nas.problem import Problem
 from nas.runs.trained_run import TrainedRun, run_name
 from nas.tasks import TASKS
@@ -98,7 +98,7 @@ def check(run: TrainedRun, new: Problem, decoupling: str, monkeypatch: pytest.Mo
         finished.append((before, train(method, *given, **named)))
         return finished[-1][1]
 
-    monkeypatch.setattr(evaluate, "train", watched)
+    monkeypatch.setattr(run_training, "train", watched)
     row = make(new).run(read_decoupling(decoupling, new.space, "linear"))
     assert (row["status"], row["extends"]) == ("ok", run.name)
     ((before, trained),) = finished

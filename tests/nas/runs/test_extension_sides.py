@@ -13,7 +13,7 @@ from methods.method import Method
 from methods.sides import SIDES, read_side
 from methods.training.loop import Trained, train
 from nas.data.features import FeatureScale
-from nas.evaluation import evaluator as evaluate
+from nas.evaluation import run_training
 from nas.problem import Problem
 from nas.runs.trained_run import TrainedRun
 from nas.tasks import TASKS
@@ -74,7 +74,7 @@ def check(run: TrainedRun, new: Problem, decoupling: str, stay: int, monkeypatch
         watched.append((before, train(method, *rest, **named)))
         return watched[-1][1]
 
-    monkeypatch.setattr(evaluate, "train", watch)
+    monkeypatch.setattr(run_training, "train", watch)
     row = make(new).run(read_decoupling(decoupling, new.space, "linear"))
     assert (row["status"], row["extends"], row["side"]) == ("ok", run.name, new.side)
     ((before, trained),) = watched
