@@ -8,7 +8,7 @@ from nas.charts.chart import Axis, Chart, Drawable, Point, Series
 from nas.charts.front import front_of
 from nas.charts.look import Look
 from nas.charts.results import Given
-from nas.charts.words import interval_text, line_text, named
+from nas.charts.words import by_label, interval_text, line_text, named
 from nas.records.columns import COLUMNS
 from nas.report.fair_tables import ShownLine, Table
 
@@ -24,12 +24,12 @@ def error_against_blocks(given: Given) -> list[Drawable]:
 
 def _against_blocks(given: Given, table: Table) -> Chart:
     counts = sorted({line.line.num_blocks for line in table.lines})
-    of_labels = _by_label(table)
+    of_labels = by_label(table.lines)
     room = SIDE_BY_SIDE / max(len(of_labels), 1)
     series = []
     for number, (label, lines) in enumerate(of_labels.items()):
         aside = (number - (len(of_labels) - 1) / 2) * room
-        points = tuple(_point(line, counts.index(line.line.num_blocks) + aside) for line in lines)
+        points = tuple(line_point(line, counts.index(line.line.num_blocks) + aside) for line in lines)
         alone = len({line.line.num_blocks for line in lines}) == len(lines)
         own = given.looks[label]
         series.append(Series(label, points, "line" if alone and len(lines) > 1 else "points", own.colour, own.marker))
@@ -83,7 +83,7 @@ def _against_cost(
     charts: list[Drawable] = []
     for table in given.tables:
         points = {
-            line.key: _point(line, value, [f"{x.label} {value:.4g} {x.unit}"])
+            line.key: line_point(line, value, [f"{x.label} {value:.4g} {x.unit}"])
             for line in table.lines
             if (value := cost(line)) is not None and value > 0
         }
@@ -91,7 +91,7 @@ def _against_cost(
             continue
         series = [
             Series(label, own, "points", given.looks[label].colour, given.looks[label].marker)
-            for label, lines in _by_label(table).items()
+            for label, lines in by_label(table.lines).items()
             if (own := tuple(points[line.key] for line in lines if line.key in points))
         ]
         about = (
@@ -112,14 +112,8 @@ def front_series(points: Sequence[Point], name: str = "Pareto front") -> Series:
 FRONT = Look(6, 0)  # grey, which stands behind all others
 
 
-def _by_label(table: Table) -> dict[str, list[ShownLine]]:
-    lines: dict[str, list[ShownLine]] = {}
-    for line in table.lines:
-        lines.setdefault(line.label, []).append(line)
-    return lines
-
-
-def _point(line: ShownLine, x: float, more: Iterable[str] = ()) -> Point:
+def line_point(line: ShownLine, x: float, more: Iterable[str] = ()) -> Point:
+    """The point of a line of the fair table at this x; `more` is said of it besides."""
     own = line.line
     low, high = (None, None) if own.interval is None else (own.test_error - own.interval, own.test_error + own.interval)
     text = line_text(line, [f"test error {interval_text(own.test_error, own.interval)} %", *more])

@@ -15,6 +15,19 @@ def named(kind: str, *parts: str) -> str:
     return "-".join([kind, *filter(None, parts)])
 
 
+def by_label(lines: Iterable[ShownLine]) -> dict[str, list[ShownLine]]:
+    """The lines of each series."""
+    found: dict[str, list[ShownLine]] = {}
+    for line in lines:
+        found.setdefault(line.label, []).append(line)
+    return found
+
+
+def shown_best(shown: int, there: int, what: str) -> str:
+    """That only some are shown; nothing where all are."""
+    return f" Shown are the {shown} of {there:,} {what} with the lowest error." if shown < there else ""
+
+
 def interval_text(mean: float, interval: float | None) -> str:
     """A mean with half its 95 % interval, as the fair table has it."""
     return f"{mean:.2f}" + ("" if interval is None else f" ± {interval:.2f}")

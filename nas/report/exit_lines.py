@@ -38,11 +38,12 @@ class Points:
 @dataclass(frozen=True)
 class ExitLine:
     """A method on a decoupling: where one stops at each exit, and adaptive inference, None unless all seeds have curves that
-    share a cost."""
+    share a cost; `rows` are those of its exits."""
 
     label: str
     static: Points
     adaptive: Points | None
+    rows: tuple[Mapping[str, str], ...] = ()
 
 
 def exit_lines(exit_rows: Iterable[Mapping[str, str]], curve_rows: Iterable[Mapping[str, str]], task: str) -> list[ExitLine]:
@@ -62,7 +63,7 @@ def exit_lines(exit_rows: Iterable[Mapping[str, str]], curve_rows: Iterable[Mapp
             of_curves.setdefault(_identity(row), []).append(row)
     labels = _labels([dict(key) for key in lines], [len({row["backbone"] for row in own}) for own in lines.values()])
     return [
-        ExitLine(label, _static(_tuned(own)), _adaptive(of_curves.get(key, []), {row["seed"] for row in own}))
+        ExitLine(label, _static(_tuned(own)), _adaptive(of_curves.get(key, []), {row["seed"] for row in own}), tuple(own))
         for label, (key, own) in zip(labels, lines.items(), strict=True)
     ]
 

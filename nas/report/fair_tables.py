@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from nas.records.columns import COLUMNS
-from nas.report.comparable import SHARED, Row, check_line, line_key, lines_of, rows_once, with_numbers
+from nas.report.comparable import ONE_A_LINE, SHARED, Row, check_line, disagree, line_key, lines_of, rows_once, with_numbers
 from nas.report.fair_table import FairTable, Line, fair_table_and_rows, line_name
 from spaces.notation.errors import UserError
 
@@ -48,7 +48,7 @@ def fair_tables(rows: Iterable[Mapping[str, str]]) -> tuple[tuple[Table, ...], l
     refused: list[str] = []
     groups = [kept for group in comparable_groups(rows_once(rows)) if (kept := list(_without_refused(group, refused)))]
     found = sorted(map(fair_table_and_rows, groups), key=lambda pair: -len(pair[0].lines))
-    titles = told_apart([fair.shared for fair, _ in found])
+    titles = told_apart([_alike(fair, of_lines) for fair, of_lines in found])
     names = file_names(titles)
     tables = []
     for (fair, of_lines), name, title in zip(found, names, titles, strict=True):
@@ -60,17 +60,39 @@ def fair_tables(rows: Iterable[Mapping[str, str]]) -> tuple[tuple[Table, ...], l
     return tuple(tables), refused
 
 
+def _alike(fair: FairTable, of_lines: Sequence[Sequence[Row]]) -> dict[str, str]:
+    """What all rows of a table have in common: what a table's rows share, and of the recipe what all lines have."""
+    rows = [row for of_line in of_lines for row in of_line]
+    return {**fair.shared, **{column: rows[0][column] for column in ONE_A_LINE if not disagree(rows, column)}}
+
+
 def key_of(row: Mapping[str, str]) -> str:
     """The key of the line to which a row of evaluate, or one that has its settings, belongs."""
-    return " | ".join([*line_key(row), *(str(row.get(column) or "") for column in FIRM)])
+    return " | ".join([*line_key(row), *(str(row.get(column) or "") for column in (*FIRM, *ONE_A_LINE))])
 
 
 def comparable_groups(rows: Sequence[Row]) -> list[list[Row]]:
-    """The rows in groups that agree in all that a table's rows share, in the order in which groups first came."""
+    """The rows in groups that agree in all that a table's rows share, and within each line in what a line's rows share, in the
+    order in which groups first came."""
     firm: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         firm.setdefault(tuple(row[column] for column in FIRM), []).append(row)
-    return [part for group in firm.values() for part in _apart(group, LOOSE)]
+    return [one for group in firm.values() for part in _apart(group, LOOSE) for one in _by_recipe(part)]
+
+
+def _by_recipe(rows: list[Row]) -> Iterator[list[Row]]:
+    """The rows, of each line those of one recipe and data, that of most rows; what is left makes groups of its own."""
+    first, rest = [], []
+    for line in lines_of(rows):
+        recipes: dict[tuple[str, ...], list[Row]] = {}
+        for row in line:
+            recipes.setdefault(tuple(row[column] for column in ONE_A_LINE), []).append(row)
+        most = max(recipes.values(), key=len)
+        first += most
+        rest += [row for own in recipes.values() if own is not most for row in own]
+    yield first
+    if rest:
+        yield from _by_recipe(rest)
 
 
 def _apart(rows: list[Row], columns: Sequence[str]) -> Iterator[list[Row]]:
@@ -120,6 +142,7 @@ def file_names(titles: Sequence[str]) -> list[str]:
     names: list[str] = []
     for title in titles:
         words = [re.sub(r"\(.*", "", part).partition(" ")[2] for part in re.split(r", (?=[a-z_]+ )", title)]
+        words = [word for word in words if word != "space"]  # which all are called
         name = re.sub(r"[^a-z0-9.]+", "-", "-".join(words).lower()).strip("-.")[:40] or "table"
         number = sum(other == name or other.startswith(f"{name}-no") for other in names)
         names.append(f"{name}-no{number + 1}" if number else name)
