@@ -68,8 +68,8 @@ def best_so_far(given: Given) -> list[Drawable]:
                         "search",
                         f"Best so far against {axis.label}",
                         f"The lowest validation error that each strategy had found by then, against {axis.label}. The shade is "
-                        "the 95 % interval of the mean over seeds, thin stairs are single searches; a partial training counts as the "
-                        "share of a whole one, and is no answer.",
+                        "the 95 % interval of the mean over seeds, thin stairs are single searches; a partial training counts as "
+                        "the share of a whole one, and is no answer.",
                         axis,
                         ERROR,
                         series,
