@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nas.commands.export_results import export_results
     from nas.commands.predict import load_run, predict
     from nas.commands.profile import profile
+    from nas.commands.report import write_report
     from nas.commands.search import SearchResult, search
     from nas.own_loop.decouple import decouple
     from nas.own_loop.decoupled import Decoupled
@@ -27,6 +28,7 @@ _MODULES = {
     "compare": "nas.commands.compare",
     "profile": "nas.commands.profile",
     "predict": "nas.commands.predict",
+    "write_report": "nas.commands.report",
     "export": "nas.commands.export",
     "export_results": "nas.commands.export_results",
     "load_run": "nas.commands.predict",
@@ -70,6 +72,7 @@ __all__ = [
     "read_history",
     "read_results",
     "search",
+    "write_report",
 ]
 
 

@@ -14,6 +14,7 @@ from nas.commands.export_results import ExportResultsOptions
 from nas.commands.option import Option, options_of
 from nas.commands.predict import PredictOptions
 from nas.commands.profile import ProfileOptions
+from nas.commands.report import ReportOptions
 from nas.commands.runs import RunsOptions
 from nas.commands.search import SearchOptions
 from nas.commands.shared_options import TrainingOptions
@@ -36,6 +37,7 @@ COMMANDS = {
         Command("evaluate", EvaluateOptions, config=True),
         Command("profile", ProfileOptions, config=True),
         Command("compare", CompareOptions, out="also write the table there, as CSV with raw numbers"),
+        Command("report", ReportOptions, out="the page to write, report.html without this"),
         Command("predict", PredictOptions, out="write the answers there, as CSV, and not on the screen"),
         Command("export", ExportOptions),
         Command("export-results", ExportResultsOptions),

@@ -15,6 +15,7 @@ COMMANDS = {
     "evaluate": "train decouplings with several methods and seeds, and compare",
     "profile": "what each block of a decoupling costs",
     "compare": "methods against K, from the rows of evaluate",
+    "report": "one page that shows all of results: tables, charts, the best network; for any browser, without a network",
     "predict": "answer new inputs with a trained run",
     "export": "write a trained run as files that other programs load",
     "export-results": "copy rows from one results store to another: a folder of CSV files, a PostgreSQL database",

@@ -1,0 +1,46 @@
+"""The data of the page, all of it, as plain data: numbers are computed here or in `nas.charts`, and the page only shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from nas.charts.results import Given
+from nas.charts.table import all_charts
+from nas.page.answers import answers_of
+from nas.page.asked import headline, what_was_asked
+from nas.page.figures import palette, sections_of
+from nas.page.pool import Pool
+from nas.page.provenance import provenance_of
+from nas.page.tables import ABOUT, tables_of
+from nas.page.warnings import warnings_of
+
+
+def page_data(
+    given: Given, title: str, *, running: Mapping[str, Any] | None = None, live: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What the page shows of results that were read.
+
+    `running` is what runs now: `asked`, how many runs the commands are to make (None where nobody said), `finished`, `runs`,
+    `failed` and `seconds_left` of all. `live` says where a page that is served asks for its data anew, `url`, and each how many
+    `seconds`.
+    """
+    rows = [*given.evaluate, *given.search]
+    pool = Pool()
+    return {
+        "title": title,
+        "subtitle": headline(rows),
+        "live": live,
+        "running": running,
+        "asked": what_was_asked(rows),
+        "answers": answers_of(given, pool),
+        "about_table": ABOUT,
+        "tables": tables_of(given.tables, pool),
+        "refused": list(given.refused),
+        "sections": sections_of(all_charts(given), pool),
+        "palette": palette(),
+        "warnings": warnings_of(given),
+        "provenance": provenance_of(rows, [asdict(source) for source in given.sources]),
+        "texts": pool.texts,
+    }
