@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from nas.charts.results import Given
-from nas.charts.table import all_charts
+from nas.charts.table import charts_of
 from nas.page.answers import answers_of
 from nas.page.asked import headline, what_was_asked
 from nas.page.figures import palette, sections_of
@@ -38,7 +38,7 @@ def page_data(
         "about_table": ABOUT,
         "tables": tables_of(given.tables, pool),
         "refused": list(given.refused),
-        "sections": sections_of(all_charts(given), pool),
+        "sections": sections_of(charts_of(given), pool),
         "palette": palette(),
         "warnings": warnings_of(given),
         "provenance": provenance_of(rows, [asdict(source) for source in given.sources]),

@@ -9,13 +9,13 @@ from nas.charts.chart import Axis, Chart, Drawable, HeatMap, Parallel
 from nas.charts.palette import DARK, DASHES, HEAT_HIGH, HEAT_LOW, LIGHT, MARKERS
 from nas.page.pool import Pool
 
-SECTIONS = {  # the kinds of charts that stand under one heading
+SECTIONS = {  # the kinds of charts that stand under one heading, in the order of the page
     "Error against K, memory and time": ("error_blocks", "error_memory", "error_seconds"),
-    "Learning curves": ("learning", "learning_curves", "stage_losses", "exit_errors"),
-    "Exits": ("exits", "exits_macs", "exits_seconds"),
-    "Where SEDONA cuts: alpha and beta": ("alpha", "alpha_beta", "beta", "decisions"),
-    "Search trajectories": ("search_trainings", "search_seconds", "trajectories"),
-    "Decouplings side by side": ("parallel", "decouplings"),
+    "Learning curves": ("learning", "exit_errors", "stage_losses"),
+    "Exits": ("exits",),
+    "Alpha and beta": ("alpha", "beta", "decisions"),
+    "Searches": ("search", "search_memory"),
+    "Decouplings in parallel coordinates": ("decouplings",),
     "Each seed": ("seeds",),
 }
 
