@@ -156,3 +156,45 @@ def test_python_has_workers_too():
         progress=lambda what, done, total, **figures: heard.append((what, figures.get("worker"))),
     )
     assert list(table["status"]) == ["ok", "ok"] and ("runs", None) in heard and {worker for _, worker in heard} > {None}
+
+
+PARTS = (
+    "search",
+    "--space",
+    "small(width=0.25)",
+    "--task",
+    "digits",
+    "--strategy",
+    "hyperband(trials=4,eta=2,min_fidelity=0.25)",
+)
+TOLD = ["run", "iterations_trained", "status", "validation_error", "validation_loss", "weights_digest"]
+
+
+def trained(folder, kind="search"):
+    """What came out of all trainings, whole and in part, in whatever order they ended."""
+    return sorted(map(tuple, rows(kind, folder)[TOLD].to_numpy()))
+
+
+@pytest.mark.slow
+def test_partial_trainings_of_workers_are_those_of_one_process_and_the_answer_too(call):
+    for folder, workers in (("one", 1), ("two", 2)):
+        flags = ("--iterations", "8", "--results", f"{folder}/results", "--runs", f"{folder}/runs", "--workers", str(workers))
+        code, _, err = call(*PARTS, *flags, "--json")
+        assert code == 0, err
+    assert trained("one") == trained("two") and {row[1] for row in trained("one")} > {""}
+    assert list(rows("trials", "one")["decoupling"]) == list(rows("trials", "two")["decoupling"])
+
+
+@pytest.mark.slow
+def test_a_search_killed_in_a_partial_training_goes_on_to_the_same_trainings(started, call):
+    flags = ("--iterations", "240", "--batch-size", "32")
+    program = started(*PARTS, *flags, "--workers", "2", file="checkpoint.pt")
+    for one in (*family(program), program):
+        one.kill()
+    program.wait()
+    before = Path("results/search.csv").exists() and len(rows("search"))
+    assert call(*PARTS, *flags)[0] == 0
+    assert len(rows("search")) > before
+    assert call(*PARTS, *flags, "--results", "one/results", "--runs", "one/runs")[0] == 0
+    assert trained(".") == trained("one")
+    assert not list(Path("runs").glob("*/*.part"))
