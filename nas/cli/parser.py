@@ -11,6 +11,7 @@ from nas.commands.compare import CompareOptions
 from nas.commands.evaluate import EvaluateOptions
 from nas.commands.export import ExportOptions
 from nas.commands.export_results import ExportResultsOptions
+from nas.commands.init import InitOptions
 from nas.commands.option import Option, options_of
 from nas.commands.predict import PredictOptions
 from nas.commands.profile import ProfileOptions
@@ -18,6 +19,7 @@ from nas.commands.report import ReportOptions
 from nas.commands.runs import RunsOptions
 from nas.commands.search import SearchOptions
 from nas.commands.shared_options import TrainingOptions
+from nas.commands.watch import WatchOptions
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,9 @@ COMMANDS = {
         Command("predict", PredictOptions, out="write the answers there, as CSV, and not on the screen"),
         Command("export", ExportOptions),
         Command("export-results", ExportResultsOptions),
+        Command("watch", WatchOptions),
         Command("runs", RunsOptions),
+        Command("init", InitOptions),
         Command("list", None),
     )
 }

@@ -19,7 +19,9 @@ COMMANDS = {
     "predict": "answer new inputs with a trained run",
     "export": "write a trained run as files that other programs load",
     "export-results": "copy rows from one results store to another: a folder of CSV files, a PostgreSQL database",
+    "watch": "the report of results as a page that is served, live, with what runs now",
     "runs": "list or clean what lies below --runs: saved weights, unfinished runs",
+    "init": "write a first project: a network, a space, a configuration and a script that run at once",
     "list": "what there is, with one line each",
 }
 

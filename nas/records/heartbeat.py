@@ -103,7 +103,8 @@ class Heartbeat:
         """A report that also tells the steps of the command that is told, if one is."""
 
         def told(what: str, done: int, total: int, **figures: float) -> None:
-            if command := next((task for task in self._tasks if "command" in task.facts), None):
+            command = next((task for task in self._tasks if "command" in task.facts), None)
+            if command and "failed" not in figures:  # which is of the end of one run, not of all
                 command.tell(what, done, total, figures)
             report(what, done, total, **figures)
 

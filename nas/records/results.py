@@ -39,6 +39,10 @@ class Results:
         """The names of all logs that are there."""
         return _store(self._given).names()
 
+    def stamp(self) -> object:
+        """What tells one state of the rows there from another, without reading them."""
+        return _store(self._given).stamp()
+
     def check(self, runs: Path | None = None) -> None:
         """Raise UserError unless results can lie there. Tell what does not hold between hosts, where runs that are claimed lie in
         the folder `runs`."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from nas.records.beats import Beat
-from nas.records.results import Results
 
 LONGEST = 400  # characters of a text that a process told
 
@@ -71,17 +70,16 @@ class AtWork:
     runs: tuple[Running, ...] = ()
 
 
-def at_work(stores: Iterable[Results], done: Container[str] = ()) -> AtWork:
-    """What the processes of these stores are at. What was killed is left out once another process has it, or its run is one of
-    those that are `done`. A store that does not answer raises UserError."""
+def at_work(beats: Iterable[Beat], done: Container[str] = ()) -> AtWork:
+    """What the processes that told this are at. What was killed is left out once another process has it, or its run is one of
+    those that are `done`."""
     commands: list[RunningCommand] = []
     runs: list[Running] = []
-    for store in dict.fromkeys(stores):
-        for beat in store.beats.read():
-            with suppress(ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError):  # none of ours
-                of_beat = _read(beat)
-                commands += of_beat.commands
-                runs += of_beat.runs
+    for beat in beats:
+        with suppress(ValueError, TypeError, AttributeError, KeyError, OverflowError, RecursionError):  # none of ours
+            of_beat = _read(beat)
+            commands += of_beat.commands
+            runs += of_beat.runs
     lively_commands = {command.command for command in commands if not command.is_killed}
     lively_runs = {run.run for run in runs if not run.is_killed}
     with_steps = {(command.command, command.where) for command in commands if command.total}

@@ -1,8 +1,9 @@
-// A page that is served takes new data every few seconds; an unchanged state is answered with 304 and costs nothing.
+// A page that is served asks every few seconds what runs now, which is little, and for all of its data where that has changed; an
+// unchanged state is answered with 304 and costs nothing.
 
 import { el, refill } from "./elements.js";
 
-export function beginLive(live, redraw) {
+export function beginLive(live, version, redraw, showNow) {
   const state = document.getElementById("live");
   let tag = null, failures = 0;
 
@@ -10,13 +11,24 @@ export function beginLive(live, redraw) {
     refill(state, el("span", { class: "small quiet" }, text));
   }
 
+  async function asked(url) {
+    const answer = await fetch(url, { cache: "no-store" });
+    if (!answer.ok) throw new Error(`status ${answer.status}`);
+    return answer.json();
+  }
+
   async function ask() {
     if (!document.hidden) {
       try {
-        const answer = await fetch(live.url, { cache: "no-store", headers: tag ? { "If-None-Match": tag } : {} });
+        const answer = await fetch(live.now, { cache: "no-store", headers: tag ? { "If-None-Match": tag } : {} });
         if (answer.status === 200) {
+          const now = await answer.json();
+          if (now.version !== version || !showNow(now)) {
+            const whole = await asked(live.url);
+            redraw(whole);
+            version = whole.running.version;
+          }
           tag = answer.headers.get("ETag");
-          redraw(await answer.json());
         } else if (answer.status !== 304) throw new Error(`status ${answer.status}`);
         failures = 0;
         show(`Live · looked at ${new Date().toLocaleTimeString()}`);

@@ -7,7 +7,7 @@ import { el, refill, say } from "./elements.js";
 import { beginDrawing, onPaper } from "./figure.js";
 import { beginLive } from "./live.js";
 import { count } from "./numbers.js";
-import { showSections } from "./sections.js";
+import { showNow, showSections } from "./sections.js";
 import { unpacked } from "./unpacked.js";
 
 function top(data) {
@@ -72,6 +72,6 @@ window.addEventListener("afterprint", () => { onPaper(false); wearOwn(); });
 window.addEventListener("load", () => {
   beginDrawing();
   performance.mark("page-interactive");
-  if (live) beginLive(live, redraw);
+  if (live) beginLive(live, given.running?.version, redraw, showNow);
 });
 performance.mark("page-text");

@@ -1,26 +1,78 @@
 // What runs, what has ended and what failed, of a page that is served while runs go on.
 
+import { command } from "./clipboard.js";
 import { el } from "./elements.js";
 import { count, duration, short } from "./numbers.js";
 
+const DAY = 86400;
+
 export function running(now) {
+  const alive = now.runs.filter((one) => !one.killed), killed = now.runs.filter((one) => one.killed);
+  const commands = now.commands.filter((one) => !one.killed);
   return [
     el("dl", { class: "numbers" },
-      figure("finished", now.asked ? `${now.finished.toLocaleString("en")} of ${now.asked.toLocaleString("en")}` : now.finished.toLocaleString("en")),
-      figure("running", now.runs.length.toLocaleString("en")),
-      figure("failed", now.failed.length.toLocaleString("en")),
-      now.seconds_left !== null && now.seconds_left !== undefined && figure("left for all", duration(now.seconds_left))),
-    now.runs.length > 0 && box("Running", ["run", "who and where", "since", "iteration", "loss", "left"], now.runs.map((one) => [
-      [one.method, one.decoupling, one.seed === null ? "" : `seed ${one.seed}`].filter(Boolean).join(" · "),
-      [one.who, one.where].filter(Boolean).join(" on "),
-      one.since ?? "",
-      one.iteration === null ? "" : `${one.iteration.toLocaleString("en")}${one.iterations ? ` of ${one.iterations.toLocaleString("en")}` : ""}`,
-      short(one.loss),
-      duration(one.seconds_left),
+      figure("finished", now.asked ? `${whole(now.finished)} of ${whole(now.asked)}` : whole(now.finished)),
+      figure("running", whole(alive.length)),
+      now.failed_runs > 0 && figure("failed", whole(now.failed_runs)),
+      killed.length > 0 && figure("killed", whole(killed.length)),
+      left(now) !== null && figure("left for all", duration(left(now)))),
+    now.trouble && el("p", { role: "alert" }, now.trouble),
+    alive.length > 0 && box("Running", ["run", "done", "loss", "validation error", "left", "since", "who and where"], alive.map((one) => [
+      nameOf(one), steps(one), short(one.loss), percent(one.validation_error), duration(left(one)), since(one.since), who(one),
     ])),
-    now.failed.length > 0 && box("Failed", ["run", "why", "attempts"], now.failed.map((one) => [[one.method, one.decoupling, `seed ${one.seed}`].join(" · "), one.reason, one.attempts ?? ""])),
-    !now.runs.length && el("p", { class: "quiet" }, `Nothing runs now; ${count(now.finished, "run has", "runs have")} ended.`),
+    commands.length > 0 && box("Commands", ["command", "done", "best error", "left", "since", "who and where"], commands.map((one) => [
+      command(one.command), one.total ? [`${whole(one.done)} of ${whole(one.total)} ${one.what}`, bar(one.done, one.total)] : "begins", percent(one.best_error), duration(left(one)), since(one.since), who(one),
+    ])),
+    killed.length > 0 && [
+      box("Killed", ["run", "done", "last heard of", "who and where"], killed.map((one) => [nameOf(one), steps(one), since(one.heard), who(one)])),
+      el("p", { class: "small quiet" }, "Their processes are gone. The same command again goes on from their checkpoints."),
+    ],
+    now.failed.length > 0 && [
+      box("Failed", ["run", "why", "attempts"], now.failed.map((one) => [nameOf(one), one.reason, one.attempts])),
+      now.failed.length < now.failed_runs && el("p", { class: "small quiet" }, `The last ${whole(now.failed.length)} of ${whole(now.failed_runs)}.`),
+    ],
+    !alive.length && !commands.length && el("p", { class: "quiet" }, now.finished ? `Nothing runs now; ${count(now.finished, "run has", "runs have")} ended.` : "Nothing runs now, and no run has ended yet."),
   ];
+}
+
+function whole(number) {
+  return number.toLocaleString("en");
+}
+
+function nameOf(one) {
+  return [one.method, one.decoupling, one.seed === "" ? "" : `seed ${one.seed}`].filter(Boolean).join(" · ");
+}
+
+function who(one) {
+  return [one.who, one.where].filter(Boolean).join(" on ");
+}
+
+function percent(share) {
+  return share === null || share === undefined ? "" : `${(100 * share).toFixed(2)} %`;
+}
+
+/** Iterations; of a run whose training is over that it is measured. */
+function steps(one) {
+  if (one.iteration === null) return "begins";
+  if (one.iteration === one.iterations && !one.killed) return "trained, and measured now";
+  return [`${whole(one.iteration)} of ${whole(one.iterations)}`, bar(one.iteration, one.iterations)];
+}
+
+function bar(done, total) {
+  return el("progress", { max: total, value: done, "aria-hidden": "true" });
+}
+
+function left(one) {
+  return one.seconds_left ?? null;
+}
+
+/** The reader's own time, and how long that is ago. */
+function since(text) {
+  const moment = new Date(text.replace(" ", "T"));
+  if (Number.isNaN(moment.getTime())) return text;
+  const ago = (Date.now() - moment.getTime()) / 1000;
+  const clock = moment.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  return el("time", { datetime: moment.toISOString() }, ago > DAY ? `${moment.toLocaleDateString()} ${clock}` : clock, el("small", { class: "quiet" }, ` (${duration(ago)})`));
 }
 
 function figure(name, text) {
@@ -28,7 +80,7 @@ function figure(name, text) {
 }
 
 function box(title, header, rows) {
-  return [el("h3", {}, title), el("div", { class: "box", tabindex: 0, role: "region", "aria-label": title }, el("table", {},
+  return [el("h3", {}, title), el("div", { class: "box", tabindex: 0, role: "region", "aria-label": title, "data-key": `now ${title}` }, el("table", {},
     el("thead", {}, el("tr", {}, header.map((name) => el("th", { scope: "col" }, name)))),
     el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell, place) => el(place ? "td" : "th", place ? { class: "long" } : { scope: "row", class: "name" }, cell)))))))];
 }

@@ -99,6 +99,15 @@ export function showSections(data) {
   contents(plan, data);
 }
 
+/** Show what runs now, where that alone has changed; false where the page has no place for it yet. */
+export function showNow(now) {
+  const one = kept.get("running");
+  if (!one) return false;
+  one.text = JSON.stringify(now);
+  one.update(now);
+  return true;
+}
+
 function contents(plan, data) {
   refill(document.getElementById("contents"), el("ol", {}, plan.map(([id, title]) => el("li", {}, el("a", { href: `#${id}`, "data-key": `to ${id}` }, title,
     id === "warnings" ? el("span", { class: "many" }, ` (${data.warnings.length})`) : null)))));

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,14 @@ class Folder(Store):
 
     def names(self) -> list[str]:
         return sorted(path.name for path in self.path.glob("*.csv"))
+
+    def stamp(self) -> object:
+        stamps = []
+        for name in self.names():
+            with suppress(FileNotFoundError):  # removed meanwhile
+                status = (self.path / name).stat()
+                stamps.append((name, status.st_ino, status.st_size, status.st_mtime_ns))
+        return tuple(stamps)
 
     def check(self, runs: Path | None = None) -> None:
         if self.path.exists() and not self.path.is_dir():

@@ -33,6 +33,10 @@ class Store(ABC):
         """The names of all logs that are there, not those of folders within."""
 
     @abstractmethod
+    def stamp(self) -> object:
+        """What tells one state of the rows of `names` from another, without reading them."""
+
+    @abstractmethod
     def check(self, runs: Path | None = None) -> None:
         """Raise UserError unless the store is there, or could be made. Tell what does not hold between hosts, where runs that are
         claimed lie in the folder `runs`."""

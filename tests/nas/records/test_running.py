@@ -73,40 +73,42 @@ def test_a_process_tells_what_it_is_at_until_it_is_done(results: Results) -> Non
             run.tell("training", 40, 100, {"loss": 0.25, "validation_error": 0.5})
             run.tell("training", 50, 100, {"loss": 0.125})
             wait_until_told(results, "0.125")
-            found = at_work([results])
+            found = at_work(results.beats.read())
         wait_until_told(results, '"total": 6', without="dgl")
-        assert at_work([results]).runs == () and len(at_work([results]).commands) == 1
+        assert at_work(results.beats.read()).runs == () and len(at_work(results.beats.read()).commands) == 1
     (one,), (of,) = found.runs, found.commands
     assert (one.run, one.method, one.decoupling, one.task, one.seed) == (*map(str, RUN.values()),)
     assert (one.iteration, one.iterations, one.loss, one.validation_error) == (50, 100, 0.125, 0.5)
     assert (one.who, one.is_killed, of.what, of.done, of.total) == (f"process {os.getpid()}", False, "runs", 2, 6)
     assert one.seconds_left is None, "nobody can say yet"
-    assert at_work([results]) == at_work([results], ()) and results.beats.read() == []
+    assert at_work(results.beats.read()) == at_work(results.beats.read(), ()) and results.beats.read() == []
     assert not (Path(str(results)) / ".running").exists()
 
 
 def test_of_a_killed_process_no_ghost_is_left(results: Results) -> None:
     with worker(results) as process:
-        (alive,) = at_work([results]).runs
+        (alive,) = at_work(results.beats.read()).runs
         process.send_signal(signal.SIGKILL)
         process.wait()
-        (dead,), (command,) = at_work([results]).runs, at_work([results]).commands
+        (dead,), (command,) = at_work(results.beats.read()).runs, at_work(results.beats.read()).commands
     assert not alive.is_killed and dead.is_killed and command.is_killed and dead.seconds_left is None
     assert (alive.run, alive.iteration, alive.loss, alive.who) == ("0123", 5, 0.5, f"process {process.pid}")
-    assert at_work([results], done={"0123"}).runs == ()
+    assert at_work(results.beats.read(), done={"0123"}).runs == ()
     with worker(results) as other:  # which takes the run up
-        (taken,) = at_work([results]).runs
-        assert (taken.who, taken.is_killed) == (f"process {other.pid}", False) and len(at_work([results]).commands) == 1
+        (taken,) = at_work(results.beats.read()).runs
+        assert (taken.who, taken.is_killed) == (f"process {other.pid}", False) and len(
+            at_work(results.beats.read()).commands
+        ) == 1
         assert len(results.beats.read()) == 1, "what the killed one told is removed"
         other.communicate(b"\n")
-    assert at_work([results]).runs == ()
+    assert at_work(results.beats.read()).runs == ()
 
 
 def test_what_another_run_s_killed_process_told_stays(results: Results) -> None:
     with worker(results, "0123") as process:
         process.kill()
     with worker(results, "4567") as process:
-        assert [(one.run, one.is_killed) for one in at_work([results]).runs] == [("4567", False), ("0123", True)]
+        assert [(one.run, one.is_killed) for one in at_work(results.beats.read()).runs] == [("4567", False), ("0123", True)]
         process.communicate(b"\n")
 
 
@@ -139,7 +141,7 @@ def test_files_of_others_are_passed_over(results: Results, text: str) -> None:
     folder.mkdir(parents=True)
     (folder / "other.json").write_text(text)
     (folder / "link.json").symlink_to("/etc/passwd")
-    assert at_work([results]).runs == at_work([results]).commands == ()
+    assert at_work(results.beats.read()).runs == at_work(results.beats.read()).commands == ()
 
 
 def test_control_characters_of_others_are_left_out(results: Results) -> None:
@@ -147,7 +149,7 @@ def test_control_characters_of_others_are_left_out(results: Results) -> None:
     folder.mkdir(parents=True)
     task = {"run": "r\x1b[31m", "method": "m" * 1000, "since": "now", "figures": {}}
     (folder / "other.json").write_text(json.dumps({"process": 1, "host": "h\n", "tasks": [task]}))
-    (one,) = at_work([results]).runs
+    (one,) = at_work(results.beats.read()).runs
     assert (one.run, len(one.method), one.where, one.is_killed) == ("r[31m", 400, "h", True)
 
 

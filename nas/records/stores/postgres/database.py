@@ -49,6 +49,9 @@ class Database(Store):
         except psycopg.errors.UndefinedTable:  # nothing was written yet
             return []
 
+    def stamp(self) -> object:
+        return tuple((name, PostgresLog(self.session, name).stamp()) for name in self.names())
+
     @property
     def beats(self) -> Beats:
         return PostgresBeats(self.session)

@@ -1,0 +1,46 @@
+"""`run.py init`: writes a first project, and says how to run it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+from nas.cli.config import Invocation
+from nas.cli.program import INSTALLED, program_name
+from nas.starter.project import write_project
+
+
+def run_init(asked: Invocation) -> None:
+    """Write the files, and say what each is for and what to type next."""
+    folder: Path = asked.options.folder
+    written = write_project(folder, _program_in(folder))
+    commands = [f"cd {shlex.quote(str(folder))}", f"{shlex.quote(_python_in(folder))} search.py"]
+    if asked.json:
+        print(json.dumps({"folder": str(folder), "files": [str(path) for path in written], "next": " && ".join(commands)}))
+        return
+    width = max(len(path.name) for path in written)
+    print(f"{folder} has")
+    for path, what in written.items():
+        print(f"  {path.name:{width}}  {what}")
+    print("\nit runs as it is:\n")
+    for command in commands:
+        print(f"  {command}")
+
+
+def _program_in(folder: Path) -> str:
+    """What people type in the project to run this program."""
+    if program_name() == INSTALLED:
+        return INSTALLED
+    return shlex.join(["python", os.path.relpath(sys.argv[0], folder)])
+
+
+def _python_in(folder: Path) -> str:
+    """The interpreter that runs this, as it is called in the project: what is installed for it is found."""
+    found, executable = shutil.which("python"), Path(sys.executable)
+    if found and Path(found).parent == executable.parent:
+        return "python"
+    return os.path.relpath(executable, folder) if executable.is_relative_to(Path.cwd()) else str(executable)

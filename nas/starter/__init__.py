@@ -1,0 +1,1 @@
+"""A first project: a network, a space, a configuration and a script that run at once."""
