@@ -30,6 +30,7 @@ SCRIPTS = (
     "parallel",
     "drawings",
     "figure",
+    "kind",
     "asked",
     "running",
     "answer",

@@ -1,7 +1,7 @@
 // How Plotly draws: calm axes, no tools over the figure, colours of the page.
 
 import { colour } from "./colours.js";
-import { short } from "./numbers.js";
+import { prefixed, short } from "./numbers.js";
 import { parallelLayout, parallelTraces } from "./parallel.js";
 import { escaped, hovered, tracesOf } from "./series.js";
 
@@ -15,12 +15,25 @@ export function drawing(figure, palette, width, hidden) {
   return { chart, heat_map: heatMap, parallel }[figure.shape](figure, palette, width, height, hidden);
 }
 
-function axis(described) {
+/** 1, 2 and 5 of each decade where an axis has more than one; of less Plotly finds better places. */
+function decades(values) {
+  const there = values.filter((value) => value > 0);
+  const low = there.reduce((a, b) => Math.min(a, b), Infinity), high = there.reduce((a, b) => Math.max(a, b), 0);
+  if (high < 10 * low) return {};
+  const all = high > 3000 * low ? [1] : [1, 2, 5];
+  const first = Math.floor(Math.log10(low)) - 1, last = Math.ceil(Math.log10(high)) + 1;
+  const places = Array.from({ length: last - first + 1 }, (_, number) => first + number).flatMap((power) => all.map((one) => Number((one * 10 ** power).toPrecision(1))));
+  return { tickvals: places, ticktext: places.map((value) => (value >= 1e6 || value < 1e-3 ? prefixed(value) : value.toLocaleString("en"))) };
+}
+
+function axis(described, values = []) {
   const named = described.names.length > 0;
   return {
     title: { text: escaped(described.label + (described.unit ? ` (${described.unit})` : "")), font: { size: 13, color: colour("quiet") }, standoff: 12 },
     type: named ? "linear" : described.log ? "log" : "linear",
     ...(named ? { tickvals: described.names.map((_, place) => place), ticktext: described.names.map(escaped), range: [-0.5, described.names.length - 0.5] } : {}),
+    ...(described.log && !named ? decades(values) : {}),
+    ...(described.unit === "%" ? { autorangeoptions: { clipmin: 0, clipmax: 100 } } : {}),
     gridcolor: colour("line"),
     gridwidth: 1,
     showgrid: !named,
@@ -32,7 +45,7 @@ function axis(described) {
     tickcolor: colour("quiet"),
     tickfont: { size: 12, color: colour("quiet") },
     nticks: 8,
-    exponentformat: "power",
+    exponentformat: "SI",
     automargin: true,
   };
 }
@@ -58,7 +71,11 @@ function layout(width, height, more) {
 function chart(figure, palette, width, height, hidden) {
   const shown = figure.series.filter((series) => !hidden.has(series.name));
   shown.sort((one, other) => Number(other.faint) - Number(one.faint) || BELOW[one.style] - BELOW[other.style]);
-  return { data: shown.flatMap((series) => tracesOf(series, palette)), layout: layout(width, height, { xaxis: axis(figure.x), yaxis: axis(figure.y) }) };
+  return { data: shown.flatMap((series) => tracesOf(series, palette)), layout: layout(width, height, { xaxis: axis(figure.x, valuesOf(shown, "x")), yaxis: axis(figure.y, valuesOf(shown, "y")) }) };
+}
+
+function valuesOf(shown, across) {
+  return shown.flatMap((series) => series.points.map((point) => point[across]));
 }
 
 function heatMap(figure, palette, width) {

@@ -33,6 +33,13 @@ export function refill(parent, ...children) {
   if (caret !== null) again.setSelectionRange(caret, caret);
 }
 
+/** Put children in this order; those that are in their places stay, with focus and scrolling. */
+export function inOrder(parent, nodes) {
+  nodes.forEach((node, place) => {
+    if (parent.children[place] !== node) parent.insertBefore(node, parent.children[place] ?? null);
+  });
+}
+
 export function facts(pairs) {
   return el("dl", { class: "facts" }, pairs.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
 }

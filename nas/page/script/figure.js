@@ -41,13 +41,13 @@ export function onPaper(wanted) {
   if (wanted) for (const one of [...waiting]) one.draw();
 }
 
-export function figureOf(given, palette) {
+export function figureOf(given, palette, wanted = true) {
   const hidden = new Set();
   const plot = el("div", { class: "plot", role: "img" });
   const caption = el("figcaption"), legend = el("ul", { class: "legend", "aria-label": "Series, shown or hidden" });
   const values = el("details", { class: "values" }, el("summary", {}, "The numbers"), el("div"));
   const node = el("figure", {}, caption, legend, plot, values);
-  const one = { plot, node, draw, update, figure: given };
+  const one = { plot, node, draw, update, seen, figure: given, wanted };
   plot.figure = one;
   let drawn = false, listens = false, width = 0;
 
@@ -59,6 +59,7 @@ export function figureOf(given, palette) {
     width = paper ? PAPER : plot.clientWidth || 600;
     const { data, layout } = drawing(one.figure, palette, width, hidden);
     plotly().react(plot, data, layout, CONFIG);
+    plot.style.minHeight = "0";
     if (listens) return;
     listens = true;
     plot.on("plotly_click", (event) => {
@@ -94,7 +95,7 @@ export function figureOf(given, palette) {
 
   function update(now) {
     one.figure = now;
-    refill(caption, el("h3", {}, now.title), now.note && el("p", {}, now.note), el("p", {}, now.about));
+    refill(caption, el("h3", {}, now.title), !now.table && now.note && el("p", {}, now.note), el("p", {}, now.about));
     plot.setAttribute("aria-label", `${now.title}. ${now.about} The numbers are in the table below.`);
     keys();
     table();
@@ -103,7 +104,7 @@ export function figureOf(given, palette) {
 
   /** Of several tables only the charts of the one that is read are there. */
   function seen() {
-    const there = isOfTable(one.figure.table);
+    const there = one.wanted && isOfTable(one.figure.table);
     if (node.hidden === there) node.hidden = !there;
     if (there) again();
   }

@@ -2,8 +2,8 @@
 
 import { answers } from "./answer.js";
 import { whatWasAsked } from "./asked.js";
-import { el, refill } from "./elements.js";
-import { figureOf } from "./figure.js";
+import { el, inOrder, refill } from "./elements.js";
+import { figuresOfKind } from "./kind.js";
 import { provenanceOf, warningsOf } from "./provenance.js";
 import { running } from "./running.js";
 import { fairTable } from "./table.js";
@@ -32,24 +32,21 @@ function table(data, body) {
 }
 
 function figures(data, body) {
-  const drawn = new Map();
+  const kinds = new Map();
   const list = el("div", { class: "figures" });
   body.append(list);
   const update = (now) => {
-    for (const figure of now.figures) {
-      const one = drawn.get(figure.id);
-      if (one) one.update(figure);
-      else {
-        drawn.set(figure.id, figureOf(figure, now.palette));
-        list.append(drawn.get(figure.id).node);
-      }
-    }
-    const there = new Set(now.figures.map((figure) => figure.id));
-    for (const [id, one] of drawn) {
-      if (there.has(id)) continue;
+    const of = Map.groupBy(now.figures, (figure) => figure.kind);
+    for (const [kind, one] of kinds) {
+      if (of.has(kind)) continue;
       one.node.remove();
-      drawn.delete(id);
+      kinds.delete(kind);
     }
+    for (const [kind, own] of of) {
+      if (!kinds.has(kind)) kinds.set(kind, figuresOfKind(now.palette));
+      kinds.get(kind).update(own);
+    }
+    inOrder(list, [...of.keys()].map((kind) => kinds.get(kind).node));
   };
   update(data);
   return update;
@@ -89,13 +86,8 @@ export function showSections(data) {
     one.node.remove();
     kept.delete(id);
   }
-  let before = null;
-  for (const [id] of plan) {
-    const { node } = kept.get(id);
-    const there = before ? before.nextElementSibling : main.querySelector(":scope > section");
-    if (there !== node) main.insertBefore(node, there);
-    before = node;
-  }
+  main.querySelector("noscript")?.remove();
+  inOrder(main, plan.map(([id]) => kept.get(id).node));
   contents(plan, data);
 }
 

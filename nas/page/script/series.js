@@ -59,12 +59,13 @@ function traces(series, points, palette, faint) {
     showlegend: false,
   };
   const line = { color: own, width: series.faint ? 1 : 1.8, dash: dashOf(palette, series.marker), shape: series.style === "steps" ? "hv" : "linear" };
-  const markers = { symbol: markerOf(palette, series.marker), color: own, size: series.points.length > MANY ? 5 : 9, line: { color: colour("card"), width: series.points.length > MANY ? 0 : 1 } };
+  const small = series.points.length > MANY;
+  const markers = { symbol: markerOf(palette, series.marker), color: own, size: (small ? 5 : 9) * (markerOf(palette, series.marker).startsWith("triangle") ? 1.4 : 1), line: { color: colour("card"), width: small ? 0 : 0.8 } };
   const drawn = {
     points: () => [{ ...base, mode: "markers", marker: markers, error_y: intervals(points, own) }],
-    line: () => [{ ...base, error_y: points.length > 40 ? undefined : intervals(points, own), mode: series.faint || points.length > 40 ? "lines" : "lines+markers", line, marker: { ...markers, size: 6 } }],
+    line: () => [{ ...base, error_y: points.length > 40 ? undefined : intervals(points, own), mode: points.length > 1 && (series.faint || points.length > 40) ? "lines" : "lines+markers", line, marker: { ...markers, size: 0.75 * markers.size } }],
     steps: () => [...band(points, own, base), { ...base, mode: "lines", line }],
-    band: () => [...band(points, own, base), { ...base, mode: "lines", line }],
+    band: () => [...band(points, own, base), { ...base, mode: points.length > 1 ? "lines" : "markers", line, marker: markers }],
     front: () => [{ ...base, mode: "lines", line: { color: colour("quiet"), width: 1.3, dash: "dot", shape: "hv" }, hoverinfo: "skip" }],
   };
   return (drawn[series.style] ?? drawn.points)();
