@@ -16,11 +16,22 @@ def notice(text: str) -> None:
     _LOGGER.warning("%s", text)
 
 
+def detail(text: str) -> None:
+    """Tell one line to those who want to know more, such as what is skipped, and how long things take."""
+    _LOGGER.info("%s", text)
+
+
 @contextmanager
-def shown_notices() -> Iterator[None]:
-    """While this is open, notices are shown on stderr, a line each."""
-    with _handled(logging.StreamHandler(sys.stderr)):
-        yield
+def shown_notices(*, notices: bool = True, details: bool = False) -> Iterator[None]:
+    """While this is open, notices are shown on stderr, a line each, and details where they are asked for; without `notices`
+    nothing is."""
+    before = _LOGGER.level
+    _LOGGER.setLevel(logging.INFO if details else logging.WARNING if notices else logging.CRITICAL)
+    try:
+        with _handled(_OnStderr()):
+            yield
+    finally:
+        _LOGGER.setLevel(before)
 
 
 @contextmanager
@@ -30,6 +41,14 @@ def heard_notices(hear: Callable[[str], None]) -> Iterator[None]:
     handler.emit = lambda record: hear(record.getMessage())  # type: ignore[method-assign]
     with _handled(handler):
         yield
+
+
+class _OnStderr(logging.Handler):
+    """Writes to what stderr is by then, where progress bars may have taken its place."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stderr.write(f"{record.getMessage()}\n")
+        sys.stderr.flush()
 
 
 @contextmanager

@@ -27,13 +27,22 @@ from spaces.space import SearchSpace
 
 
 class Report(Protocol):
-    """Told how far something is: `what` runs, `done` of `total` steps, and figures of the moment by name."""
+    """Told how far something is: `what` runs, `done` of `total` steps, and figures of the moment by name.
+
+    Those of the whole command are called searches, runs, trials or iterations; the last one of a run has the figure `failed`, 0
+    or 1, and its `validation_error`.
+    """
 
     def __call__(self, what: str, done: int, total: int, **figures: float) -> None: ...
 
 
 def silent(what: str, done: int, total: int, **figures: float) -> None:
     """A report that does nothing: the default."""
+
+
+def report_end(report: Report, what: str, validation_error: float, *, failed: bool) -> None:
+    """That a run, or a trial, has ended, or was there before."""
+    report(what, 1, 1, failed=float(failed), **({} if failed else {"validation_error": validation_error}))
 
 
 @dataclass(frozen=True)
@@ -69,6 +78,10 @@ class Problem:
         the problem's device, in batches of its size."""
         with self.device:
             return read_decoupling(text, self.space, traits(method).default_head, batch_size=self.settings.batch_size)
+
+    def named(self, decoupling: Decoupling) -> str:
+        """The run in a few words, as reports and notices have it: `dgl 2:linear seed 0`."""
+        return f"{self.method.partition('(')[0]} {self.adapt(decoupling)} seed {self.seed}"
 
     def adapt(self, decoupling: Decoupling) -> Decoupling:
         """The decoupling that the method trains when this one is asked for."""

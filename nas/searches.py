@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from nas.evaluations import Begin, Evaluations
 from nas.notice import notice
 from nas.objectives import measured, pareto_front
-from nas.problem import Found, Problem, Report, Score, Strategy
+from nas.problem import Found, Problem, Report, Score, Strategy, report_end
+from nas.records.status import OK
 from nas.trials import Trials
 from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError
@@ -64,6 +65,9 @@ def search_once(
     def remember(decoupling: Decoupling, fidelity: float, score: Score) -> None:
         if fidelity == 1:
             scores[decoupling] = score
+        report_end(report, problem.named(decoupling), score.error, failed=score.status != OK)
+        if score.status != OK:
+            notice(f"the trial {problem.named(decoupling)} failed: {score.status}")
         if trials:
             trials.add(decoupling, score, fidelity)
 

@@ -11,8 +11,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from nas.cli.config import Invocation
-from nas.cli.output import Bars, allowing, command_line, drawn, say_where
+from nas.cli.output import allowing, command_line, drawn, say_where
 from nas.cli.program import program_words
+from nas.cli.progress.progress import Progress
 from nas.commands.evaluate import EvaluateOptions, Evaluation
 from nas.evaluation.measurements.ensemble import COLUMN
 from nas.report.exit_lines import exit_lines
@@ -26,7 +27,7 @@ from spaces.dotted_names import dotted_names
 def run_evaluate(asked: Invocation) -> None:
     """Train and compare."""
     options: EvaluateOptions = asked.options
-    progress = Bars(quiet=asked.json)
+    progress = Progress(quiet=asked.json)
     evaluation = Evaluation(options, progress, command_line())
     problem, log, comparison = evaluation.problem, evaluation.log, evaluation.comparison
     exits, ensemble = evaluation.exits, evaluation.ensemble

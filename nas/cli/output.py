@@ -1,13 +1,13 @@
-"""What every command prints and writes: progress bars, where it runs, the command to type next, the file of --out."""
+"""What every command prints and writes: where it runs, the command to type next, the file of --out."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from nas.cli.program import INSTALLED, program_name, program_words
 from nas.records.results_log import check_folder
@@ -42,60 +42,6 @@ def command_line() -> str:
 def allowing(packages: Iterable[str]) -> list[str]:
     """The flags that allow these packages."""
     return [part for package in packages for part in ("--allow", package)]
-
-
-class Bars:
-    """Progress bars on stderr: one for what runs, with its loss and the time left, and one for what each worker runs."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
-        self._bars: dict[int, _Bar] = {}
-
-    def __call__(self, what: str, done: int, total: int, *, worker: float = 0, **figures: float) -> None:
-        if not self._quiet:
-            place = int(worker)
-            self._bars.setdefault(place, _Bar(place)).show(what, done, total, figures)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for bar in self._bars.values():
-            bar.close()
-
-
-class _Bar:
-    """The bar in one line, for one thing after the other."""
-
-    def __init__(self, place: int) -> None:
-        self.place, self.what = place, ""
-        self.bar: Any = None
-
-    def show(self, what: str, done: int, total: int, figures: Mapping[str, float]) -> None:
-        """How far it is."""
-        if self.bar is None or what != self.what or done < self.bar.n:
-            from tqdm import tqdm  # only what runs on has a bar
-
-            self.close()
-            self.bar = tqdm(
-                total=total,
-                initial=0,
-                leave=False,
-                dynamic_ncols=True,
-                delay=0.2,
-                mininterval=0.2 if sys.stderr.isatty() else 30,
-                position=self.place or None,
-            )
-            self.bar.set_description(what if len(what) < 48 else what[:45] + "...", refresh=False)
-            self.what = what
-        self.bar.set_postfix({name: f"{value:.4g}" for name, value in figures.items()}, refresh=False)
-        self.bar.update(done - self.bar.n)
-
-    def close(self) -> None:
-        """Remove the bar that is shown."""
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
 
 
 def drawn(draw: Callable[..., None], *given: Any) -> Path | None:

@@ -9,8 +9,9 @@ from typing import Any
 
 from methods.table import traits
 from nas.cli.config import Invocation
-from nas.cli.output import Bars, allowing, command_line, drawn, say_where
+from nas.cli.output import allowing, command_line, drawn, say_where
 from nas.cli.program import program_words
+from nas.cli.progress.progress import Progress
 from nas.commands.evaluate import EvaluateOptions
 from nas.commands.option import options_of
 from nas.commands.problem import read_task
@@ -29,7 +30,7 @@ from spaces.notation.component import Component
 def run_search(asked: Invocation) -> None:
     """Search once with each seed, and show what was found."""
     options: SearchOptions = asked.options
-    progress = Bars(quiet=asked.json)
+    progress = Progress(quiet=asked.json)
     ready = Search(options, progress, command_line())
     say_where(ready.problem, asked)
     with progress:

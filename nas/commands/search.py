@@ -170,9 +170,13 @@ class Search:
             work = SharedWork(pool)
             if self.side_by_side:
                 answers = [self._begin_search(number, work) for number in range(len(self.problems))]
-                searches = [answer() for answer in answers]
             else:
-                searches = [self._search(number, work) for number in range(len(self.problems))]
+                answers = [partial(self._search, number, work) for number in range(len(self.problems))]
+            searches: list[Searched] = []
+            for answer in answers:
+                if len(answers) > 1:
+                    self.report("searches", len(searches), len(answers))
+                searches.append(answer())
         pairs = list(zip(self.evaluators, searches, strict=True))
         notice_other_commits(row for evaluator, searched in pairs for row in map(evaluator.recorded, searched.scores) if row)
         for evaluator, searched in pairs if self.options.log else ():

@@ -22,7 +22,7 @@ from nas.evaluation.together import finish_together
 from nas.evaluation.tuning import Choice, Tuning, chosen
 from nas.executors.executor import Pool
 from nas.notice import notice
-from nas.problem import Problem, Report
+from nas.problem import Problem, Report, report_end
 from nas.records.event_files import EventFiles
 from nas.records.log import Log
 from nas.records.reuse import notice_other_commits, told_undigested
@@ -127,12 +127,17 @@ class Comparison:
 
     def _finish_together(self, runs: Sequence[Run], failures: Failures) -> None:
         """Those of a method and seed in one go, but what another process is at; no more once too many have failed."""
+        ended = 0
+        self.report("runs", ended, len(runs))
         for evaluator, of_evaluator in groupby(runs, key=lambda run: run.evaluator):
             group = list(of_evaluator)
             finish_together(evaluator, [run.decoupling for run in group])
             for run in group:
                 if (row := run.row) and not evaluator.is_to_be_repeated(run.decoupling):
+                    report_end(self.report, run.what, float(row["validation_error"]), failed=row["status"] != OK)
                     failures.add(run.what, row["status"])
+            ended += len(group)
+            self.report("runs", ended, len(runs))
 
     def attempt(self, job: Job) -> bool:
         """`Run.attempt` of the run that the job is."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any
 
 from nas.budget import Budget, Failures
+from nas.duration import duration
 from nas.evaluation.evaluator import Evaluator
 from nas.executors.executor import Lost, Pool
 from nas.executors.here import Here
-from nas.notice import notice
-from nas.problem import Report
+from nas.notice import detail, notice
+from nas.problem import Report, report_end
+from nas.records.status import OK
 from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError
 
@@ -38,8 +41,7 @@ class Run:
     @property
     def what(self) -> str:
         """It in a few words."""
-        problem = self.evaluator.problem
-        return f"{problem.method.partition('(')[0]} {self.decoupling} seed {problem.seed}"
+        return self.evaluator.problem.named(self.decoupling)
 
     def attempt(self, *, waits: bool) -> bool:
         """Do it unless it is done. False where another process has it and nobody `waits` for that."""
@@ -85,21 +87,28 @@ def finish(
     waiting, begun, taken = deque(runs), dict[Future[bool], Run](), deque[Run]()
     kills, left = Counter[int](), list[tuple[Run, Lost]]()
     done, total = 0, len(waiting)
+    began: dict[int, float] = {}  # the clock when each was first handed to the pool
 
-    def end(run: Run) -> None:
+    def end(run: Run, *, was_there: bool = False) -> None:
         nonlocal done
         done += 1
-        report("runs", done, total)
         if row := run.row:
+            _tell(run, row, None if was_there else time.monotonic() - began.get(id(run), time.monotonic()))
+            report_end(report, run.what, float(row["validation_error"]), failed=row["status"] != OK)
+        report("runs", done, total)
+        if row:
             failures.add(run.what, row["status"])
+
+    report("runs", done, total)
 
     while waiting or begun or taken:
         while waiting and (pool.at_once is None or len(begun) < pool.at_once):
             run = waiting.popleft()
             if run.is_done:
                 run.evaluator.tidy(run.decoupling)
-                end(run)
+                end(run, was_there=True)
             else:
+                began.setdefault(id(run), time.monotonic())
                 begun[pool.begin(job(run, False))] = run
         if taken and not begun and not waiting:
             run = taken.popleft()
@@ -135,3 +144,14 @@ def finish(
             f"{len(left)} run{'s have' if len(left) > 1 else ' has'} no row, the first is {left[0][0].what}, whose worker was "
             f"{left[0][1]}, as happens when memory is short; give the same command to go on, and --retries to try such runs again"
         )
+
+
+def _tell(run: Run, row: Mapping[str, str], seconds: float | None) -> None:
+    """What those who want to know more are told of a run that has its row; of one that failed just now, everybody is."""
+    where = f"run {row['run']}, row in {run.evaluator.log.where}"
+    if seconds is None:
+        detail(f"{run.what} is done already ({where})")
+    elif row["status"] != OK:
+        notice(f"{run.what} failed: {row['status']} ({where})")
+    else:
+        detail(f"{run.what} took {duration(seconds)} ({where})")

@@ -65,8 +65,8 @@ class RunTraining:
             with measured((), TrainingRun(answer.method, problem.device, 0, False)) as figures:
                 return answer, {**figures(), "trained_together": self._num_together}
         method = problem.build(decoupling)
-        what = f"{problem.method.partition('(')[0]} {decoupling} seed {problem.seed}"
-        report = partial(_pass_on, self.report, self._tasks_of(decoupling), what, problem.settings.grow is not None, until)
+        what, grows = problem.named(decoupling), problem.settings.grow is not None
+        report = partial(_pass_on, self.report, self._tasks_of(decoupling), what, grows, until)
         trained_stages, replicas = problem.trained_stages(method), problem.settings.replicas or 1
         seconds = [block.seconds or 0.0 for block in costs.blocks]
         others = (
@@ -107,6 +107,7 @@ class RunTraining:
     ) -> str | None:
         """Train these in one go, for `train` to find the answers; what was too much for the memory, or None."""
         problem = self.problem
+        report = partial(self.report, runs=len(points))  # as many as one report is of
         try:
             answers = train_together(
                 [problem.build(point) for point in points],
@@ -117,7 +118,7 @@ class RunTraining:
                 device=problem.device,
                 checkpoints=[folder / CHECKPOINT for folder in folders],
                 until=until,
-                report=partial(_pass_on, self.report, self._tasks_of(*points), f"{len(points)} runs together", False, until),
+                report=partial(_pass_on, report, self._tasks_of(*points), f"{len(points)} runs together", False, until),
                 records=[history.record for history in histories],
                 exit_errors=self._scores_exits,
             )

@@ -67,6 +67,7 @@ class OptunaSearch:
         wanted, replays = min(self.trials, space.size), 0
         for decoupling in first_decouplings(self.first, problem, self.trials):
             study.enqueue_trial(points.encode(decoupling))
+        report("trials", 0, wanted)
         while len(scores) < wanted:
             while len(in_flight) < min(evaluate.at_once, wanted - len(scores)):
                 if replays >= PATIENCE:

@@ -28,6 +28,7 @@ class RandomSearch:
         wanted = min(self.trials, problem.space.size)
         first = first_decouplings(self.first, problem, self.trials)
         scores: dict[Decoupling, Score] = {}
+        report("trials", 0, wanted)
         for decoupling, score in in_order(evaluate, islice(drawn(problem, first), wanted)):
             scores[decoupling] = score
             report("trials", len(scores), wanted, best_error=min(score.error for score in scores.values()))
@@ -49,6 +50,7 @@ class Exhaustive:
                 f"restrict num_blocks, gaps or heads, or raise the limit"
             )
         scores: dict[Decoupling, Score] = {}
+        report("trials", 0, size)
         for decoupling, score in in_order(evaluate, problem.space.enumerate()):
             scores[decoupling] = score
             report("trials", len(scores), size, best_error=min(score.error for score in scores.values()))

@@ -30,7 +30,9 @@ class Asks:
 def searched(seed, table, found):
     """What a search of points with these errors and bytes gives."""
     scores = {point: Score(error, 0.0, size, 2.0) for point, (error, size) in table.items()}
-    return search_once(Asks(scores, found), SimpleNamespace(seed=seed, space=SPACE), when_told(scores.__getitem__), silent)
+    return search_once(
+        Asks(scores, found), SimpleNamespace(seed=seed, space=SPACE, named=str), when_told(scores.__getitem__), silent
+    )
 
 
 def test_it_holds_what_was_asked_for_in_order():

@@ -64,6 +64,7 @@ class Hyperband:
         first = first_decouplings(self.first, problem, self.trials)
         halving = _Halving(problem, evaluate, Proposals(problem, self.sampler, first))
         budget = self.trials * iterations
+        report("iterations", 0, budget)
         for bracket in cycle(whole[: self.brackets]):
             smaller = fitting(bracket, budget - halving.spent, problem.iterations_at)
             if smaller is None or not halving.run(smaller):

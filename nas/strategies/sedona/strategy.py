@@ -66,7 +66,12 @@ class Sedona(Settings):
             points = [discretise(architecture, space, num_blocks) for num_blocks in space.block_counts]
             sure = {point: decisions(architecture, space, point) for point in points}
             _record(log, learning.folder.name, problem.seed, sure)
-        found = best(dict(in_order(evaluate, points)))
+        report("trials", 0, len(points))
+        scores = {}
+        for point, score in in_order(evaluate, points):
+            scores[point] = score
+            report("trials", len(scores), len(points), best_error=min(score.error for score in scores.values()))
+        found = best(scores)
         return Found(found, notes=tuple(str(decision) for decision in sure[found]))
 
 

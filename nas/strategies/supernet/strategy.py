@@ -27,6 +27,7 @@ class Supernet(Settings):
         ranked = self.ranked(problem, report)
         wanted = list(ranked)[: self.trials]
         scores = {}
+        report("trials", 0, len(wanted))
         for point, score in in_order(evaluate, wanted):
             scores[point] = score
             report("trials", len(scores), len(wanted), best_error=min(score.error for score in scores.values()))

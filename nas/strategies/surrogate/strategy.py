@@ -65,6 +65,7 @@ class Surrogate:
         num_random = max(len(first), 0 if self.prior else self.initial)
         scores: dict[Decoupling, Score] = {}
         in_flight: dict[Decoupling, Pending] = {}
+        report("trials", 0, wanted)
         while len(scores) < wanted:
             while len(in_flight) < min(evaluate.at_once, wanted - len(scores)):
                 asked = len(scores) + len(in_flight)
