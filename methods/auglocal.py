@@ -17,6 +17,9 @@ class AugLocal(DGL):
     Every cut gets the head `auglocal(depth, pyramid)`, whatever head the decoupling names. The papers' K counts units
     that the last block swallows: their ResNet-110 with K=55 and d=6 is `layerwise(last=7)`, 49 blocks. Their ImageNet code
     has a block a unit and no pyramid: `layerwise` with pyramid=0.
+
+    depth    units of the first head
+    pyramid  the share of them by which heads become smaller along the network; 0 for none
     """
 
     def __init__(self, net: DecoupledNet, *, label_smoothing: float = 0.0, depth: int = 6, pyramid: float = 0.5) -> None:

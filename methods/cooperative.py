@@ -38,6 +38,13 @@ class Cooperative(EarlyExit):
     since its losses are not public: D (Hinton et al. 2015), that only whole networks teach each other and are taught by the
     leader, that the leader is taught by labels alone, every weight, and every temperature (mutual learning has none, that is
     1, in Zhang et al. 2018). The three networks differ in the weights that they start from.
+
+    sub_weight          of what sub-networks learn from their teammate
+    mutual_weight       of what teammates learn from each other
+    leader_weight       of what teammates learn from the leader
+    sub_temperature     of the teammate's logits
+    mutual_temperature  of the teammates' logits
+    leader_temperature  of the leader's logits
     """
 
     def __init__(

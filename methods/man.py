@@ -29,6 +29,7 @@ class MAN(WrappedMethod):
     normalises by its own batches and has running statistics of its own, as released; only parameters are averaged.
 
     base      the method that learns, with its settings: dgl, infopro(...), ...
+    momentum  the share of EMA's weights that each step keeps
     start     `next`: LB and EMA begin as the next block; `random`: each with weights of its own, as in the released code
     bias      without it heads are given EMA(h) alone, the paper's ablation
     scale     s LB(h) + (2 - s) EMA(h), s learnt from 1 on (MAN++, Su et al. 2026)

@@ -18,9 +18,13 @@ from spaces.notation.errors import UserError
 class PredSim(Method):
     """Per block (1 - similarity) CE(head(h), y) + similarity MSE(S(conv(h)), S(onehot y)); similarity is the paper's beta.
 
+    The similarity matching loss of Nøkland and Eidnes 2019.
+
     The final classifier has plain CE, unscaled, as in SEDONA's comparison (sedona.md 2.2): the original's factor
     1 - beta there relies on Adam's scale invariance and would starve SGD. No label smoothing unless asked for, as in
     both codes. Every cut gets the `predsim` head, whatever head the decoupling names.
+
+    similarity  the share of the similarity loss, the paper's beta, in 0..1
     """
 
     def __init__(self, net: DecoupledNet, *, label_smoothing: float = 0.0, similarity: float = 0.99) -> None:

@@ -32,7 +32,12 @@ from spaces.notation.table import Table
 
 def stages(*, processes: int = 2, depth: int = 3, replicas: int = 1) -> Topology:
     """The stages of each run in so many processes, with up to `depth` carries on their way between two; `replicas` of all of
-    them, each on its share of a batch."""
+    them, each on its share of a batch.
+
+    processes  how many a run has
+    depth      carries that may be on their way between two
+    replicas   times all of these, each on its share of a batch
+    """
     return Topology(processes, depth, replicas)
 
 

@@ -68,15 +68,16 @@ def read_space(text: str, input_shape: tuple[int, ...], num_classes: int, vector
                 ) from None
             raise
         return space if vectors is None else space.with_vectors(vectors)
-    return _from_keys(_builtin_keys(component), text, input_shape, num_classes, vectors)
+    return _from_keys(builtin_keys(component), text, input_shape, num_classes, vectors)
 
 
 def named_backbone(text: str) -> Component:
     """The backbone, with all its settings, of a built-in space that `text` names, with settings of its own."""
-    return BACKBONES.resolve(str(_builtin_keys(Component.parse(text))["backbone"]))
+    return BACKBONES.resolve(str(builtin_keys(Component.parse(text))["backbone"]))
 
 
-def _builtin_keys(component: Component) -> dict[str, Any]:
+def builtin_keys(component: Component) -> dict[str, Any]:
+    """The keys of a built-in space's file, with the settings of the component in place of those that it has."""
     if component.name not in named_spaces():
         raise unknown("space", component.name, named_spaces())
     settings = dict(component.settings)

@@ -58,6 +58,10 @@ def balanced(
     programming over the allowed cuts). Bytes are computed from the network's shapes (`block_bytes`); seconds are measured, of
     batches of `batch_size`, a run's own where none is given (`block_seconds`), so they are of this machine, and another one may
     find other cuts.
+
+    by                bytes, of shapes, or seconds, measured
+    batch_size        of the steps that by=seconds measures; None for a run's own
+    checkpoint_units  as for training that computes activations again
     """
     _check_num_blocks(space, num_blocks)
     if by == "bytes" and batch_size is not None:
@@ -84,7 +88,10 @@ def _measured(space: SearchSpace, head: str, batch_size: int, checkpoint_units: 
 
 
 def layerwise(space: SearchSpace, default_head: str | None, *, last: int = 1, head: str | None = None) -> Decoupling:
-    """Every unit a block, but for the last `last` units, which are one: AugLocal's K = L and depth d is last = d + 1."""
+    """Every unit a block, but for the last `last` units, which are one: AugLocal's K = L and depth d is last = d + 1.
+
+    last  units of the last block
+    """
     if not 1 <= last <= space.num_units:
         raise UserError(f"{space.num_units} units have a last block of 1..{space.num_units}, got last={last}")
     return _with_head(space.nearest_cuts(range(1, space.num_units - last + 1)), head or default_head)
@@ -98,6 +105,8 @@ def published(
     SEDONA's are refused where the released numbers tie. InfoPro's and ContSup's, of resnet32 and resnet110, are cuts of
     equal numbers of layers, or `memory_balanced` for the space's image size; Associated Learning's are those of its own
     image networks. All these have this head or the method's.
+
+    memory_balanced  InfoPro's cuts of equal memory, and not of equal numbers of layers
     """
     name = space.backbone.name
     if name in al_networks():

@@ -12,7 +12,6 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from textwrap import wrap
 
 import pandas as pd
 import pytest
@@ -21,41 +20,16 @@ import yaml
 from PIL import Image
 
 import run
-from methods.sides import SIDES
-from methods.table import METHODS
-from nas.evaluation.evaluators import EVALUATORS
-from nas.evaluation.figures import FIGURES
-from nas.executors import EXECUTORS
-from nas.exits.confidence import CONFIDENCES
-from nas.exports.formats import FORMATS
+from nas.catalogue.kinds import KINDS
 from nas.problem import Found
-from nas.strategies import STRATEGIES
-from nas.tasks import TASKS
-from spaces.backbones import BACKBONES
 from spaces.decoupling import Decoupling
-from spaces.heads import HEADS
 from spaces.named import named_spaces
-from spaces.rules import RULES
 from tests.nas.records.test_results_readme import check_columns
 
 ROOT = Path(run.__file__).resolve().parent
 TINY = ("--space", "small(width=0.25)", "--iterations", "2", "--batch-size", "32")
 SEARCH = ("search", *TINY, "--strategy", "random(trials=2)")
 EVALUATE = ("evaluate", *TINY, "--decoupling", "even(2)", "--seeds", "2")
-TABLES = {
-    "backbones": BACKBONES,
-    "heads": HEADS,
-    "rules": RULES,
-    "methods": METHODS,
-    "side inputs": SIDES,
-    "strategies": STRATEGIES,
-    "evaluators": EVALUATORS,
-    "executors": EXECUTORS,
-    "tasks": TASKS,
-    "confidence rules": CONFIDENCES,
-    "figures": FIGURES,
-    "export formats": FORMATS,
-}
 
 
 @pytest.fixture(autouse=True)
@@ -108,19 +82,18 @@ def rows(name="evaluate"):
 
 
 def test_list_shows_every_entry_with_what_it_is(succeed):
-    text, facts = succeed("list"), json.loads(succeed("list", "--json"))
-    assert list(facts) == ["spaces", *TABLES, "experiments"]
-    assert facts["spaces"] == named_spaces() and all(facts["spaces"].values())
-    for title, entries in TABLES.items():
-        assert [shown.partition("(")[0] for shown in facts[title]] == list(entries)
+    text, facts = succeed("list", "-v"), json.loads(succeed("list", "--json"))
+    assert list(facts) == list(KINDS) and facts["spaces"] == named_spaces() and all(facts["spaces"].values())
+    plain = "".join(text.split())
+    for title, kind in KINDS.items():
+        assert [shown.partition("(")[0] for shown in facts[title]] == kind.names()
         assert all(len(what) > 20 for what in facts[title].values())
-        for shown in facts[title]:
-            missing = [name for name in entries.parameters(shown.partition("(")[0]) if name not in shown]
+        for shown, what in facts[title].items():
+            name, _, settings = shown.partition("(")
+            assert f"{name}{what}({settings}".rstrip("(").replace(" ", "") in plain, shown
+            missing = [key for key in (kind.table.parameters(name) if kind.table else ()) if key not in shown]
             assert not missing, shown
-    lines = text.splitlines()
-    for shown, what in (item for table in facts.values() for item in table.items()):
-        first = wrap(shown, 76)[0]  # a long name goes on in the next lines
-        assert any(line.startswith(first) and line.endswith(what) for line in lines)
+    assert max(map(len, text.splitlines())) <= 80
 
 
 # ---- profile

@@ -21,6 +21,8 @@ class ConvSide(SideInput):
     The convolution's stride is the ratio of the sizes. Where that is no whole number it is rounded down, and an average pool
     makes up for the rest, which no original network needs. Tokens that are the image's patches are taken as the map that they
     are, which is ours; a class token is given nothing.
+
+    first  the first block that is given the image
     """
 
     def __init__(self, site: SideSite, *, first: int = 1) -> None:

@@ -19,6 +19,8 @@ class FeaturesSide(SideInput):
     trained already; tokens without padding, such as an image's patches, become it each. The tokens of a text get one more,
     V phi + c, in front. An input without features counts as one with the average
     of each.
+
+    block  which block is given them, from 0 on
     """
 
     takes_features = True

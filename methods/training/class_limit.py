@@ -18,7 +18,11 @@ class ClassLimit:
 
 
 def classes(iterations: int, *, num: int, until: float = 1.0) -> ClassLimit:
-    """`num` random classes a batch over the share `until` of the iterations."""
+    """`num` random classes a batch over the share `until` of the iterations.
+
+    num    classes of a batch
+    until  the share of training that has such batches; those after have all classes
+    """
     if num < 1:
         raise UserError(f"num is how many classes a batch holds, from 1 on, got {num}")
     if not 0 < until <= 1:

@@ -20,7 +20,11 @@ _ROUNDING = 1e-6  # of progress times the number of steps, a fraction of an iter
 def sgd(
     parameters: Iterable[nn.Parameter], lr: float, weight_decay: float, *, momentum: float = 0.9, nesterov: bool = False
 ) -> torch.optim.SGD:
-    """Stochastic gradient descent with momentum."""
+    """Stochastic gradient descent with momentum.
+
+    momentum  the share of the last step that is kept
+    nesterov  look ahead along it
+    """
     _check_share("momentum", momentum, "0.9 keeps nine tenths of the last step")
     if nesterov and not momentum:
         raise UserError("nesterov looks ahead along the momentum, got momentum=0; try momentum=0.9")
@@ -34,7 +38,11 @@ def sgd(
 def adam(
     parameters: Iterable[nn.Parameter], lr: float, weight_decay: float, *, beta1: float = 0.9, beta2: float = 0.999
 ) -> torch.optim.Optimizer:
-    """Adam; weight decay enters the gradient."""
+    """Adam; weight decay enters the gradient.
+
+    beta1  the share of the mean gradient that is kept
+    beta2  the share of the mean of squares that is kept
+    """
     for name, beta in (("beta1", beta1), ("beta2", beta2)):
         _check_share(name, beta, "0.9 averages over about ten steps")
     return torch.optim.Adam(parameters, lr, (beta1, beta2), weight_decay=weight_decay, fused=True)
@@ -56,7 +64,10 @@ def load_optimizer(own: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None
 
 
 def cosine(*, warmup: float = 0.0, final: float = 0.01) -> Schedule:
-    """Linear warm-up over the share `warmup` of training, then a half cosine down to `final` times the learning rate."""
+    """Linear warm-up over the share `warmup` of training, then a half cosine down to `final` times the learning rate.
+
+    final  times the learning rate, in the end
+    """
     _check_share("warmup", warmup, OF_TRAINING)
     _check_factor("final", final)
 
@@ -76,6 +87,9 @@ def warmed_cosine(*, warmup: float = 0.1, start: float = 0.0, steps: int | None 
     rate warms up, where that of `cosine` begins after it. With `steps` the rate changes only so often: in step e = 1.. it is
     that of a cosine at e / steps and of a line at (e - 1) / steps. InfoPro, ContSup, AugLocal and MAN step at each epoch, with
     start = 0.01 / lr.
+
+    start  times the learning rate, where the line begins
+    steps  how often the rate changes, such as the number of epochs; None for every iteration
     """
     _check_share("warmup", warmup, OF_TRAINING)
     _check_factor("start", start)
@@ -93,7 +107,11 @@ def warmed_cosine(*, warmup: float = 0.1, start: float = 0.0, steps: int | None 
 
 
 def multistep(*, milestones: tuple[float, ...] = (0.5, 0.75), gamma: float = 0.1, warmup: float = 0.0) -> Schedule:
-    """Times `gamma` at each milestone, given as a share of training; linear warm-up before."""
+    """Times `gamma` at each milestone, given as a share of training; linear warm-up before.
+
+    milestones  shares of training
+    gamma       the factor at each
+    """
     _check_share("warmup", warmup, OF_TRAINING)
     for milestone in milestones:
         _check_share("milestone", milestone, OF_TRAINING)

@@ -21,12 +21,14 @@ from spaces.notation.plain_yaml import read_yaml
 
 @dataclass(frozen=True)
 class Invocation:
-    """A command with its options (None where it has none), whether facts for programs or the configuration are asked for, the
-    file that it writes, and the components that were typed, and not read in a file."""
+    """A command with its options (None where it has none), whether facts for programs are asked for, less or more than usual,
+    or the configuration, the file that it writes, and the components that were typed, and not read in a file."""
 
     command: Command
     options: Any
     json: bool
+    quiet: bool
+    verbose: bool
     print_config: bool
     out: Path | None
     typed: set[str]
@@ -55,6 +57,8 @@ def parse(argv: list[str]) -> Invocation:
         command,
         options,
         given.json,
+        given.quiet,
+        given.verbose,
         command.config and given.print_config,
         getattr(given, "out", None),
         typed_names(typed) if command.options else set(),

@@ -27,14 +27,14 @@ from spaces.dotted_names import dotted_names
 def run_evaluate(asked: Invocation) -> None:
     """Train and compare."""
     options: EvaluateOptions = asked.options
-    progress = Progress(quiet=asked.json)
+    progress = Progress(quiet=asked.json or asked.quiet)
     evaluation = Evaluation(options, progress, command_line())
     problem, log, comparison = evaluation.problem, evaluation.log, evaluation.comparison
     exits, ensemble = evaluation.exits, evaluation.ensemble
     say_where(problem, asked)
     before = len(log.rows())
     there, wanted = comparison.counts()
-    if there and not asked.json:
+    if there and not (asked.json or asked.quiet):
         print(f"{there} of {wanted} runs are in {options.results} already and are not repeated", file=sys.stderr)
     with progress:
         rows = evaluation.run()
@@ -77,6 +77,8 @@ def run_evaluate(asked: Invocation) -> None:
         )
     if plot:
         print(f"\nplot {plot}")
+    if asked.quiet:
+        return
     print(f"\nrows in {log.where}")
     if saved := comparison.saved():
         listed = ", ".join(map(str, saved[:3])) + (f" and {len(saved) - 3} more" if len(saved) > 3 else "")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nas.cli.program import INSTALLED, program_name, program_words
+from nas.notice import detail
 from nas.records.results_log import check_folder
 from nas.records.stores.url import redacted
 from spaces.notation.errors import UserError
@@ -20,8 +21,9 @@ if TYPE_CHECKING:  # with torch, which the program's own help does without
 
 
 def say_where(problem: Problem, asked: Invocation) -> None:
-    """Say what the run computes with; a second process of the same command shares its work."""
-    if asked.json:
+    """Say what the run computes with; a second process of the same command shares its work. Those who want to know more are told
+    where things are written."""
+    if asked.json or asked.quiet:
         return
     count = asked.options.threads
     threads = f", {count} thread{'s' if count > 1 else ''} a process" if problem.device.type == "cpu" else ""
@@ -31,6 +33,8 @@ def say_where(problem: Problem, asked: Invocation) -> None:
     print(f"on {problem.device}{threads}{layout}, {problem.settings.precision}{trial}{sharing}", file=sys.stderr)
     for note in (*problem.data.notes, *problem.space.template.notes):
         print(note, file=sys.stderr)
+    if asked.command.name in ("search", "evaluate"):
+        detail(f"rows and histories go to {problem.results}, unfinished runs and weights to {problem.runs}")
 
 
 def command_line() -> str:

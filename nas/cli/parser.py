@@ -12,6 +12,7 @@ from nas.commands.evaluate import EvaluateOptions
 from nas.commands.export import ExportOptions
 from nas.commands.export_results import ExportResultsOptions
 from nas.commands.init import InitOptions
+from nas.commands.names import ListOptions, ShowOptions
 from nas.commands.option import Option, options_of
 from nas.commands.predict import PredictOptions
 from nas.commands.profile import ProfileOptions
@@ -46,7 +47,8 @@ COMMANDS = {
         Command("watch", WatchOptions),
         Command("runs", RunsOptions),
         Command("init", InitOptions),
-        Command("list", None),
+        Command("list", ListOptions),
+        Command("show", ShowOptions),
     )
 }
 
@@ -61,6 +63,11 @@ def parser() -> Parser:
 
 def _add_command(flags: Parser, command: Command) -> None:
     flags.add_argument("--json", action="store_true", help="print the facts for programs, and no progress")
+    told = flags.add_mutually_exclusive_group()
+    told.add_argument("-q", "--quiet", action="store_true", help="print results alone: no progress, no notes, no notices")
+    told.add_argument(
+        "-v", "--verbose", action="store_true", help="also say what is skipped, where things are written, how long they took"
+    )
     if command.config:
         flags.add_argument(
             "--config",
@@ -98,7 +105,7 @@ def _add_option(flags: Any, one: Option, note: str) -> None:
     if one.several:
         how |= {"action": "append"} if described.repeated else {"nargs": "*" if described.may_be_empty else "+"}
     if described.positional:
-        flags.add_argument(one.name, **how)
+        flags.add_argument(one.name, **how, **({"default": ()} if described.may_be_empty else {}))
         return
     default = [] if one.default is MISSING else list(one.default) if one.several else one.default
     flags.add_argument(one.flag, default=default, **how)

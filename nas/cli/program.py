@@ -23,6 +23,7 @@ COMMANDS = {
     "runs": "list or clean what lies below --runs: saved weights, unfinished runs",
     "init": "write a first project: a network, a space, a configuration and a script that run at once",
     "list": "what there is, with one line each",
+    "show": "all of a name: its settings, an example, its paper",
 }
 
 

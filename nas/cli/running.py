@@ -27,7 +27,7 @@ def run(argv: list[str]) -> int:
     """Run one command; the exit code."""
     if argv and argv[0] in COMMANDS:
         _import_what_takes_time(argv[0])
-    with unbroken_streams(), plain_output(), shown_notices(), signals_raise_ended():
+    with unbroken_streams(), plain_output(), signals_raise_ended():
         return _run(argv)
 
 
@@ -43,7 +43,8 @@ def _run(argv: list[str]) -> int:
 
             print(yaml.safe_dump(asked.settings, sort_keys=False), end="")
             return 0
-        with only_allowed(getattr(asked.options, "allow", ()), asked.typed):
+        told = shown_notices(notices=not asked.quiet, details=asked.verbose)
+        with told, only_allowed(getattr(asked.options, "allow", ()), asked.typed):
             getattr(_file(asked.command.name), f"run_{asked.command.name.replace('-', '_')}")(asked)
         sys.stdout.flush()
         return 0

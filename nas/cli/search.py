@@ -30,7 +30,7 @@ from spaces.notation.component import Component
 def run_search(asked: Invocation) -> None:
     """Search once with each seed, and show what was found."""
     options: SearchOptions = asked.options
-    progress = Progress(quiet=asked.json)
+    progress = Progress(quiet=asked.json or asked.quiet)
     ready = Search(options, progress, command_line())
     say_where(ready.problem, asked)
     with progress:

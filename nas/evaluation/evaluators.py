@@ -35,7 +35,11 @@ def train(training: Evaluator) -> Evaluator:
 
 
 def tabular(training: Evaluator, *, path: str, seeds: Seeds = "one") -> Tabular:
-    """Looks each decoupling up in a CSV of trained ones, with its score of one seed or the mean over its seeds."""
+    """Looks each decoupling up in a CSV of trained ones, with its score of one seed or the mean over its seeds.
+
+    path   the CSV file that evaluate wrote, or the URL of a results store
+    seeds  one: the score of the search's seed; mean: the mean over all that are there
+    """
     if path != redacted(path):  # rows name the evaluator
         raise UserError(
             f"the path of a table has no password, since rows hold it, got {redacted(path)} with one; give it in PGPASSWORD or "

@@ -32,7 +32,10 @@ SECONDS_TO_END = 30.0  # that an interrupted worker has to finish its step and s
 
 
 class Local:
-    """Processes on this machine, each with memory of its own; of several GPUs each has one, in turns."""
+    """Processes on this machine, each with memory of its own; of several GPUs each has one, in turns.
+
+    workers  how many
+    """
 
     def __init__(self, *, workers: int = 2) -> None:
         if workers < 1:

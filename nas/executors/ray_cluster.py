@@ -30,7 +30,13 @@ OBJECT_STORE_BYTES = 100 * 2**20  # what a cluster of our own keeps for objects:
 
 
 class Ray:
-    """Tasks of a Ray cluster (address, or auto, or local for one here), each with cpus and a share of a GPU."""
+    """Tasks of a Ray cluster (address, or auto, or local for one here), each with cpus and a share of a GPU.
+
+    address      of the cluster's head; auto finds one that runs, local starts one here
+    cpus         cores that a task has
+    gpus         the share of a GPU that a task has
+    working_dir  a folder that tasks are given a copy of, for modules of your own
+    """
 
     def __init__(self, *, address: str = "auto", cpus: float = 1.0, gpus: float = 0.0, working_dir: str | None = None) -> None:
         if cpus < 0 or gpus < 0 or cpus + gpus == 0:

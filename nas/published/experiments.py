@@ -33,16 +33,18 @@ def _files(pattern: str) -> list[Path]:
 
 
 def what_it_is(path: Path) -> str:
-    """The line of an experiment's file that says what it reproduces."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("# Reproduces:")), "")
+    """What the first lines of an experiment's file say that it reproduces."""
+    return _comment(path).partition("Reproduces:")[2].partition("Deviates:")[0].strip().rstrip(".")
 
 
 def where_it_deviates(path: Path) -> str:
     """What the first lines of an experiment's file say of how it deviates from the paper."""
+    return _comment(path).partition("Deviates:")[2].strip().rstrip(".")
+
+
+def _comment(path: Path) -> str:
     comment = takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
-    said = " ".join(line.removeprefix("#").strip() for line in comment).partition("Deviates:")[2]
-    return said.strip().rstrip(".")
+    return " ".join(line.removeprefix("#").strip() for line in comment)
 
 
 def configuration(given: Path) -> Path:

@@ -36,6 +36,10 @@ class OptunaSearch:
     ordered integers for it, and minimises a single objective; the others take all of the problem's at once.
     `population` is nsga2's; the others have none. `first` are rules of decouplings that are evaluated before any that is sampled,
     part of the budget (`first_decouplings`); the sampler learns from them.
+
+    trials      different decouplings that are trained
+    sampler     Optuna's: tpe, gp, cmaes, nsga2 or random
+    population  of nsga2 alone
     """
 
     def __init__(

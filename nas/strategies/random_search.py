@@ -36,7 +36,10 @@ class RandomSearch:
 
 
 class Exhaustive:
-    """Evaluates every decoupling of the space; refused above `limit` of them."""
+    """Evaluates every decoupling of the space; refused above `limit` of them.
+
+    limit  the most decouplings that it trains
+    """
 
     def __init__(self, *, limit: int = 2000) -> None:
         self.limit = checked_trials(limit)

@@ -42,6 +42,8 @@ def hf_images(
     the hub. `image` and `label` name columns, which are found where there is one. The classes are as the data set names them.
     `train`, `validation` and `test` name splits, the last two may be shares of train, and all else is as in folders. Needs the
     extra `datasets`; no script that comes with a data set is run. What is missing or damaged is a UserError.
+
+    image  the column of images; None where there is one such column
     """
     check_sizes(size, channels)
     tables = Tables.read(name, data_dir, config, revision)

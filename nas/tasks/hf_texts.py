@@ -37,6 +37,8 @@ def hf_texts(
     `text`, `label` and `features` name columns, the first two are found where there is one; the other settings are those of
     hf_images and of texts. Needs the extra `datasets`; no script that comes with a data set is run. What is missing or damaged is
     a UserError.
+
+    text  the column of texts; None where there is one such column
     """
     check_text_settings(length, num_words, vocabulary)
     tables = Tables.read(name, data_dir, config, revision)

@@ -45,6 +45,9 @@ def loader(
     ids int64 (T,), 0 for padding, for which `num_words` and `length` are needed. Without a `version` all samples are read at the
     start: they are checked, and a digest names them in results. docs/how_to/own_data.md says what is drawn from which seed.
     What does not fit is a UserError that names the sample.
+
+    path     the function, as my_package.make_data
+    version  names the data in rows; without one all samples are read at the start, and named by a digest
     """
     given = _given(path, data_dir)
     train = source_of(given.train, "train", None if version is None else str(version))

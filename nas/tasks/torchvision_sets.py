@@ -125,6 +125,8 @@ def svhn(
     Reads train_32x32.mat and test_32x32.mat in `data_dir`, else as CIFAR-10. With `extra` the 531,131 easier images of
     extra_32x32.mat are among those for training and validation (PredSim). `crop=2` and no flips as in InfoPro and ContSup,
     which normalise by mean and std 0.5.
+
+    extra  the easier images too
     """
     part = partial(_read, "SVHN", num_classes=10, data_dir=Path(data_dir))
     pool = part(place="train_32x32.mat", split="train")

@@ -32,6 +32,8 @@ def own_module(
     layer is replaced where it has another number of classes. Its units are found by tracing it; `units` is a pattern of the
     modules with which they end, such as `layers.*`. `weights` is a file of a state dict that it starts from. What is no
     `nn.Module`, or cannot be traced, is a UserError.
+
+    path  the function or class that makes it
     """
     factory = import_factory("network", path)
     parameters = inspect.signature(factory).parameters

@@ -23,6 +23,10 @@ def prefix(
 
     What stopping after so many units can reach when nothing else is asked of them, and what a run can be extended from:
     the units are those of the whole backbone. A number of units outside 1..L is a UserError.
+
+    of     the whole backbone
+    units  how many of its units
+    head   the classifier behind them
     """
     whole = of.build(input_shape, num_classes)
     if not 1 <= units <= len(whole.units):

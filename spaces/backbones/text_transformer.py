@@ -33,6 +33,11 @@ def text_transformer(
     `positions` adds sines and cosines to the embeddings, which the original has not. The classifier is a linear layer on
     the mean token. Deviations: torch's LayerNorm, whose epsilon is under the root; no dropout of attention's shares, with
     which no fused kernel would be left on a CPU; and a head's size is rounded up where heads do not divide the embedding.
+
+    attention_heads  of a layer
+    ffn              hidden features of a layer
+    encoders         encoder layers of a unit
+    positions        add sines and cosines to the embeddings
     """
     shape = text_shape("backbone transformer", input_shape)
     check_sizes(

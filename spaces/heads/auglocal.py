@@ -26,6 +26,9 @@ def auglocal(site: Site, *, depth: int = 6, pyramid: float = 0.5) -> nn.Module:
     step passes two changes of shape, both leading units are there (the code makes one, with the stride of one); and
     VGG's heads end with one linear layer too. The site's shape is the backbone's at that gap; a depth under 1 or a
     pyramid outside 0..1 is a UserError.
+
+    depth    units of the first head
+    pyramid  the share of them by which heads become smaller along the network; 0 for none
     """
     if depth < 1:
         raise UserError(f"the depth of head auglocal is a number from 1 on, got {depth}")

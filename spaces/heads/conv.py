@@ -24,6 +24,9 @@ def conv(site: Site, *, depth: int = 1, reduction: int = 4) -> nn.Module:
     ResNet-18 and -34 have reduction=1, and then the expansion is 1 too and the second inverted residual widens to 2 p.
     Tokens (T, D), of which no paper speaks, are a map of one row, and what is 3x3 is 1x3, over neighbouring tokens. Texts
     and vectors, a depth outside 1..4 or a reduction under 1 are UserErrors.
+
+    depth      its convolutions: 1, and up to 3 inverted residuals more
+    reduction  divides the channels of what comes before it works on them
     """
     first, (channels, *sides) = map_at("head conv", site)
     along_row = len(site.shape) == 2

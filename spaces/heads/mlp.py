@@ -14,6 +14,9 @@ def mlp(site: Site, *, depth: int = 1, width: int = 256) -> nn.Module:
     """The mean over space or over a text's tokens, `depth` hidden layers of `width` features with ReLU, and a linear layer.
 
     A depth or width under 1 is a UserError.
+
+    depth  hidden layers
+    width  features of each
     """
     for name, size in (("depth", depth), ("width", width)):
         if size < 1:

@@ -22,6 +22,8 @@ def mlp_sr(site: Site, *, pool: int | None = None) -> nn.Module:
     map (4 C on 2 x 2), and a linear layer. DGL's ResNet-152 takes its 14 x 14 map for 7 x 7, which is pool=2. SEDONA's form:
     a map of 1 x 1 stays so, where DGL repeats it to 2 x 2. On tokens and vectors, of which no paper speaks, it is the head
     of such a map: of the mean token's features, or of the vector's.
+
+    pool  pixels of a side after the first pooling, at most; None for a quarter of the side
     """
     if pool is not None and pool < 1:
         raise UserError(

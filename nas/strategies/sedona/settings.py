@@ -29,6 +29,7 @@ class Settings:
 
     pretrain       iterations that fill the weight memory, at alpha = beta = 0; done once for all searches that share them
     meta_steps     outer steps; in each, `inner_steps` training steps (T) from weights of the memory are differentiated
+    inner_steps    T, training steps in each outer step
     engine         adjoint: exact, in the memory of one step. identity: without second derivatives, approximate, faster.
                    unroll: exact, the reference, memory grows with T
     objective      validation: the outer gradient is of the validation loss, as in the paper. train: of the last inner
@@ -50,7 +51,8 @@ class Settings:
     lr             inner learning rate, a cosine over pretraining from lr to lr / 100
     meta_lr        of Adam (0.5, 0.999) on alpha and beta, weight decay 1e-6
     memory_weight  nats of validation loss that the expected largest block's activation memory is worth, where 1 is the
-                   memory of the uncut network; time_weight the same of the largest block's seconds a step
+                   memory of the uncut network
+    time_weight    the same of the largest block's seconds a step
     disk_gb        a search whose snapshots could take more is refused
     """
 

@@ -20,7 +20,7 @@ from spaces.notation.errors import UserError
 
 
 class Sedona(Settings):
-    """Meta-learns alpha (cut or not) and beta (which head) through steps of training, by gradient descent.
+    """Meta-learns alpha (cut or not) and beta (which head) through training steps, by gradient descent (Pyeon et al. 2021).
 
     One search answers for every K that the space allows. `Settings` describes the settings; objective=train also switches
     the rule by which weights learn. Batch size, weight decay and

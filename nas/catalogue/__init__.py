@@ -1,0 +1,1 @@
+"""What there is, by name: its kinds, what each name is and may be told, and a command that uses it."""
