@@ -43,8 +43,8 @@ def _run(argv: list[str]) -> int:
 
             print(yaml.safe_dump(asked.settings, sort_keys=False), end="")
             return 0
-        told = shown_notices(notices=not asked.quiet, details=asked.verbose)
-        with told, only_allowed(getattr(asked.options, "allow", ()), asked.typed):
+        shown = shown_notices(notices=not asked.quiet, details=asked.verbose)
+        with shown, only_allowed(getattr(asked.options, "allow", ()), asked.typed):
             getattr(_file(asked.command.name), f"run_{asked.command.name.replace('-', '_')}")(asked)
         sys.stdout.flush()
         return 0
