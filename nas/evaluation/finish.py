@@ -99,8 +99,8 @@ def finish(
         if row:
             failures.add(run.what, row["status"])
 
-    report("runs", done, total)
-
+    if waiting:
+        report("runs", done, total)
     while waiting or begun or taken:
         while waiting and (pool.at_once is None or len(begun) < pool.at_once):
             run = waiting.popleft()
