@@ -7,6 +7,7 @@ import sys
 
 from nas.cli.config import Invocation
 from nas.cli.process import Ended
+from nas.commands.report import title_of
 from nas.commands.watch import WatchOptions
 from nas.records.stores.url import redacted
 from nas.watch.server import Server
@@ -18,7 +19,7 @@ def run_watch(asked: Invocation) -> None:
     options: WatchOptions = asked.options
     places = options.results or ("results",)
     shown = ", ".join(map(redacted, places))
-    watched = Watched(places, options.where, options.title or f"Results in {shown}")
+    watched = Watched(places, options.where, title_of(places, options.title))
     server = Server(options.host, options.port, watched.paths())
     if asked.json:
         print(json.dumps({"url": server.url}), flush=True)

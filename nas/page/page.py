@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-STYLES = ("colours", "text", "sheet", "parts", "table", "figure", "network", "paper")
+STYLES = ("colours", "text", "sheet", "parts", "table", "figure", "network", "now", "paper")
 SCRIPTS = (
     "elements",
     "numbers",

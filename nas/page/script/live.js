@@ -4,11 +4,10 @@
 import { el, refill } from "./elements.js";
 
 export function beginLive(live, version, redraw, showNow) {
-  const state = document.getElementById("live");
   let tag = null, failures = 0;
 
   function show(text) {
-    refill(state, el("span", { class: "small quiet" }, text));
+    refill(document.getElementById("live"), el("span", { class: "small quiet" }, text));
   }
 
   async function asked(url) {

@@ -5,6 +5,8 @@ import { el } from "./elements.js";
 import { count, duration, short } from "./numbers.js";
 
 const DAY = 86400;
+const RUN = ["run", "done", "loss", "validation error", "left", "process"];
+const NARROW = new Set(["done", "loss", "validation error", "left", "attempts"]);
 
 export function running(now) {
   const alive = now.runs.filter((one) => !one.killed), killed = now.runs.filter((one) => one.killed);
@@ -17,14 +19,16 @@ export function running(now) {
       killed.length > 0 && figure("killed", whole(killed.length)),
       left(now) !== null && figure("left for all", duration(left(now)))),
     now.trouble && el("p", { role: "alert" }, now.trouble),
-    alive.length > 0 && box("Running", ["run", "done", "loss", "validation error", "left", "since", "who and where"], alive.map((one) => [
-      nameOf(one), steps(one), short(one.loss), percent(one.validation_error), duration(left(one)), since(one.since), who(one),
-    ])),
-    commands.length > 0 && box("Commands", ["command", "done", "best error", "left", "since", "who and where"], commands.map((one) => [
-      command(one.command), one.total ? [`${whole(one.done)} of ${whole(one.total)} ${one.what}`, bar(one.done, one.total)] : "begins", percent(one.best_error), duration(left(one)), since(one.since), who(one),
+    commands.map((one) => el("article", { class: "doing", "aria-label": "A command" },
+      el("p", {}, el("strong", {}, one.total ? `${whole(one.done)} of ${whole(one.total)} ${one.what}` : "begins"), ` · ${listed([
+        one.best_error !== null && `best error ${percent(one.best_error)}`, left(one) !== null && `${duration(left(one))} left`])}since `, since(one.since), ` · ${who(one)}`),
+      one.total > 0 && bar(one.done, one.total),
+      command(one.command))),
+    alive.length > 0 && box("Running", RUN, alive.map((one) => [
+      nameOf(one), steps(one), short(one.loss), percent(one.validation_error), duration(left(one)), [who(one), ", since ", since(one.since)],
     ])),
     killed.length > 0 && [
-      box("Killed", ["run", "done", "last heard of", "who and where"], killed.map((one) => [nameOf(one), steps(one), since(one.heard), who(one)])),
+      box("Killed", ["run", "done", "process"], killed.map((one) => [nameOf(one), steps(one), [who(one), ", last heard of ", since(one.heard)]])),
       el("p", { class: "small quiet" }, "Their processes are gone. The same command again goes on from their checkpoints."),
     ],
     now.failed.length > 0 && [
@@ -79,8 +83,12 @@ function figure(name, text) {
   return el("div", {}, el("dt", {}, name), el("dd", {}, text));
 }
 
+function listed(parts) {
+  return parts.filter(Boolean).map((part) => `${part} · `).join("");
+}
+
 function box(title, header, rows) {
-  return [el("h3", {}, title), el("div", { class: "box", tabindex: 0, role: "region", "aria-label": title, "data-key": `now ${title}` }, el("table", {},
+  return [el("h3", {}, title), el("div", { class: "box", tabindex: 0, role: "region", "aria-label": title, "data-key": `now ${title}` }, el("table", { class: "doing" },
     el("thead", {}, el("tr", {}, header.map((name) => el("th", { scope: "col" }, name)))),
-    el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell, place) => el(place ? "td" : "th", place ? { class: "long" } : { scope: "row", class: "name" }, cell)))))))];
+    el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell, place) => el(place ? "td" : "th", place ? { class: NARROW.has(header[place]) ? null : "long" } : { scope: "row", class: "name" }, cell)))))))];
 }
