@@ -19,11 +19,11 @@ from methods.table import METHODS
 from methods.training.class_limit import CLASS_LIMITS
 from methods.training.growth import GROWTHS
 from methods.training.optimization import OPTIMIZERS, SCHEDULES
+from nas.charts import drawn
 from nas.cli.terminal import plain_output
 from nas.evaluation.evaluators import EVALUATORS
 from nas.exits.confidence import CONFIDENCES
 from nas.records.spreadsheet import as_text
-from nas.report import plots
 from nas.runs.trained_run import TrainedRun
 from nas.strategies import STRATEGIES
 from nas.tasks import TASKS
@@ -454,5 +454,6 @@ def test_a_matplotlibrc_of_the_current_folder_is_not_read(own, monkeypatch):
     monkeypatch.delitem(sys.modules, "matplotlib.figure", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Watching, *sys.meta_path])
     here = os.getcwd()
-    plots._empty(1, 1)
+    with drawn._matplotlib():
+        pass
     assert "matplotlib.figure" in dict(folders) and here not in dict(folders).values() and os.getcwd() == here

@@ -11,7 +11,7 @@ Style = Literal["points", "line", "steps", "band", "front"]
 @dataclass(frozen=True)
 class Axis:
     """What runs along an edge; numbers are in `unit`. With `names` it is categorical: the number 2 is the third of them, and
-    points of one name may stand a little beside one another."""
+    points of one name may stand a little beside one another; where names are long it is best drawn downwards."""
 
     label: str
     unit: str = ""
@@ -111,6 +111,7 @@ class Way:
     group: str = ""
     series: str = ""
     colour: int = 0
+    marker: int = 0
 
 
 @dataclass(frozen=True)

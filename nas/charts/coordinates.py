@@ -35,6 +35,7 @@ def _of_table(given: Given, table: Table) -> Parallel:
             one.key,
             one.label,
             given.looks[one.label].colour,
+            given.looks[one.label].marker,
         )
         for one, point, head in zip(table.lines, points, heads, strict=True)
     )

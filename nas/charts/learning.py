@@ -46,6 +46,8 @@ def validation_errors(given: Given) -> list[Drawable]:
             for number, line in enumerate(best)
             for one in _series(line, line.label, look(number).colour, look(number).marker, _error)
         ]
+        if not _are_curves(series):
+            continue
         charts.append(
             Chart(
                 named("learning", name),
@@ -105,7 +107,7 @@ def _numbered(given: Given, column: str, title: str, about: str, y: Axis, what: 
                     thin=False,
                 )
             ]
-            if series:
+            if _are_curves(series):
                 charts.append(
                     Chart(
                         named(column, name, str(place + 1) if len(best) > 1 else ""),
@@ -159,6 +161,11 @@ def _told_apart(lines: Sequence[Curves]) -> list[Curves]:
         label = line.label if labels.count(line.label) == 1 else f"{line.label} ({number})"
         told.append(Curves(label, line.key, line.command, line.task, line.runs))
     return told
+
+
+def _are_curves(series: Sequence[Series]) -> bool:
+    """Whether there is more than a point somewhere."""
+    return any(len(one.points) > 1 for one in series)
 
 
 def _error(row: Row) -> float | None:

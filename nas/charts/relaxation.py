@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from nas.charts.chart import Axis, Chart, Drawable, HeatMap, Point, Series
-from nas.charts.look import look
+from nas.charts.look import looks
 from nas.charts.results import Given, Row
 from nas.charts.words import named
 from nas.report.short_names import short_head
@@ -81,27 +81,29 @@ def beta(given: Given) -> list[Drawable]:
 
 
 def decisions(given: Given) -> list[Drawable]:
-    """The cuts that SEDONA decided on for each K, with how sure it was."""
+    """Which gaps SEDONA cuts for each K, with which heads, and how sure it was."""
     charts: list[Drawable] = []
     for name, told, rows in _searches(given.decisions):
-        series = []
-        for number, count in enumerate(sorted({row["num_blocks"] for row in rows}, key=int)):
-            points = tuple(
-                Point(float(row["gap"]), float(row["cut_share"]), text=_decided(row), command=_command(given, row))
-                for row in sorted(rows, key=lambda row: int(row["gap"]))
-                if row["num_blocks"] == count
+        counts = sorted({row["num_blocks"] for row in rows}, key=int)
+        of_heads: dict[str, list[Point]] = {}
+        for row in sorted(rows, key=lambda row: (int(row["num_blocks"]), int(row["gap"]))):
+            point = Point(
+                float(row["gap"]), float(counts.index(row["num_blocks"])), text=_decided(row), command=_command(given, row)
             )
-            own = look(number)
-            series.append(Series(f"K = {count}", points, "points", own.colour, own.marker))
+            of_heads.setdefault(short_head(row["head"]), []).append(point)
+        colours = looks(sorted(of_heads))
         charts.append(
             Chart(
                 named("decisions", name),
                 "decisions",
                 "What was decided",
-                "The gaps that SEDONA cuts for each K, the number of blocks, and the share with which it cuts them.",
+                "The gaps that SEDONA cuts for each K, the number of blocks, and the heads that it puts there.",
                 Axis("gap, units before it"),
-                Axis("share of cutting"),
-                tuple(series),
+                Axis("blocks (K)", names=tuple(counts)),
+                tuple(
+                    Series(head, tuple(points), "points", colours[head].colour, colours[head].marker)
+                    for head, points in sorted(of_heads.items())
+                ),
                 note=told,
             )
         )
@@ -111,7 +113,7 @@ def decisions(given: Given) -> list[Drawable]:
 def _decided(row: Row) -> str:
     margins = [
         f"{name.replace('_', ' ')} {float(row[name]):.3g}"
-        for name in ("cut_margin", "head_share", "head_margin")
+        for name in ("cut_share", "cut_margin", "head_share", "head_margin")
         if row.get(name)
     ]
     return "\n".join(

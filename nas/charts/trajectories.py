@@ -15,7 +15,7 @@ from nas.records.columns import COLUMNS
 from nas.records.partial import is_partial
 from nas.report.fair_tables import file_names, told_apart
 from nas.report.interval import half_interval
-from nas.report.short_names import short_decoupling
+from nas.report.short_names import short_among, short_decoupling
 
 SAME = ("backbone", "task", "space", "method", "iterations", "batch_size", "precision", "scale", "evaluator", "objectives")
 PLACES = 60  # at which several seeds are averaged
@@ -35,7 +35,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """One search with one seed."""
+    """One search with one seed; `strategy` is its short name."""
 
     strategy: str
     seed: str
@@ -125,9 +125,10 @@ def _groups(given: Given) -> list[tuple[str, str, list[Trajectory]]]:
     for row, search in _asked(given):
         own = asked.setdefault(tuple(row.get(column) or "" for column in SAME), {})
         own.setdefault((row.get("strategy") or "search", f"{row['seed']} {search}"), []).append(row)
+    names = short_among(dict.fromkeys(strategy for own in asked.values() for strategy, _ in own))
     groups = {
         same: [
-            Trajectory(strategy, seed.partition(" ")[0], tuple(_trials(rows)))
+            Trajectory(names[strategy], seed.partition(" ")[0], tuple(_trials(rows)))
             for (strategy, seed), rows in own.items()
             if any(not is_partial(row) for row in rows)
         ]

@@ -10,15 +10,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from nas.charts.exits import exit_charts
 from nas.cli.config import Invocation
-from nas.cli.output import allowing, command_line, drawn, say_where
+from nas.cli.drawn import drawn
+from nas.cli.output import allowing, command_line, say_where
 from nas.cli.program import program_words
 from nas.cli.progress.progress import Progress
 from nas.commands.evaluate import EvaluateOptions, Evaluation
 from nas.evaluation.measurements.ensemble import COLUMN
 from nas.report.exit_lines import exit_lines
 from nas.report.exit_tables import curves_table, exits_table, summarise_curves, summarise_exits
-from nas.report.plots import exit_plot
 from nas.report.short_names import short_decoupling
 from nas.report.summary import failed_note, summarise, summary_table
 from spaces.dotted_names import dotted_names
@@ -43,7 +44,7 @@ def run_evaluate(asked: Invocation) -> None:
     depths, leaving = summarise_exits(exit_rows), summarise_curves(curve_rows, exit_rows)
     plot = options.results.folder / "exits.png" if exit_rows else None
     if exits and plot:
-        plot = drawn(exit_plot, exit_lines(exits.exits.rows(), exits.curves.rows(), problem.task), plot)
+        plot = drawn(exit_charts(exit_lines(exits.exits.rows(), exits.curves.rows(), problem.task)), plot)
     ensembles = summarise(comparison.with_figure(ensemble, COLUMN), COLUMN) if ensemble else []
     if asked.json:
         facts = {

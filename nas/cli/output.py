@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,16 +46,6 @@ def command_line() -> str:
 def allowing(packages: Iterable[str]) -> list[str]:
     """The flags that allow these packages."""
     return [part for package in packages for part in ("--allow", package)]
-
-
-def drawn(draw: Callable[..., None], *given: Any) -> Path | None:
-    """Where the plot is, which comes last of what is `given`; None where it could not be written, which is said."""
-    try:
-        draw(*given)
-    except OSError as error:
-        print(f"there is no plot {given[-1]}: {error.strerror}", file=sys.stderr)
-        return None
-    return given[-1]
 
 
 def check_out(path: Path | None) -> None:

@@ -8,8 +8,10 @@ from dataclasses import asdict
 from typing import Any
 
 from methods.table import traits
+from nas.charts.pareto import pareto_charts
 from nas.cli.config import Invocation
-from nas.cli.output import allowing, command_line, drawn, say_where
+from nas.cli.drawn import drawn
+from nas.cli.output import allowing, command_line, say_where
 from nas.cli.program import program_words
 from nas.cli.progress.progress import Progress
 from nas.commands.evaluate import EvaluateOptions
@@ -18,7 +20,6 @@ from nas.commands.problem import read_task
 from nas.commands.search import Search, SearchOptions
 from nas.problem import Problem
 from nas.report.network import picture
-from nas.report.plots import pareto_plot
 from nas.report.searches import agreement, pareto_table, searches_table
 from nas.searches import Evaluated, Searched
 from nas.tasks import TASKS
@@ -38,7 +39,7 @@ def run_search(asked: Invocation) -> None:
     plot = options.results.folder / "pareto.png" if len(ready.objectives) > 1 else None
     if plot:
         evaluated = [point for searched in result.searches for point in searched.evaluated]
-        plot = drawn(pareto_plot, evaluated, result.front, ready.objectives, plot)
+        plot = drawn(pareto_charts(evaluated, result.front, ready.objectives), plot)
     facts = {
         "decoupling": str(result.decoupling),
         "row": result.row,

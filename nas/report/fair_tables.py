@@ -142,7 +142,7 @@ def file_names(titles: Sequence[str]) -> list[str]:
     names: list[str] = []
     for title in titles:
         words = [re.sub(r"\(.*", "", part).partition(" ")[2] for part in re.split(r", (?=[a-z_]+ )", title)]
-        words = [word for word in words if word != "space"]  # which all are called
+        words = [word for word in words if word != "space"] or words  # which all are called
         name = re.sub(r"[^a-z0-9.]+", "-", "-".join(words).lower()).strip("-.")[:40] or "table"
         number = sum(other == name or other.startswith(f"{name}-no") for other in names)
         names.append(f"{name}-no{number + 1}" if number else name)

@@ -22,6 +22,15 @@ def short_names(methods: Iterable[str]) -> dict[str, str]:
     return {method: _told_apart(own, groups[own.name]) for method, own in parsed.items()}
 
 
+def short_among(names: Iterable[str]) -> dict[str, str]:
+    """Each component's name, with the settings in which it differs from another of the same name among these alone."""
+    parsed = {name: Component.parse(name) for name in names}
+    groups: dict[str, list[Component]] = {}
+    for component in parsed.values():
+        groups.setdefault(component.name, []).append(component)
+    return {name: _told_apart(own, groups[own.name]) for name, own in parsed.items()}
+
+
 def _told_apart(own: Component, group: Sequence[Component]) -> str:
     differing = [(name, value) for name, value in own.settings if any((name, value) not in one.settings for one in group)]
     return str(Component(own.name, tuple((name, _short_setting(value, name, group)) for name, value in differing)))
