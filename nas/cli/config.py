@@ -22,7 +22,8 @@ from spaces.notation.plain_yaml import read_yaml
 @dataclass(frozen=True)
 class Invocation:
     """A command with its options (None where it has none), whether facts for programs are asked for, less or more than usual,
-    or the configuration, the file that it writes, and the components that were typed, and not read in a file."""
+    or the configuration, the file that it writes, whether it leaves a page of all results, and the components that were typed,
+    and not read in a file."""
 
     command: Command
     options: Any
@@ -31,6 +32,7 @@ class Invocation:
     verbose: bool
     print_config: bool
     out: Path | None
+    leaves_report: bool
     typed: set[str]
 
     @property
@@ -61,6 +63,7 @@ def parse(argv: list[str]) -> Invocation:
         given.verbose,
         command.config and given.print_config,
         getattr(given, "out", None),
+        command.leaves_report and not (given.no_report or given.json),
         typed_names(typed) if command.options else set(),
     )
 

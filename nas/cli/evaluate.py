@@ -13,6 +13,7 @@ from pathlib import Path
 from nas.charts.exits import exit_charts
 from nas.cli.config import Invocation
 from nas.cli.drawn import drawn
+from nas.cli.next_steps import command_lines, report_words
 from nas.cli.output import allowing, command_line, say_where
 from nas.cli.program import program_words
 from nas.cli.progress.progress import Progress
@@ -84,6 +85,8 @@ def run_evaluate(asked: Invocation) -> None:
     if saved := comparison.saved():
         listed = ", ".join(map(str, saved[:3])) + (f" and {len(saved) - 3} more" if len(saved) > 3 else "")
         print(f"weights in {listed}; answer new inputs with\n{predict_command(saved[0], rows)}")
+    if not asked.quiet:
+        print(f"a page of all results:\n{command_lines(report_words(options.results))}")
 
 
 def predict_command(run: Path, rows: Iterable[Mapping[str, str]]) -> str:

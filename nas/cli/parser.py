@@ -25,18 +25,20 @@ from nas.commands.watch import WatchOptions
 
 @dataclass(frozen=True)
 class Command:
-    """A command: its options, whether it reads a configuration file, and what --out writes, if it has one."""
+    """A command: its options, whether it reads a configuration file, what --out writes, if it has one, and whether it leaves a
+    page of all results."""
 
     name: str
     options: type | None
     config: bool = False
     out: str | None = None
+    leaves_report: bool = False
 
 
 COMMANDS = {
     command.name: command
     for command in (
-        Command("search", SearchOptions, config=True),
+        Command("search", SearchOptions, config=True, leaves_report=True),
         Command("evaluate", EvaluateOptions, config=True),
         Command("profile", ProfileOptions, config=True),
         Command("compare", CompareOptions, out="also write the table there, as CSV with raw numbers"),
@@ -82,6 +84,8 @@ def _add_command(flags: Parser, command: Command) -> None:
         if group and group not in groups:
             groups[group] = flags.add_mutually_exclusive_group()
         _add_option(groups[group] if group else flags, one, _default_epochs(command, one))
+    if command.leaves_report:
+        flags.add_argument("--no-report", action="store_true", help="leave no page of all results, report.html, beside them")
     if command.out:
         flags.add_argument("--out", type=Path, metavar="FILE", help=command.out)
 

@@ -11,6 +11,7 @@ from methods.table import traits
 from nas.charts.pareto import pareto_charts
 from nas.cli.config import Invocation
 from nas.cli.drawn import drawn
+from nas.cli.next_steps import command_lines, leave_report, watch_words
 from nas.cli.output import allowing, command_line, say_where
 from nas.cli.program import program_words
 from nas.cli.progress.progress import Progress
@@ -40,6 +41,7 @@ def run_search(asked: Invocation) -> None:
     if plot:
         evaluated = [point for searched in result.searches for point in searched.evaluated]
         plot = drawn(pareto_charts(evaluated, result.front, ready.objectives), plot)
+    words = next_words(options, result.decoupling)
     facts = {
         "decoupling": str(result.decoupling),
         "row": result.row,
@@ -47,12 +49,17 @@ def run_search(asked: Invocation) -> None:
         "csv": str(result.csv),
         "new_rows": result.new_rows,
         "plot": plot and str(plot),
-        "next": next_command(options, result.decoupling),
+        "next": shlex.join(words),
     }
     if asked.json:
         print(json.dumps(facts | search_facts(result.searches, result.front)))
     else:
         show_searches(ready.problem, result.searches, result.front, facts, trains=ready.trains)
+        if asked.leaves_report and (report := leave_report(options.results)):
+            print(f"report      {report}, a page of all results: open it in a browser")
+        if not asked.quiet:
+            print(f"\nnext, train what was found beside baselines:\n\n{command_lines(words)}")
+            print(f"\nand see it live, while it runs:\n\n{command_lines(watch_words(options.results))}")
 
 
 def search_facts(searches: list[Searched], front: list[Evaluated]) -> dict[str, Any]:
@@ -102,15 +109,15 @@ def show_searches(
         print(f"answers     from {facts['csv']}, made at commit {facts['row'].get('commit') or 'unknown'}")
     if facts["plot"]:
         print(f"plot        {facts['plot']}")
-    print(f"next        {facts['next']}")
 
 
 # What the next command says in its own words, or does not take over from the search.
 OF_SEARCH = ("space", "task", "embeddings", "seeds", "epochs", "iterations", "allow", "save_weights")
 
 
-def next_command(options: SearchOptions, found: Decoupling) -> str:
-    """The evaluate line for what was found, next to the baselines, with all options of both commands that are not the usual."""
+def next_words(options: SearchOptions, found: Decoupling) -> list[str]:
+    """Of the evaluate line for what was found, next to the baselines, with all options of both commands that are not the
+    usual."""
     task = read_task(options)
     defaults = TASKS.parameters(task.name)
     settings = tuple((name, value) for name, value in task.settings if name != "validation" and value != defaults[name].default)
@@ -137,4 +144,4 @@ def next_command(options: SearchOptions, found: Decoupling) -> str:
         value = getattr(options, name)
         if value not in (one.default, *(one.default if one.several else ())):
             parts += [one.flag] if value is True else [one.flag, str(value)]
-    return shlex.join([*parts, *allowing(options.allow)])
+    return [*parts, *allowing(options.allow)]

@@ -49,6 +49,11 @@ class Results:
         _store(self._given).check(runs)
 
     @property
+    def place(self) -> str:
+        """The folder or the URL as it was given, with its password: for programs, and never shown."""
+        return self._given
+
+    @property
     def heartbeat(self) -> Heartbeat:
         """What this process tells the others of itself while it works."""
         return _store(self._given).heartbeat

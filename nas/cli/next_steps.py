@@ -1,0 +1,71 @@
+"""How a command ends: the page that it leaves, and what to type next, in lines that fit and can be copied."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterable
+
+from nas.cli.program import program_words
+from nas.records.results import Results
+from spaces.notation.errors import UserError
+
+WIDTH = 80
+INDENT = "    "
+REPORT = "report.html"
+
+
+def command_lines(words: Iterable[str]) -> str:
+    """The command as a shell takes it, each flag with its values, in lines of 80 columns that end in backslashes. A word is never
+    broken, however long it is, nor a flag apart from its first value."""
+    lines = [""]
+    for group in _groups(words):
+        quoted = list(map(shlex.quote, group))
+        fits = len(" ".join(quoted)) + len(INDENT) + 2 <= WIDTH
+        pieces = [" ".join(quoted)] if fits else [" ".join(quoted[:2]), *quoted[2:]]
+        for piece in pieces:
+            if lines[-1] and len(lines[-1]) + len(piece) + 3 > WIDTH:
+                lines.append(INDENT + piece)
+            else:
+                lines[-1] += (" " if lines[-1] else "") + piece
+    return " \\\n".join(lines)
+
+
+def _groups(words: Iterable[str]) -> list[list[str]]:
+    """The command's own words, and each flag with its values."""
+    groups: list[list[str]] = [[]]
+    for word in words:
+        if word.startswith("--"):
+            groups.append([word])
+        else:
+            groups[-1].append(word)
+    return groups
+
+
+def watch_words(results: Results) -> list[str]:
+    """The command that shows the results live."""
+    return _with_results("watch", results)
+
+
+def report_words(results: Results) -> list[str]:
+    """The command that writes the page of the results."""
+    return _with_results("report", results)
+
+
+def _with_results(command: str, results: Results) -> list[str]:
+    return [*program_words(), command, str(results)]
+
+
+def leave_report(results: Results) -> str | None:
+    """Where the page of all results was written; None where it could not be, which is said: the work itself is done."""
+    from nas.commands.report import ReportOptions, reported
+
+    place = results.folder / REPORT
+    try:
+        text, _ = reported(ReportOptions(results=(results.place,)))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text, encoding="utf-8")
+    except (UserError, OSError) as error:
+        print(f"there is no report {place}: {error}", file=sys.stderr)
+        return None
+    return str(place)
