@@ -60,3 +60,4 @@ _SETS = {
     "yelp_review_full": ("Yelp reviews (Zhang et al. 2015): their stars", 5, 400),
 }
 TEXT_SETS = {name: _text_set(name, *facts) for name, facts in _SETS.items()}
+CLASSES = {name: num_classes for name, (_, num_classes, _) in _SETS.items()}
