@@ -9,6 +9,8 @@ from typing import Any
 
 from nas.cli.config import Invocation
 from nas.commands.runs import RunsOptions
+from nas.duration import duration
+from nas.records.running import Running
 from nas.report.short_names import short_decoupling, short_names
 from nas.report.table import table
 from nas.runs.folders import RunFolder, chosen, remove, run_folders
@@ -81,7 +83,15 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
 def _state(folder: RunFolder) -> str:
     kind = "" if folder.kind == "run" else f" {folder.kind}"
     epoch = f" after epoch {folder.epoch:.3g}" if folder.state == "unfinished" and folder.epoch else ""
-    return folder.state + kind + epoch + (f", {folder.in_use} has it" if folder.in_use else "")
+    return folder.state + kind + epoch + (f", {folder.in_use} has it" if folder.in_use else "") + _progress(folder.running)
+
+
+def _progress(running: Running | None) -> str:
+    """How far the process that is at it has come."""
+    if running is None or running.iteration is None:
+        return ""
+    left = "" if running.seconds_left is None else f", {duration(running.seconds_left)} left"
+    return f": {running.iteration} of {running.iterations} iterations{left}"
 
 
 def size(number: float) -> str:

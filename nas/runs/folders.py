@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +16,7 @@ from nas.records.claim import Claim
 from nas.records.results import Results
 from nas.records.results_log import told_of_path
 from nas.records.row_kinds import FILES, HISTORY
+from nas.records.running import Running, at_work
 from nas.runs.trained_run import FILE, TrainedRun
 from spaces.notation.errors import UserError
 
@@ -42,6 +43,7 @@ class RunFolder:
     size_bytes  of our files in it; `changed` is when the youngest was written, in seconds since 1970
     rows        the results files that name it; a history alone is no row of a run
     epoch       that its history has come to; None where there is none
+    running     what the process that is at it tells; None where none is
     """
 
     path: Path
@@ -56,6 +58,7 @@ class RunFolder:
     seed: str = ""
     rows: tuple[str, ...] = ()
     epoch: float | None = None
+    running: Running | None = None
 
     @property
     def name(self) -> str:
@@ -71,7 +74,8 @@ def run_folders(runs: Path, results: Results) -> list[RunFolder]:
         places = sorted({place for place in places if place.is_dir() and not place.is_symlink()} | locked)
         named, epochs = _rows(results), _epochs(results)
         found = [_read(place, results, named.get(place.name, []), epochs.get(place.name)) for place in places]
-    return [folder for folder in found if folder]
+    told = {run.run: run for run in at_work(results.beats.read()).runs if not run.is_killed}
+    return [replace(folder, running=told.get(folder.name)) for folder in found if folder]
 
 
 def _rows(results: Results) -> dict[str, list[tuple[str, dict[str, str]]]]:

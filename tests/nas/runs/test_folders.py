@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from nas.problem import Problem
+from nas.records import heartbeat
 from nas.records.results import Results
 from nas.records.results_log import ResultsLog
 from nas.records.run_lock import RunLock
@@ -178,3 +179,21 @@ def test_whatever_stands_in_a_file_is_a_line(tmp_path: Path) -> None:
 
 def test_no_folder_is_no_run(tmp_path: Path) -> None:
     assert run_folders(tmp_path / "nowhere", Results(tmp_path / "nowhere")) == []
+
+
+def test_a_run_that_is_trained_now_says_how_far_it_is(problem: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heartbeat, "SECONDS_TO_FIRST", 0.001)
+    monkeypatch.setattr(heartbeat, "SECONDS_BETWEEN", 0.001)
+    seen = []
+
+    def look(what: str, done: int, total: int, **figures: float) -> None:
+        while done == 5 and not seen:
+            seen.extend(folder for folder in listed(problem).values() if folder.running and folder.running.iteration == 5)
+
+    made = make(problem, report=look)
+    made(POINT)
+    (folder,) = seen
+    assert folder.running and folder.running.iterations == problem.settings.iterations and folder.running.loss is not None
+    assert folder.name == made.run_folder(POINT).name and str(os.getpid()) in str(folder.in_use)
+    assert all(folder.running is None for folder in listed(problem).values())
+    assert not (problem.results.folder / ".running").exists()

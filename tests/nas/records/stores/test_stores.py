@@ -17,9 +17,12 @@ from typing import Any
 import pytest
 
 from methods.training.epoch import Epoch
+from nas.records import heartbeat
+from nas.records.heartbeat import Task
 from nas.records.history import History, next_training, rows_of
 from nas.records.results import Results, log_at
 from nas.records.row_kinds import HISTORY, RowKind
+from nas.records.running import at_work
 from spaces.notation.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -306,3 +309,65 @@ def test_a_history_has_each_epoch_of_each_training_once(results: Results) -> Non
     again.copy_to("other")
     assert len(log.rows()) == 5 and rows_of(log, "other", 2) == [{**row, "run": "other"} for row in rows_of(log, "one", 2)]
     assert rows_of(results.log("history.csv", HISTORY), "one", 1) == rows_of(log, "one", 1)
+
+
+TELLS = """
+results.beats.write("one", "who")
+beats = results.beats
+beats.write("mine", "something"); beats.write("mine", "more")
+print("told", flush=True)
+sys.stdin.readline()
+beats.remove("mine")
+print("removed", flush=True)
+sys.stdin.readline()
+beats.write("mine", "again")
+print("told", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_what_processes_tell_is_there_until_they_are_done_or_killed(results: Results) -> None:
+    assert results.beats.read() == []
+    with started(results, TELLS) as process:
+        assert said(process) == "told"
+        told = {beat.name: beat for beat in results.beats.read()}
+        assert (told["mine"].text, told["mine"].is_alive) == ("more", True) and 0 <= told["mine"].seconds_ago < 600
+        go(process)
+        assert said(process) == "removed" and "mine" not in {beat.name for beat in results.beats.read()}
+        go(process)
+        assert said(process) == "told"
+        process.kill()
+        process.wait()
+        until = time.monotonic() + 60
+        while any(beat.is_alive for beat in results.beats.read()):  # a server notices in a moment
+            assert time.monotonic() < until
+    assert {beat.name: beat.text for beat in results.beats.read()}["mine"] == "again"
+    for beat in results.beats.read():
+        results.beats.remove(beat.name)
+    assert results.beats.read() == []
+
+
+def test_what_one_process_tells_in_its_thread_another_reads(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heartbeat, "SECONDS_TO_FIRST", 0.001)
+    monkeypatch.setattr(heartbeat, "SECONDS_BETWEEN", 0.001)
+    task = Task({"run": "0123", "method": "dgl"})
+    with results.heartbeat.telling(task):
+        task.tell("training", 1, 2, {"loss": 0.5, "validation_error": float("nan")})
+        until = time.monotonic() + 60
+        while not (runs := at_work(results.beats.read()).runs) or runs[0].iteration is None:
+            assert time.monotonic() < until
+    assert [(run.run, run.iteration, run.loss, run.validation_error, run.is_killed) for run in runs] == [
+        ("0123", 1, 0.5, None, False)
+    ]
+    assert results.beats.read() == []
+
+
+def test_a_stamp_is_another_as_soon_as_a_row_is(results: Results) -> None:
+    stamps = [results.stamp()]
+    log = results.log("toy.csv")
+    for number in range(3):
+        log.append({"a": number})
+        stamps.append(results.stamp())
+    results.log("other.csv").append({"a": 1})
+    stamps.append(results.stamp())
+    assert len(set(map(repr, stamps))) == len(stamps) and results.stamp() == stamps[-1]
