@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from nas.notice import notice
 from nas.records.claim import Claim
@@ -117,6 +117,7 @@ def _read(path: Path, results: Results, rows: list[tuple[str, dict[str, str]]], 
     decided = any(Path(name).stem == "decisions" for name, _ in rows)
     state: State = "finished" if FILE in files or kind == "pretraining" or (kind == "search" and decided) else "unfinished"
     about = next((row for _, row in rows if row.get("method")), None) or _about(files)
+    shown: dict[str, Any] = {name: _plain(about.get(name)) for name in SHOWN}
     return RunFolder(
         path,
         kind,
@@ -124,7 +125,7 @@ def _read(path: Path, results: Results, rows: list[tuple[str, dict[str, str]]], 
         in_use,
         sum(sizes),
         max(times),
-        **{name: _plain(about.get(name)) for name in SHOWN},
+        **shown,
         rows=tuple(dict.fromkeys(name for name, _ in rows)),
         epoch=epoch,
     )
