@@ -199,7 +199,8 @@ class Strategy(Protocol):
     with the same seed asks the same questions, so it goes on where it was.
 
     A strategy whose search is one long job of its own, and no row of trainings, says so by a class attribute
-    `is_one_job = True`: searches with several seeds are then done side by side.
+    `is_one_job = True`: searches with several seeds are then done side by side. One that knows how many whole trainings it asks
+    for at most says so in a method `trainings(problem)`, for `--dry-run`.
     """
 
     def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Found:

@@ -30,6 +30,7 @@ class Invocation:
     json: bool
     quiet: bool
     verbose: bool
+    dry_run: bool
     print_config: bool
     out: Path | None
     leaves_report: bool
@@ -61,6 +62,7 @@ def parse(argv: list[str]) -> Invocation:
         given.json,
         given.quiet,
         given.verbose,
+        command.plans and given.plans,
         command.config and given.print_config,
         getattr(given, "out", None),
         command.leaves_report and not (given.no_report or given.json),

@@ -15,6 +15,7 @@ from nas.cli.config import Invocation
 from nas.cli.drawn import drawn
 from nas.cli.next_steps import command_lines, report_words
 from nas.cli.output import allowing, command_line, say_where
+from nas.cli.plans import planning, show_plan
 from nas.cli.program import program_words
 from nas.cli.progress.progress import Progress
 from nas.commands.evaluate import EvaluateOptions, Evaluation
@@ -30,6 +31,9 @@ def run_evaluate(asked: Invocation) -> None:
     """Train and compare."""
     options: EvaluateOptions = asked.options
     progress = Progress(quiet=asked.json or asked.quiet)
+    if asked.dry_run:
+        with planning(options):
+            return show_plan(Evaluation(options, progress, command_line()).plan(), asked)
     evaluation = Evaluation(options, progress, command_line())
     problem, log, comparison = evaluation.problem, evaluation.log, evaluation.comparison
     exits, ensemble = evaluation.exits, evaluation.ensemble

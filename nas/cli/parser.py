@@ -25,21 +25,22 @@ from nas.commands.watch import WatchOptions
 
 @dataclass(frozen=True)
 class Command:
-    """A command: its options, whether it reads a configuration file, what --out writes, if it has one, and whether it leaves a
-    page of all results."""
+    """A command: its options, whether it reads a configuration file, what --out writes, if it has one, whether it leaves a page
+    of all results, and whether it plans with --dry-run."""
 
     name: str
     options: type | None
     config: bool = False
     out: str | None = None
     leaves_report: bool = False
+    plans: bool = False
 
 
 COMMANDS = {
     command.name: command
     for command in (
-        Command("search", SearchOptions, config=True, leaves_report=True),
-        Command("evaluate", EvaluateOptions, config=True),
+        Command("search", SearchOptions, config=True, leaves_report=True, plans=True),
+        Command("evaluate", EvaluateOptions, config=True, plans=True),
         Command("profile", ProfileOptions, config=True),
         Command("compare", CompareOptions, out="also write the table there, as CSV with raw numbers"),
         Command("report", ReportOptions, out="the page to write, report.html without this"),
@@ -78,6 +79,13 @@ def _add_command(flags: Parser, command: Command) -> None:
             help="options from a YAML file, or of an experiment by its name (`run.py list`); flags win",
         )
         flags.add_argument("--print-config", action="store_true", help="print all options as such a file, and stop")
+    if command.plans:
+        flags.add_argument(
+            "--dry-run",
+            action="store_true",
+            dest="plans",
+            help="say what would run, what is there already, and about how long and how much memory it takes; write nothing",
+        )
     groups: dict[str, Any] = {}
     for one in options_of(command.options).values() if command.options else ():
         group = one.described.excludes

@@ -13,6 +13,7 @@ from nas.cli.config import Invocation
 from nas.cli.drawn import drawn
 from nas.cli.next_steps import command_lines, leave_report, watch_words
 from nas.cli.output import allowing, command_line, say_where
+from nas.cli.plans import planning, show_search_plan
 from nas.cli.program import program_words
 from nas.cli.progress.progress import Progress
 from nas.commands.evaluate import EvaluateOptions
@@ -33,6 +34,9 @@ def run_search(asked: Invocation) -> None:
     """Search once with each seed, and show what was found."""
     options: SearchOptions = asked.options
     progress = Progress(quiet=asked.json or asked.quiet)
+    if asked.dry_run:
+        with planning(options):
+            return show_search_plan(Search(options, progress, command_line()).plan(), asked)
     ready = Search(options, progress, command_line())
     say_where(ready.problem, asked)
     with progress:

@@ -13,6 +13,7 @@ from nas.catalogue.settings import Setting
 from nas.catalogue.shown import Shown, shown
 from nas.cli.config import Invocation
 from nas.cli.listing import PIPED, WIDEST
+from nas.cli.next_steps import command_lines
 from nas.cli.program import program_words
 from nas.cli.styled import print_heading
 from nas.cli.terminal import columns_of
@@ -52,7 +53,7 @@ def _show(one: Shown, width: int) -> None:
             print("\n".join(wrap(f"{name:13}{said}", width, subsequent_indent=" " * 13, break_on_hyphens=False)))
     print()
     print_heading("example")
-    print("\n".join(command_lines(_command(one), width)))
+    print(command_lines([*program_words(), *one.example]))
 
 
 def _setting(one: Setting, width: int) -> list[str]:
@@ -75,15 +76,3 @@ def _size(one: Shown) -> str:
 
 def _command(one: Shown) -> str:
     return shlex.join([*program_words(), *one.example])
-
-
-def command_lines(command: str, width: int) -> list[str]:
-    """A command in lines that a shell reads as one, broken before options."""
-    lines: list[str] = []
-    for number, part in enumerate(command.split(" --")):
-        word = f"--{part}" if number else part
-        if lines and len(lines[-1]) + len(word) + 3 <= width:
-            lines[-1] += f" {word}"
-        else:
-            lines.append(f"    {word}" if lines else word)
-    return [*(f"{line} \\" for line in lines[:-1]), lines[-1]]

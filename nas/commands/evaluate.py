@@ -17,7 +17,7 @@ from nas.commands.parallel import read_parallel
 from nas.commands.problem import TrainedProblemOptions, checked_seeds, read_iterations, read_problem
 from nas.commands.python_call import python_call
 from nas.commands.shared_options import ClassBatchesOptions, RatesOptions, RecordOptions, SideOptions
-from nas.commands.work_options import WorkOptions, read_budget, read_executor
+from nas.commands.work_options import WorkOptions, num_processes, read_budget, read_executor
 from nas.evaluation.comparison import Comparison
 from nas.evaluation.measurements.ensemble import Ensemble
 from nas.evaluation.measurements.exits import Exits
@@ -32,6 +32,8 @@ from spaces.notation.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from nas.plans.plan import Plan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +191,12 @@ class Evaluation:
                         if settings.grow:
                             trained = self.problem.trained_stages(built)
                             check_grows(settings.grow, built.num_stages, iterations, trained=trained)
+
+    def plan(self) -> Plan:
+        """What `run` would do, in about which time and memory; nothing is written."""
+        from nas.plans.of_comparison import plan_comparison
+
+        return plan_comparison(self.comparison, processes=num_processes(self.executor), threads=self.options.threads)
 
     def run(self) -> list[dict[str, str]]:
         """Train and measure what is not there yet; the row of every run, cells as text."""

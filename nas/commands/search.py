@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from nas.budget import Failures
 from nas.commands.option import keywords_of, option
 from nas.commands.problem import TrainedProblemOptions, checked_seeds, read_problem
 from nas.commands.python_call import python_call
 from nas.commands.shared_options import ClassBatchesOptions, OneRateOptions, RecordOptions
-from nas.commands.work_options import WorkOptions, read_budget, read_executor
+from nas.commands.work_options import WorkOptions, num_processes, read_budget, read_executor
 from nas.evaluation.evaluator import Evaluator
 from nas.evaluation.evaluators import EVALUATORS, SearchEvaluator
 from nas.evaluation.together import Together, check_together
@@ -35,6 +35,9 @@ from nas.studies.mirror import StudyMirror, open_storage
 from nas.trials import Trials, search_key
 from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError
+
+if TYPE_CHECKING:
+    from nas.plans.plan import SearchPlan
 
 KILLS = 3  # of the worker of one trial, after which a search without --retries ends
 
@@ -155,6 +158,21 @@ class Search:
     def trains(self) -> bool:
         """Whether decouplings are trained, and not looked up."""
         return isinstance(self.evaluators[0], Evaluator)
+
+    def plan(self) -> SearchPlan:
+        """What `run` would do, in about which time and memory; nothing is written. One that looks scores up is a UserError."""
+        from nas.plans.of_search import plan_search
+
+        evaluator = self.evaluators[0]
+        if not isinstance(evaluator, Evaluator):
+            raise UserError(
+                f"--dry-run says what trainings take, got the evaluator {self.options.evaluator}, which looks scores up; leave "
+                "one of them out"
+            )
+        trials = self.options.results.log("trials.csv", TRIALS)
+        told = sum(not row.get("fidelity") for key in self.keys for row in trials.find_all({"search": run_name(key)}))
+        processes = num_processes(self.executor)
+        return plan_search(self.strategy, self.problems, evaluator, told, processes=processes, threads=self.options.threads)
 
     def run(self) -> SearchResult:
         """Search with each seed, within the budget."""

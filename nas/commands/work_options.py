@@ -63,6 +63,11 @@ def read_executor(options: WorkOptions) -> Executor | None:
     return Local(workers=options.workers) if options.workers > 1 else None
 
 
+def num_processes(executor: Executor | None) -> int:
+    """How many do the runs; 1 where the executor does not say."""
+    return 1 if executor is None else getattr(executor, "workers", None) or 1
+
+
 def read_budget(options: BudgetOptions) -> Budget:
     """The limits, whose time begins now."""
     return Budget(options.time, options.max_failures, options.retries)

@@ -179,6 +179,13 @@ class Comparison:
         decided = [run for method in self.points for run in (*self._tuning(method), *self._decided(method))]
         return sum(run.is_done for run in decided), len(decided)
 
+    def wanted(self, methods: Sequence[str] | None = None) -> list[tuple[Run, bool]]:
+        """All runs of these methods, or of all, and whether each is a try; of a method whose settings are to be chosen yet those
+        with the first of them."""
+        methods = list(self.points) if methods is None else methods
+        tries = [(run, True) for method in methods for run in self._tuning(method)]
+        return [*tries, *((run, False) for method in methods for run in self._runs(method))]
+
     def _points(self, method: str, decouplings: Sequence[str]) -> list[Decoupling]:
         kind = traits(method)
         read = (self.problem.read_decoupling(text, method) for text in decouplings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def table(header: Sequence[str], lines: Sequence[Sequence[str]], width: int | None = None) -> str:
     """Columns as wide as they need to be; numbers to the right."""
     widths = [max(len(line[i]) for line in (header, *lines)) for i in range(len(header))]
     numeric = [bool(lines) and all(line[i][:1].isdigit() or not line[i] for line in lines) for i in range(len(header) - 1)]

@@ -49,6 +49,10 @@ class OptunaSearch:
             raise UserError(f"optuna's population is a whole number from 2 on, got {population}")
         self.sampler, self.trials, self.population, self.first = sampler, checked_trials(trials), population, first
 
+    def trainings(self, problem: Problem) -> int:
+        """How many decouplings it asks for at most."""
+        return self.trials
+
     def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Found:
         """What `recommended` makes of all that was evaluated."""
         import optuna

@@ -23,6 +23,10 @@ class RandomSearch:
     def __init__(self, *, trials: int = 10, first: Sequence[str] | None = None) -> None:
         self.trials, self.first = checked_trials(trials), first
 
+    def trainings(self, problem: Problem) -> int:
+        """How many decouplings it asks for at most."""
+        return self.trials
+
     def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Found:
         """What `recommended` makes of all that was evaluated."""
         wanted = min(self.trials, problem.space.size)
@@ -43,6 +47,10 @@ class Exhaustive:
 
     def __init__(self, *, limit: int = 2000) -> None:
         self.limit = checked_trials(limit)
+
+    def trainings(self, problem: Problem) -> int:
+        """How many decouplings it asks for."""
+        return problem.space.size
 
     def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Found:
         """What `recommended` makes of all that was evaluated."""

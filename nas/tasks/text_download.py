@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+from nas.data.downloads import check_download
 from spaces.notation.errors import UserError
 
 _CONVERTED = "refs/convert/parquet"  # the hub's own conversion of sets that are defined by a script, which nobody should run
@@ -47,6 +48,7 @@ def download(name: str, folder: Path) -> None:
     backslashes that AG's News and Yelp have in place of line breaks become blanks, as do line breaks.
     """
     source = _SOURCES[name]
+    check_download(str(folder))
     try:
         from datasets import load_dataset
     except ImportError:

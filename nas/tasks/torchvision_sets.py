@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from nas.data.downloads import check_download
 from nas.data.images.augmentation import Augmentation, Padding
 from nas.data.images.images import Images
 from nas.data.images.samples import Split
@@ -180,6 +181,8 @@ def _read(kind: str, place: str, num_classes: int, data_dir: Path, **part: bool 
     """A part of torchvision's data set of that name, which lies at `data_dir`/`place`, a folder or a file."""
     dataset_class, source = getattr(torchvision().datasets, kind), data_dir / place
     absent = not source.exists() or (source.is_dir() and not any(source.iterdir()))
+    if absent:
+        check_download(str(source))
     try:
         dataset = dataset_class(data_dir, download=absent, **part)
     except _READ_ERRORS as error:

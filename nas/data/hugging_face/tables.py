@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nas.data.downloads import check_download
 from nas.data.images.image_files import shown
 from spaces.notation.errors import UserError
 
@@ -86,6 +87,7 @@ class Tables:
 
 
 def _loaded(datasets: Any, name: str, config: str | None, revision: str | None) -> Any:
+    check_download(f"{name} of the hub")
     return datasets.load_dataset(name, config, revision=revision)
 
 

@@ -55,6 +55,10 @@ class Hyperband:
         self.trials, self.eta, self.min_fidelity, self.brackets = checked_trials(trials), eta, min_fidelity, brackets
         self.sampler, self.first = sampler, first
 
+    def trainings(self, problem: Problem) -> int:
+        """Of how many whole trainings the iterations are that it asks for at most."""
+        return self.trials
+
     def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Found:
         """The decoupling with the lowest error of those that were trained wholly."""
         if problem.objectives != ("error",):

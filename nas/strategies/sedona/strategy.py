@@ -30,6 +30,10 @@ class Sedona(Settings):
 
     is_one_job = True
 
+    def trainings(self, problem: Problem) -> int:
+        """How many decouplings it trains in the end: one for each K."""
+        return len(problem.space.tightened().block_counts)
+
     def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Found:
         """The decoupling that alpha and beta point at; of several K that the space allows, the lowest validation error.
 

@@ -22,6 +22,10 @@ class Supernet(Settings):
 
     is_one_job = True
 
+    def trainings(self, problem: Problem) -> int:
+        """How many decouplings it trains wholly at most."""
+        return self.trials
+
     def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Found:
         """Of the first `trials` of the ranking the lowest validation error."""
         ranked = self.ranked(problem, report)

@@ -53,6 +53,10 @@ class Surrogate:
         better, in an arbitrary unit; for one objective."""
         return self._beliefs(problem).believed(scores)
 
+    def trainings(self, problem: Problem) -> int:
+        """How many decouplings it asks for at most."""
+        return self.trials
+
     def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Found:
         """What `recommended` makes of all that was evaluated, or what is believed to be best of it."""
         if self.answer == "expected" and len(problem.objectives) > 1:

@@ -1,0 +1,64 @@
+"""What a search would do: how many trainings its strategy asks for, and what those of its space cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from nas.cores import usable_cores
+from nas.evaluation.evaluator import Evaluator
+from nas.plans.plan import DecouplingCost, SearchPlan
+from nas.plans.run_costs import Estimate, RunCosts
+from nas.problem import Problem, Strategy
+from nas.records.log import Log
+from spaces.decoupling import Decoupling
+from spaces.space import SearchSpace
+
+
+def plan_search(
+    strategy: Strategy, problems: Sequence[Problem], evaluator: Evaluator, told: int, *, processes: int, threads: int
+) -> SearchPlan:
+    """`told` trials are in the trajectories already. A few steps of two networks are timed; nothing is written."""
+    problem, costs = problems[0], RunCosts()
+    points = list(dict.fromkeys(_ends(problem.space)))
+    ordered = sorted(points, key=lambda point: costs.macs(problem, point))
+    smallest, largest = (_cost(costs, problem, point) for point in (ordered[0], ordered[-1]))
+    asks = getattr(strategy, "trainings", None)
+    trainings = None if asks is None else min(asks(problem), problem.space.size)
+    notes = []
+    if getattr(strategy, "is_one_job", False):
+        notes.append(f"{type(strategy).__name__.lower()} trains weights of its own before, which is not in the time")
+    time = None
+    if trainings is not None:
+        left = max(0, trainings * len(problems) - told)
+        between = Estimate((smallest.time.seconds + largest.time.seconds) / 2, smallest.time.low, largest.time.high)
+        used = max(1, min(processes, left))
+        time = between.times(left * max(1.0, used * threads / usable_cores()) / used)
+    how = f"{costs.steps} timed steps of the smallest and the largest of {len(points)} decouplings on {problem.device}"
+    rows = sum(_is_of(evaluator.log, one) for one in problems)
+    size = problem.space.size
+    return SearchPlan(len(problems), trainings, size, told, rows, smallest, largest, time, processes, how, tuple(notes))
+
+
+def _ends(space: SearchSpace) -> Iterator[Decoupling]:
+    """Decouplings among which the cheapest and the dearest lie: of the fewest and the most blocks, evenly cut, with each head."""
+    for num_blocks in {space.block_counts[0], space.block_counts[-1]}:
+        positions = [space.num_units * k // num_blocks for k in range(1, num_blocks)]
+        cuts = space.nearest_cuts(positions)
+        for head in space.heads:
+            yield Decoupling(cuts, (head,) * len(cuts))
+
+
+def _cost(costs: RunCosts, problem: Problem, point: Decoupling) -> DecouplingCost:
+    return DecouplingCost(
+        str(point),
+        point.num_blocks,
+        costs.macs(problem, point),
+        costs.bytes(problem, point),
+        costs.run(problem, point, tests=False),
+    )
+
+
+def _is_of(log: Log, problem: Problem) -> int:
+    """How many rows are of these settings, whatever their decoupling."""
+    key = {name: cell for name, cell in problem.key(Decoupling()).items() if name != "decoupling"}
+    return len({row["decoupling"] for row in log.find_all(key) if not row.get("iterations_trained")})
