@@ -41,9 +41,7 @@ def _of_table(table: Table, pool: Pool) -> dict[str, Any] | None:
     return {
         "table": table.name,
         "title": f"{best.label} on {short_decoupling(best.line.decoupling)}",
-        "about": (f"{table.title}: of" if table.title else "Of")
-        + f" {number} in several blocks the one with the lowest validation "
-        f"error, {100 * _validation(best):.2f} %. The test error had no say.",
+        "about": f"Of {number} in several blocks the one with the lowest validation error, {100 * _validation(best):.2f} %. The test error had no say.",
         "figures": _figures(best, whole),
         "command": pool.number(best.command),
         "group": pool.number(best.key),
@@ -118,8 +116,7 @@ def _of_search(best: Row, asked: int, pool: Pool) -> dict[str, Any]:
         "table": "",
         "title": f"{short_names([best['method']])[best['method']]} on {short}",
         "about": f"{best['task'].partition('(')[0]}: of {asked:,} decouplings that were trained the one with the lowest "
-        "validation error. "
-        "What it does on the test split is for `evaluate` to say.",
+        "validation error. What it does on the test split is for `evaluate` to say.",
         "figures": figures,
         "command": pool.number(best.get("command", "")),
         "group": pool.number(key_of(best)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from nas.charts.results import Given
@@ -37,10 +38,15 @@ def page_data(
         "answers": answers_of(given, pool),
         "about_table": ABOUT,
         "tables": tables_of(given.tables, pool),
-        "refused": list(given.refused),
+        "refused": list(map(_from_here, given.refused)),
         "sections": sections_of(charts_of(given), pool),
         "palette": palette(),
-        "warnings": warnings_of(given),
-        "provenance": provenance_of(rows, [asdict(source) for source in given.sources]),
+        "warnings": list(map(_from_here, warnings_of(given))),
+        "provenance": provenance_of(rows, [asdict(source) | {"where": _from_here(source.where)} for source in given.sources]),
         "texts": pool.texts,
     }
+
+
+def _from_here(text: str) -> str:
+    """Paths without the current folder: a page that is sent to others need not say where it was made."""
+    return text.replace(f"{Path.cwd()}/", "")

@@ -69,9 +69,24 @@ function layout(width, height, more) {
 }
 
 function chart(figure, palette, width, height, hidden) {
+  if (isLying(figure)) return lying(figure, palette, width, hidden);
   const shown = figure.series.filter((series) => !hidden.has(series.name));
   shown.sort((one, other) => Number(other.faint) - Number(one.faint) || BELOW[one.style] - BELOW[other.style]);
   return { data: shown.flatMap((series) => tracesOf(series, palette)), layout: layout(width, height, { xaxis: axis(figure.x, valuesOf(shown, "x")), yaxis: axis(figure.y, valuesOf(shown, "y")) }) };
+}
+
+/** Long names stand where they can be read: beside their rows. */
+function isLying(figure) {
+  return figure.x.names.some((name) => name.length > 9);
+}
+
+function lying(figure, palette, width, hidden) {
+  const names = figure.x.names;
+  const most = Math.max(10, Math.floor(width * 0.42 / 6.6));
+  const shown = figure.series.filter((series) => !hidden.has(series.name)).sort((one, other) => Number(other.faint) - Number(one.faint));
+  const data = shown.flatMap((series) => tracesOf(series, palette)).map(({ x, y, error_y, ...trace }) => ({ ...trace, x: y, y: x, error_x: error_y }));
+  const rows = { ...axis(figure.x), title: { text: "" }, ticktext: names.map((name) => escaped(name.length > most ? `${name.slice(0, most - 1)}…` : name)), range: [names.length - 0.5, -0.5], showgrid: true };
+  return { data, layout: layout(width, 76 + Math.max(24, 34 - names.length) * names.length, { xaxis: axis(figure.y), yaxis: rows }) };
 }
 
 function valuesOf(shown, across) {

@@ -49,14 +49,16 @@ export function figureOf(given, palette, wanted = true) {
   const node = el("figure", {}, caption, legend, plot, values);
   const one = { plot, node, draw, update, seen, figure: given, wanted };
   plot.figure = one;
-  let drawn = false, listens = false, width = 0;
+  let drawn = false, listens = false, width = 0, laid = 0;
 
   function draw() {
     waiting.delete(one);
     near?.unobserve(plot);
     drawn = true;
     if (node.hidden) return;
-    width = paper ? PAPER : plot.clientWidth || 600;
+    // Axes side by side need room: on a small screen they scroll in their box.
+    width = paper ? PAPER : Math.max(plot.clientWidth || 600, 72 * (one.figure.axes?.length ?? 0));
+    laid = plot.clientWidth;
     const { data, layout } = drawing(one.figure, palette, width, hidden);
     plotly().react(plot, data, layout, CONFIG);
     plot.style.minHeight = "0";
@@ -112,7 +114,7 @@ export function figureOf(given, palette, wanted = true) {
   values.addEventListener("toggle", table);
   onChoice(() => { seen(); table(); });
   onTheme(() => { keys(); again(); });
-  new ResizeObserver(() => { if (drawn && !paper && plot.clientWidth && plot.clientWidth !== width) draw(); }).observe(plot);
+  new ResizeObserver(() => { if (drawn && !paper && plot.clientWidth && plot.clientWidth !== laid) draw(); }).observe(plot);
   waiting.add(one);
   near?.observe(plot);
   update(given);

@@ -58,11 +58,11 @@ function scaleOf(axis, values) {
 }
 
 export function parallelLayout(figure, scales, width) {
-  const slanted = width / figure.axes.length < 105;
-  const label = (axis) => escaped(axis.label + (axis.unit ? ` (${axis.unit})` : ""));
+  const slanted = width / figure.axes.length < 78;
+  const label = (axis) => escaped(axis.label) + (axis.unit ? `${slanted ? " " : "<br>"}(${escaped(axis.unit)})` : "");
   const annotation = (more) => ({ showarrow: false, font: { size: 11, color: colour("quiet") }, bgcolor: colour("card"), opacity: 0.9, borderpad: 1, ...more });
   return {
-    margin: { l: 30, r: 60, t: 18, b: slanted ? 120 : 56 },
+    margin: { l: 30, r: 60, t: 18, b: slanted ? 110 : 48 },
     xaxis: { visible: true, range: [-0.15, figure.axes.length - 0.6], tickvals: figure.axes.map((_, place) => place), ticktext: figure.axes.map(label), tickangle: slanted ? -38 : 0, showgrid: false, zeroline: false, fixedrange: true, tickfont: { size: 12, color: colour("ink") } },
     yaxis: { visible: false, range: [-0.06, 1.06], fixedrange: true },
     shapes: figure.axes.map((_, place) => ({ type: "line", x0: place, x1: place, y0: 0, y1: 1, layer: "below", line: { color: colour("quiet"), width: 1 } })),
