@@ -41,7 +41,8 @@ def _of_table(table: Table, pool: Pool) -> dict[str, Any] | None:
     return {
         "table": table.name,
         "title": f"{best.label} on {short_decoupling(best.line.decoupling)}",
-        "about": f"Of {number} in several blocks the one with the lowest validation error, {100 * _validation(best):.2f} %. The test error had no say.",
+        "about": f"Of {number} in several blocks the one with the lowest validation error, "
+        f"{100 * _validation(best):.2f} %. The test error had no say.",
         "figures": _figures(best, whole),
         "command": pool.number(best.command),
         "group": pool.number(best.key),

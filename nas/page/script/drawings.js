@@ -26,7 +26,7 @@ function decades(values) {
   return { tickvals: places, ticktext: places.map((value) => (value >= 1e6 || value < 1e-3 ? prefixed(value) : value.toLocaleString("en"))) };
 }
 
-function axis(described, values = []) {
+function axis(described, values = [], width = 600) {
   const named = described.names.length > 0;
   return {
     title: { text: escaped(described.label + (described.unit ? ` (${described.unit})` : "")), font: { size: 13, color: colour("quiet") }, standoff: 12 },
@@ -44,7 +44,8 @@ function axis(described, values = []) {
     ticklen: 4,
     tickcolor: colour("quiet"),
     tickfont: { size: 12, color: colour("quiet") },
-    nticks: 8,
+    tickangle: 0,
+    nticks: width < 450 ? 5 : 8,
     exponentformat: "SI",
     automargin: true,
   };
@@ -72,7 +73,7 @@ function chart(figure, palette, width, height, hidden) {
   if (isLying(figure)) return lying(figure, palette, width, hidden);
   const shown = figure.series.filter((series) => !hidden.has(series.name));
   shown.sort((one, other) => Number(other.faint) - Number(one.faint) || BELOW[one.style] - BELOW[other.style]);
-  return { data: shown.flatMap((series) => tracesOf(series, palette)), layout: layout(width, height, { xaxis: axis(figure.x, valuesOf(shown, "x")), yaxis: axis(figure.y, valuesOf(shown, "y")) }) };
+  return { data: shown.flatMap((series) => tracesOf(series, palette)), layout: layout(width, height, { xaxis: axis(figure.x, valuesOf(shown, "x"), width), yaxis: axis(figure.y, valuesOf(shown, "y")) }) };
 }
 
 /** Long names stand where they can be read: beside their rows. */
@@ -86,7 +87,15 @@ function lying(figure, palette, width, hidden) {
   const shown = figure.series.filter((series) => !hidden.has(series.name)).sort((one, other) => Number(other.faint) - Number(one.faint));
   const data = shown.flatMap((series) => tracesOf(series, palette)).map(({ x, y, error_y, ...trace }) => ({ ...trace, x: y, y: x, error_x: error_y }));
   const rows = { ...axis(figure.x), title: { text: "" }, ticktext: names.map((name) => escaped(name.length > most ? `${name.slice(0, most - 1)}…` : name)), range: [names.length - 0.5, -0.5], showgrid: true };
-  return { data, layout: layout(width, 76 + Math.max(24, 34 - names.length) * names.length, { xaxis: axis(figure.y), yaxis: rows }) };
+  const longest = Math.min(most, names.reduce((length, name) => Math.max(length, name.length), 0));
+  return {
+    data,
+    layout: layout(width, 76 + Math.max(24, 34 - names.length) * names.length, {
+      margin: { l: 14 + 6.9 * longest, r: 18, t: 12, b: 50 },
+      xaxis: axis(figure.y, [], width),
+      yaxis: { ...rows, automargin: false },
+    }),
+  };
 }
 
 function valuesOf(shown, across) {

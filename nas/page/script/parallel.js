@@ -59,7 +59,7 @@ function scaleOf(axis, values) {
 
 export function parallelLayout(figure, scales, width) {
   const slanted = width / figure.axes.length < 78;
-  const label = (axis) => escaped(axis.label) + (axis.unit ? `${slanted ? " " : "<br>"}(${escaped(axis.unit)})` : "");
+  const label = (axis) => escaped(axis.label) + (axis.unit && !slanted ? `<br>(${escaped(axis.unit)})` : "");
   const annotation = (more) => ({ showarrow: false, font: { size: 11, color: colour("quiet") }, bgcolor: colour("card"), opacity: 0.9, borderpad: 1, ...more });
   return {
     margin: { l: 30, r: 60, t: 18, b: slanted ? 110 : 48 },

@@ -98,7 +98,8 @@ export function fairTable(data) {
   function update(now) {
     view.tables = now.tables;
     for (const table of view.tables) {
-      for (const line of table.lines) line.searched ??= `${line.group} ${line.shown.map((text, place) => text ?? line.cells[place] ?? "").join(" ")}`.toLowerCase();
+      const read = table.columns.map((column, place) => [column.key, place]).filter(([key]) => key !== "command"); // which names other lines too
+      for (const line of table.lines) line.searched ??= read.map(([, place]) => `${line.shown[place] ?? ""} ${line.cells[place] ?? ""}`).join(" ").toLowerCase();
     }
     columns = "";
     draw();
