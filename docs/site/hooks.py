@@ -19,7 +19,20 @@ from mkdocs.structure.files import File, Files
 from nas.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("search", "evaluate", "profile", "compare", "report", "predict", "export", "export-results", "runs", "list", "show")
+COMMANDS = (
+    "search",
+    "evaluate",
+    "profile",
+    "compare",
+    "report",
+    "predict",
+    "export",
+    "export-results",
+    "runs",
+    "list",
+    "show",
+    "completion",
+)
 FIGURES = sorted((ROOT / "results").rglob("*.png"))
 COPIED = {
     "project/contributing.md": "CONTRIBUTING.md",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, dataclass
+from inspect import get_annotations
 from pathlib import Path
 from typing import Any
 
 from nas.cli.program import Parser, program
 from nas.commands.compare import CompareOptions
+from nas.commands.completion import CompletionOptions
 from nas.commands.evaluate import EvaluateOptions
 from nas.commands.export import ExportOptions
 from nas.commands.export_results import ExportResultsOptions
@@ -19,8 +21,19 @@ from nas.commands.profile import ProfileOptions
 from nas.commands.report import ReportOptions
 from nas.commands.runs import RunsOptions
 from nas.commands.search import SearchOptions
-from nas.commands.shared_options import TrainingOptions
+from nas.commands.shared_options import (
+    AllowOptions,
+    ClassBatchesOptions,
+    DeviceOptions,
+    OneRateOptions,
+    ProblemOptions,
+    RatesOptions,
+    RecordOptions,
+    SideOptions,
+    TrainingOptions,
+)
 from nas.commands.watch import WatchOptions
+from nas.commands.work_options import BudgetOptions, WorkOptions
 
 
 @dataclass(frozen=True)
@@ -52,7 +65,23 @@ COMMANDS = {
         Command("init", InitOptions),
         Command("list", ListOptions),
         Command("show", ShowOptions),
+        Command("completion", CompletionOptions),
     )
+}
+
+
+TITLES: dict[type, str] = {
+    ProblemOptions: "what is cut, and on what it trains",
+    TrainingOptions: "how it trains",
+    OneRateOptions: "learning rate, schedule and weight decay",
+    RatesOptions: "learning rate, schedule and weight decay",
+    SideOptions: "what blocks are given",
+    ClassBatchesOptions: "what blocks are given",
+    DeviceOptions: "what computes",
+    WorkOptions: "who does the runs, and how much they may take",
+    BudgetOptions: "who does the runs, and how much they may take",
+    RecordOptions: "where results lie, and what is saved",
+    AllowOptions: "components of yours",
 }
 
 
@@ -86,16 +115,25 @@ def _add_command(flags: Parser, command: Command) -> None:
             dest="plans",
             help="say what would run, what is there already, and about how long and how much memory it takes; write nothing",
         )
+    titled: dict[str, Any] = {"": flags}
     groups: dict[str, Any] = {}
     for one in options_of(command.options).values() if command.options else ():
-        group = one.described.excludes
+        title, group = _title(command.options, one), one.described.excludes
+        if title not in titled:
+            titled[title] = flags.add_argument_group(title)
         if group and group not in groups:
-            groups[group] = flags.add_mutually_exclusive_group()
-        _add_option(groups[group] if group else flags, one, _default_epochs(command, one))
+            groups[group] = titled[title].add_mutually_exclusive_group()
+        _add_option(groups[group] if group else titled[title], one, _default_epochs(command, one))
     if command.leaves_report:
         flags.add_argument("--no-report", action="store_true", help="leave no page of all results, report.html, beside them")
     if command.out:
         flags.add_argument("--out", type=Path, metavar="FILE", help=command.out)
+
+
+def _title(options: Any, one: Option) -> str:
+    """Under which heading of the help an option stands: that of the class that it is of; none for a command's own."""
+    own = next((base for base in options.__mro__ if one.name in get_annotations(base)), options)
+    return TITLES.get(own, "")
 
 
 def _default_epochs(command: Command, one: Option) -> str:

@@ -24,6 +24,7 @@ COMMANDS = {
     "init": "write a first project: a network, a space, a configuration and a script that run at once",
     "list": "what there is, with one line each",
     "show": "all of a name: its settings, an example, its paper",
+    "completion": "a script by which bash, zsh or fish completes commands, options and names",
 }
 
 
@@ -44,6 +45,8 @@ class Formatter(argparse.ArgumentDefaultsHelpFormatter):
     """Help that shows defaults where there are any."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
+        if isinstance(action.default, list | tuple) and action.help:
+            return f"{action.help} (default: {' '.join(map(str, action.default))})" if action.default else action.help
         return action.help if action.default in (None, False) else super()._get_help_string(action)
 
 
