@@ -42,7 +42,7 @@ from spaces.rules import read_decoupling
 from spaces.space import SearchSpace
 
 CPU = torch.device("cpu")
-TURNS, STEPS, TELLS, BEATS, OFTEN, RUNS = 15, 60, 20_000, 200, 100, (1, 64)
+TURNS, STEPS, TELLS, BEATS, OFTEN, RUNS = 9, 60, 20_000, 200, 100, (1, 64)
 KEY = {"method": "dgl(label_smoothing=0.1)", "decoupling": "2:mlp_sr 4:mlp_sr", "task": "digits(validation=0.4)", "seed": 0}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +16,9 @@ from nas.report.short_names import short_decoupling, short_names
 from spaces.notation.errors import UserError
 
 MOST = 200  # failed runs that are listed, the last ones
+COUNTED = ("runs", "trials")
+# What a command says of the host that it is given on, and not of what it does.
+HERE = re.compile(r" (--(runs|workers|executor|device|threads|data-dir) ('[^']*'|\S+)|--json|-q|--quiet|-v|--verbose)(?= |$)")
 
 
 def now_of(given: Given, beats: Sequence[Beat]) -> dict[str, Any]:
@@ -56,12 +60,9 @@ def _each_once(found: AtWork) -> list[RunningCommand]:
     furthest: dict[str, RunningCommand] = {}
     for one in found.commands:
         if not one.is_killed and one.total and one.what in COUNTED:
-            there = furthest.get(one.command)
-            furthest[one.command] = one if there is None or one.done > there.done else there
+            there = furthest.setdefault(HERE.sub("", one.command), one)
+            furthest[HERE.sub("", one.command)] = one if one.done > there.done else there
     return list(furthest.values())
-
-
-COUNTED = ("runs", "trials")
 
 
 def _command(one: RunningCommand) -> dict[str, Any]:

@@ -125,7 +125,8 @@ def test_a_killed_process_is_shown_as_killed(watched: Watched, folder: Path) -> 
 def test_commands_that_share_the_work_are_counted_once(watched: Watched, folder: Path) -> None:
     beats = BeatFiles(folder / ".running")
     for process, done in ((1, 4), (2, 5)):
-        task = {"command": "python run.py evaluate", "since": "now", "what": "runs", "done": done, "total": 6, "figures": {}}
+        command = f"python run.py evaluate --seeds 3 --runs 'runs {process}'{' --json' * (process - 1)}"  # on two hosts
+        task = {"command": command, "since": "now", "what": "runs", "done": done, "total": 6, "figures": {}}
         beats.write(f"process-{process}", json.dumps({"process": process, "host": "h", "tasks": [task | {"seconds_left": 60.0}]}))
     found = now(watched)
     assert (found["finished"], found["asked"], len(found["commands"])) == (5, 6, 2) and 50 < found["seconds_left"] <= 60
