@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
+from nas.charts.network import network_of
 from nas.charts.results import Given
 from nas.page.asked import Row
 from nas.page.pool import Pool
@@ -16,7 +18,7 @@ from nas.records.status import OK
 from nas.report.fair_tables import ShownLine, Table, key_of
 from nas.report.short_names import short_decoupling, short_names
 
-MOST = 4  # answers of one kind that a page shows
+MOST = 12  # answers of one kind that a page has
 
 
 def answers_of(given: Given, pool: Pool) -> list[dict[str, Any]]:
@@ -46,7 +48,7 @@ def _of_table(table: Table, pool: Pool) -> dict[str, Any] | None:
         "figures": _figures(best, whole),
         "command": pool.number(best.command),
         "group": pool.number(best.key),
-        "network": None,
+        "network": _picture(best.rows[0]),
     }
 
 
@@ -91,6 +93,18 @@ def _figures(answer: ShownLine, uncut: ShownLine | None) -> list[tuple[str, str,
     return found
 
 
+def _picture(row: Mapping[str, object]) -> dict[str, Any]:
+    """The network of a row as the page draws it."""
+    network = network_of(row)
+    return {
+        "joint": network.joint,
+        "text": network.about,
+        "notes": network.unknown,
+        "blocks": [{"units": block.units, "range": block.range, "head": block.head} for block in network.blocks],
+        "costs": [asdict(cost) for cost in network.costs],
+    }
+
+
 def _of_searches(rows: Sequence[Row], pool: Pool) -> list[dict[str, Any]]:
     searches: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
@@ -106,6 +120,9 @@ def _of_searches(rows: Sequence[Row], pool: Pool) -> list[dict[str, Any]]:
 def _of_search(best: Row, asked: int, pool: Pool) -> dict[str, Any]:
     peak, macs, bound = (COLUMNS[name] for name in ("peak_activation_bytes", "macs", "pipeline_speedup_bound"))
     short = short_decoupling(best["decoupling"])
+    which = (
+        f"of {asked:,} decouplings that were trained the one with the lowest validation error" if asked > 1 else "the only one"
+    )
     figures = [
         ("validation error", f"{100 * float(best['validation_error']):.2f} %", f"seed {best['seed']}"),
         ("blocks", best["num_blocks"], ""),
@@ -116,10 +133,9 @@ def _of_search(best: Row, asked: int, pool: Pool) -> dict[str, Any]:
     return {
         "table": "",
         "title": f"{short_names([best['method']])[best['method']]} on {short}",
-        "about": f"{best['task'].partition('(')[0]}: of {asked:,} decouplings that were trained the one with the lowest "
-        "validation error. What it does on the test split is for `evaluate` to say.",
+        "about": f"{best['task'].partition('(')[0]}: {which}. What it does on the test split is for `evaluate` to say.",
         "figures": figures,
         "command": pool.number(best.get("command", "")),
         "group": pool.number(key_of(best)),
-        "network": None,
+        "network": _picture(best),
     }

@@ -40,6 +40,11 @@ export function inOrder(parent, nodes) {
   });
 }
 
+/** Words between backticks as code. */
+export function withCode(text) {
+  return text.split("`").map((part, place) => (place % 2 ? el("code", {}, part) : part));
+}
+
 export function facts(pairs) {
   return el("dl", { class: "facts" }, pairs.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
 }

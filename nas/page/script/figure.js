@@ -6,7 +6,7 @@ import { onTheme } from "./colours.js";
 import { CONFIG, drawing } from "./drawings.js";
 import { el, refill, shape } from "./elements.js";
 import { short } from "./numbers.js";
-import { colourOf, dashOf, markerOf } from "./series.js";
+import { CLEAR, colourOf, dashOf, markerOf } from "./series.js";
 
 const ROWS = 500; // of the table of a figure's numbers
 const PAPER = 660; // pixels of a figure on paper
@@ -98,7 +98,7 @@ export function figureOf(given, palette, wanted = true) {
 
   function update(now) {
     one.figure = now;
-    refill(caption, el("h3", {}, now.title), !now.table && now.note && el("p", {}, now.note), el("p", {}, now.about));
+    refill(caption, el("h3", {}, now.title), !now.table && now.note && el("p", {}, now.note), el("p", {}, now.about, crowded(now) ? " Of so many points whiskers are drawn once few of them are chosen." : ""));
     plot.setAttribute("aria-label", `${now.title}. ${now.about} The numbers are in the table below.`);
     keys();
     table();
@@ -120,6 +120,10 @@ export function figureOf(given, palette, wanted = true) {
   near?.observe(plot);
   update(given);
   return one;
+}
+
+function crowded(figure) {
+  return (figure.series ?? []).some((series) => series.points.length > CLEAR && series.style === "points" && series.points.some((point) => point.low !== null));
 }
 
 /** Of a series in the legend. */

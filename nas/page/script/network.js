@@ -8,26 +8,32 @@ const BOX = 13, GAP = 3; // of a unit, in pixels
 const WIDE = { width: 780, frame: 216, head: 292, headWidth: 176, bars: 500, bar: 80, between: 14 };
 const NARROW = { width: 344, frame: 150, head: 182, headWidth: 162, bars: 8, bar: 100, between: 12 };
 
-export function networkPicture(network, label) {
+/** Of bytes in MiB, as tables have them; what else a cost is in stands in its heading. */
+function amount(value, unit) {
+  return unit === "bytes" ? `${Number((value / 2 ** 20).toPrecision(3))} MiB` : prefixed(value);
+}
+
+export function networkPicture(network) {
   const box = el("div", { class: "network" });
   let narrow = null;
   const draw = () => {
     const now = box.clientWidth > 0 && box.clientWidth < 640;
     if (now === narrow) return;
     narrow = now;
-    box.replaceChildren(picture(network, narrow ? NARROW : WIDE, narrow, label));
+    box.replaceChildren(picture(network, narrow ? NARROW : WIDE, narrow));
   };
   new ResizeObserver(draw).observe(box);
   draw();
   return [box, numbers(network)];
 }
 
-function picture(network, plan, narrow, label) {
+function picture(network, plan, narrow) {
   const costs = network.costs;
+  const shares = costs.some((cost) => cost.head_values.length > 0);
   const room = Math.floor((plan.frame - 16) / (BOX + GAP));
   const drawn = [];
   let y = narrow || !costs.length ? 24 : 40;
-  if (!narrow) costs.forEach((cost, place) => drawn.push(text(plan.bars + place * (plan.bar + plan.between), 16, cost.label, "quiet")));
+  if (!narrow) costs.forEach((cost, place) => drawn.push(text(plan.bars + place * (plan.bar + plan.between), 16, cost.short, "quiet")));
   drawn.push(text(8, 14, network.input ?? "input", "quiet"));
   network.blocks.forEach((block, place) => {
     const lines = Math.ceil(block.units.length / room);
@@ -46,7 +52,12 @@ function picture(network, plan, narrow, label) {
     }
     y += 30;
   });
-  return shape("svg", { role: "img", "aria-label": `${label}. ${network.text}`, width: plan.width, height: y + 6, viewBox: `0 0 ${plan.width} ${y + 6}` }, drawn);
+  if (shares) {
+    drawn.push(shape("rect", { class: "share", x: 8, y: y + 10, width: 14, height: 7, rx: 2 }), text(27, y + 18, "the block", "quiet"));
+    drawn.push(shape("rect", { class: "share of-head", x: 98, y: y + 10, width: 14, height: 7, rx: 2 }), text(117, y + 18, "its head and what else only training needs", "quiet"));
+    y += 20;
+  }
+  return shape("svg", { role: "img", "aria-label": network.text, width: plan.width, height: y + 6, viewBox: `0 0 ${plan.width} ${y + 6}` }, drawn);
 }
 
 function text(x, y, content, kind) {
@@ -61,7 +72,7 @@ function blockOf(block, plan, room, y, height) {
   const units = block.units.map((unit, number) => shape("rect", {
     class: "unit", x: 16 + (number % room) * (BOX + GAP), y: y + 9 + Math.floor(number / room) * (BOX + GAP), width: BOX, height: BOX, rx: 2.5,
   }, shape("title", {}, unit)));
-  return [shape("rect", { class: "frame", x: 8, y, width: plan.frame, height, rx: 7 }), units];
+  return [shape("rect", { class: "frame", x: 8, y, width: plan.frame, height, rx: 7 }), units.length ? units : text(18, y + height / 2 + 4, block.range)];
 }
 
 function headOf(block, place, plan, y, height) {
@@ -79,24 +90,24 @@ function headOf(block, place, plan, y, height) {
 
 /** Of one block and one cost; what the head takes is fainter, behind what the block takes. */
 function barOf(cost, place, x, y, width, narrow) {
-  const value = cost.values[place], head = cost.head_values?.[place] ?? 0;
+  const value = cost.values[place], head = cost.head_values[place] ?? 0;
   if (value === null || value === undefined) return [text(x, y + 11, "not known", "quiet")];
-  const full = Math.max(...cost.values.map((one, number) => (one ?? 0) + (cost.head_values?.[number] ?? 0)), 1e-30);
+  const full = Math.max(...cost.values.map((one, number) => (one ?? 0) + (cost.head_values[number] ?? 0)), 1e-30);
   const own = width * value / full;
   return [
     shape("rect", { class: "scale", x, y, width, height: 7, rx: 2 }),
     shape("rect", { class: "share", x, y, width: Math.max(own, 0.8), height: 7, rx: 2 }),
     head > 0 && shape("rect", { class: "share of-head", x: x + own, y, width: Math.max(width * head / full, 0.8), height: 7, rx: 2 }),
-    text(x, y + 21, `${narrow ? `${cost.short ?? cost.label} ` : ""}${prefixed(value + head, cost.unit)}`, "quiet"),
+    text(x, y + 21, `${narrow ? `${cost.short === "activations" ? "memory" : cost.short === "parameters" ? "params" : cost.short} ` : ""}${amount(value + head, cost.unit)}`, "quiet"),
   ];
 }
 
 function numbers(network) {
   const costs = network.costs;
   const cell = (cost, place) => {
-    const value = cost.values[place], head = cost.head_values?.[place];
+    const value = cost.values[place], head = cost.head_values[place];
     if (value === null || value === undefined) return "not known";
-    return head ? `${prefixed(value, cost.unit)} + ${prefixed(head, cost.unit)} for the head` : prefixed(value, cost.unit);
+    return head ? `${amount(value, cost.unit)} + ${amount(head, cost.unit)}` : amount(value, cost.unit);
   };
   return el("details", { class: "no-paper small" }, el("summary", { class: "quiet" }, "The numbers"), el("div", { class: "box", tabindex: 0, role: "region", "aria-label": "Numbers of the blocks", style: "margin-top:.5rem" }, el("table", {},
     el("thead", {}, el("tr", {}, ["block", "units", "head", ...costs.map((cost) => cost.label)].map((name) => el("th", { scope: "col" }, name)))),

@@ -32,8 +32,8 @@ export function parallelTraces(figure, palette, hidden) {
     const many = figure.ways.length > 60;
     return {
       type: "scatter", mode: many ? "lines" : "lines+markers", x, y, points, hovertext,
-      hoverinfo: faint ? "skip" : "text", opacity: faint ? 0.1 : many ? 0.45 : 0.85,
-      line: { color: colourOf(palette, way.colour), width: many ? 1 : 1.6 }, marker: { size: 5, color: colourOf(palette, way.colour) }, showlegend: false,
+      hoverinfo: faint ? "skip" : "text", opacity: faint ? 0.1 : figure.ways.length > 500 ? 0.25 : many ? 0.5 : 0.85,
+      line: { color: colourOf(palette, way.colour), width: figure.ways.length > 500 ? 0.6 : many ? 1 : 1.6 }, marker: { size: 5, color: colourOf(palette, way.colour) }, showlegend: false,
     };
   });
   return { traces, scales };

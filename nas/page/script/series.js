@@ -5,6 +5,7 @@ import { colour, isDark } from "./colours.js";
 
 const FAINT = 0.13;
 const MANY = 400; // points of a series, from which on they are smaller
+export const CLEAR = 150; // points of a series, up to which their intervals can be told apart
 
 export function colourOf(palette, number) {
   const colours = isDark() ? palette.dark : palette.light;
@@ -72,7 +73,7 @@ function traces(series, points, palette, faint) {
 }
 
 function intervals(points, own) {
-  if (points.every((point) => point.low === null)) return undefined;
+  if (points.length > CLEAR || points.every((point) => point.low === null)) return undefined;
   return {
     type: "data",
     symmetric: false,
