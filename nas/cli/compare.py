@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 from nas.cli.config import Invocation
 from nas.cli.output import check_out, write_file
+from nas.cli.terminal import columns_of
 from nas.commands.compare import compared
 from nas.report.fair_table import as_csv, plain, written
 from spaces.notation.errors import UserError
@@ -20,4 +22,4 @@ def run_compare(asked: Invocation) -> None:
     fair = compared(asked.options)
     if asked.out:
         write_file(asked.out, as_csv(fair))
-    print(json.dumps(plain(fair)) if asked.json else written(fair))
+    print(json.dumps(plain(fair)) if asked.json else written(fair, columns_of(sys.stdout)))

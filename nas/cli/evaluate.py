@@ -18,6 +18,7 @@ from nas.cli.output import allowing, command_line, say_where
 from nas.cli.plans import planning, show_plan
 from nas.cli.program import program_words
 from nas.cli.progress.progress import Progress
+from nas.cli.terminal import columns_of
 from nas.commands.evaluate import EvaluateOptions, Evaluation
 from nas.evaluation.measurements.ensemble import COLUMN
 from nas.report.exit_lines import exit_lines
@@ -68,18 +69,18 @@ def run_evaluate(asked: Invocation) -> None:
         return
     if choices:
         print("chosen on validation for each method:\n" + "\n".join(map(str, choices)) + "\n")
-    print(summary_table(summaries))
+    print(summary_table(summaries, columns_of(sys.stdout)))
     if note := failed_note(summaries, [f"{s.method} {short_decoupling(s.decoupling)}" for s in summaries]):
         print(f"\n{note}")
     if ensembles:
         print(f"\nsum of the last {options.ensemble} heads (test error; val error is the classifier's):")
-        print(summary_table(ensembles))
+        print(summary_table(ensembles, columns_of(sys.stdout)))
     if exits:
-        print(f"\nstopping after each block (rows in {exits.exits.where}):\n{exits_table(depths)}")
+        print(f"\nstopping after each block (rows in {exits.exits.where}):\n{exits_table(depths, columns_of(sys.stdout))}")
     if exits and leaving:
         print(
             f"\nleaving as soon as an exit is sure, at the cheapest threshold with the validation error of the best exit or "
-            f"less (rows in {exits.curves.where}):\n{curves_table(leaving)}"
+            f"less (rows in {exits.curves.where}):\n{curves_table(leaving, columns_of(sys.stdout))}"
         )
     if plot:
         print(f"\nplot {plot}")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 
 from methods.table import traits
 from nas.cli.config import Invocation
 from nas.cli.output import say_where
+from nas.cli.terminal import columns_of
 from nas.commands.profile import Profile
 from nas.report.network import cost_table, picture, plan_table
 
@@ -27,6 +29,6 @@ def run_profile(asked: Invocation) -> None:
         return
     say_where(problem, asked)
     print(f"{problem.method}\n\n{picture(decoupling, problem.space.num_units, joint=traits(problem.method).end_to_end)}\n")
-    print(cost_table(costs, decoupling))
+    print(cost_table(costs, decoupling, columns_of(sys.stdout)))
     if costs.plan is not None:
-        print(f"\n{plan_table(costs.plan)}")
+        print(f"\n{plan_table(costs.plan, columns_of(sys.stdout))}")

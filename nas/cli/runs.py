@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from dataclasses import asdict
 from typing import Any
 
 from nas.cli.config import Invocation
+from nas.cli.terminal import columns_of
 from nas.commands.runs import RunsOptions
 from nas.duration import duration
 from nas.records.running import Running
@@ -70,6 +72,7 @@ def _show(folders: list[RunFolder], where: str, asked: Invocation) -> None:
                     ]
                     for folder in folders
                 ],
+                columns_of(sys.stdout),
             )
         )
         print()

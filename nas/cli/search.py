@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from dataclasses import asdict
 from typing import Any
 
@@ -16,6 +17,7 @@ from nas.cli.output import allowing, command_line, say_where
 from nas.cli.plans import planning, show_search_plan
 from nas.cli.program import program_words
 from nas.cli.progress.progress import Progress
+from nas.cli.terminal import columns_of
 from nas.commands.evaluate import EvaluateOptions
 from nas.commands.option import options_of
 from nas.commands.problem import read_task
@@ -98,10 +100,10 @@ def show_searches(
     """The same for people, with a picture of the lowest error; `trains` where scores were not looked up in a table."""
     best = front[0]
     if len(searches) > 1:
-        print(f"{searches_table(searches)}\n")
+        print(f"{searches_table(searches, columns_of(sys.stdout))}\n")
     print(picture(best.decoupling, problem.space.num_units, joint=traits(problem.method).end_to_end))
     if facts["plot"]:
-        print(f"\n{pareto_table(front)}")
+        print(f"\n{pareto_table(front, columns_of(sys.stdout))}")
     print(f"\nfound       {best.decoupling}")
     print(f"validation  {100 * best.score.error:.2f} % error, {best.score.status}")
     for note in facts["notes"]:

@@ -103,7 +103,7 @@ def summarise_curves(rows: Iterable[Mapping[str, str]], exit_rows: Iterable[Mapp
     ]
 
 
-def exits_table(exits: Sequence[ExitSummary]) -> str:
+def exits_table(exits: Sequence[ExitSummary], width: int | None = None) -> str:
     """The exits as a table; ECE, the expected calibration error, in percent."""
     error, temperature, ece = (COLUMNS[name] for name in ("test_error", "temperature", "test_ece"))
     header = [
@@ -135,10 +135,10 @@ def exits_table(exits: Sequence[ExitSummary]) -> str:
         ]
         for s in exits
     ]
-    return table(header, lines)
+    return table(header, lines, width)
 
 
-def curves_table(curves: Sequence[CurveSummary]) -> str:
+def curves_table(curves: Sequence[CurveSummary], width: int | None = None) -> str:
     """Adaptive inference as a table; `left` is the percentage of samples that leave at each depth."""
     header = [
         "method",
@@ -167,7 +167,7 @@ def curves_table(curves: Sequence[CurveSummary]) -> str:
         ]
         for s in curves
     ]
-    return table(header, lines)
+    return table(header, lines, width)
 
 
 def _std(group: pd.DataFrame) -> float | None:

@@ -21,7 +21,7 @@ from nas.report.interval import half_interval
 from nas.report.published import Beside, Papers, Unmatched
 from nas.report.short_names import short_cuts, short_decoupling, short_heads, short_names
 from nas.report.summary import failed_note, failures
-from nas.report.table import table
+from nas.report.table import laid, table
 from spaces.decoupling import UNCUT, Decoupling
 from spaces.notation.component import Component
 from spaces.notation.errors import UserError, unknown
@@ -205,8 +205,10 @@ def _median(rows: Sequence[Row], column: str) -> float | None:
     return float(median(there)) if (there := _there(rows, column)) else None
 
 
-def written(fair: FairTable) -> str:
-    """The table as text: errors of methods against K, then the costs of every line, those of the same cuts together."""
+def written(fair: FairTable, width: int | None = None) -> str:
+    """The table as text: errors of methods against K, then the costs of every line, those of the same cuts together; within
+    `width` columns, or None for as many as it needs."""
+    text_width = min(WIDTH, width or WIDTH)
     error, params, macs, peak, step, bound = (COLUMNS[name].heading for name in COSTS)
     more = [_column(name).heading for name in (fair.lines[0].figures if fair.lines else ())]
     header = ["method", error, "n", params, "training", macs, "training", peak, step, bound, *more, "heads"]
@@ -215,23 +217,25 @@ def written(fair: FairTable) -> str:
     best = {headings[i]: i for i in reversed(range(len(points)))}
     order = sorted(range(len(points)), key=lambda i: (best[headings[i]], i))  # lines stand by K and error
     cells = [_cells(line, point, fair.shared) for line, point in zip(fair.lines, points, strict=True)]
-    top, rule, *rows = table(header, [cells[i] for i in order]).splitlines()
-    costs = [top, rule]
-    for place, row in zip(order, rows, strict=True):
-        costs += [row] if headings[place] in costs else [headings[place], row]
+    shown = laid(header, [cells[i] for i in order], width)
+    costs, said = [*shown.above, *shown.head], set[str]()
+    for place, row in zip(order, shown.rows, strict=True):
+        costs += [] if headings[place] in said else wrap(headings[place], width or len(headings[place]), break_on_hyphens=False)
+        costs += row
+        said.add(headings[place])
     kept = "\u00a0"  # a space at which `wrap` breaks no line
     shared = ", ".join(f"{name}{kept}{value}" for name, value in fair.shared.items() if value)
     return "\n".join(
         [
-            *(line.replace(kept, " ") for line in wrap(shared, WIDTH, break_on_hyphens=False)),
+            *(line.replace(kept, " ") for line in wrap(shared, text_width, break_on_hyphens=False)),
             "",
-            _against_num_blocks(fair),
+            _against_num_blocks(fair, width),
             "",
             *costs,
             "",
-            *_published(fair),
-            *wrap(LEGEND, WIDTH),
-            *(line for note in fair.notes for line in wrap(f"note: {note}", WIDTH, subsequent_indent="      ")),
+            *_published(fair, width),
+            *wrap(LEGEND, text_width),
+            *(line for note in fair.notes for line in wrap(f"note: {note}", text_width, subsequent_indent="      ")),
         ]
     )
 
@@ -266,7 +270,7 @@ def _cells(line: Line, point: Decoupling, shared: Mapping[str, str]) -> list[str
     ]
 
 
-def _published(fair: FairTable) -> list[str]:
+def _published(fair: FairTable, width: int | None) -> list[str]:
     """Lines beside what papers print. What differs is said once for all lines that differ so, and so is what differs in all; a
     note says which values are beside no line."""
     if fair.unmatched is None or all(line.published is None for line in fair.lines):
@@ -291,12 +295,13 @@ def _published(fair: FairTable) -> list[str]:
     said = {letter: own for own, letter in letters.items()}
     if in_all:
         said = {"all": "; ".join(in_all), **said}
-    lines = ["published values, and the settings in which ours differ (theirs in brackets)", table(header, rows)]
+    lines = ["published values, and the settings in which ours differ (theirs in brackets)", table(header, rows, width)]
+    text_width = min(WIDTH, width or WIDTH)
     for name, own in said.items():
-        lines += wrap(f"{name}: {own}", WIDTH, subsequent_indent=" " * (len(name) + 2), break_on_hyphens=False)
+        lines += wrap(f"{name}: {own}", text_width, subsequent_indent=" " * (len(name) + 2), break_on_hyphens=False)
     if fair.unmatched:
         values = ", ".join(f"{one.method} K={one.num_blocks} {one.test_error:.2f} ({one.source})" for one in fair.unmatched)
-        lines += wrap(f"published, and beside no line: {values}", WIDTH, subsequent_indent="  ", break_on_hyphens=False)
+        lines += wrap(f"published, and beside no line: {values}", text_width, subsequent_indent="  ", break_on_hyphens=False)
     return [*lines, ""]
 
 
@@ -322,7 +327,7 @@ def plain(fair: FairTable) -> dict[str, Any]:
     return facts if fair.unmatched is None else facts | {"unmatched": [asdict(one) for one in fair.unmatched]}
 
 
-def _against_num_blocks(fair: FairTable) -> str:
+def _against_num_blocks(fair: FairTable, width: int | None) -> str:
     """Test errors in percent with half their 95 % interval, a row a method and a column a K; `/` between decouplings of one
     K, in the table's order, and of many the best and the worst."""
     errors: dict[str, dict[int, list[str]]] = {}
@@ -332,6 +337,7 @@ def _against_num_blocks(fair: FairTable) -> str:
     return table(
         ["test error %, ±95 %", *(f"K={count}" for count in counts), ""],
         [[name, *(_cell(row.get(count, [])) for count in counts), ""] for name, row in errors.items()],
+        width,
     )
 
 

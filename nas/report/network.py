@@ -7,7 +7,7 @@ from nas.report.table import table
 from spaces.decoupling import Decoupling
 
 
-def cost_table(cost: Cost, decoupling: Decoupling) -> str:
+def cost_table(cost: Cost, decoupling: Decoupling, width: int | None = None) -> str:
     """One line a stage, which is a block or all of them, and the totals."""
     header = ["block", "units", "params", "MACs", "head params", "head MACs", "KiB/sample", "ms/step", "share %", "head"]
     heads = [*decoupling.heads, "classifier"]
@@ -40,10 +40,10 @@ def cost_table(cost: Cost, decoupling: Decoupling) -> str:
         totals += f" ± {100 * cost.bound_uncertainty:.1f} % (95 % interval, {cost.timed_steps} timed steps)"
     if reading := [f"{k} reads {', '.join(map(str, block.reads))}" for k, block in enumerate(cost.blocks) if block.reads]:
         totals += f"\nstages that read weights of others, so that a pipeline would have to send them: {'; '.join(reading)}"
-    return f"{table(header, lines)}\n{totals}"
+    return f"{table(header, lines, width)}\n{totals}"
 
 
-def plan_table(plan: StagePlan) -> str:
+def plan_table(plan: StagePlan, width: int | None = None) -> str:
     """One line a process, and what the processes gain at most."""
     header = ["process", "stages", "ms/iteration", "share %", "sends KiB/iteration", "MiB"]
     total = sum(process.seconds for process in plan.processes)
@@ -59,8 +59,8 @@ def plan_table(plan: StagePlan) -> str:
         for number, process in enumerate(plan.processes)
     ]
     return (
-        f"{table(header, lines)}\n{len(lines)} processes side by side: {plan.bound:.2f} times one process at most; MiB are the "
-        f"peak of activations in a step (float32) and up to {plan.depth} carries on their way to the next process"
+        f"{table(header, lines, width)}\n{len(lines)} processes side by side: {plan.bound:.2f} times one process at most; MiB "
+        f"are the peak of activations in a step (float32) and up to {plan.depth} carries on their way to the next process"
     )
 
 

@@ -40,20 +40,20 @@ def agreement(searches: Sequence[Searched]) -> Agreement:
     return Agreement(mean(similarities), mean(map(float, same)) if same else None, mean(errors), stdev(errors))
 
 
-def searches_table(searches: Sequence[Searched]) -> str:
+def searches_table(searches: Sequence[Searched], width: int | None = None) -> str:
     """One line a search, and how far their answers agree."""
     lines = [[str(s.seed), f"{100 * s.score.error:.2f}", str(s.found.decoupling)] for s in searches]
     agreed = agreement(searches)
     heads = "no cut in common" if agreed.heads is None else f"{100 * agreed.heads:.0f} % of common cuts have the same"
     return (
-        f"{table(['seed', 'val error %', 'found'], lines)}\n\n"
+        f"{table(['seed', 'val error %', 'found'], lines, width)}\n\n"
         f"cuts        {agreed.cuts:.2f} alike (Jaccard similarity, mean of all pairs)\n"
         f"heads       {heads}\n"
         f"validation  {100 * agreed.mean_error:.2f} +- {100 * agreed.std_error:.2f} % error over {len(searches)} seeds"
     )
 
 
-def pareto_table(front: Sequence[Evaluated]) -> str:
+def pareto_table(front: Sequence[Evaluated], width: int | None = None) -> str:
     """One line a decoupling, with what it costs to train."""
     header = [
         COLUMNS["validation_error"].heading,
@@ -74,4 +74,4 @@ def pareto_table(front: Sequence[Evaluated]) -> str:
         ]
         for point in front
     ]
-    return table(header, lines)
+    return table(header, lines, width)

@@ -91,7 +91,7 @@ def _summary(method: str, decoupling: str, group: pd.DataFrame) -> Summary:
     )
 
 
-def summary_table(summaries: Sequence[Summary]) -> str:
+def summary_table(summaries: Sequence[Summary], width: int | None = None) -> str:
     """The summaries as a table."""
     num_blocks, tested, validated, peak, step = (
         COLUMNS[name] for name in ("num_blocks", "test_error", "validation_error", "peak_activation_bytes", "step_seconds")
@@ -126,7 +126,7 @@ def summary_table(summaries: Sequence[Summary]) -> str:
         ]
         for s in summaries
     ]
-    return table(header, lines)
+    return table(header, lines, width)
 
 
 def _interval(summary: Summary) -> str:
