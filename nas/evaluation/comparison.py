@@ -127,17 +127,17 @@ class Comparison:
 
     def _finish_together(self, runs: Sequence[Run], failures: Failures) -> None:
         """Those of a method and seed in one go, but what another process is at; no more once too many have failed."""
-        ended = 0
-        self.report("runs", ended, len(runs))
+        ended, report = 0, self.problem.results.heartbeat.steps(self.report)
+        report("runs", ended, len(runs))
         for evaluator, of_evaluator in groupby(runs, key=lambda run: run.evaluator):
             group = list(of_evaluator)
             finish_together(evaluator, [run.decoupling for run in group])
             for run in group:
                 if (row := run.row) and not evaluator.is_to_be_repeated(run.decoupling):
-                    report_end(self.report, run.what, float(row["validation_error"]), failed=row["status"] != OK)
+                    report_end(report, run.what, float(row["validation_error"]), failed=row["status"] != OK)
                     failures.add(run.what, row["status"])
             ended += len(group)
-            self.report("runs", ended, len(runs))
+            report("runs", ended, len(runs))
 
     def attempt(self, job: Job) -> bool:
         """`Run.attempt` of the run that the job is."""
