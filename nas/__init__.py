@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from nas.commands.evaluate import evaluate
     from nas.commands.export import export
     from nas.commands.export_results import export_results
+    from nas.commands.plot import plot
     from nas.commands.predict import load_run, predict
     from nas.commands.profile import profile
     from nas.commands.report import write_report
@@ -27,6 +28,7 @@ _MODULES = {
     "evaluate": "nas.commands.evaluate",
     "compare": "nas.commands.compare",
     "profile": "nas.commands.profile",
+    "plot": "nas.commands.plot",
     "predict": "nas.commands.predict",
     "write_report": "nas.commands.report",
     "export": "nas.commands.export",
@@ -67,6 +69,7 @@ __all__ = [
     "export_results",
     "load_run",
     "memory",
+    "plot",
     "predict",
     "profile",
     "read_history",

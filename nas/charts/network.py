@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from nas.charts.words import named
 from nas.records.columns import COLUMNS
 from nas.report.short_names import short_decoupling, short_head, short_names
-from spaces.decoupling import Decoupling
+from spaces.decoupling import UNCUT, Decoupling
 
 if TYPE_CHECKING:
     from nas.charts.network_costs import Counted
@@ -81,7 +81,7 @@ def networks(given: Given) -> list[Network]:
     for table in given.tables:
         best: dict[str, ShownLine] = {}
         for line in sorted(table.lines, key=lambda line: line.line.test_error):
-            if line.line.num_blocks > 1 or len(table.lines) == 1:
+            if line.line.decoupling != UNCUT:
                 best.setdefault(line.label, line)
         for place, line in enumerate(list(best.values())[:MOST], start=1):
             name = named("network", table.name, str(place) if len(best) > 1 else "")

@@ -106,8 +106,8 @@ class Given:
 
 
 def read_given(places: Iterable[str | Path], conditions: Sequence[str] = ()) -> Given:
-    """The rows at these places: folders, CSV files, or URLs of stores and of their logs. Of rows that lack the column of a
-    `column=value` those stay whose runs do.
+    """The rows at these places: folders, CSV files, or URLs of stores and of their logs. Rows that lack the column of
+    a `column=value` go with those of their runs.
 
     A file that cannot be read, and a row, is a warning; a place that is not there has no rows. A condition that no row meets is
     a UserError.
@@ -191,9 +191,14 @@ def _narrowed(rows: dict[File, list[Row]], conditions: Sequence[str]) -> dict[Fi
         if not any(kept.values()):
             there = listed(row.get(column, "") for kind in have for row in rows[kind])
             raise UserError(f"no row is left where {column}={' or '.join(values)}; there, {column} is {there}")
-        left = {row[name] for of_kind in kept.values() for row in of_kind for name in ("run", "search") if row.get(name)}
+        gone = _runs_of(rows[kind] for kind in have) - _runs_of(kept.values())
         rows = {
-            kind: kept[kind] if kind in kept else [row for row in of_kind if row.get("run") in left]
+            kind: kept[kind] if kind in kept else [row for row in of_kind if row.get("run") not in gone]
             for kind, of_kind in rows.items()
         }
     return rows
+
+
+def _runs_of(kinds: Iterable[Sequence[Row]]) -> set[str]:
+    """The names of runs and searches in rows."""
+    return {row[name] for of_kind in kinds for row in of_kind for name in ("run", "search") if row.get(name)}

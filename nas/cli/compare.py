@@ -11,7 +11,10 @@ from nas.cli.output import check_out, write_file
 from nas.cli.terminal import columns_of
 from nas.commands.compare import compared
 from nas.report.fair_table import as_csv, plain, written
+from nas.report.paper_table import as_latex, as_markdown
 from spaces.notation.errors import UserError
+
+FORMS = {"latex": as_latex, "markdown": as_markdown}
 
 
 def run_compare(asked: Invocation) -> None:
@@ -22,4 +25,9 @@ def run_compare(asked: Invocation) -> None:
     fair = compared(asked.options)
     if asked.out:
         write_file(asked.out, as_csv(fair))
-    print(json.dumps(plain(fair)) if asked.json else written(fair, columns_of(sys.stdout)))
+    if asked.json:
+        print(json.dumps(plain(fair)))
+    elif asked.form:
+        print(FORMS[asked.form](fair))
+    else:
+        print(written(fair, columns_of(sys.stdout)))

@@ -23,7 +23,7 @@ from spaces.notation.plain_yaml import read_yaml
 class Invocation:
     """A command with its options (None where it has none), whether facts for programs are asked for, less or more than usual,
     or the configuration, the file that it writes, whether it leaves a page of all results, and the components that were typed,
-    and not read in a file."""
+    and not read in a file. `form` is that of `Command.forms` which was asked for."""
 
     command: Command
     options: Any
@@ -35,6 +35,7 @@ class Invocation:
     out: Path | None
     leaves_report: bool
     typed: set[str]
+    form: str | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -67,6 +68,7 @@ def parse(argv: list[str]) -> Invocation:
         getattr(given, "out", None),
         command.leaves_report and not (given.no_report or given.json),
         typed_names(typed) if command.options else set(),
+        getattr(given, "form", None),
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field
 from inspect import get_annotations
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from nas.commands.export_results import ExportResultsOptions
 from nas.commands.init import InitOptions
 from nas.commands.names import ListOptions, ShowOptions
 from nas.commands.option import Option, options_of
+from nas.commands.plot import PlotOptions
 from nas.commands.predict import PredictOptions
 from nas.commands.profile import ProfileOptions
 from nas.commands.report import ReportOptions
@@ -39,7 +41,7 @@ from nas.commands.work_options import BudgetOptions, WorkOptions
 @dataclass(frozen=True)
 class Command:
     """A command: its options, whether it reads a configuration file, what --out writes, if it has one, whether it leaves a page
-    of all results, and whether it plans with --dry-run."""
+    of all results, whether it plans with --dry-run, and forms in which it can print what it shows, with what each is."""
 
     name: str
     options: type | None
@@ -47,6 +49,7 @@ class Command:
     out: str | None = None
     leaves_report: bool = False
     plans: bool = False
+    forms: Mapping[str, str] = field(default_factory=dict)
 
 
 COMMANDS = {
@@ -55,8 +58,17 @@ COMMANDS = {
         Command("search", SearchOptions, config=True, leaves_report=True, plans=True),
         Command("evaluate", EvaluateOptions, config=True, plans=True),
         Command("profile", ProfileOptions, config=True),
-        Command("compare", CompareOptions, out="also write the table there, as CSV with raw numbers"),
+        Command(
+            "compare",
+            CompareOptions,
+            out="also write the table there, as CSV with raw numbers",
+            forms={
+                "latex": "print the table for a paper: LaTeX, with rules of booktabs",
+                "markdown": "print the table as Markdown",
+            },
+        ),
         Command("report", ReportOptions, out="the page to write, report.html without this"),
+        Command("plot", PlotOptions),
         Command("predict", PredictOptions, out="write the answers there, as CSV, and not on the screen"),
         Command("export", ExportOptions),
         Command("export-results", ExportResultsOptions),
@@ -94,7 +106,10 @@ def parser() -> Parser:
 
 
 def _add_command(flags: Parser, command: Command) -> None:
-    flags.add_argument("--json", action="store_true", help="print the facts for programs, and no progress")
+    printed = flags.add_mutually_exclusive_group()
+    printed.add_argument("--json", action="store_true", help="print the facts for programs, and no progress")
+    for form, what in command.forms.items():
+        printed.add_argument(f"--{form}", dest="form", action="store_const", const=form, help=what)
     told = flags.add_mutually_exclusive_group()
     told.add_argument("-q", "--quiet", action="store_true", help="print results alone: no progress, no notes, no notices")
     told.add_argument(

@@ -16,6 +16,7 @@ COMMANDS = {
     "profile": "what each block of a decoupling costs",
     "compare": "methods against K, from the rows of evaluate",
     "report": "one page that shows all of results: tables, charts, the best network; for any browser, without a network",
+    "plot": "the charts of results, and pictures of decouplings, as SVG, PDF or PNG for papers",
     "predict": "answer new inputs with a trained run",
     "export": "write a trained run as files that other programs load",
     "export-results": "copy rows from one results store to another: a folder of CSV files, a PostgreSQL database",

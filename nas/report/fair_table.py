@@ -156,7 +156,7 @@ def _figure(rows: Sequence[Row], name: str) -> list[float]:
         raise UserError(f"a figure is a number, got column {name} ({error}); leave it out") from None
 
 
-def _column(name: str) -> Column:
+def figure_column(name: str) -> Column:
     """What is known of a figure's column; of a user's own only its name."""
     return COLUMNS.get(name) or Column(name, Role.FIGURE, ("evaluate",), "A user's own figure.", FLOAT)
 
@@ -210,13 +210,13 @@ def written(fair: FairTable, width: int | None = None) -> str:
     `width` columns, or None for as many as it needs."""
     text_width = min(WIDTH, width or WIDTH)
     error, params, macs, peak, step, bound = (COLUMNS[name].heading for name in COSTS)
-    more = [_column(name).heading for name in (fair.lines[0].figures if fair.lines else ())]
+    more = [figure_column(name).heading for name in (fair.lines[0].figures if fair.lines else ())]
     header = ["method", error, "n", params, "training", macs, "training", peak, step, bound, *more, "heads"]
     points = [Decoupling.parse(line.decoupling) for line in fair.lines]
     headings = [_heading(line.num_blocks, point) for line, point in zip(fair.lines, points, strict=True)]
     best = {headings[i]: i for i in reversed(range(len(points)))}
     order = sorted(range(len(points)), key=lambda i: (best[headings[i]], i))  # lines stand by K and error
-    cells = [_cells(line, point, fair.shared) for line, point in zip(fair.lines, points, strict=True)]
+    cells = [line_cells(line, point, fair.shared) for line, point in zip(fair.lines, points, strict=True)]
     shown = laid(header, [cells[i] for i in order], width)
     costs, said = [*shown.above, *shown.head], set[str]()
     for place, row in zip(order, shown.rows, strict=True):
@@ -252,7 +252,8 @@ def _heading(num_blocks: int, point: Decoupling) -> str:
     return f"K={num_blocks}, " + (f"{'cut' if num_blocks > 1 else 'exits'} after {short_cuts(point)}" if point.cuts else UNCUT)
 
 
-def _cells(line: Line, point: Decoupling, shared: Mapping[str, str]) -> list[str]:
+def line_cells(line: Line, point: Decoupling, shared: Mapping[str, str]) -> list[str]:
+    """What the table has of a line below its K and cuts: method, error, n, costs, figures that were asked for, heads."""
     _, params, macs, peak, step, bound = (COLUMNS[name] for name in COSTS)
     return [
         line_name(line, shared),
@@ -265,7 +266,7 @@ def _cells(line: Line, point: Decoupling, shared: Mapping[str, str]) -> list[str
         peak.show(line.peak_activation_bytes),
         step.show(line.step_seconds),
         bound.show(line.pipeline_speedup_bound),
-        *(_column(name).show(value) for name, value in line.figures.items()),
+        *(figure_column(name).show(value) for name, value in line.figures.items()),
         (short_heads(point) if point.heads else "") + (f"  ({failures(line)})" if failures(line) else ""),
     ]
 
