@@ -14,7 +14,7 @@ from nas.charts.exits import exit_charts
 from nas.cli.config import Invocation
 from nas.cli.drawn import drawn
 from nas.cli.next_steps import command_lines, report_words
-from nas.cli.output import allowing, command_line, say_where
+from nas.cli.output import allowing, command_line, say, say_where
 from nas.cli.plans import planning, show_plan
 from nas.cli.program import program_words
 from nas.cli.progress.progress import Progress
@@ -42,7 +42,7 @@ def run_evaluate(asked: Invocation) -> None:
     before = len(log.rows())
     there, wanted = comparison.counts()
     if there and not (asked.json or asked.quiet):
-        print(f"{there} of {wanted} runs are in {options.results} already and are not repeated", file=sys.stderr)
+        say(f"{there} of {wanted} runs are in {options.results} already and are not repeated")
     with progress:
         rows = evaluation.run()
     summaries, choices = summarise(rows), comparison.choices()

@@ -7,9 +7,11 @@ import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from nas.cli.program import INSTALLED, program_name, program_words
+from nas.cli.terminal import columns_of
 from nas.notice import detail
 from nas.records.results_log import check_folder
 from nas.records.stores.url import redacted
@@ -30,11 +32,17 @@ def say_where(problem: Problem, asked: Invocation) -> None:
     sharing = "; start the same command again to share the work" if asked.command.name == "evaluate" else ""
     trial = f", a trial of scale {problem.scale:g}" if problem.scale else ""
     layout = ", channels-last" if problem.data.pixels else ""
-    print(f"on {problem.device}{threads}{layout}, {problem.settings.precision}{trial}{sharing}", file=sys.stderr)
+    say(f"on {problem.device}{threads}{layout}, {problem.settings.precision}{trial}{sharing}")
     for note in (*problem.data.notes, *problem.space.template.notes):
-        print(note, file=sys.stderr)
+        say(note)
     if asked.command.name in ("search", "evaluate"):
         detail(f"rows and histories go to {problem.results}, unfinished runs and weights to {problem.runs}")
+
+
+def say(text: str) -> None:
+    """A note on stderr, between words within a terminal's columns."""
+    columns = columns_of(sys.stderr)
+    print("\n".join(wrap(text, columns, break_on_hyphens=False)) if columns else text, file=sys.stderr)
 
 
 def command_line() -> str:

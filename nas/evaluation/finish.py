@@ -148,10 +148,9 @@ def finish(
 
 def _tell(run: Run, row: Mapping[str, str], seconds: float | None) -> None:
     """What those who want to know more are told of a run that has its row; of one that failed just now, everybody is."""
-    where = f"run {row['run']}, row in {run.evaluator.log.where}"
     if seconds is None:
-        detail(f"{run.what} is done already ({where})")
+        detail(f"{run.what} is there already: run {row['run']}")
     elif row["status"] != OK:
-        notice(f"{run.what} failed: {row['status']} ({where})")
+        notice(f"{run.what} failed: {row['status']} (run {row['run']})")
     else:
-        detail(f"{run.what} took {duration(seconds)} ({where})")
+        detail(f"{run.what} took {duration(seconds)}: run {row['run']}")

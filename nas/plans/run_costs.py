@@ -12,6 +12,7 @@ from statistics import median
 import torch
 
 from methods.training.scoring import error_and_loss
+from methods.training.stages.seconds import MOST_SECONDS as TIMING_STAGES
 from methods.training.trainer import Trainer
 from nas.cost import Cost, cost, wait_for
 from nas.evaluation.measurements.measurement import EVAL_BATCH_SIZE
@@ -58,6 +59,7 @@ class RunCosts:
     def __init__(self) -> None:
         self._costs: dict[tuple[str, Decoupling], Cost] = {}
         self._timed: dict[tuple[str, Decoupling], Timed] = {}
+        self._counting: dict[tuple[str, Decoupling], float] = {}  # seconds
 
     @property
     def steps(self) -> int:
@@ -74,7 +76,9 @@ class RunCosts:
         key = problem.method, point
         if key not in self._costs:
             size = problem.settings.batch_size // (problem.settings.replicas or 1)
+            began = time.perf_counter()
             self._costs[key] = cost(lambda: problem.build(point), data.input_shape, data.num_classes, size)
+            self._counting[key] = time.perf_counter() - began
         return self._costs[key]
 
     def macs(self, problem: Problem, decoupling: Decoupling) -> int:
@@ -99,7 +103,14 @@ class RunCosts:
         validations = math.ceil(settings.iterations / per_epoch) + tests  # the test split counts as another validation
         samples = validations * len(data.validation)
         scored = Estimate(*[timed.sample * samples] * 3)
-        return Estimate.total([timed.step.times(settings.iterations), scored]).times(factor)
+        whole = Estimate.total([timed.step.times(settings.iterations), scored]).times(factor)
+        return Estimate.total([whole, self._beside(problem, decoupling)])
+
+    def _beside(self, problem: Problem, decoupling: Decoupling) -> Estimate:
+        """What each run takes beside training: its costs are counted, and the stages of several blocks are timed."""
+        counting = self._counting[problem.method, problem.adapt(decoupling)]
+        timing = TIMING_STAGES if len(self.cost(problem, decoupling).blocks) > 1 else 0.0
+        return Estimate(counting + timing / 2, counting, counting + timing)
 
     def _nearest(self, problem: Problem, asked: Decoupling) -> Timed:
         """The network itself, timed, or the nearest in MACs of those that were timed of this method, once there are enough."""
