@@ -10,6 +10,7 @@ rows         of the evaluate.csv that is read
 lines        of the fair table
 page_mib     of the file that is written
 command_s    `run.py report`, from its start to its end, the import of torch included
+command_cpu_s  what of that is the process's own time; the rest it waited, as for other processes
 text_s       from opening the page until its text and its table are there, by the page's own mark
 interactive_s  until the page has loaded and answers to clicks and keys
 chart_s      until the first chart is drawn
@@ -24,6 +25,7 @@ from __future__ import annotations
 import csv
 import os
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -130,12 +132,13 @@ def made_up(line: int, seed: int, chance: random.Random) -> dict[str, object]:
 
 def one_round(rows: Path, page: Path) -> dict[str, float]:
     """Write the page and open it once."""
-    begun = time.perf_counter()
+    begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(
         [sys.executable, "run.py", "report", str(rows), "--out", str(page)], cwd=ROOT, stdout=subprocess.DEVNULL, check=True
     )
-    figures = {"page_mib": page.stat().st_size / 2**20, "command_s": time.perf_counter() - begun}
-    return figures | opened(page)
+    taken, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
+    own = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"page_mib": page.stat().st_size / 2**20, "command_s": taken, "command_cpu_s": own} | opened(page)
 
 
 def opened(page: Path) -> dict[str, float]:
