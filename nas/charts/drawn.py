@@ -66,7 +66,7 @@ def draw(charts: Sequence[Drawable | Network], path: Path, *, width: float = COL
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)  # a link would lead elsewhere
         undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(path.suffix[1:], {})
-        figure.savefig(path, dpi=200, metadata=undated, bbox_inches="tight", pad_inches=0.03)
+        figure.savefig(path, dpi=200, metadata=undated)
 
 
 @contextmanager
@@ -264,6 +264,8 @@ def _draw_heat_map(panel: Axes, chart: HeatMap) -> None:
 def _draw_parallel(panel: Axes, chart: Parallel) -> None:
     ends = [_range(chart, place) for place in range(len(chart.axes))]
     seen: set[str] = set()
+    figure = panel.get_figure(root=True)
+    letters = 12 if figure is None else max(6, int(18 * figure.get_figwidth() / len(chart.axes)))
     errors = [way.values[-1] or 0.0 for way in chart.ways]
     faint = 0.9 if len(chart.ways) <= 12 else 0.55 if len(chart.ways) <= 60 else max(0.08, 20 / len(chart.ways))
     best = min(range(len(errors)), key=errors.__getitem__)
@@ -285,7 +287,7 @@ def _draw_parallel(panel: Axes, chart: Parallel) -> None:
         )
     for place, axis in enumerate(chart.axes):
         panel.axvline(place, color="0.3", linewidth=0.7, zorder=1)
-        for at, text in _ticks(axis, ends[place]):
+        for at, text in _ticks(axis, ends[place], letters):
             paper = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.75}
             panel.text(place + 0.05, at, _plain(text), fontsize=6, va="center", ha="left", bbox=paper, zorder=5)
     panel.set_xticks(range(len(chart.axes)), [_plain(fill(axis.title, 10)) for axis in chart.axes])
@@ -302,12 +304,12 @@ def _range(chart: Parallel, place: int) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
-def _ticks(axis: Axis, ends: tuple[float, float]) -> list[tuple[float, str]]:
+def _ticks(axis: Axis, ends: tuple[float, float], letters: int) -> list[tuple[float, str]]:
+    """Where an axis says what, in so many letters at most."""
     low, high = ends
     if axis.names:
-        return [
-            ((place - low) / (high - low), name if len(name) < 14 else name[:12] + "…") for place, name in enumerate(axis.names)
-        ]
+        shown = [name if len(name) <= letters else f"{name[: letters - 1]}…" for name in axis.names]
+        return [((place - low) / (high - low), name) for place, name in enumerate(shown)]
     return [(share, f"{low + share * (high - low):.3g}") for share in (0.0, 0.5, 1.0)]
 
 
@@ -375,12 +377,8 @@ def _draw_network(panel: Axes, network: Network) -> None:
     panel.set_ylim((count - 1) * _ROW + 1.1, -0.5)
     panel.set_axis_off()
     if any(any(cost.head_values) for cost in costs):
-        panel.text(
-            _BARS,
-            (count - 1) * _ROW + 1.25,
-            "orange, hatched: heads, which only training needs",
-            **{**small, "color": quiet, "fontsize": 5.5},
-        )
+        told = "orange, hatched: heads, which only training needs"
+        panel.text(1.0, (count - 1) * _ROW + 1.25, told, ha="right", **{**small, "color": quiet, "fontsize": 5.5})
 
 
 _ROW, _FRAME, _HEAD, _HEAD_WIDE, _BARS = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,7 @@ def check_line(line: Sequence[Row]) -> None:
         )
 
 
+@cache
 def _may_be_joint(method: str) -> bool:
     """Whether all blocks may learn as one. Of a method of one's own nothing is known here: a row imports nothing."""
     return not METHODS.registers(method) or traits(method).end_to_end
