@@ -55,7 +55,7 @@ MANY = 200  # points of a chart, from which on they are small and without whiske
 AROUND = 0.5  # of the range of all means, which stays free above and below; longer intervals leave the panel
 LONG = 8  # letters of a category's name, from which on categories stand one below the other
 LETTERS_AN_INCH = 15.0
-SIDE = 34  # letters of a line beside a chart whose categories stand one below the other
+SIDE = 10  # letters an inch of the figure of a line beside a chart whose categories stand one below the other
 RASTERIZED = 2000  # points of a series, from which on they are pixels in SVG and PDF as well
 
 
@@ -130,7 +130,7 @@ def _height(chart: Drawable | Network, width: float) -> float:
     if isinstance(chart, HeatMap):
         return 0.9 + min(0.16 * len(chart.values), 8.0)
     if isinstance(chart, Chart) and _is_tall(chart):
-        return 0.6 + sum(0.09 + 0.12 * (_wrapped(name, SIDE).count("\n") + 1) for name in chart.x.names)
+        return 0.6 + sum(0.09 + 0.12 * (_wrapped(name, int(SIDE * width)).count("\n") + 1) for name in chart.x.names)
     return min(0.72 * width, 3.2)
 
 
@@ -209,7 +209,9 @@ def _set_axis(panel: Axes, which: str, axis: Axis, series: Sequence[Series]) -> 
 
     own = panel.xaxis if which == "x" else panel.yaxis
     if axis.names:
-        own.set_ticks(range(len(axis.names)), [_wrapped(_plain(name), SIDE) for name in axis.names])
+        figure = panel.get_figure(root=True)
+        letters = int(SIDE * (COLUMN if figure is None else figure.get_figwidth()))
+        own.set_ticks(range(len(axis.names)), [_wrapped(_plain(name), letters) for name in axis.names])
         getattr(panel, f"set_{which}lim")(-0.5, len(axis.names) - 0.5)
         own.grid(visible=len(axis.names) > LONG)
         if all(len(name) <= LONG for name in axis.names):

@@ -75,8 +75,8 @@ class Network:
     note: str = ""
 
 
-def networks(given: Given) -> list[Network]:
-    """Of each fair table the decouplings with the lowest test error, one a method."""
+def networks(given: Given, *, timed: bool = False) -> list[Network]:
+    """Of each fair table the decouplings with the lowest test error, one a method; `timed` as in `network_of`."""
     found = []
     for table in given.tables:
         best: dict[str, ShownLine] = {}
@@ -89,17 +89,31 @@ def networks(given: Given) -> list[Network]:
             averaged = {column: getattr(line.line, column) for column in ("step_seconds", "pipeline_speedup_bound")}
             found.append(
                 network_of(
-                    {**line.rows[0], **averaged}, name=name, title=title, group=line.key, table=table.name, note=table.title
+                    {**line.rows[0], **averaged},
+                    timed=timed,
+                    name=name,
+                    title=title,
+                    group=line.key,
+                    table=table.name,
+                    note=table.title,
                 )
             )
     return found
 
 
 def network_of(
-    row: Mapping[str, object], *, name: str = "network", title: str = "", group: str = "", table: str = "", note: str = ""
+    row: Mapping[str, object],
+    *,
+    timed: bool = False,
+    name: str = "network",
+    title: str = "",
+    group: str = "",
+    table: str = "",
+    note: str = "",
 ) -> Network:
-    """The network of a row of evaluate or search."""
-    from nas.charts.network_costs import counted
+    """The network of a row of evaluate or search. `timed` takes some training steps of it on this machine, for seconds or so, to
+    say how long each block takes."""
+    from nas.charts.network_costs import counted, measured_seconds
 
     known = counted(row)
     method, point = str(row["method"]), Decoupling.parse(str(row["decoupling"]))
@@ -107,7 +121,12 @@ def network_of(
     blocks = _blocks(point, known)
     costs = _costs(blocks, known, joint=joint)
     title = title or f"{short_names([method])[method]} on {short_decoupling(str(point))}"
-    unknown = (known.why,) if known.why else ()
+    unknown = [known.why] if known.why else []
+    parted = known.cost is not None and len(known.cost.blocks) == len(blocks)
+    if parted and timed:
+        costs = (*costs, BlockCosts("seconds of a training step, here", "seconds", "s", measured_seconds(row)))
+    elif parted:
+        unknown.append(NOT_TIMED)
     figures = tuple(
         (label, f"{COLUMNS[column].show(float(str(row[column])))} {COLUMNS[column].shown.unit}".strip())
         for label, column in FIGURES.items()
@@ -122,7 +141,7 @@ def network_of(
         joint,
         costs,
         figures,
-        (*unknown, "how long each block takes is not in rows; `profile` measures it"),
+        tuple(unknown),
         str(row.get("command") or ""),
         group,
         table,
@@ -130,6 +149,7 @@ def network_of(
     )
 
 
+NOT_TIMED = "how long each block takes is not in rows; `profile` measures it"
 FIGURES = {
     "blocks that no gradient joins": "num_blocks",
     "MACs a sample at inference": "macs",
@@ -218,6 +238,8 @@ def _short(cost: BlockCosts, number: int) -> str:
 
 def shown(value: float, unit: str) -> str:
     """A cost as people read it."""
+    if unit == "s":
+        return f"{1000 * value:,.3g} ms"
     if unit == "bytes":
         return f"{value / 2**20:,.3g} MiB"
     for over, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):

@@ -36,6 +36,9 @@ class PlotOptions:
     out: Path = option(Path("figures"), "the folder of the figures, each a file of the chart's name", metavar="FOLDER")
     format: str = option("svg", "of the files", choices=FORMATS)
     width: float = option(COLUMN, "inches; a column of a paper is about 3.5, its whole width 7", metavar="INCHES")
+    time_blocks: bool = option(
+        False, "also time training steps on this machine, two seconds a network, for pictures with the seconds of each block"
+    )
     where: tuple[str, ...] = option(
         (),
         "only rows with this cell, and what belongs to their runs; may come several times, values of one column are alternatives",
@@ -69,20 +72,22 @@ def plotted(options: PlotOptions) -> tuple[list[Figure], Given]:
     if given.is_empty():
         why = given.warnings[0] if given.warnings else "nothing is there"
         raise UserError(f"a figure is of rows that search or evaluate wrote, got {places}: {why}; name others")
-    found = _asked(given, options.charts, places)
+    found = _asked(given, options.charts, places, timed=options.time_blocks)
+    if options.time_blocks and not any(isinstance(chart, Network) for chart in found):
+        raise UserError(f"--time-blocks is for pictures of {NETWORKS}, got none; leave it out")
     if not found:
         raise UserError(f"no chart can be made of {places}: there is nothing to compare; name others")
     return [_drawn(chart, options) for chart in found], given
 
 
-def _asked(given: Given, names: Sequence[str], places: str) -> list[Drawable | Network]:
+def _asked(given: Given, names: Sequence[str], places: str, *, timed: bool) -> list[Drawable | Network]:
     """The charts of these kinds or names, or all; one that the results do not hold is a UserError."""
     kinds = [name for name in names if name in KINDS]
     single = [name for name in dict.fromkeys(names) if name not in KINDS]
     made: dict[str, list[Drawable | Network]] = {}
     for kind in KINDS:
         if not names or kind in kinds or any(name.startswith(_begins(kind)) for name in single):
-            made[kind] = [*(networks(given) if kind == NETWORKS else CHARTS[kind](given))]
+            made[kind] = [*(networks(given, timed=timed) if kind == NETWORKS else CHARTS[kind](given))]
     for kind in kinds:
         if not made[kind]:
             held = ", ".join(other for other in CHARTS if CHARTS[other](given)) or "none"

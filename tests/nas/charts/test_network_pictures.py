@@ -55,15 +55,15 @@ def test_of_blocks_that_learn_together_gradients_cross_the_cuts() -> None:
         ({"task": "folders(root=x)"}, "the shape of inputs of the task folders is in no row"),
         ({"macs": "1"}, "has other totals than the row"),
         ({"peak_activation_bytes": "1"}, "memory, counted anew, is not what the row says"),
-        ({"backbone": "module(path=os.system)"}, "this network cannot be counted here"),
-        ({"backbone": "nothing.there(x=1)"}, "this network cannot be counted here"),
-        ({"decoupling": "99:mlp_sr"}, "this network cannot be counted here"),
-        ({"side": "features(dim=3)"}, "with a side input"),
+        ({"backbone": "module(path=os.system)"}, "what each block costs is not known: "),
+        ({"backbone": "nothing.there(x=1)"}, "what each block costs is not known: "),
+        ({"decoupling": "99:mlp_sr"}, "what each block costs is not known: "),
+        ({"side": "features(dim=3)"}, "what a side input adds is in no row"),
     ],
 )
 def test_what_is_not_known_is_said(changes: dict[str, str], said: str) -> None:
     network = network_of(row(*DIGITS) | changes)
-    assert said in network.unknown[0] and len(network.unknown) == 2
+    assert said in network.unknown[0]
     shown = {cost.short for cost in network.costs}
     assert shown == ({"MACs", "parameters"} if "peak_activation_bytes" in changes else set())
     assert network.blocks[0].first == 1 and dict(network.figures)["blocks that no gradient joins"] == "3"
@@ -76,3 +76,10 @@ def test_of_each_table_the_best_of_each_method_is_drawn(tmp_path: Path) -> None:
     for network in (found[0], network_of(row("converged", "early_exit", "2:")), network_of(row(*DIGITS) | {"macs": "1"})):
         draw([network], tmp_path / "one.svg")
         assert b"</svg>" in (tmp_path / "one.svg").read_bytes()
+
+
+def test_blocks_are_timed_where_that_is_asked_for() -> None:
+    cells = row(*DIGITS) | {"batch_size": "8", "peak_activation_bytes": "1"}
+    (*_, seconds), untimed = network_of(cells, timed=True).costs, network_of(cells)
+    assert seconds.short == "seconds" and len(seconds.values) == 3 and all(value and value > 0 for value in seconds.values)
+    assert "`profile` measures it" in untimed.unknown[-1] and "seconds" not in [cost.short for cost in untimed.costs]
