@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import shutil
 import sys
 from pathlib import Path
 
 from nas.cli.config import Invocation
+from nas.cli.next_steps import interpreter
 from nas.cli.program import INSTALLED, program_name
 from nas.starter.project import write_project
 
@@ -18,7 +18,7 @@ def run_init(asked: Invocation) -> None:
     """Write the files, and say what each is for and what to type next."""
     folder: Path = asked.options.folder
     written = write_project(folder, _program_in(folder))
-    commands = [f"cd {shlex.quote(str(folder))}", f"{shlex.quote(_python_in(folder))} search.py"]
+    commands = [f"cd {shlex.quote(str(folder))}", f"{shlex.quote(interpreter(folder))} search.py"]
     if asked.json:
         print(json.dumps({"folder": str(folder), "files": [str(path) for path in written], "next": " && ".join(commands)}))
         return
@@ -36,11 +36,3 @@ def _program_in(folder: Path) -> str:
     if program_name() == INSTALLED:
         return INSTALLED
     return shlex.join(["python", os.path.relpath(sys.argv[0], folder)])
-
-
-def _python_in(folder: Path) -> str:
-    """The interpreter that runs this, as it is called in the project: what is installed for it is found."""
-    found, executable = shutil.which("python"), Path(sys.executable)
-    if found and Path(found).parent == executable.parent:
-        return "python"
-    return os.path.relpath(executable, folder) if executable.is_relative_to(Path.cwd()) else str(executable)

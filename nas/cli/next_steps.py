@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from nas.cli.program import program_words
 from nas.records.results import Results
@@ -13,13 +16,23 @@ from spaces.notation.errors import UserError
 WIDTH = 80
 INDENT = "    "
 REPORT = "report.html"
+HERE = Path()
 
 
-def command_lines(words: Iterable[str]) -> str:
-    """The command as a shell takes it, each flag with its values, in lines of 80 columns that end in backslashes. A word is never
-    broken, however long it is, nor a flag apart from its first value."""
+def interpreter(folder: Path = HERE) -> str:
+    """The Python that runs this, as people type it in a folder: `python` where that is this one, else by its path, as after
+    `make search`, which activates no environment."""
+    found, executable = shutil.which("python"), Path(sys.executable)
+    if found and Path(found).parent == executable.parent:
+        return "python"
+    return os.path.relpath(executable, folder) if executable.is_relative_to(Path.cwd()) else str(executable)
+
+
+def command_lines(words: Sequence[str]) -> str:
+    """The command as a shell takes it here, each flag with its values, in lines of 80 columns that end in backslashes. A word is
+    never broken, however long it is, nor a flag apart from its first value."""
     lines = [""]
-    for group in _groups(words):
+    for group in _groups([interpreter(), *words[1:]] if words[0] == "python" else words):
         quoted = list(map(shlex.quote, group))
         fits = len(" ".join(quoted)) + len(INDENT) + 2 <= WIDTH
         pieces = [" ".join(quoted)] if fits else [" ".join(quoted[:2]), *quoted[2:]]
