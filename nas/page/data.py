@@ -23,9 +23,8 @@ def page_data(
 ) -> dict[str, Any]:
     """What the page shows of results that were read.
 
-    `running` is what runs now: `asked`, how many runs the commands are to make (None where nobody said), `finished`, `runs`,
-    `failed` and `seconds_left` of all. `live` says where a page that is served asks for its data anew, `url`, and each how many
-    `seconds`.
+    Of a page that is served while runs go on, `running` is what runs now, as `nas.watch.now` tells it, and `live` says where the
+    page asks anew: `now` for what runs, `url` for all data, each so many `seconds`.
     """
     rows = [*given.evaluate, *given.search]
     pool = Pool()

@@ -9,6 +9,7 @@ import { short } from "./numbers.js";
 import { CLEAR, colourOf, dashOf, markerOf } from "./series.js";
 
 const ROWS = 500; // of the table of a figure's numbers
+const LEGEND = 18; // series of a legend, of more the rest are shown when they are asked for
 const PAPER = 660; // pixels of a figure on paper
 const waiting = new Set();
 let near = null, paper = false;
@@ -49,7 +50,7 @@ export function figureOf(given, palette, wanted = true) {
   const node = el("figure", {}, caption, legend, plot, values);
   const one = { plot, node, draw, update, seen, figure: given, wanted };
   plot.figure = one;
-  let drawn = false, listens = false, width = 0, laid = 0;
+  let drawn = false, listens = false, width = 0, laid = 0, all = false;
 
   function draw() {
     waiting.delete(one);
@@ -87,7 +88,9 @@ export function figureOf(given, palette, wanted = true) {
   function keys() {
     const ways = [...new Map((one.figure.ways ?? []).map((way) => [way.series, way])).values()];
     const series = one.figure.series?.filter((own) => !own.faint) ?? ways.map((way) => ({ name: way.series, colour: way.colour, marker: 0, style: "line", points: { length: 41 } }));
-    refill(legend, series.length > 1 ? series.map(key) : []);
+    const few = all || series.length <= LEGEND ? series : series.slice(0, LEGEND - 2);
+    const more = few.length < series.length && el("li", {}, el("button", { type: "button", "data-key": "all series", onclick: () => { all = true; keys(); } }, `and ${series.length - few.length} more`));
+    refill(legend, series.length > 1 ? [few.map(key), more] : []);
     legend.hidden = series.length < 2;
   }
 
@@ -144,16 +147,23 @@ function sign(series, own, palette) {
 }
 
 function numbersOf(figure) {
-  const [header, rows] = { chart: ofChart, heat_map: ofHeatMap, parallel: ofParallel }[figure.shape](figure);
+  const [header, rows, chosen = []] = { chart: ofChart, heat_map: ofHeatMap, parallel: ofParallel }[figure.shape](figure);
   const csv = () => [header, ...rows].map((row) => `${row.slice(0, header.length).map((cell) => (/[",\n]/.test(cell ?? "") ? `"${String(cell).replaceAll('"', '""')}"` : cell ?? "")).join(",")}\n`).join("");
   const numeric = header.map((_, place) => rows.some((row) => typeof row[place] === "number"));
   return [
     el("div", { class: "bar" }, el("span", { class: "quiet" }, rows.length > ROWS ? `The first ${ROWS} of ${rows.length.toLocaleString("en")} rows` : ""), copyButton("Copy as CSV", csv)),
     el("div", { class: "box tall", tabindex: 0, role: "region", "aria-label": `Numbers of: ${figure.title}` }, el("table", {},
       el("caption", { class: "sr-only" }, `Numbers of: ${figure.title}`),
-      el("thead", {}, el("tr", {}, header.map((name, place) => el("th", { scope: "col", class: numeric[place] ? "number" : null }, name)))),
-      el("tbody", {}, rows.slice(0, ROWS).map((row) => el("tr", {}, header.map((_, place) => el(place ? "td" : "th", { scope: place ? null : "row", class: numeric[place] ? "number" : null }, short(row[place])))))))),
+      el("thead", {}, el("tr", {}, header.map((name, place) => el("th", { scope: "col", class: numeric[place] ? "number" : null }, name)), chosen.length > 0 && el("th", { scope: "col" }, el("span", { class: "sr-only" }, "Show")))),
+      el("tbody", {}, rows.slice(0, ROWS).map((row, number) => el("tr", {},
+        header.map((_, place) => el(place ? "td" : "th", { scope: place ? null : "row", class: numeric[place] ? "number" : null }, short(row[place]))),
+        chosen.length > 0 && el("td", {}, only(chosen[number], `${figure.id} ${number}`))))))),
   ];
+}
+
+/** What a click on the point does, for the keyboard. */
+function only({ group, text, command }, key) {
+  return group ? el("button", { type: "button", "data-key": key, "aria-label": `Show ${text.split("\n")[0]} alone`, onclick: () => choose(group, text, command) }, "Only") : "";
 }
 
 function named(axis) {
@@ -167,6 +177,7 @@ function ofChart(figure) {
   return [
     ["series", named(figure.x), named(figure.y), ...(sure ? ["95 % from", "to"] : []), "what it is"],
     points.map(([series, point]) => [series.name, x(point.x), point.y, ...(sure ? [point.low, point.high] : []), point.text.replaceAll("\n", ", ")]),
+    points.map(([, point]) => point),
   ];
 }
 
@@ -175,5 +186,6 @@ function ofHeatMap(figure) {
 }
 
 function ofParallel(figure) {
-  return [["what it is", ...figure.axes.map(named)], figure.ways.filter((way) => isShown(way.group)).map((way) => [way.text.replaceAll("\n", ", "), ...way.values.map((value, place) => (figure.axes[place].names.length && value !== null ? figure.axes[place].names[value] : value))])];
+  const shown = figure.ways.filter((way) => isShown(way.group));
+  return [["what it is", ...figure.axes.map(named)], shown.map((way) => [way.text.replaceAll("\n", ", "), ...way.values.map((value, place) => (figure.axes[place].names.length && value !== null ? figure.axes[place].names[value] : value))]), shown];
 }

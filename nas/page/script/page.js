@@ -64,6 +64,7 @@ const live = given.live;
 onChoice(showChoice);
 redraw(given);
 markSection();
+if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView(); // which the browser did not find before
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && isNarrowed() && !event.defaultPrevented && !event.target.closest?.("details.pop")) showAll();
 });
