@@ -340,8 +340,8 @@ def _draw_network(panel: Axes, network: Network) -> None:
         )
         panel.add_patch(_rounded(FancyBboxPatch, _HEAD, y + 0.1, _HEAD_WIDE, 0.8, "#fdf3ec", stop))
         written = _plain(_wrapped(block.head, 16))
-        fit = {**small, "fontsize": _fitting(panel, written, _HEAD_WIDE - 0.02, 5.5)}
-        panel.text(_HEAD + _HEAD_WIDE / 2, y + 0.5, written, ha="center", **fit)
+        own_size = {**small, "fontsize": _fitting(panel, written, _HEAD_WIDE - 0.02, 5.5)}
+        panel.text(_HEAD + _HEAD_WIDE / 2, y + 0.5, written, ha="center", **own_size)
         if number + 1 < count:
             middle = y + 1.0 + (_ROW - 1.0) / 2
             panel.plot([0.05, 0.05], [y + 1.0, y + _ROW], color=ink, linewidth=0.8)
@@ -351,15 +351,16 @@ def _draw_network(panel: Axes, network: Network) -> None:
             told = "the gradient goes on" if network.joint else "no gradient crosses here"
             panel.text(0.085, middle, told, **{**small, "color": quiet, "fontsize": 5.5})
     room = (1.0 - _BARS) / max(len(costs), 1)
+    fit = {**small, "fontsize": _fitting(panel, "\n".join(["000 MiB.", *(cost.short for cost in costs)]), room - 0.025, 6)}
     for place, cost in enumerate(costs):
         left, wide = _BARS + place * room, room - 0.025
         heads: Sequence[float | None] = cost.head_values or (0.0,) * count
         most = max((value or 0.0) + (head or 0.0) for value, head in zip(cost.values, heads, strict=True)) or 1.0
-        panel.text(left, -0.28, cost.short, **{**small, "color": quiet, "fontsize": _fitting(panel, cost.short, wide, 6)})
+        panel.text(left, -0.28, cost.short, **{**fit, "color": quiet})
         for number, (value, head) in enumerate(zip(cost.values, heads, strict=True)):
             y = number * _ROW
             if value is None:
-                panel.text(left, y + 0.5, "not known", **{**small, "color": quiet})
+                panel.text(left, y + 0.5, "not known", **{**fit, "color": quiet})
                 continue
             panel.add_patch(Rectangle((left, y + 0.22), wide, 0.26, facecolor="#ececec", linewidth=0))
             panel.add_patch(Rectangle((left, y + 0.22), wide * value / most, 0.26, facecolor=own, linewidth=0))
@@ -374,7 +375,7 @@ def _draw_network(panel: Axes, network: Network) -> None:
             )
             panel.add_patch(beside)
             unit = "" if cost.unit == cost.short else cost.unit
-            panel.text(left, y + 0.74, shown(value + (head or 0.0), unit), **small)
+            panel.text(left, y + 0.74, shown(value + (head or 0.0), unit), **fit)
     panel.set_xlim(0.0, 1.0)
     panel.set_ylim((count - 1) * _ROW + 1.1, -0.5)
     panel.set_axis_off()
