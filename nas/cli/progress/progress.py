@@ -12,7 +12,8 @@ from typing import Any, Self
 from nas.cli.progress.tracker import Tracker
 from nas.cli.terminal import is_terminal, unfiltered, without_controls
 
-SECONDS = 0.2  # between two drawings, at least
+SECONDS = 0.2  # between two drawings, at least,
+IDLE = 1.0  # and at most, while nothing is told
 QUICK = 0.5  # seconds of a command that shows no bars
 
 
@@ -28,6 +29,7 @@ class Progress:
         self._lock, self._stack = threading.RLock(), ExitStack()
         self._drawer: Any = None  # what shows it, between `__enter__` and `__exit__`
         self._next = clock() + QUICK
+        self._ended = threading.Event()
 
     def __call__(self, what: str, done: int, total: int, *, worker: float = 0, **figures: float) -> None:
         if self._quiet:
@@ -38,14 +40,28 @@ class Progress:
                 return
             if end is not None:
                 self._drawer.ended(end)
-            now = self._clock()
-            if now >= self._next:
-                self._next = now + SECONDS
-                self._drawer.told()
+            self._draw()
+
+    def _draw(self) -> None:
+        """Unless it was drawn just now."""
+        now = self._clock()
+        if now >= self._next:
+            self._next = now + SECONDS
+            self._drawer.told()
+
+    def _tick(self) -> None:
+        """Time goes on, and windows change, while nothing is told."""
+        while not self._ended.wait(IDLE):
+            with self._lock:
+                if self._drawer is not None:
+                    self._draw()
 
     def __enter__(self) -> Self:
         if self._quiet:
             return self
+        ticking = threading.Thread(target=self._tick, name="progress", daemon=True)
+        self._stack.callback(ticking.join)
+        self._stack.callback(self._ended.set)
         if is_terminal(sys.stderr):
             from nas.cli.progress.bars import Bars  # rich takes time to import
 
@@ -58,8 +74,10 @@ class Progress:
             from nas.cli.progress.log import LogLines
 
             self._drawer = LogLines(self._tracker)
+        ticking.start()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._drawer = None
+        with self._lock:
+            self._drawer = None
         self._stack.close()

@@ -12,8 +12,8 @@ _CLEAR_LINE, _CLEAR_BELOW = "\x1b[K", "\x1b[J"
 
 
 class Screen:
-    """What is drawn on a terminal's `stream`. Each drawing is one write, so that a signal leaves no half of one; no thread draws,
-    which workers that are forked could not bear; where the terminal was made narrower, what was drawn has become more lines."""
+    """What is drawn on a terminal's `stream`. Each drawing is one write, so that a signal leaves no half of one. Where the
+    terminal was made narrower, what was drawn has become more lines."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream, self._lock = stream, threading.RLock()

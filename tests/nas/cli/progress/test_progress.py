@@ -6,6 +6,8 @@ import io
 import os
 import re
 import sys
+import threading
+import time
 
 import pytest
 
@@ -93,6 +95,20 @@ def test_bars_are_gone_in_the_end_and_notices_stand_above(monkeypatch: pytest.Mo
     assert "told \\x1b[2J meanwhile\r\n" in told and "\x1b[2J" not in told
     assert told.index("told") < told.index("half a line\r\n") and told.rstrip().endswith("half a line")
     assert sys.stderr is terminal
+
+
+def test_time_goes_on_while_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.cli.progress.progress.IDLE", 0.01)
+    monkeypatch.setattr("nas.cli.progress.progress.SECONDS", 0.0)
+    monkeypatch.setattr("nas.cli.progress.progress.QUICK", 0.0)
+    terminal = on_terminal(monkeypatch)
+    before = threading.active_count()
+    with Progress(quiet=False) as progress:
+        progress("runs", 0, 2)
+        until = time.monotonic() + 60
+        while terminal.getvalue().count("0 of 2 runs") < 3 and time.monotonic() < until:
+            time.sleep(0.01)
+    assert terminal.getvalue().count("0 of 2 runs") >= 3 and threading.active_count() == before
 
 
 def test_no_color_leaves_colours_out(monkeypatch: pytest.MonkeyPatch, clock: Clock) -> None:
