@@ -145,7 +145,8 @@ def test_stays_in_the_space_and_in_the_budget_and_returns_the_best(spec, name, m
     assert len(evaluate.asked) == len(set(evaluate.asked)) == wanted
     errors = [evaluate.table[point] for point in evaluate.asked]
     assert evaluate.table[found] == min(errors)
-    assert heard == [(n, wanted, {"best_error": min(errors[:n])}) for n in range(1, wanted + 1)]
+    told = [(n, wanted, {"best_error": min(errors[:n])}) for n in range(1, wanted + 1)]
+    assert heard == [(0, wanted, {}), *told]
 
 
 class TestEveryStrategy(StrategyContract):
