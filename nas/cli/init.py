@@ -22,11 +22,12 @@ def run_init(asked: Invocation) -> None:
     if asked.json:
         print(json.dumps({"folder": str(folder), "files": [str(path) for path in written], "next": " && ".join(commands)}))
         return
-    width = max(len(path.name) for path in written)
-    print(f"{folder} has")
-    for path, what in written.items():
-        print(f"  {path.name:{width}}  {what}")
-    print("\nit runs as it is:\n")
+    if not asked.quiet:
+        width = max(len(path.name) for path in written)
+        print(f"{folder} has")
+        for path, what in written.items():
+            print(f"  {path.name:{width}}  {what}")
+        print("\nit runs as it is:\n")
     for command in commands:
         print(f"  {command}")
 

@@ -25,7 +25,8 @@ def run_watch(asked: Invocation) -> None:
         print(json.dumps({"url": server.url}), flush=True)
     else:
         print(server.url, flush=True)
-        print(f"shows {shown} live; Ctrl-C ends it", file=sys.stderr)
+        if not asked.quiet:
+            print(f"shows {shown} live; Ctrl-C ends it", file=sys.stderr)
     if not server.is_private:
         print("whoever reaches this address can read it: nothing asks for a password, and nothing is encrypted", file=sys.stderr)
     if options.open:

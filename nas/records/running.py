@@ -141,4 +141,5 @@ def _count(told: Mapping[str, Any], name: str) -> int | None:
 
 
 def _left(told: Mapping[str, Any], seconds_ago: float) -> float | None:
-    return max(0.0, float(told["seconds_left"]) - seconds_ago) if "seconds_left" in told else None
+    left = told.get("seconds_left")
+    return None if left is None else max(0.0, float(left) - seconds_ago)

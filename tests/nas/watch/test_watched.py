@@ -111,6 +111,14 @@ def test_rows_that_failed_say_why(watched: Watched, folder: Path) -> None:
     assert now(watched)["failed_runs"] == 1 and "<b>much" not in watched.page().text()
 
 
+def test_a_store_that_does_not_answer_is_told_without_its_password() -> None:
+    pytest.importorskip("psycopg")
+    watched = Watched(["postgresql://me:geheim@127.0.0.1:1/db"], (), "A title")
+    data = json.loads(watched.data().text())
+    assert "127.0.0.1:1/db cannot be used" in data["running"]["trouble"] and any("127.0.0.1:1" in one for one in data["warnings"])
+    assert "geheim" not in watched.page().text() + watched.data().text() + watched.now().text() + watched.now().version
+
+
 def test_a_killed_process_is_shown_as_killed(watched: Watched, folder: Path) -> None:
     quiet = watched.now().version
     with worker(Results(folder)) as process:
