@@ -276,26 +276,18 @@ def _published(fair: FairTable, width: int | None) -> list[str]:
     note says which values are beside no line."""
     if fair.unmatched is None or all(line.published is None for line in fair.lines):
         return []
-    beside = [(line, line.published) for line in fair.lines if line.published is not None]
-    valued = [one.differs for _, one in beside if one.test_error is not None]
-    in_all = [said for said in valued[0] if all(said in differs for differs in valued)] if len(valued) > 1 else []
-    letters: dict[str, str] = {}
+    letters, said = differences_told(fair)
     rows = []
-    for line, one in beside:
+    for line, letter in zip(fair.lines, letters, strict=True):
+        if (one := line.published) is None:
+            continue
         cuts = short_cuts(Decoupling.parse(line.decoupling))
         start = [line_name(line, fair.shared), str(line.num_blocks), cuts, _error(line)]
         if one.test_error is None:
             rows.append([*start, "", "", "", one.why])
-            continue
-        own = "; ".join(said for said in one.differs if said not in in_all)
-        letter = letters.setdefault(own, _letter(len(letters))) if own else ""
-        std = "" if one.std is None else f"±{one.std:.2f}"
-        off = f"{line.test_error - one.test_error:+.2f}"
-        rows.append([*start, f"{one.test_error:.2f}{std}", off, letter, one.source])
+        else:
+            rows.append([*start, published_error(one), f"{line.test_error - one.test_error:+.2f}", letter, one.source])
     header = ["method", "K", "cuts", "ours %", "published ±sd", "off", "differs", "from"]
-    said = {letter: own for own, letter in letters.items()}
-    if in_all:
-        said = {"all": "; ".join(in_all), **said}
     lines = ["published values, and the settings in which ours differ (theirs in brackets)", table(header, rows, width)]
     text_width = min(WIDTH, width or WIDTH)
     for name, own in said.items():
@@ -304,6 +296,25 @@ def _published(fair: FairTable, width: int | None) -> list[str]:
         values = ", ".join(f"{one.method} K={one.num_blocks} {one.test_error:.2f} ({one.source})" for one in fair.unmatched)
         lines += wrap(f"published, and beside no line: {values}", text_width, subsequent_indent="  ", break_on_hyphens=False)
     return [*lines, ""]
+
+
+def published_error(one: Beside) -> str:
+    """A published error with its standard deviation; nothing where there is none."""
+    return "" if one.test_error is None else f"{one.test_error:.2f}" + ("" if one.std is None else f"±{one.std:.2f}")
+
+
+def differences_told(fair: FairTable) -> tuple[list[str], dict[str, str]]:
+    """A letter for each line whose settings differ from those of the published value beside it, and what each letter means; `all`
+    is what differs in all of several."""
+    valued = [line.published.differs for line in fair.lines if line.published and line.published.test_error is not None]
+    in_all = [said for said in valued[0] if all(said in differs for differs in valued)] if len(valued) > 1 else []
+    letters: dict[str, str] = {}
+    of_lines = []
+    for line in fair.lines:
+        own = "; ".join(said for said in line.published.differs if said not in in_all) if line.published else ""
+        of_lines.append(letters.setdefault(own, _letter(len(letters))) if own else "")
+    said = {letter: own for own, letter in letters.items()}
+    return of_lines, {"all": "; ".join(in_all), **said} if in_all else said
 
 
 def _letter(number: int) -> str:

@@ -7,11 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nas.records.columns import COLUMNS
-from nas.report.fair_table import FairTable, Line, figure_column, line_cells
+from nas.report.fair_table import FairTable, Line, differences_told, figure_column, line_cells, published_error
 from nas.report.short_names import short_cuts
 from spaces.decoupling import UNCUT, Decoupling
 
 BOLD = "Bold: of its K the lowest mean, where its 95 % interval overlaps that of no other line of that K."
+PUBLISHED = (
+    "Published: what papers print, with its standard deviation; ours differs in the settings that the letter names, theirs in "
+    "brackets:"
+)
 MEANING = "Test error: mean and half its 95 % interval over n seeds."
 OF_COLUMNS = {
     "training params (k)": "training: with the heads, which inference leaves out",
@@ -35,7 +39,8 @@ class PaperTable:
 def paper_table(fair: FairTable) -> PaperTable:
     """What LaTeX and Markdown write. A column that is the same in all of several lines is in the caption."""
     header = _header(fair)
-    rows = [_row(line, fair) for line in fair.lines]
+    letters, said = differences_told(fair)
+    rows = [_row(line, fair, letter) for line, letter in zip(fair.lines, letters, strict=True)]
     constant = [len(rows) > 1 and len({row[place] for row in rows}) == 1 for place in range(len(header))]
     constant[_ERROR] = constant[0] = False  # of which every table has a column
     kept = [place for place in range(len(header)) if not constant[place] and any(row[place] for row in rows)]
@@ -49,6 +54,7 @@ def paper_table(fair: FairTable) -> PaperTable:
         *([f"{'; '.join(told)}."] if told else []),
         *([BOLD] if bold else []),
         f"All lines: {', '.join(f'{name} {cell}' for name, cell in alike)}.",
+        *([f"{PUBLISHED} {'; '.join(f'{letter}: {own}' for letter, own in said.items())}."] if said else []),
         *(f"Note: {note}." for note in fair.notes),
     ]
     return PaperTable(
@@ -68,13 +74,17 @@ def _header(fair: FairTable) -> tuple[str, ...]:
     memory, step, bound = (COLUMNS[name].short for name in ("peak_activation_bytes", "step_seconds", "pipeline_speedup_bound"))
     more = [figure_column(name).heading for name in (fair.lines[0].figures if fair.lines else ())]
     costs = ("params (k)", "training params (k)", "MACs (M)", "training MACs (M)", f"{memory} (MiB)", step, bound)
-    return ("method", "K", "cuts", "heads", "test error (%)", "n", *costs, *more)
+    beside = ("published (%)", "differs", "from") if any(line.published for line in fair.lines) else ()
+    return ("method", "K", "cuts", "heads", "test error (%)", "n", *costs, *more, *beside)
 
 
-def _row(line: Line, fair: FairTable) -> tuple[str, ...]:
+def _row(line: Line, fair: FairTable, letter: str) -> tuple[str, ...]:
     point = Decoupling.parse(line.decoupling)
     method, error, *costs, heads = line_cells(line, point, fair.shared)
-    return (method, str(line.num_blocks), short_cuts(point) or UNCUT, heads, error, *costs)
+    one = line.published
+    valued = any(other.published for other in fair.lines)
+    beside = ((published_error(one), letter, one.source) if one else ("", "", "")) if valued else ()
+    return (method, str(line.num_blocks), short_cuts(point) or UNCUT, heads, error, *costs, *beside)
 
 
 def is_best(line: Line, lines: Sequence[Line]) -> bool:
@@ -103,6 +113,7 @@ def as_latex(fair: FairTable) -> str:
             r"\begin{table}",
             r"\centering",
             r"\footnotesize",
+            r"\setlength{\tabcolsep}{3pt}",
             rf"\caption{{{' '.join(map(latex_text, table.caption))}}}",
             rf"\begin{{tabular}}{{{''.join('r' if numeric else 'l' for numeric in table.numeric)}}}",
             r"\toprule",

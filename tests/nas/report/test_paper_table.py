@@ -93,3 +93,13 @@ def test_every_environment_is_closed_and_each_line_has_all_columns(converged: Fa
     rows = [line for line in text.splitlines() if line.endswith(r" \\")]
     assert len(rows) == len(converged.lines) + 1 and {line.count(" & ") + 1 for line in rows} == {len(columns)}
     assert text.count(r"\midrule") == 1 + len({line.num_blocks for line in converged.lines}) - 1
+
+
+def test_published_values_stand_in_columns_and_what_differs_in_the_caption() -> None:
+    fair = fair_table(read_rows([RESULTS / "cifar10_resnet32" / "evaluate.csv"]), published=True)
+    table = paper_table(fair)
+    assert table.header[-3:] == ("published (%)", "differs", "from")
+    valued = [row for row in table.rows if row[-3]]
+    assert ("8.13±0.23", "a", "InfoPro Table 2") in [row[-3:] for row in valued]
+    told = " ".join(table.caption)
+    assert "all: init default (fan_out)" in told and all(f" {row[-2]}: " in told for row in valued if row[-2])
