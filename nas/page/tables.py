@@ -35,7 +35,9 @@ def _table(one: Table, pool: Pool) -> dict[str, Any]:
     return {
         "name": one.name,
         "title": one.title or "All rows",
-        "shared": [(name.replace("_", " "), value) for name, value in one.fair.shared.items() if value],
+        "shared": [
+            (name.replace("_", " "), value) for name, value in one.fair.shared.items() if value and not name.endswith("_digest")
+        ],
         "columns": columns,
         "lines": [_line(line, columns, pool) for line in one.lines],
         "notes": list(one.fair.notes),

@@ -11,7 +11,7 @@ const BELOW = { front: 0, band: 1, steps: 2, line: 2, points: 3 }; // what lies 
 
 /** The traces and the layout of a figure of this width. `hidden` are the series that the legend has switched off. */
 export function drawing(figure, palette, width, hidden) {
-  const height = Math.round(Math.min(Math.max(width * 0.56, 300), 460));
+  const height = Math.round(Math.min(Math.max(width * 0.5, 290), 460));
   return { chart, heat_map: heatMap, parallel }[figure.shape](figure, palette, width, height, hidden);
 }
 

@@ -54,7 +54,7 @@ function picture(network, plan, narrow) {
   });
   if (shares) {
     drawn.push(shape("rect", { class: "share", x: 8, y: y + 10, width: 14, height: 7, rx: 2 }), text(27, y + 18, "the block", "quiet"));
-    drawn.push(shape("rect", { class: "share of-head", x: 98, y: y + 10, width: 14, height: 7, rx: 2 }), text(117, y + 18, "its head and what else only training needs", "quiet"));
+    drawn.push(shape("rect", { class: "share of-head", x: 98, y: y + 10, width: 14, height: 7, rx: 2 }), text(117, y + 18, narrow ? "its head, and all else for training" : "its head and what else only training needs", "quiet"));
     y += 20;
   }
   return shape("svg", { role: "img", "aria-label": network.text, width: plan.width, height: y + 6, viewBox: `0 0 ${plan.width} ${y + 6}` }, drawn);

@@ -12,7 +12,7 @@ const ON_PAPER = 250;
 
 export function fairTable(data) {
   const view = { tables: [], sorted: null, descending: false, page: 0, size: A_PAGE };
-  const told = el("div"), bar = el("div", { class: "bar" }), box = el("div", { class: "box", tabindex: 0, role: "region", "aria-label": "The fair table, which may scroll sideways" });
+  const told = el("div"), bar = el("div", { class: "bar" }), box = el("div", { class: "box fair", tabindex: 0, role: "region", "aria-label": "The fair table, which may scroll sideways" });
   const pages = el("nav", { class: "pages", "aria-label": "Pages of the table" }), notes = el("div");
   const node = el("div", {}, told, bar, box, pages, notes);
   let columns = "";
@@ -53,18 +53,18 @@ export function fairTable(data) {
   function heading(column) {
     const sorted = view.sorted === column.key;
     return el("th", { scope: "col", class: column.numeric ? "number" : null, title: column.about || null, "aria-sort": sorted ? (view.descending ? "descending" : "ascending") : "none" },
-      el("button", { type: "button", "data-key": `sort ${column.key}`, onclick: () => {
+      el("div", {}, el("button", { type: "button", "data-key": `sort ${column.key}`, onclick: () => {
         Object.assign(view, { sorted: sorted && view.descending ? null : column.key, descending: sorted && !view.descending, page: 0 });
         draw();
         say(view.sorted ? `Sorted by ${column.label}, ${view.descending ? "highest" : "lowest"} first` : "In the order of K and error");
       } }, column.label, column.unit ? ` ${column.unit}` : ""),
-      el("span", { class: "order", "aria-hidden": "true" }, sorted ? (view.descending ? "↓" : "↑") : ""));
+      el("span", { class: "order", "aria-hidden": "true" }, sorted ? (view.descending ? "↓" : "↑") : "")));
   }
 
   function cell(column, line, scale) {
     const text = line.shown[column.place] ?? line.cells[column.place] ?? "";
     if (column.place === 0) return el("th", { scope: "row", class: "name" }, text);
-    const kinds = [column.numeric && "number", column.long && "long", line.best?.includes(column.key) && "best"].filter(Boolean).join(" ");
+    const kinds = [column.numeric && "number", column.long && "long"].filter(Boolean).join(" ");
     return el("td", { class: kinds || null }, text, column.spread && scale ? spread(line, column, scale) : null);
   }
 
@@ -82,10 +82,10 @@ export function fairTable(data) {
     refill(told, about(table, view.tables.length > 1));
     refill(box, el("table", {},
       el("caption", { class: "sr-only" }, `${table.title}: ${count(found.length, "line")}`),
-      el("thead", {}, el("tr", {}, shown.map(heading), el("th", { scope: "col", class: "no-paper" }, el("span", { class: "sr-only" }, "Show")))),
+      el("thead", {}, el("tr", {}, shown.map(heading), el("th", { scope: "col", class: "only no-paper" }, el("span", { class: "sr-only" }, "Show")))),
       el("tbody", {}, here.map((line) => el("tr", { class: line.group === chosen.group ? "chosen-line" : null },
         shown.map((column) => cell(column, line, scale)),
-        el("td", { class: "no-paper number" }, el("button", { type: "button", "data-key": `only ${line.group}`, "aria-pressed": String(line.group === chosen.group), "aria-label": `Show ${line.label} alone`, onclick: () => choose(line.group, line.label, line.command) }, "Only"))))),
+        el("td", { class: "only no-paper" }, el("button", { type: "button", "data-key": `only ${line.group}`, "aria-pressed": String(line.group === chosen.group), "aria-label": `Show ${line.label} alone`, onclick: () => choose(line.group, line.label, line.command) }, "Only"))))),
       here.length ? null : el("tbody", {}, el("tr", {}, el("td", { colspan: shown.length + 1 }, "No line of this table is meant by what you chose. ", el("button", { type: "button", onclick: showAll }, "Show all"))))));
     refill(pages, found.length > view.size ? [
       el("span", {}, `${view.page * view.size + 1}–${view.page * view.size + here.length} of ${found.length.toLocaleString("en")}`),
