@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.charts.chart import Axis, Chart, Drawable, HeatMap, Parallel, Series
 from nas.charts.network import Network, shown
-from nas.charts.palette import DASHES, HEAT_HIGH, HEAT_LOW, LIGHT, MARKERS
+from nas.charts.palette import DASHES, FILLED, HEAT_HIGH, HEAT_LOW, LIGHT, MARKERS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FORMATS = ("svg", "pdf", "png")
 COLUMN = 3.5  # inches of a paper's column
 TALLEST = 200.0  # inches of a figure; what has more is cut off
-_MARKERS = dict(zip(MARKERS, ("o", "s", "D", "^", "v", "p", "P", "X", "*"), strict=True))
+_MARKERS = dict(zip(FILLED, ("o", "s", "D", "^", "v", "p", "P", "X", "*"), strict=True))
 _DASHES: dict[str, Any] = {
     "solid": "-",
     "dash": (0, (5, 1.5)),
@@ -178,7 +178,7 @@ def _draw_series(panel: Axes, series: Series, *, tall: bool, many: bool) -> None
         "color": LIGHT[series.colour],
         "label": None if series.faint else _plain(series.name),
         "rasterized": len(points) > RASTERIZED,
-        "marker": _MARKERS[MARKERS[series.marker]],
+        "marker": _MARKERS[MARKERS[series.marker].removesuffix("-open")],
         "markersize": 2.2 if many else 2.6 if series.faint else 4.2,
         "markeredgewidth": 0,
         "linestyle": "none",
@@ -186,6 +186,8 @@ def _draw_series(panel: Axes, series: Series, *, tall: bool, many: bool) -> None
         "drawstyle": "steps-post" if series.style in ("steps", "front") else "default",
         "zorder": 2 if series.faint else 3,
     }
+    if MARKERS[series.marker].endswith("-open"):
+        look |= {"markerfacecolor": "white", "markeredgewidth": 0.9}
     if series.style == "front":
         look |= {"marker": "none", "linestyle": (0, (4, 1.5)), "linewidth": 1.0, "zorder": 1.5}
     elif series.faint and series.style != "points":

@@ -17,8 +17,7 @@ class Look:
 
 
 def look(number: int) -> Look:
-    """That of the series of this number, from 0 on. There are as many colours and as many markers as have no common divisor, so
-    that all their pairs come before one comes again."""
+    """That of the series of this number, from 0 on: as many as there are markers differ in these, and 72 in marker or colour."""
     return Look(number % len(COLOURS), number % len(MARKERS))
 
 

@@ -8,7 +8,8 @@ COLOURS = ("blue", "vermilion", "green", "purple", "sky", "orange", "grey", "oli
 LIGHT = ("#0072b2", "#c04f00", "#007a5a", "#a84f82", "#2b87b8", "#a66f00", "#5f5f5f", "#6b7000")  # on LIGHT_PAPER
 DARK = ("#4aa8e8", "#f2814a", "#2fc79a", "#e39cc4", "#8fd3f7", "#f0b43c", "#b4b4b4", "#c9cf4f")  # on DARK_PAPER
 LIGHT_PAPER, DARK_PAPER = "#ffffff", "#14171c"
-MARKERS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "cross", "x", "star")  # as Plotly has them
+FILLED = ("circle", "square", "diamond", "triangle-up", "triangle-down", "pentagon", "cross", "x", "star")
+MARKERS = (*FILLED, *(f"{marker}-open" for marker in FILLED))  # as Plotly calls them; the second nine are hollow
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")  # of the lines of a series, by its marker
 HEAT_LOW, HEAT_HIGH = "#f7fbff", "#08306b"  # of heat maps, over shades of one blue: light and dark tell grey prints too
 
