@@ -139,10 +139,12 @@ function sign(series, own, palette) {
   };
   const dashes = { solid: null, dash: "5 3", dot: "1.5 2.5", dashdot: "5 2 1.5 2", longdash: "8 3" };
   const lined = ["line", "steps", "band"].includes(series.style);
+  const marker = markerOf(palette, series.marker), hollow = marker.endsWith("-open");
+  const fill = hollow ? { fill: "var(--card)", stroke: own, "stroke-width": 1.5 } : { fill: own };
   return shape("svg", { width: 24, height: 14, viewBox: "0 0 24 14", "aria-hidden": "true" },
     series.style === "front" ? shape("path", { d: "M1 3h10v8h12", fill: "none", stroke: "currentColor", "stroke-dasharray": "1.5 2.5", "stroke-width": 1.4 }) : [
       lined && shape("line", { x1: 0, x2: 24, y1: 7, y2: 7, stroke: own, "stroke-width": 2, "stroke-dasharray": dashes[dashOf(palette, series.marker)] }),
-      (!lined || series.points.length <= 40) && shape("path", { d: marks[markerOf(palette, series.marker)], fill: own }),
+      (!lined || series.points.length <= 40) && shape("path", { d: marks[marker.replace("-open", "")], ...fill }),
     ]);
 }
 

@@ -61,7 +61,7 @@ function traces(series, points, palette, faint) {
   };
   const line = { color: own, width: series.faint ? 1 : 1.8, dash: dashOf(palette, series.marker), shape: series.style === "steps" ? "hv" : "linear" };
   const small = series.points.length > MANY;
-  const markers = { symbol: markerOf(palette, series.marker), color: own, size: (small ? 5 : 9) * (markerOf(palette, series.marker).startsWith("triangle") ? 1.4 : 1), line: { color: colour("card"), width: small ? 0 : 0.8 } };
+  const markers = { symbol: markerOf(palette, series.marker), color: own, size: (small ? 5 : 9) * (markerOf(palette, series.marker).startsWith("triangle") ? 1.4 : 1), line: { color: colour("card"), width: markerOf(palette, series.marker).endsWith("-open") ? 1.6 : small ? 0 : 0.8 } };
   const drawn = {
     points: () => [{ ...base, mode: "markers", marker: markers, error_y: intervals(points, own) }],
     line: () => [{ ...base, error_y: points.length > 40 ? undefined : intervals(points, own), mode: points.length > 1 && (series.faint || points.length > 40) ? "lines" : "lines+markers", line, marker: { ...markers, size: 0.75 * markers.size } }],
