@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import run
+from nas.records.results import Results
 
 EVALUATE = (
     "evaluate",
@@ -66,3 +67,19 @@ def test_what_was_saved_is_listed_and_goes_by_choice(call):
 def test_what_has_no_effect_is_refused(call, argv, says):
     code, out, err = call("runs", *argv)
     assert (code, out) == (2, "") and says in err and len(err.splitlines()) == 1
+
+
+def test_a_run_that_a_process_is_at_says_how_far_it_is(call):
+    name = "0123456789abcdef"
+    Path("runs", name).mkdir(parents=True)
+    Path("runs", name, "checkpoint.pt").touch()
+    beats = Results("results").beats
+    task = {"run": name, "method": "dgl", "since": "now", "done": 40, "total": 100, "figures": {"loss": 0.5}, "seconds_left": 90}
+    beats.write("process", json.dumps({"process": 12, "host": "here", "tasks": [task]}))
+    try:
+        assert "running 40 of 100 iterations, 1 min 30 s left, by process 12 on here" in call("runs", "list")[1]
+        (facts,) = json.loads(call("runs", "list", "--json")[1])["runs"]
+        assert facts["running"]["iteration"] == 40 and facts["running"]["who"] == "process 12"
+    finally:
+        beats.remove("process")
+    assert "running" not in call("runs", "list")[1]

@@ -84,17 +84,18 @@ def _facts(folder: RunFolder) -> dict[str, Any]:
 
 
 def _state(folder: RunFolder) -> str:
+    if folder.running:
+        return _progress(folder.running)
     kind = "" if folder.kind == "run" else f" {folder.kind}"
     epoch = f" after epoch {folder.epoch:.3g}" if folder.state == "unfinished" and folder.epoch else ""
-    return folder.state + kind + epoch + (f", {folder.in_use} has it" if folder.in_use else "") + _progress(folder.running)
+    return folder.state + kind + epoch + (f", {folder.in_use} has it" if folder.in_use else "")
 
 
-def _progress(running: Running | None) -> str:
+def _progress(running: Running) -> str:
     """How far the process that is at it has come."""
-    if running is None or running.iteration is None:
-        return ""
+    steps = "" if running.iteration is None else f" {running.iteration} of {running.iterations} iterations"
     left = "" if running.seconds_left is None else f", {duration(running.seconds_left)} left"
-    return f": {running.iteration} of {running.iterations} iterations{left}"
+    return f"running{steps}{left}, by {running.who} on {running.where}"
 
 
 def size(number: float) -> str:
