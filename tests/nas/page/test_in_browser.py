@@ -312,11 +312,23 @@ def test_new_data_keep_what_the_reader_did(opened):
     tab.click("button[data-key='sort test_error']")
     tab.fill("input[type=search]", "dgl")
     before = table_of(tab)
+    ticks = "[...document.querySelectorAll('.plot .ytick text')].slice(0, 4).map(one => one.textContent).join()"
+    plot = tab.locator(".plot .nsewdrag").first
+    plot.scroll_into_view_if_needed()
+    box, wide = plot.bounding_box(), tab.evaluate(ticks)
+    tab.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.5 * box["height"])
+    tab.mouse.down()
+    tab.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + 0.8 * box["height"], steps=4)
+    tab.mouse.up()
+    tab.wait_for_timeout(400)
+    zoomed = tab.evaluate(ticks)
+    assert zoomed != wide
+    tab.focus("input[type=search]")
     ready.append(True)
     tab.wait_for_selector("h1:has-text('Digits, later')")
     said = tab.inner_text("#running")
     assert all(part in said for part in ("21 of 30", "process 7 on here", "5 of 60", "5 min", "50.00 %"))
-    assert table_of(tab) == before and len(before) == 3
+    assert table_of(tab) == before and len(before) == 3 and tab.evaluate(ticks) == zoomed
     assert tab.evaluate("document.activeElement.dataset.key") == "search" and tab.input_value("input[type=search]") == "dgl"
     assert tab.get_attribute("#table th:has(button[data-key='sort test_error'])", "aria-sort") == "ascending"
     tab.close()
