@@ -3,7 +3,7 @@
 import { colour } from "./colours.js";
 import { prefixed, short } from "./numbers.js";
 import { parallelLayout, parallelTraces } from "./parallel.js";
-import { escaped, hovered, tracesOf } from "./series.js";
+import { escaped, hovered, isClear, tracesOf } from "./series.js";
 
 export const CONFIG = { displayModeBar: false, responsive: false, doubleClick: "reset", showTips: false, scrollZoom: false };
 const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif";
@@ -73,7 +73,7 @@ function chart(figure, palette, width, height, hidden) {
   if (isLying(figure)) return lying(figure, palette, width, hidden);
   const shown = figure.series.filter((series) => !hidden.has(series.name));
   shown.sort((one, other) => Number(other.faint) - Number(one.faint) || BELOW[one.style] - BELOW[other.style]);
-  return { data: shown.flatMap((series) => tracesOf(series, palette)), layout: layout(width, height, { xaxis: axis(figure.x, valuesOf(shown, "x"), width), yaxis: axis(figure.y, valuesOf(shown, "y")) }) };
+  return { data: shown.flatMap((series) => tracesOf(series, palette, isClear(shown))), layout: layout(width, height, { xaxis: axis(figure.x, valuesOf(shown, "x"), width), yaxis: axis(figure.y, valuesOf(shown, "y")) }) };
 }
 
 /** Long names stand where they can be read: beside their rows. */
@@ -85,7 +85,7 @@ function lying(figure, palette, width, hidden) {
   const names = figure.x.names;
   const most = Math.max(10, Math.floor(width * 0.42 / 6.6));
   const shown = figure.series.filter((series) => !hidden.has(series.name)).sort((one, other) => Number(other.faint) - Number(one.faint));
-  const data = shown.flatMap((series) => tracesOf(series, palette)).map(({ x, y, error_y, ...trace }) => ({ ...trace, x: y, y: x, error_x: error_y }));
+  const data = shown.flatMap((series) => tracesOf(series, palette, isClear(shown))).map(({ x, y, error_y, ...trace }) => ({ ...trace, x: y, y: x, error_x: error_y }));
   const rows = { ...axis(figure.x), title: { text: "" }, ticktext: names.map((name) => escaped(name.length > most ? `${name.slice(0, most - 1)}…` : name)), range: [names.length - 0.5, -0.5], showgrid: true };
   const longest = Math.min(most, names.reduce((length, name) => Math.max(length, name.length), 0));
   return {

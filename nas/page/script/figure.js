@@ -126,7 +126,8 @@ export function figureOf(given, palette, wanted = true) {
 }
 
 function crowded(figure) {
-  return (figure.series ?? []).some((series) => series.points.length > CLEAR && series.style === "points" && series.points.some((point) => point.low !== null));
+  const points = (figure.series ?? []).filter((series) => series.style === "points" && !series.faint).flatMap((series) => series.points);
+  return points.length > CLEAR && points.some((point) => point.low !== null);
 }
 
 /** Of a series in the legend. */

@@ -5,7 +5,7 @@ import { colour, isDark } from "./colours.js";
 
 const FAINT = 0.13;
 const MANY = 400; // points of a series, from which on they are smaller
-export const CLEAR = 150; // points of a series, up to which their intervals can be told apart
+export const CLEAR = 120; // points of a chart, up to which their intervals can be told apart
 
 export function colourOf(palette, number) {
   const colours = isDark() ? palette.dark : palette.light;
@@ -41,13 +41,18 @@ function folded(line, width) {
   return [...lines, rest];
 }
 
-export function tracesOf(series, palette) {
-  const kept = isNarrowed() ? series.points.filter((point) => isShown(point.group)) : series.points;
-  const left = kept.length === series.points.length ? [] : series.points.filter((point) => !isShown(point.group));
-  return [left.length ? traces(series, left, palette, true) : [], kept.length ? traces(series, kept, palette, false) : []].flat();
+/** Whether the intervals of what is shown can be told apart. */
+export function isClear(series) {
+  return series.filter((one) => one.style === "points" && !one.faint).reduce((count, one) => count + one.points.filter((point) => isShown(point.group)).length, 0) <= CLEAR;
 }
 
-function traces(series, points, palette, faint) {
+export function tracesOf(series, palette, clear) {
+  const kept = isNarrowed() ? series.points.filter((point) => isShown(point.group)) : series.points;
+  const left = kept.length === series.points.length ? [] : series.points.filter((point) => !isShown(point.group));
+  return [left.length ? traces(series, left, palette, true, clear) : [], kept.length ? traces(series, kept, palette, false, clear) : []].flat();
+}
+
+function traces(series, points, palette, faint, clear) {
   const own = colourOf(palette, series.colour);
   const base = {
     type: "scatter",
@@ -63,7 +68,7 @@ function traces(series, points, palette, faint) {
   const small = series.points.length > MANY;
   const markers = { symbol: markerOf(palette, series.marker), color: own, size: (small ? 5 : 9) * (markerOf(palette, series.marker).startsWith("triangle") ? 1.4 : 1), line: { color: colour("card"), width: markerOf(palette, series.marker).endsWith("-open") ? 1.6 : small ? 0 : 0.8 } };
   const drawn = {
-    points: () => [{ ...base, mode: "markers", marker: markers, error_y: intervals(points, own) }],
+    points: () => [{ ...base, mode: "markers", marker: markers, error_y: clear && !faint ? intervals(points, own) : undefined }],
     line: () => [{ ...base, error_y: points.length > 40 ? undefined : intervals(points, own), mode: points.length > 1 && (series.faint || points.length > 40) ? "lines" : "lines+markers", line, marker: { ...markers, size: 0.75 * markers.size } }],
     steps: () => [...band(points, own, base), { ...base, mode: "lines", line }],
     band: () => [...band(points, own, base), { ...base, mode: points.length > 1 ? "lines" : "markers", line, marker: markers }],
@@ -73,7 +78,7 @@ function traces(series, points, palette, faint) {
 }
 
 function intervals(points, own) {
-  if (points.length > CLEAR || points.every((point) => point.low === null)) return undefined;
+  if (points.every((point) => point.low === null)) return undefined;
   return {
     type: "data",
     symmetric: false,
