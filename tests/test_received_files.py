@@ -19,7 +19,7 @@ from methods.table import METHODS
 from methods.training.class_limit import CLASS_LIMITS
 from methods.training.growth import GROWTHS
 from methods.training.optimization import OPTIMIZERS, SCHEDULES
-from nas.charts import drawn
+from nas.charts.drawn import figure
 from nas.cli.terminal import plain_output
 from nas.evaluation.evaluators import EVALUATORS
 from nas.exits.confidence import CONFIDENCES
@@ -454,6 +454,6 @@ def test_a_matplotlibrc_of_the_current_folder_is_not_read(own, monkeypatch):
     monkeypatch.delitem(sys.modules, "matplotlib.figure", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Watching, *sys.meta_path])
     here = os.getcwd()
-    with drawn._matplotlib():
+    with figure._matplotlib():
         pass
     assert "matplotlib.figure" in dict(folders) and here not in dict(folders).values() and os.getcwd() == here

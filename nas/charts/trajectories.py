@@ -58,7 +58,10 @@ class Trajectory:
 def best_so_far(given: Given) -> list[Drawable]:
     """The best validation error so far of each strategy, against trainings and against seconds, the mean over seeds."""
     charts: list[Drawable] = []
-    costs = {"trainings": Axis("whole trainings"), "seconds": Axis("time since the search began", "s", log=True)}
+    costs = {
+        "trainings": Axis("whole trainings"),
+        "seconds": Axis("time since the search began" if given.trials else "time of trainings", "s", log=True),
+    }
     for name, title, searches in _groups(given):
         for cost, axis in costs.items():
             if all(one.best(cost) for one in searches) and (series := _series(searches, cost, axis)):

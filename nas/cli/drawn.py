@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nas.charts.chart import Drawable
-from nas.charts.drawn import draw
+from nas.charts.drawn.figure import draw
 
 WIDTH = 5.0  # inches of each chart
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from nas.charts.chart import Drawable
-from nas.charts.drawn import COLUMN, FORMATS, draw
+from nas.charts.drawn.figure import FORMATS, draw
+from nas.charts.drawn.texts import COLUMN
 from nas.charts.network import Network, networks
 from nas.charts.results import Given, read_given
 from nas.charts.table import CHARTS

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from nas.charts.chart import Axis, Chart, Drawable, HeatMap, Parallel, Point, Series, Way
-from nas.charts.drawn import draw
+from nas.charts.drawn.figure import draw
 from nas.charts.exits import exit_charts
 from nas.charts.palette import LIGHT
 from nas.report.exit_lines import ExitLine

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nas.charts.drawn import draw
+from nas.charts.drawn.figure import draw
 from nas.charts.network import network_of, networks
 from nas.charts.results import read_given
 
