@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
 from socketserver import TCPServer
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from spaces.notation.errors import UserError
 
@@ -92,8 +93,10 @@ def _server(family: int, address: tuple[object, ...], handler: type[BaseHTTPRequ
             """Without the look-up of the host's name, which may take seconds."""
             TCPServer.server_bind(self)
 
-        def handle_error(self, request: object, client_address: object) -> None:
-            """Of a client that went away nobody needs to hear."""
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """Of a client that went away nobody needs to hear; all else is a bug."""
+            if not isinstance(sys.exc_info()[1], OSError):
+                super().handle_error(request, client_address)
 
     return OfFamily(address[:2], handler)  # type: ignore[arg-type]
 

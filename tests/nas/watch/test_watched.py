@@ -134,8 +134,9 @@ def test_commands_that_share_the_work_are_counted_once(watched: Watched, folder:
     beats = BeatFiles(folder / ".running")
     for process, done in ((1, 4), (2, 5)):
         command = f"python run.py evaluate --seeds 3 --runs 'runs {process}'{' --json' * (process - 1)}"  # on two hosts
-        task = {"command": command, "since": "now", "what": "runs", "done": done, "total": 6, "figures": {}}
-        beats.write(f"process-{process}", json.dumps({"process": process, "host": "h", "tasks": [task | {"seconds_left": 6000.0}]}))
+        steps = {"what": "runs", "done": done, "total": 6, "seconds_left": 6000.0}
+        task = {"command": command, "since": "now", "figures": {}, **steps}
+        beats.write(f"process-{process}", json.dumps({"process": process, "host": "h", "tasks": [task]}))
     found = now(watched)
     assert (found["finished"], found["asked"], len(found["commands"])) == (5, 6, 2) and 5000 < found["seconds_left"] <= 6000
     for process in (1, 2):
