@@ -11,12 +11,14 @@ from nas.records.columns import COLUMNS
 from nas.report.comparable import ADAPTED
 from nas.report.fair_table import Line
 from nas.report.fair_tables import ShownLine, Table
+from nas.report.paper_table import is_best
 from nas.report.short_names import short_decoupling
 from nas.report.summary import failures
 
 ABOUT = (
     "A line is one method on one decoupling. Errors are means over n seeds with half their 95 % interval, and a run that failed "
-    "counts as 100 % wrong. Only rows that may be compared stand in one table."
+    "counts as 100 % wrong. Only rows that may be compared stand in one table. In bold is the lowest error of its K whose "
+    "interval overlaps no other's."
 )
 
 
@@ -32,6 +34,7 @@ def error_text(line: Line) -> str:
 
 def _table(one: Table, pool: Pool) -> dict[str, Any]:
     columns = _columns(one)
+    best = {id(line) for line in _best(one.fair.lines)}
     return {
         "name": one.name,
         "title": one.title or "All rows",
@@ -39,9 +42,18 @@ def _table(one: Table, pool: Pool) -> dict[str, Any]:
             (name.replace("_", " "), value) for name, value in one.fair.shared.items() if value and not name.endswith("_digest")
         ],
         "columns": columns,
-        "lines": [_line(line, columns, pool) for line in one.lines],
+        "lines": [_line(line, columns, pool) | {"best": id(line.line) in best} for line in one.lines],
         "notes": list(one.fair.notes),
     }
+
+
+def _best(lines: Sequence[Line]) -> list[Line]:
+    """Of each K the line that tables for papers have in bold, where there is one."""
+    of_counts: dict[int, list[Line]] = {}
+    for line in lines:
+        of_counts.setdefault(line.num_blocks, []).append(line)
+    lowest = [(min(own, key=lambda line: line.test_error), own) for own in of_counts.values()]
+    return [line for line, own in lowest if is_best(line, own)]
 
 
 def _columns(one: Table) -> list[dict[str, Any]]:

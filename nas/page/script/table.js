@@ -64,7 +64,7 @@ export function fairTable(data) {
   function cell(column, line, scale) {
     const text = line.shown[column.place] ?? line.cells[column.place] ?? "";
     if (column.place === 0) return el("th", { scope: "row", class: "name" }, text);
-    const kinds = [column.numeric && "number", column.long && "long"].filter(Boolean).join(" ");
+    const kinds = [column.numeric && "number", column.long && "long", column.spread && line.best && "best"].filter(Boolean).join(" ");
     return el("td", { class: kinds || null }, text, column.spread && scale ? spread(line, column, scale) : null);
   }
 

@@ -100,3 +100,14 @@ def test_a_line_that_cannot_be_averaged_is_said_and_not_shown(data):
     found = data({"seed": 0}, {"seed": 0, "test_error": 0.5}, cut(5))
     assert len(found["refused"]) == 1 and "a seed counts once" in found["refused"][0]
     assert [line["cells"][4] for table in found["tables"] for line in table["lines"]] == ["5:mlp_sr"]
+
+
+def test_the_lowest_error_of_a_k_is_best_where_its_interval_overlaps_no_other(data):
+    near = [
+        cut(place) | {"seed": seed, "test_error": error + seed / 1000}
+        for place, error in ((2, 0.1), (4, 0.3))
+        for seed in range(3)
+    ]
+    far = [UNCUT | {"seed": seed, "test_error": 0.05 + seed / 1000} for seed in range(3)]
+    (table,) = data(*near, *far)["tables"]
+    assert [(line["cells"][1], line["best"]) for line in table["lines"]] == [(1, False), (2, True), (2, False)]
