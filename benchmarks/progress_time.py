@@ -40,7 +40,7 @@ from spaces.rules import read_decoupling
 from spaces.space import SearchSpace
 
 CPU = torch.device("cpu")
-TURNS, STEPS, BATCH_SIZE, DRAWINGS = 9, 800, 16, 200
+TURNS, STEPS, BATCH_SIZE, DRAWINGS = 6, 300, 16, 200
 NAME = "dgl 2:mlp_sr 4:mlp_sr seed 0"
 
 
