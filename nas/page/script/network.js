@@ -5,6 +5,7 @@ import { el, shape } from "./elements.js";
 import { prefixed } from "./numbers.js";
 
 const BOX = 13, GAP = 3; // of a unit, in pixels
+const SHORTER = { parameters: "params", activations: "peak" }; // names of costs where there is little room
 const WIDE = { width: 780, frame: 216, head: 292, headWidth: 176, bars: 500, bar: 80, between: 14 };
 const NARROW = { width: 344, frame: 150, head: 182, headWidth: 162, bars: 8, bar: 100, between: 12 };
 
@@ -98,7 +99,7 @@ function barOf(cost, place, x, y, width, narrow) {
     shape("rect", { class: "scale", x, y, width, height: 7, rx: 2 }),
     shape("rect", { class: "share", x, y, width: Math.max(own, 0.8), height: 7, rx: 2 }),
     head > 0 && shape("rect", { class: "share of-head", x: x + own, y, width: Math.max(width * head / full, 0.8), height: 7, rx: 2 }),
-    text(x, y + 21, `${narrow ? `${cost.short === "activations" ? "memory" : cost.short === "parameters" ? "params" : cost.short} ` : ""}${amount(value + head, cost.unit)}`, "quiet"),
+    text(x, y + 21, `${narrow ? `${SHORTER[cost.short] ?? cost.short} ` : ""}${amount(value + head, cost.unit)}`, "quiet"),
   ];
 }
 

@@ -219,6 +219,8 @@ def test_a_phone_scrolls_no_page_sideways(opened, folder, tmp_path):
     where = nas.write_report(RESULTS / folder, out=tmp_path / "report.html").as_uri()
     found = Watched(opened, where, viewport={"width": 360, "height": 740})
     assert found.drawn().evaluate("document.documentElement.scrollWidth") <= 360
+    switch, title = found.page.locator(".theme").bounding_box(), found.page.locator("h1").bounding_box()
+    assert switch["y"] + switch["height"] <= title["y"]
     assert found.said == [] and found.asked == [where]
     found.page.close()
 
