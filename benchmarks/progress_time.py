@@ -7,7 +7,7 @@ The terminal is a stream that keeps nothing; drawing is what the program does fo
 
 extra         median over the turns of the process's seconds with over those without, minus 1; at most 0.01 is the target
 call_seconds  median time of a report that draws nothing
-draw_seconds  median time of a drawing, of which there are at most five a second
+draw_seconds  median time of a drawing, of which there are few a second (`nas.cli.progress.progress.SECONDS`)
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import Any, Self
 from nas.cli.progress.tracker import Tracker
 from nas.cli.terminal import is_terminal, unfiltered, without_controls
 
-SECONDS = 0.2  # between two drawings, at least,
+SECONDS = 0.5  # between two drawings, at least,
 IDLE = 1.0  # and at most, while nothing is told
 QUICK = 0.5  # seconds of a command that shows no bars
 
