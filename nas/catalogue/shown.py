@@ -18,6 +18,18 @@ from spaces.notation.plain_yaml import read_yaml
 
 _PAPER = re.compile(r"\(?((?:[A-Z][\w'-]+(?:,| and| &| et al\.)? )+\(?(?:19|20)\d\d(?:, arXiv [\d.]+)?)\)?")
 
+_KEYS = {  # the options of an experiment that may name one of a kind
+    "spaces": ("space",),
+    "backbones": ("space",),
+    "heads": ("decoupling",),
+    "rules": ("decoupling",),
+    "methods": ("methods",),
+    "tasks": ("task",),
+    "optimizers": ("optimizer",),
+    "schedules": ("schedule",),
+    "side inputs": ("side",),
+}
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -52,7 +64,7 @@ def shown(kind: Kind, name: str) -> Shown:
     settings = settings_of(kind, name)
     about, text = _said(kind, name, {one.name for one in settings})
     papers = tuple(dict.fromkeys(found[1].replace("(", "") for found in _PAPER.finditer(f"{about} {text}")))
-    used_in = tuple(sorted(_experiments_with(name))) if kind.name != "experiments" else ()
+    used_in = tuple(sorted(_experiments_with(kind, name)))
     return Shown(kind.name, name, about, text, settings, papers, used_in, example(kind, name), size_of(kind, name))
 
 
@@ -80,12 +92,11 @@ def _paper_of(path: Path) -> str:
     return path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
 
 
-def _experiments_with(name: str) -> Iterator[str]:
+def _experiments_with(kind: Kind, name: str) -> Iterator[str]:
+    """The published experiments whose options of this kind have the name."""
     for experiment, path in experiments().items():
         options = read_yaml(path, "the experiment", "reinstall the program")
-        values = [
-            value for key, value in options.items() if key in ("space", "task", "methods", "decoupling", "optimizer", "side")
-        ]
+        values = [options[key] for key in _KEYS.get(kind.name, ()) if key in options]
         texts = [str(one) for value in values for one in (value if isinstance(value, list) else [value])]
-        if any(name in re.findall(r"[\w.]+", text) for text in texts if text):
+        if any(name in re.findall(r"[\w.]+", text) for text in texts):
             yield experiment

@@ -98,6 +98,7 @@ def test_papers_and_experiments_are_found() -> None:
     one = shown(KINDS["methods"], "al")
     assert one.papers[:2] == ("Kao and Chen 2021", "Wu et al. 2022") and "al_cifar10_cnn" in one.experiments
     assert "label_dim  " not in one.text and "released" in one.text
+    assert shown(KINDS["strategies"], "random").experiments == () and shown(KINDS["rules"], "layerwise").experiments
     experiment = shown(KINDS["experiments"], "dgl_cifar10")
     assert experiment.about.endswith("50 epochs") and "Deviates: weights are drawn" in experiment.text
 
@@ -139,7 +140,7 @@ def test_list_and_show_on_the_command_line(capsys: pytest.CaptureFixture[str]) -
     assert {name.partition("(")[0] for name in searched["methods"]} == {"infopro", "contsup"} and searched["heads"] == {}
     told = out("show", "predsim")
     assert "similarity" in told and "Nøkland and Eidnes 2019" in told and "head predsim" in told
-    assert "python run.py evaluate" in told and max(map(len, told.splitlines())) <= 80
+    assert "run.py evaluate" in told and max(map(len, told.splitlines())) <= 80
     facts = json.loads(out("show", "method:dgl", "--json"))
     assert [(one["kind"], one["name"], one["written"]) for one in facts] == [("methods", "dgl", "dgl(label_smoothing=0.1)")]
     for argv, said in (
