@@ -87,8 +87,8 @@ def show_search_plan(plan: SearchPlan, asked: Invocation) -> None:
     many = f"{plan.searches} searches, each with " if plan.searches > 1 else ""
     asks = "as many as it likes" if plan.trainings is None else f"{plan.trainings} at most"
     _say("trainings", f"{many}{asks}, of {plan.decouplings:,} decouplings of the space", width)
-    there = f"{plan.told} trials are in trials.csv, {plan.rows} decouplings have a row with these settings, which is not repeated"
-    _say("there", there, width)
+    rows = f"{plan.rows} decouplings have a row with these settings, which is not repeated"
+    _say("there", f"{plan.told} whole trials are in trials.csv, {rows}", width)
     for name, one in (("smallest", plan.smallest), ("largest", plan.largest)):
         _say(name, _cost(one), width)
     if plan.time is not None:

@@ -170,7 +170,7 @@ class Search:
                 "one of them out"
             )
         trials = self.options.results.log("trials.csv", TRIALS)
-        told = sum(not row.get("fidelity") for key in self.keys for row in trials.find_all({"search": run_name(key)}))
+        told = [trials.find_all({"search": run_name(key)}) for key in self.keys]
         processes = num_processes(self.executor)
         return plan_search(self.strategy, self.problems, evaluator, told, processes=processes, threads=self.options.threads)
 

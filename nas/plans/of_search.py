@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from math import ceil
 
 from nas.cores import usable_cores
 from nas.evaluation.evaluator import Evaluator
@@ -10,14 +11,22 @@ from nas.plans.plan import DecouplingCost, SearchPlan
 from nas.plans.run_costs import Estimate, RunCosts
 from nas.problem import Problem, Strategy
 from nas.records.log import Log
+from nas.records.partial import is_partial
 from spaces.decoupling import Decoupling
 from spaces.space import SearchSpace
 
 
 def plan_search(
-    strategy: Strategy, problems: Sequence[Problem], evaluator: Evaluator, told: int, *, processes: int, threads: int
+    strategy: Strategy,
+    problems: Sequence[Problem],
+    evaluator: Evaluator,
+    told: Sequence[Sequence[Mapping[str, str]]],
+    *,
+    processes: int,
+    threads: int,
 ) -> SearchPlan:
-    """`told` trials are in the trajectories already. A few steps of two networks are timed; nothing is written."""
+    """`told` are the trials that each search's trajectory has already. A few steps of two networks are timed; nothing is
+    written."""
     problem, costs = problems[0], RunCosts()
     points = list(dict.fromkeys(_ends(problem.space)))
     ordered = sorted(points, key=lambda point: costs.macs(problem, point))
@@ -29,14 +38,24 @@ def plan_search(
         notes.append(f"{type(strategy).__name__.lower()} trains weights of its own before, which is not in the time")
     time = None
     if trainings is not None:
-        left = max(0, trainings * len(problems) - told)
+        left = max(0.0, trainings * len(problems) - sum(map(_spent, told)))
         between = Estimate((smallest.time.seconds + largest.time.seconds) / 2, smallest.time.low, largest.time.high)
-        used = max(1, min(processes, left))
+        used = max(1, min(processes, ceil(left)))
         time = between.times(left * max(1.0, used * threads / usable_cores()) / used)
     how = f"{costs.steps} timed steps of the smallest and the largest of {len(points)} decouplings on {problem.device}"
     rows = sum(_is_of(evaluator.log, one) for one in problems)
     size = problem.space.size
-    return SearchPlan(len(problems), trainings, size, told, rows, smallest, largest, time, processes, how, tuple(notes))
+    whole = sum(not is_partial(row) for rows_of_search in told for row in rows_of_search)
+    return SearchPlan(len(problems), trainings, size, whole, rows, smallest, largest, time, processes, how, tuple(notes))
+
+
+def _spent(told: Sequence[Mapping[str, str]]) -> float:
+    """Of how many whole trainings the trials of a search are: of each decoupling the furthest, since partial ones go on."""
+    furthest: dict[str, float] = {}
+    for row in told:
+        share = float(row["fidelity"]) if row.get("fidelity") else 1.0
+        furthest[row["decoupling"]] = max(share, furthest.get(row["decoupling"], 0.0))
+    return sum(furthest.values())
 
 
 def _ends(space: SearchSpace) -> Iterator[Decoupling]:

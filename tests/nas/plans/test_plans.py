@@ -111,6 +111,16 @@ def test_every_strategy_says_how_many_trainings_it_asks_for(facts: Facts, strate
     assert bool(plan["notes"]) == strategy.startswith(("sedona", "supernet"))
 
 
+def test_partial_trainings_that_are_there_take_no_time_again(facts: Facts) -> None:
+    search = ("search", *TINY, "--iterations", "9", "--strategy", "hyperband(trials=3)")
+    before = facts(*search, "--dry-run")
+    facts(*search)
+    after = facts(*search, "--dry-run")
+    each = (after["smallest"]["time"]["seconds"] + after["largest"]["time"]["seconds"]) / 2
+    assert before["told"] == 0 and after["told"] >= 1
+    assert after["time"]["seconds"] < each * (3 - after["told"]), "partial trainings are paid already"
+
+
 def test_data_that_is_not_there_is_not_downloaded(facts: Facts, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["evaluate", "--space", "vgg11", "--task", "cifar10", "--data-dir", str(tmp_path / "data"), "--dry-run"]
     assert main(command) == 2 and "downloads nothing" in capsys.readouterr().err and list(tmp_path.iterdir()) == []
