@@ -50,10 +50,12 @@ def beta(given: Given) -> list[Drawable]:
     """How much of each head each gap has, over the meta-steps of each search."""
     charts: list[Drawable] = []
     for name, told, rows in _searches(given.alpha_beta):
-        heads = [column for column in dict.fromkeys(column for row in rows for column in row) if column.startswith(SHARE)]
+        there = dict.fromkeys(column for row in rows for column, cell in row.items() if cell)  # a file has heads of all searches
+        heads = [column for column in there if column.startswith(SHARE)]
         gaps, steps = _gaps(rows), _steps(rows)
         of_rows = {(row["gap"], row["meta_step"]): row for row in rows}
-        pairs = [(gap, head) for gap in gaps for head in heads] if len(heads) > 1 else []
+        own = {(row["gap"], head) for row in rows for head in heads if row.get(head)}
+        pairs = [(gap, head) for gap in gaps for head in heads if (gap, head) in own] if len(heads) > 1 else []
         values = tuple(tuple(_number(of_rows.get((gap, step), {}).get(head)) for step in steps) for gap, head in pairs)
         if not any(value is not None for of_pair in values for value in of_pair):
             continue

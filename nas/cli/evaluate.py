@@ -13,7 +13,7 @@ from pathlib import Path
 from nas.charts.exits import exit_charts
 from nas.cli.config import Invocation
 from nas.cli.drawn import drawn
-from nas.cli.next_steps import command_lines, report_words
+from nas.cli.next_steps import command_lines, report_words, typed_here
 from nas.cli.output import allowing, command_line, say, say_where
 from nas.cli.plans import planning, show_plan
 from nas.cli.program import program_words
@@ -103,4 +103,4 @@ def predict_command(run: Path, rows: Iterable[Mapping[str, str]]) -> str:
         for column in ("method", "backbone", "decoupling", "side")
     ]
     packages = sorted({re.split("[.:]", name)[0] for cell in cells for name in dotted_names(cell)})
-    return shlex.join([*program_words(), "predict", *allowing(packages), str(run)]) + " INPUTS"
+    return shlex.join(typed_here([*program_words(), "predict", *allowing(packages), str(run)])) + " INPUTS"

@@ -28,11 +28,16 @@ def interpreter(folder: Path = HERE) -> str:
     return os.path.relpath(executable, folder) if executable.is_relative_to(Path.cwd()) else str(executable)
 
 
+def typed_here(words: Sequence[str]) -> list[str]:
+    """The words with the Python that runs this in front, where they begin with Python."""
+    return [interpreter() if words[0] == "python" else words[0], *words[1:]]
+
+
 def command_lines(words: Sequence[str]) -> str:
     """The command as a shell takes it here, each flag with its values, in lines of 80 columns that end in backslashes. A word is
     never broken, however long it is, nor a flag apart from its first value."""
     lines = [""]
-    for group in _groups([interpreter(), *words[1:]] if words[0] == "python" else words):
+    for group in _groups(typed_here(words)):
         quoted = list(map(shlex.quote, group))
         fits = len(" ".join(quoted)) + len(INDENT) + 2 <= WIDTH
         pieces = [" ".join(quoted)] if fits else [" ".join(quoted[:2]), *quoted[2:]]

@@ -24,6 +24,7 @@ def run_report(asked: Invocation) -> None:
         print(json.dumps({"out": str(out), "rows": read, "refused": given.refused, "warnings": given.warnings}))
         return
     files = "file" if len(read) == 1 else "files"
-    print(f"{out} shows {sum(read.values()):,} rows of {len(read)} {files}; open it in a browser")
+    number = sum(read.values())
+    print(f"{out} shows {number:,} row{'' if number == 1 else 's'} of {len(read)} {files}; open it in a browser")
     for warning in (*given.warnings, *given.refused):
         print(f"note: {warning}")

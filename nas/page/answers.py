@@ -9,13 +9,14 @@ from typing import Any
 
 from nas.charts.network import network_of
 from nas.charts.results import Given
+from nas.charts.trajectories import SAME
 from nas.page.asked import Row
 from nas.page.pool import Pool
 from nas.page.tables import error_text
 from nas.records.columns import COLUMNS
 from nas.records.partial import whole_rows
 from nas.records.status import OK
-from nas.report.fair_tables import ShownLine, Table, key_of
+from nas.report.fair_tables import ShownLine, Table
 from nas.report.short_names import short_decoupling, short_names
 
 MOST = 12  # answers of one kind that a page has
@@ -109,7 +110,7 @@ def _of_searches(rows: Sequence[Row], pool: Pool) -> list[dict[str, Any]]:
     searches: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         if row.get("status") == OK and row.get("strategy", "").partition("(")[0] != "tune":
-            searches.setdefault(tuple(row.get(name, "") for name in ("task", "space", "method", "scale")), []).append(row)
+            searches.setdefault(tuple(row.get(name) or "" for name in SAME), []).append(row)
     largest = sorted(searches.values(), key=len, reverse=True)[:MOST]
     return [
         _of_search(min(own, key=lambda row: float(row["validation_error"])), len({row["decoupling"] for row in own}), pool)
@@ -136,6 +137,6 @@ def _of_search(best: Row, asked: int, pool: Pool) -> dict[str, Any]:
         "about": f"{best['task'].partition('(')[0]}: {which}. What it does on the test split is for `evaluate` to say.",
         "figures": figures,
         "command": pool.number(best.get("command", "")),
-        "group": pool.number(key_of(best)),
+        "group": pool.number(""),  # of no line: nothing else on the page can be narrowed to it
         "network": _picture(best),
     }

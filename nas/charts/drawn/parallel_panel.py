@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,7 @@ def draw_parallel(panel: Axes, chart: Parallel) -> None:
         )
     for place, axis in enumerate(chart.axes):
         panel.axvline(place, color="0.3", linewidth=0.7, zorder=1)
-        for at, text in _ticks(axis, ends[place], letters):
+        for at, text in _ticks(axis, ends[place], letters, [way.values[place] for way in chart.ways]):
             paper = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.75}
             panel.text(place + 0.05, at, plain(text), fontsize=6, va="center", ha="left", bbox=paper, zorder=5)
     panel.set_xticks(range(len(chart.axes)), [plain(fill(axis.title, 10)) for axis in chart.axes])
@@ -56,10 +57,13 @@ def _range(chart: Parallel, place: int) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
-def _ticks(axis: Axis, ends: tuple[float, float], letters: int) -> list[tuple[float, str]]:
-    """Where an axis says what, in so many letters at most."""
+def _ticks(axis: Axis, ends: tuple[float, float], letters: int, values: Sequence[float | None]) -> list[tuple[float, str]]:
+    """Where an axis says what, in so many letters at most; one of whole `values`, such as blocks, at whole numbers."""
     low, high = ends
     if axis.names:
         shown = [name if len(name) <= letters else f"{name[: letters - 1]}…" for name in axis.names]
         return [((place - low) / (high - low), name) for place, name in enumerate(shown)]
+    if high - low >= 1 and all(value is None or value == round(value) for value in values):
+        numbers = dict.fromkeys((round(low), round((low + high) / 2), round(high)))
+        return [((number - low) / (high - low), f"{number:,}") for number in numbers if low <= number <= high]
     return [(share, f"{low + share * (high - low):.3g}") for share in (0.0, 0.5, 1.0)]

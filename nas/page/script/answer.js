@@ -12,7 +12,7 @@ export function answers(found) {
     el("dl", { class: "numbers" }, answer.figures.map(([name, value, detail]) => el("div", {}, el("dt", {}, name), el("dd", {}, value, " ", detail && el("small", {}, detail))))),
     answer.network && networkPicture(answer.network),
     answer.network?.notes.length > 0 && el("ul", { class: "notes" }, answer.network.notes.map((note) => el("li", {}, withCode(note)))),
-    answer.command && el("details", { class: "no-paper small" }, el("summary", { class: "quiet", "data-key": `command ${answer.group}` }, "The command that made it"), command(answer.command)),
+    answer.command && el("details", { class: "no-paper small" }, el("summary", { class: "quiet", "data-key": `command ${answer.command}` }, "The command that made it"), command(answer.command)),
     answer.group && el("p", { class: "no-paper", style: "margin-top:.6rem" }, el("button", { type: "button", "data-key": `answer ${answer.group}`, onclick: () => chosen.group !== answer.group && choose(answer.group, answer.title, answer.command) }, "Show it alone in table and charts"))));
 }
 

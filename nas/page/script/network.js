@@ -7,7 +7,7 @@ import { prefixed } from "./numbers.js";
 const BOX = 13, GAP = 3; // of a unit, in pixels
 const SHORTER = { parameters: "params", activations: "peak" }; // names of costs where there is little room
 const WIDE = { width: 780, frame: 216, head: 292, headWidth: 176, bars: 500, bar: 80, between: 14 };
-const NARROW = { width: 344, frame: 150, head: 182, headWidth: 162, bars: 8, bar: 100, between: 12 };
+const NARROW = { width: 344, frame: 150, head: 182, headWidth: 162, bars: 8, bar: 96, between: 10 };
 
 /** Of bytes in MiB, as tables have them; what else a cost is in stands in its heading. */
 function amount(value, unit) {

@@ -51,9 +51,9 @@ function scaleOf(axis, values) {
   const log = axis.log && low > 0;
   const to = (value) => (log ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low));
   const from = (share) => (log ? low * (high / low) ** share : low + share * (high - low));
-  const whole = there.every(Number.isInteger) && high - low < 9;
-  const ticks = whole ? Array.from({ length: high - low + 1 }, (_, place) => low + place).map((value) => [to(value), String(value)])
-    : [0, 0.25, 0.5, 0.75, 1].map((share) => [share, short(Number(from(share).toPrecision(3)))]);
+  const whole = there.every(Number.isInteger), shares = [0, 0.25, 0.5, 0.75, 1];
+  const numbers = high - low < 9 ? Array.from({ length: high - low + 1 }, (_, place) => low + place) : [...new Set(shares.map((share) => Math.round(from(share))))];
+  const ticks = whole ? numbers.map((value) => [to(value), short(value)]) : shares.map((share) => [share, short(Number(from(share).toPrecision(3)))]);
   return Object.assign(to, { ticks });
 }
 

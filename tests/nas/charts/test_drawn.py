@@ -99,6 +99,12 @@ def test_parallel_coordinates_cross_each_axis_at_its_value(figures, tmp_path) ->
     assert lines["s3"].get_linewidth() > lines["s1"].get_linewidth()  # the lowest error
 
 
+def test_an_axis_of_whole_numbers_has_whole_ticks(figures, tmp_path) -> None:
+    ways = tuple(Way((blocks, error), series="s") for blocks, error in ((1.0, 10.5), (16.0, 20.0)))
+    draw([replace(PARALLEL, axes=(Axis("K"), Axis("error", "%")), ways=ways)], tmp_path / "p.png")
+    assert [text.get_text() for text in figures[0].axes[0].texts] == ["1", "8", "16", "10.5", "15.2", "20"]
+
+
 @pytest.mark.parametrize("chart", [CHART, HEAT, PARALLEL], ids=["chart", "heat", "parallel"])
 @pytest.mark.parametrize("ending", ["svg", "pdf"])
 def test_the_same_chart_is_the_same_file_with_its_fonts(chart: Drawable, ending: str, tmp_path: Path) -> None:

@@ -145,6 +145,14 @@ def test_alpha_and_beta_are_maps_of_all_gaps_and_steps() -> None:
         assert share == float(row["share_conv(depth=2,reduction=4)"])
 
 
+def test_a_map_of_heads_has_those_of_its_search_alone() -> None:
+    heads = {chart.name: chart for chart in beta(read_given([RESULTS / "adaptive" / "search"]))}
+    assert len(heads) > 1
+    for chart in heads.values():
+        assert isinstance(chart, HeatMap)
+        assert all(any(value is not None for value in of_pair) for of_pair in chart.values), "a file has columns of all searches"
+
+
 def test_what_was_decided_is_marked_and_a_chart_of_its_own() -> None:
     given = read_given([RESULTS / "texts_search"])
     rows = rows_of(RESULTS / "texts_search" / "decisions.csv")

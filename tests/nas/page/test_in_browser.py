@@ -28,6 +28,10 @@ SHOWN_POINTS = (
     "plot => [...plot.querySelectorAll('.scatterlayer .trace')].filter(one => !one.style.opacity || one.style.opacity > 0.5)"
 )
 
+CUT_IN_PICTURES = """() => [...document.querySelectorAll('.network svg')].filter(one => one.clientWidth).flatMap(one =>
+  [...one.querySelectorAll('text')].filter(text => text.getBBox().x + text.getBBox().width > one.viewBox.baseVal.width)
+    .map(text => text.textContent))"""
+
 
 @pytest.fixture(scope="module")
 def opened() -> Iterator[Any]:
@@ -221,8 +225,20 @@ def test_a_phone_scrolls_no_page_sideways(opened, folder, tmp_path):
     assert found.drawn().evaluate("document.documentElement.scrollWidth") <= 360
     switch, title = found.page.locator(".theme").bounding_box(), found.page.locator("h1").bounding_box()
     assert switch["y"] + switch["height"] <= title["y"]
+    assert found.page.evaluate(CUT_IN_PICTURES) == []
     assert found.said == [] and found.asked == [where]
     found.page.close()
+
+
+def test_an_axis_of_whole_numbers_has_whole_ticks(opened, tmp_path):
+    where = nas.write_report(RESULTS / "cifar10_resnet32", out=tmp_path / "report.html").as_uri()
+    page_of = Watched(opened, where).drawn()  # of up to 16 blocks
+    texts = page_of.evaluate(
+        "[...document.querySelectorAll('.plot')].flatMap(plot => plot._fullLayout?.annotations ?? [])"
+        ".filter(one => one.x === 0).map(one => one.text)"
+    )
+    assert texts[0] == "1" and texts[-1] == "16" and all(text.isdigit() for text in texts)
+    page_of.close()
 
 
 def test_it_prints_with_charts_and_without_buttons(shown, tmp_path):
