@@ -139,9 +139,9 @@ class Tracker:
         return share if searches is None else min(1.0, (searches[0] + share) / max(1, searches[1]))
 
     def seconds_left(self) -> float | None:
-        """Of the whole command, at the rate since the first run began; None while that is not known."""
+        """Of the whole command, at the rate since the first run began; None while that is not known, and when all is done."""
         whole, now = self.whole, self.now
-        if whole is None or self._whole_at_start is None:
+        if whole is None or whole >= 1 or self._whole_at_start is None:
             return None
         began, at_start = self._whole_at_start
         gained = whole - at_start - self._known
