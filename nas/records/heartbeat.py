@@ -152,6 +152,6 @@ class Heartbeat:
 
 def runs_of(text: str) -> set[str]:
     """The runs that were told; none of a text that is none of ours."""
-    with suppress(ValueError, AttributeError, TypeError):
+    with suppress(ValueError, AttributeError, TypeError, KeyError, RecursionError):
         return {task["run"] for task in json.loads(text)["tasks"] if "run" in task}
     return set()

@@ -13,6 +13,7 @@ from nas.records.partial import is_partial
 from nas.records.running import AtWork, Running, RunningCommand, at_work
 from nas.records.status import OK
 from nas.report.short_names import short_decoupling, short_names
+from spaces.notation.component import Component
 from spaces.notation.errors import UserError
 
 MOST = 200  # failed runs that are listed, the last ones
@@ -29,7 +30,8 @@ def now_of(given: Given, beats: Sequence[Beat]) -> dict[str, Any]:
     """
     rows = [*given.evaluate, *given.search]
     found = at_work(beats, {row["run"] for row in rows if row.get("run") and not is_partial(row)})
-    names = short_names({run.method for run in found.runs} | {row["method"] for row in rows})
+    told = {run.method for run in found.runs if _is_component(run.method)}
+    names = short_names(told | {row["method"] for row in rows})
     asked = _each_once(found)
     seconds = [one.seconds_left for one in asked]
     failed = [row for row in rows if row["status"] != OK]
@@ -100,6 +102,15 @@ def _told(one: Running | RunningCommand) -> dict[str, Any]:
         "seconds_left": one.seconds_left,
         "killed": one.is_killed,
     }
+
+
+def _is_component(method: str) -> bool:
+    """Whether this is a method as rows have it, and not what another file holds."""
+    try:
+        Component.parse(method)
+    except UserError:
+        return False
+    return True
 
 
 def _short(decoupling: str) -> str:
