@@ -64,8 +64,8 @@ def error_against_seconds(given: Given) -> list[Drawable]:
     alike."""
 
     def seconds(line: ShownLine) -> float | None:
-        step = line.line.step_seconds
-        return None if step is None else step * float(line.rows[0]["iterations"])
+        step, iterations = line.line.step_seconds, line.rows[0]["iterations"]
+        return step * float(iterations) if step is not None and iterations else None
 
     return _against_cost(
         given,

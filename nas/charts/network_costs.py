@@ -112,6 +112,8 @@ class _Made:
         from spaces.traced.start_weights import without_weights
 
         shape, num_classes = _inputs(row)
+        if not 0 < int(row["batch_size"] or 0) < 2**31:
+            raise UserError("no batch size is in the row")
         if row["side"]:
             raise UserError("what a side input adds is in no row")
         point = Decoupling.parse(row["decoupling"])

@@ -9,6 +9,7 @@ from nas.charts.look import looks
 from nas.charts.results import Given, Row
 from nas.charts.words import named
 from nas.report.short_names import short_head
+from spaces.notation.errors import UserError
 
 SHARE = "share_"
 STEPS = Axis("meta-step")
@@ -68,7 +69,7 @@ def beta(given: Given) -> list[Drawable]:
                 "The share of each candidate head at each gap, from 0 to 1, after each meta-step: softmax of beta. The rows of a "
                 "gap stand together.",
                 STEPS,
-                Axis("gap and head", names=tuple(f"{gap} {short_head(head.removeprefix(SHARE))}" for gap, head in pairs)),
+                Axis("gap and head", names=tuple(f"{gap} {_head(head.removeprefix(SHARE))}" for gap, head in pairs)),
                 tuple(map(float, steps)),
                 values,
                 Axis("share of the head"),
@@ -92,7 +93,7 @@ def decisions(given: Given) -> list[Drawable]:
             point = Point(
                 float(row["gap"]), float(counts.index(row["num_blocks"])), text=_decided(row), command=_command(given, row)
             )
-            of_heads.setdefault(short_head(row["head"]), []).append(point)
+            of_heads.setdefault(_head(row["head"]), []).append(point)
         colours = looks(sorted(of_heads))
         charts.append(
             Chart(
@@ -119,7 +120,7 @@ def _decided(row: Row) -> str:
         if row.get(name)
     ]
     return "\n".join(
-        [f"K = {row['num_blocks']}, cut after {row['gap']} units", short_head(row["head"]), *margins, row.get("certainty", "")]
+        [f"K = {row['num_blocks']}, cut after {row['gap']} units", _head(row["head"]), *margins, row.get("certainty", "")]
     )
 
 
@@ -152,8 +153,20 @@ def _steps(rows: Sequence[Row]) -> list[str]:
     return sorted({row["meta_step"] for row in rows}, key=int)
 
 
+def _head(cell: str) -> str:
+    """The head in short, where the cell or the column's name holds one."""
+    try:
+        return short_head(cell)
+    except UserError:
+        return cell
+
+
 def _number(cell: str | None) -> float | None:
-    return float(cell) if cell else None
+    """Of a cell whose column each space names anew, so that no reader of rows has checked it."""
+    try:
+        return float(cell) if cell else None
+    except ValueError:
+        return None
 
 
 def _command(given: Given, row: Row) -> str:

@@ -157,8 +157,8 @@ def _asked(given: Given) -> Iterable[tuple[Row, str]]:
 def _trials(rows: Sequence[Row]) -> Iterable[Asked]:
     spent, seconds = 0.0, 0.0
     for row in rows:
-        iterations, anew = float(row["iterations"]), row.get("iterations_anew")
-        spent += float(anew) / iterations if anew else 1.0
+        iterations, anew = float(row["iterations"] or 0), row.get("iterations_anew")
+        spent += float(anew) / iterations if anew and iterations else 1.0
         if "number" not in row:
             seconds += iterations * float(row.get("step_seconds") or 0)
         error = None if is_partial(row) else 100 * float(row["validation_error"])

@@ -9,6 +9,7 @@ from typing import Any
 from nas.records.columns import COLUMNS
 from nas.report.short_names import short_head, short_names
 from spaces.notation.component import Component
+from spaces.notation.errors import UserError
 
 Row = Mapping[str, str]
 FEW = 6  # values that a fact names
@@ -76,7 +77,10 @@ def _shown(name: str, cell: str) -> str:
 
 def _space(cell: str) -> str:
     """What may be searched there, since the network has been said."""
-    settings = dict(Component.parse(cell).settings)
+    try:
+        settings = dict(Component.parse(cell).settings)
+    except UserError:
+        return cell
     gaps, heads, count = (settings.get(name) for name in ("gaps", "heads", "num_blocks"))
     if not isinstance(gaps, tuple) or not isinstance(heads, tuple):
         return cell

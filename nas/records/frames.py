@@ -48,5 +48,5 @@ def numbers(rows: Iterable[Mapping[str, str]], *columns: str) -> pd.DataFrame:
         if name not in frame:
             frame[name] = math.nan
         elif name in columns or (name in COLUMNS and COLUMNS[name].type.is_number):
-            frame[name] = pd.to_numeric(frame[name])
+            frame[name] = pd.to_numeric(frame[name].replace("nan", ""))  # pandas takes `nan` for a word in some columns
     return frame
