@@ -14,6 +14,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 import run
+from nas.cli.next_steps import interpreter
 from nas.data.new.new_inputs import new_inputs
 from nas.runs.trained_run import TrainedRun
 
@@ -48,7 +49,7 @@ def saved(capsys, *argv) -> tuple[Path, pd.Series]:
     code, out, err = call(capsys, *argv)
     assert code == 0, err
     row = pd.read_csv("results/evaluate.csv", dtype={"run": str}).iloc[-1]
-    assert f"python run.py predict {Path('runs') / row['run']} INPUTS" in out
+    assert f"{interpreter()} run.py predict {Path('runs') / row['run']} INPUTS" in out
     return Path("runs") / row["run"], row
 
 
