@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import shlex
 import sys
 from importlib import import_module
 from types import ModuleType
@@ -10,6 +11,7 @@ from types import ModuleType
 from methods.training.diverged import Diverged
 from methods.training.memory import out_of_memory
 from nas.budget import TimeUp
+from nas.cli.next_steps import typed_here
 from nas.cli.output import command_line
 from nas.cli.process import Ended, signals_raise_ended, unbroken_streams
 from nas.cli.program import COMMANDS, names_no_command, program, program_name
@@ -85,4 +87,6 @@ def _file(command: str) -> ModuleType:
 
 def going_on(argv: list[str]) -> str:
     """What a command that writes rows says when it ends early."""
-    return f"; finished rows are kept, go on with: {command_line()}" if argv[:1] in (["search"], ["evaluate"]) else ""
+    if argv[:1] not in (["search"], ["evaluate"]):
+        return ""
+    return f"; finished rows are kept, go on with: {shlex.join(typed_here(shlex.split(command_line())))}"

@@ -146,7 +146,8 @@ class Heartbeat:
         """What processes that were killed long ago told, or of runs that this one has now."""
         mine = {task.facts.get("run") for task in self._tasks} - {None}
         for beat in self.beats.read():
-            if not beat.is_alive and (beat.seconds_ago > OLDEST or (mine and mine >= runs_of(beat.text))):
+            told = runs_of(beat.text)
+            if not beat.is_alive and (beat.seconds_ago > OLDEST or (told and mine >= told)):
                 self.beats.remove(beat.name)
 
 

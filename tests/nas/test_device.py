@@ -8,7 +8,7 @@ import torch
 import run
 from methods.training.settings import Precision, TrainingSettings
 from nas.cli.config import parse
-from nas.cli.search import next_command
+from nas.cli.search import next_words
 from nas.device import check_switches, set_switches
 from spaces.decoupling import Decoupling
 from spaces.layers.lean_unit import _parts
@@ -85,8 +85,8 @@ def test_deterministic_is_a_part_of_what_a_run_is_and_not_asking_is_no_cell() ->
 
 def test_a_next_command_asks_for_it_too() -> None:
     options = parse(["search", "--deterministic"]).options
-    assert "--deterministic" in next_command(options, Decoupling.parse("3:linear"))
-    assert "--deterministic" not in next_command(parse(["search"]).options, Decoupling.parse("3:linear"))
+    assert "--deterministic" in next_words(options, Decoupling.parse("3:linear"))
+    assert "--deterministic" not in next_words(parse(["search"]).options, Decoupling.parse("3:linear"))
 
 
 class OnGpu:

@@ -112,6 +112,19 @@ def test_what_another_run_s_killed_process_told_stays(results: Results) -> None:
         process.communicate(b"\n")
 
 
+def test_what_a_command_killed_between_runs_told_stays_until_it_is_old(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(str(results)) / ".running"
+    folder.mkdir(parents=True)
+    (folder / "other.json").write_text('{"process": "process 1", "host": "h", "tasks": [{"command": "python run.py evaluate"}]}')
+    with worker(results) as process:
+        assert (folder / "other.json").exists()
+        process.communicate(b"\n")
+    monkeypatch.setattr(heartbeat, "OLDEST", -1.0)
+    with results.heartbeat.telling(Task(RUN)):
+        wait_until_told(results, "dgl")
+        assert not (folder / "other.json").exists()
+
+
 def test_a_reader_never_takes_a_living_writer_for_a_dead_one(tmp_path: Path) -> None:
     writer, reader, ended = BeatFiles(tmp_path / ".running"), BeatFiles(tmp_path / ".running"), threading.Event()
     writer.write("one", "0")
