@@ -95,7 +95,7 @@ def test_a_command_that_a_signal_ends_says_how_to_go_on(monkeypatch: pytest.Monk
     for number, by in ((signal.SIGINT, ""), (signal.SIGTERM, " by SIGTERM"), (signal.SIGHUP, " by SIGHUP")):
         monkeypatch.setattr("nas.cli.search.run_search", lambda asked, number=number: signal.raise_signal(number))
         assert run.main(["search"]) == 128 + number
-        assert f"\ninterrupted{by}; finished rows are kept, go on with: python " in capsys.readouterr().err
+        assert f"\ninterrupted{by}; finished rows are kept, go on with: " in capsys.readouterr().err
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 
 

@@ -39,7 +39,8 @@ def test_a_curve_says_what_adaptive_inference_does(problem: Problem, method: str
     made.run(POINT)
     exits, rows = exit_rows(made), curve_rows(made)
     temperatures = [float(row["temperature"]) for row in exits] if calibrated else None
-    trained = made._train(problem.adapt(POINT), problem.runs / "again", made._cost(problem.adapt(POINT)))[0].method.eval()
+    training, point = made.training, problem.adapt(POINT)
+    trained = training.train(point, problem.runs / "again", training.cost(point))[0].method.eval()
     costs = exit_costs(lambda: problem.build(problem.adapt(POINT)), problem.data.input_shape)
     macs = torch.tensor([float(cost.path_macs) for cost in costs])
     assert {row["rule"] for row in rows} == set(CONFIDENCES)
@@ -69,7 +70,7 @@ def test_temperatures_change_confidences_and_no_error(problem: Problem) -> None:
         for name in ("validation_error", "validation_loss", "test_error", "test_loss"):
             assert one[name] == other[name]
         assert one["test_ece"] != other["test_ece"] and float(other["temperature"]) != 1
-    trained = plain._train(POINT, problem.runs / "again", plain._cost(POINT))[0].method.eval()
+    trained = plain.training.train(POINT, problem.runs / "again", plain.training.cost(POINT))[0].method.eval()
     ((x, y),) = problem.data.eval_batches(problem.data.test(), 1000)
     with torch.no_grad():
         for logits, one, other in zip(trained.exits(x), before, after, strict=True):
