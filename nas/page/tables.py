@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from nas.report.paper_table import is_best
 from nas.report.short_names import short_decoupling
 from nas.report.summary import failures
 
+_FRACTION = re.compile(r"\d{1,6}\.\d+")
 ABOUT = (
     "A line is one method on one decoupling. Errors are means over n seeds with half their 95 % interval, and a run that failed "
     "counts as 100 % wrong. Only rows that may be compared stand in one table. In bold is the lowest error of its K whose "
@@ -39,12 +41,19 @@ def _table(one: Table, pool: Pool) -> dict[str, Any]:
         "name": one.name,
         "title": one.title or "All rows",
         "shared": [
-            (name.replace("_", " "), value) for name, value in one.fair.shared.items() if value and not name.endswith("_digest")
+            (name.replace("_", " "), _read(value))
+            for name, value in one.fair.shared.items()
+            if value and not name.endswith("_digest")
         ],
         "columns": columns,
         "lines": [_line(line, columns, pool) | {"best": id(line.line) in best} for line in one.lines],
         "notes": list(one.fair.notes),
     }
+
+
+def _read(cell: str) -> str:
+    """A number of many digits as people read it, such as 1.5 of 1.499288762446657; any other cell as it is."""
+    return f"{float(cell):.4g}" if _FRACTION.fullmatch(cell) else cell
 
 
 def _best(lines: Sequence[Line]) -> list[Line]:

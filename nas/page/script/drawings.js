@@ -15,12 +15,12 @@ export function drawing(figure, palette, width, hidden) {
   return { chart, heat_map: heatMap, parallel }[figure.shape](figure, palette, width, height, hidden);
 }
 
-/** 1, 2 and 5 of each decade where an axis has more than one; of less Plotly finds better places. */
+/** 1, 2 and 5 of each decade where an axis has more than one, a few more in about one; of less Plotly finds better places. */
 function decades(values) {
   const there = values.filter((value) => value > 0);
   const low = there.reduce((a, b) => Math.min(a, b), Infinity), high = there.reduce((a, b) => Math.max(a, b), 0);
-  if (high < 10 * low) return {};
-  const all = high > 3000 * low ? [1] : [1, 2, 5];
+  if (high < 4 * low) return {};
+  const all = high > 3000 * low ? [1] : high > 20 * low ? [1, 2, 5] : [1, 2, 3, 5, 7];
   const first = Math.floor(Math.log10(low)) - 1, last = Math.ceil(Math.log10(high)) + 1;
   const places = Array.from({ length: last - first + 1 }, (_, number) => first + number).flatMap((power) => all.map((one) => Number((one * 10 ** power).toPrecision(1))));
   return { tickvals: places, ticktext: places.map((value) => (value >= 1e6 || value < 1e-3 ? prefixed(value) : value.toLocaleString("en"))) };

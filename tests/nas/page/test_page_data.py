@@ -111,3 +111,9 @@ def test_the_lowest_error_of_a_k_is_best_where_its_interval_overlaps_no_other(da
     far = [UNCUT | {"seed": seed, "test_error": 0.05 + seed / 1000} for seed in range(3)]
     (table,) = data(*near, *far)["tables"]
     assert [(line["cells"][1], line["best"]) for line in table["lines"]] == [(1, False), (2, True), (2, False)]
+
+
+def test_what_all_lines_share_is_read_by_people(data):
+    (table,) = data({"epochs": 1.499288762446657, "lr": 0.05, "weight_decay": 1e-05, "batch_size": 128})["tables"]
+    shared = dict(map(tuple, table["shared"]))
+    assert (shared["epochs"], shared["batch size"]) == ("1.499", "128") and not any("digest" in name for name in shared)
