@@ -100,7 +100,7 @@ def test_a_run_whose_node_is_killed_goes_on_on_another(tmp_path, monkeypatch):
     finally:
         cluster.shutdown()
     assert list(table["status"]) == ["ok", "ok"] and sorted(table["seed"]) == [0, 1]
-    assert told == [("runs", 1, 2), ("runs", 2, 2)]
+    assert [done for what, done, _ in told if what == "runs"] == [0, 1, 2], told
     rows = pd.read_csv("results/evaluate.csv", keep_default_na=False, dtype=str)
     failed = rows[rows["status"] != "ok"]
     assert len(rows) == 3 and list(failed["attempts"]) == ["1"] and failed["status"].iloc[0].startswith("killed: ")
