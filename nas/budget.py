@@ -25,7 +25,7 @@ class TimeUp(KeyboardInterrupt):
 
     def __init__(self, asked: str) -> None:
         super().__init__(asked)
-        self.said = f"the time is up, which was {asked}"
+        self.said = f"the time is up, which was {asked}{' s' if asked[-1].isdigit() else ''}"
 
 
 def read_seconds(text: str) -> float:

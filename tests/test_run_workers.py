@@ -90,7 +90,7 @@ def test_a_command_whose_time_is_up_says_how_to_go_on(call):
     code, out, err = call(*flags, "--time", "0.01")
     assert (code, out) == (75, "") and not Path("results/evaluate.csv").exists()
     said = err.strip().splitlines()[-1]
-    assert "the time is up, which was 0.01; finished rows are kept, go on with: " in said and "python run.py evaluate" in said
+    assert "the time is up, which was 0.01 s; finished rows are kept, go on with: " in said and "python run.py evaluate" in said
 
 
 @pytest.mark.slow

@@ -92,7 +92,8 @@ def show_search_plan(plan: SearchPlan, asked: Invocation) -> None:
     for name, one in (("smallest", plan.smallest), ("largest", plan.largest)):
         _say(name, _cost(one), width)
     if plan.time is not None:
-        _say("time", f"{about(plan.time)}{_by(plan.processes)}, from {plan.how}", width)
+        left = f"{about(plan.time)}{_by(plan.processes)}, from {plan.how}" if plan.time.seconds else "none, all is there"
+        _say("time", left, width)
     each = size(max(plan.smallest.bytes, plan.largest.bytes))
     _say("memory", f"about {each} a process: activations of a step, weights, gradients and the optimizer", width)
     for note in plan.notes:

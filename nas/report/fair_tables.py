@@ -15,6 +15,8 @@ from spaces.notation.errors import UserError
 FIRM = tuple(column for column in SHARED if not COLUMNS[column].optional)
 LOOSE = tuple(column for column in SHARED if COLUMNS[column].optional)  # where an empty cell agrees with any
 
+LONGEST_NAME = 40  # characters of a table's name in a file's name
+
 
 @dataclass(frozen=True)
 class ShownLine:
@@ -141,9 +143,16 @@ def file_names(titles: Sequence[str]) -> list[str]:
         return [""] * len(titles)
     names: list[str] = []
     for title in titles:
-        words = [re.sub(r"\(.*", "", part).partition(" ")[2] for part in re.split(r", (?=[a-z_]+ )", title)]
+        words = [_word(*part.partition(" ")[::2]) for part in re.split(r", (?=[a-z_]+ )", title)]
         words = [word for word in words if word != "space"] or words  # which all are called
-        name = re.sub(r"[^a-z0-9.]+", "-", "-".join(words).lower()).strip("-.")[:40] or "table"
+        name = re.sub(r"[^a-z0-9.]+", "-", "-".join(words).lower()).strip("-.") or "table"
+        name = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME + 1].rpartition("-")[0] or name[:LONGEST_NAME]
         number = sum(other == name or other.startswith(f"{name}-no") for other in names)
         names.append(f"{name}-no{number + 1}" if number else name)
     return names
+
+
+def _word(setting: str, value: str) -> str:
+    """What says most of a setting: its value without what is in brackets, with its own name where that is a number."""
+    value = value.partition("(")[0]
+    return f"{setting}-{value}" if re.fullmatch(r"[\d.e-]+", value) else value

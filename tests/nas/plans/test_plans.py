@@ -97,7 +97,8 @@ def test_a_search_says_what_it_asks_for(facts: Facts, tmp_path: Path, capsys: py
     assert (plan["told"], plan["rows"]) == (3, 3) and plan["time"]["seconds"] == 0 and everything(tmp_path) == before
     capsys.readouterr()
     assert main([*SEARCH, "--dry-run"]) == 0
-    assert "3 at most, of " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "3 at most, of " in said and "none, all is there" in said
     looked_up = [*SEARCH, "--evaluator", "tabular(path=results/search.csv)", "--dry-run"]
     assert main(looked_up) == 2 and "leave one of them out" in capsys.readouterr().err
 

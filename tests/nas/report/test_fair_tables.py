@@ -63,6 +63,17 @@ def test_no_two_names_of_tables_are_the_same():
     assert file_names(titles) == ["a", "a-no2", "a-no3", "b", "c"]
 
 
+def test_the_name_of_a_table_says_which_setting_a_number_is_and_ends_with_a_whole_word():
+    assert file_names(["iterations 500, epochs 1.5", "iterations 1000, epochs 3.0"]) == [
+        "iterations-500-epochs-1.5",
+        "iterations-1000-epochs-3.0",
+    ]
+    long = [f"backbone network{end}, optimizer sgd(momentum=0.9), schedule constant, precision float32" for end in "ab"]
+    assert file_names(long) == ["networka-sgd-constant-float32", "networkb-sgd-constant-float32"]
+    longer = [f"{title}, task {'x' * 30}" for title in long]
+    assert file_names(longer) == ["networka-sgd-constant-float32", "networkb-sgd-constant-float32"]
+
+
 @pytest.mark.parametrize("count", [1, 0])
 def test_one_table_needs_no_name(count):
     assert file_names(["task a"] * count) == [""] * count
