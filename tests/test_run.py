@@ -658,7 +658,7 @@ def test_a_configuration_that_does_not_hold(refused, file, said):
         (("search", "--space", "small(heads=[linear,'0c1f(embedding=True)'])"), "embedding=True"),
         (("search", "--evaluator", "tabular"), "path"),
         (("search", "--evaluator", "tabular(path='nowhere.csv')"), "nowhere.csv has none"),
-        (("search", "--space", "vgg19"), "32 x 32"),
+        (("search", "--space", "vgg19"), "17 x 17"),
         (("search", "--space", "small(num_blocks=9)"), "9"),
         (("search", "--space", "nowhere.yaml"), "nowhere.yaml"),
         (("search", "--config", "nowhere.yaml"), "nowhere.yaml"),

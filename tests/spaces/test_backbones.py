@@ -241,9 +241,19 @@ def test_small_takes_small_images(size):
 
 
 @pytest.mark.parametrize(
+    ("size", "sides"), [(17, [17, 9, 5, 5, 3, 3, 2, 2]), (28, [28, 14, 7, 7, 4, 4, 2, 2]), (63, [63, 31, 15, 15, 7, 7, 3, 3])]
+)
+def test_pools_of_vgg_round_up_where_nothing_would_be_left(size, sides):
+    backbone = build("vgg11", (1, size, size), 10)
+    assert [shape[1:] for shape in backbone.shapes[1:]] == [(side, side) for side in sides]
+    assert sum(parameter.numel() for parameter in backbone.classifier.parameters()) == 128 * 1024 + 1024 * 1025 + 1024 + 10250
+    assert backbone.eval()(torch.randn(2, 1, size, size)).shape == (2, 10)
+
+
+@pytest.mark.parametrize(
     ("name", "input_shape", "says"),
     [
-        ("vgg11", (3, 31, 64), "backbone vgg11 needs at least 32 x 32 pixels, got 31 x 64"),
+        ("vgg11", (3, 16, 64), "backbone vgg11 needs at least 17 x 17 pixels, got 16 x 64"),
         ("al_vgg", (3, 16, 15), "backbone al_vgg needs at least 16 x 16 pixels, got 16 x 15"),
         ("small", (1, 3, 3), "backbone small needs at least 4 x 4 pixels, got 3 x 3"),
         ("resnet18", (3, 0, 8), "backbone resnet18 needs at least 1 x 1 pixels"),
