@@ -5,9 +5,10 @@
 Strategies that ask for scores are simulated on the table. What a training takes is measured here, by a few steps of one
 decoupling for each number of blocks, and goes with MACs: `step_seconds` of rows are of whatever else the machine did. Their own
 thinking is added, measured too; what is asked for in part (--also "hyperband(trials=60)", of a table with its history) counts
-as that share. A row has beside its seconds `training_seconds`, those of one training in the same run, and the summary takes all
-to the quietest of them. The strategy `random, together` trains what it asks for as `--train-together` does: blocks that several
-share are counted once, by their share of MACs. `every decoupling, together` is the whole table so, one seed.
+as that share. What a strategy of --rungs asks for before it waits for a score, such as a rung of hyperband, is trained in one
+go as `--train-together` does: blocks that several share are counted once, by their share of MACs. So is all that `random,
+together` asks for; `every decoupling, together` is the whole table so, one seed. A row has beside its seconds
+`training_seconds`, those of one training in the same run, and the summary takes all to the quietest of them.
 
 `supernet` and `sedona`, with each engine, really train on the table's images (--supernets, --sedonas): their seconds are the
 process's own, to which the trainings of what they recommend are added, in the same measure. Answers of SEDONA on the same table
@@ -146,6 +147,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=30, help="simulated searches of each strategy, seeds 0..N-1")
     parser.add_argument("--trials", type=int, default=60, help="trainings of each")
     parser.add_argument("--also", nargs="*", default=[], metavar="STRATEGY", help="further ones that ask for scores, in part too")
+    parser.add_argument(
+        "--rungs", nargs="*", default=[], metavar="STRATEGY", help="further ones, whose rungs are trained together"
+    )
     parser.add_argument("--supernets", type=int, default=0, metavar="N", help="real searches of each, seeds 0..N-1")
     parser.add_argument("--sedonas", type=int, default=0, metavar="N", help="real searches of each, seeds 0..N-1")
     parser.add_argument("--sedona-seconds", type=float, default=40.0, help="of meta-learning, for each variant of SEDONA")
@@ -201,6 +205,8 @@ def searches(truth: Truth, arguments: Namespace) -> Iterator[tuple[str, int, Cal
     asking |= {spec: (spec, seeds) for spec in arguments.also}
     for name, (spec, number) in asking.items():
         yield from ((name, seed, partial(simulated, truth, spec)) for seed in range(number))
+    for spec in arguments.rungs:
+        yield from ((f"{spec}, together", seed, partial(simulated_rungs, truth, spec)) for seed in range(seeds))
     yield from (("random, together", seed, partial(simulated_together, truth, trials)) for seed in range(seeds))
     yield from (("every decoupling, together", seed, partial(exhaustive, truth)) for seed in range(num_seeds(truth)))
     for seed in range(arguments.supernets):
@@ -256,6 +262,44 @@ def simulated_together(truth: Truth, trials: int, problem: Problem) -> list[Answ
         for number, answer in enumerate(alone, start=1)
         if number & (number - 1) == 0 or number == len(alone)  # each is a search of its own; 1, 2, 4, ... trainings
     ]
+
+
+def simulated_rungs(truth: Truth, spec: str, problem: Problem) -> list[Answer]:
+    """What is asked for before a score is waited for, such as a rung of hyperband, is trained in one go."""
+    tabular, scores = Tabular(problem, truth.path), dict[Decoupling, Score]()
+    answers: list[Answer] = []
+    rung: dict[Decoupling, float] = {}  # asked for, not yet trained
+    done: dict[Decoupling, float] = {}
+    trained, began = 0.0, time.process_time()
+
+    def train() -> None:
+        nonlocal trained
+        spans: dict[tuple[float, float], list[Decoupling]] = {}
+        for point, fidelity in rung.items():
+            spans.setdefault((done.get(point, 0.0), fidelity), []).append(point)
+        trained += sum((end - start) * truth.together(points) for (start, end), points in spans.items())
+        done.update(rung)
+        rung.clear()
+
+    def begin(point: Decoupling, fidelity: float) -> Callable[[], Score]:
+        rung[point] = fidelity
+
+        def wait() -> Score:
+            train()
+            return tabular(point, fidelity)
+
+        return wait
+
+    def told(point: Decoupling, fidelity: float, score: Score) -> None:
+        if fidelity == 1:
+            scores[point] = score
+        if scores:
+            best = min(scores, key=lambda other: scores[other].error)
+            found = any(str(other) in truth.top for other in scores)
+            answers.append(Answer(trained + time.process_time() - began, sum(done.values()), str(best), found))
+
+    STRATEGIES.build(spec).search(problem, Evaluations(begin, at_once=len(truth.points), told=told), silent)
+    return answers
 
 
 def _remembered(asked: list[Decoupling], tabular: Tabular, decoupling: Decoupling) -> Score:

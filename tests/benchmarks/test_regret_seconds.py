@@ -74,6 +74,25 @@ def test_trainings_take_what_their_rows_say_and_the_answer_is_the_best_seen(trut
         assert answer.found == any(str(point) in truth.top for point in asked[:n])
 
 
+def test_rungs_are_trained_in_one_go_and_what_goes_on_pays_only_the_rest(truth, monkeypatch):
+    monkeypatch.setattr(regret_seconds.time, "process_time", lambda: 0.0)
+    tabular = regret_seconds.Tabular(truth.problem, path())
+    answered = lambda point, fidelity=1.0: tabular(point)  # noqa: E731  # the table has no epochs
+    monkeypatch.setattr(regret_seconds, "Tabular", lambda problem, path: answered)
+    spec, asked = "hyperband(trials=2,eta=4,min_fidelity=0.25,brackets=1)", []
+    regret_seconds.STRATEGIES.build(spec).search(
+        truth.problem,
+        regret_seconds.Evaluations(regret_seconds.when_told(lambda *one: asked.append(one) or answered(*one))),
+        regret_seconds.silent,
+    )
+    first, last = [point for point, *share in asked if share], [point for point, *share in asked if not share]
+    assert len(first) == 4 and len(last) == 1
+    (answer,) = regret_seconds.simulated_rungs(truth, spec, truth.problem)
+    assert answer.decoupling == str(last[0])
+    assert answer.seconds == pytest.approx(0.25 * truth.together(first) + 0.75 * truth.seconds[str(last[0])])
+    assert answer.trainings == pytest.approx(3 * 0.25 + 1)
+
+
 def table(point):
     return regret_seconds.Tabular(replace(regret_seconds.table_problem(path(), None), seed=0), path())(point)
 
