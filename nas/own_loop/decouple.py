@@ -17,6 +17,7 @@ from nas.own_loop.optimizers import OptimizerFactory
 from spaces.decoupling import Decoupling
 from spaces.heads import HEADS, NO_HEAD
 from spaces.model_space import ModelSpace
+from spaces.network import DecoupledNet
 from spaces.notation.component import Component
 from spaces.notation.errors import UserError
 from spaces.rules import read_decoupling
@@ -74,6 +75,7 @@ def decouple(
     built = bound.build(net)
     check_trains_the_model(built, known.name)
     _like_the_model(built, model)
+    _leave_the_space(built)
     return Decoupled(model, built, point, optimizer=optimizer, has_exit_logits=known.has_exit_logits)
 
 
@@ -86,6 +88,14 @@ def _default_head(known: Traits, space: ModelSpace) -> str | None:
 
 def _name(head: str) -> str:
     return Component.parse(head).name
+
+
+def _leave_the_space(method: Method) -> None:
+    """Forget how networks are drawn anew, which is for methods while they are built: it holds the space, which no pickle takes,
+    and with it the example."""
+    for module in method.modules():
+        if isinstance(module, DecoupledNet):
+            module.draw_another = None
 
 
 def _like_the_model(method: Method, model: nn.Module) -> None:

@@ -36,7 +36,7 @@ class Decoupled(nn.Module):
         exits(x)            the outputs after each block
 
     Its parameters are the model's, as `model.…`, and those of heads and what else only training needs, as `method.…`; the state
-    dict holds each tensor once. Copies (`copy.deepcopy`, `AveragedModel`) have no optimizers yet.
+    dict holds each tensor once. Copies (`copy.deepcopy`, `AveragedModel`, `torch.save` of the whole) have no optimizers yet.
     """
 
     def __init__(

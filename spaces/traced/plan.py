@@ -17,8 +17,9 @@ from spaces.traced.exported import exported_graphs
 from spaces.traced.layout import layout_of
 from spaces.traced.listed import ListedPlan, listed_plan
 from spaces.traced.opened import opened_modules
-from spaces.traced.traced_unit import Border, TracedUnit, UnitPlan, code_of, unit_graph
+from spaces.traced.traced_unit import Border, TracedUnit, UnitPlan, unit_graph
 from spaces.traced.tracer import VALUE, CannotTrace, Tracer
+from spaces.traced.unit_code import UnitCode
 from spaces.traced.units import unit_ends
 
 
@@ -112,9 +113,8 @@ def _unit_plan(
     way: Traced,
 ) -> UnitPlan:
     name = end or "classifier"
-    written = {training: code_of(graph, name) for training, (graph, _) in graphs.items()}
-    run = {training: function for training, (function, _) in written.items()}
-    if written[True][1] == written[False][1]:
+    run = {training: UnitCode.of(graph, name) for training, (graph, _) in graphs.items()}
+    if run[True].text == run[False].text:
         run[True] = run[False]
     used = {
         str(node.target): node

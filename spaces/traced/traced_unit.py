@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import linecache
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +16,7 @@ from spaces.traced.attach import attach
 from spaces.traced.cut_points import CutPoint, Traced, has_tensors, is_check
 from spaces.traced.layout import Layout
 from spaces.traced.tracer import VALUE, attribute
+from spaces.traced.unit_code import UnitCode
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class UnitPlan:
     sizes      the shape, without the batch, that it has to be given, where sizes of the traced input stand in its code
     """
 
-    run: Mapping[bool, Callable[..., Any]]
+    run: Mapping[bool, UnitCode]
     names: tuple[str, ...]
     constants: Mapping[str, torch.Tensor] = field(default_factory=dict)
     sizes: tuple[int, ...] | None = None
@@ -137,16 +137,6 @@ def unit_graph(way: Traced, begin: Border | None, end: Border | None) -> tuple[f
     graph.output(made)
     graph.eliminate_dead_code(_has_effects)
     return graph, frozen
-
-
-def code_of(graph: fx.Graph, name: str) -> tuple[Callable[..., Any], str]:
-    """The graph as a function of the unit and what it is given; and its source."""
-    code = graph.python_code("self")
-    file = f"<unit {name}>"
-    linecache.cache[file] = (len(code.src), None, code.src.splitlines(True), file)
-    held = dict(code.globals)
-    exec(compile(code.src, file, "exec"), held)  # written by torch.fx of calls that were made, no text from outside
-    return held["forward"], code.src
 
 
 def _node(way: Traced, name: str) -> fx.Node:

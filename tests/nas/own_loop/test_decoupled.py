@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 from collections import UserDict
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -324,6 +325,27 @@ def test_a_copy_trains_apart_with_optimizers_of_its_own() -> None:
     other.step(x, y)
     assert equal(net.state_dict().values(), before.values())
     assert not {*map(id, other.optimizers())} & {*map(id, net.optimizers())}
+
+
+@pytest.mark.parametrize("method", ["dgl", "man(base=predsim)", "cooperative"])
+def test_what_torch_saves_whole_goes_on_as_it_would_have(method: str) -> None:
+    """Dropout, the statistics of BatchNorm and modules that two share included."""
+    net, file = nas.decouple(ResidualNet(), "even(2)", example=batch()[0], method=method, optimizer=sgd), io.BytesIO()
+    net.step(*batch(seed=0))
+    torch.save((net, [optimizer.state_dict() for optimizer in net.optimizers()]), file)
+    file.seek(0)
+    loaded, states = torch.load(file, weights_only=False)
+    for optimizer, state in zip(loaded.optimizers(), states, strict=True):
+        optimizer.load_state_dict(state)
+    for step in (1, 2):
+        torch.manual_seed(step)
+        expected = net.step(*batch(seed=step))
+        torch.manual_seed(step)
+        assert equal(loaded.step(*batch(seed=step)), expected)
+    assert equal(loaded.state_dict().values(), net.state_dict().values())
+    x, _ = batch(seed=3)
+    assert torch.equal(loaded.eval()(x), net.eval()(x)) and torch.equal(loaded(x), loaded.model(x))
+    assert not {*map(id, loaded.parameters())} & {*map(id, net.parameters())}
 
 
 @pytest.mark.parametrize("method", ["dgl", "man(base=infopro(decoder=False))"])

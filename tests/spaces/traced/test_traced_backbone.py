@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import pytest
 import torch
@@ -341,6 +342,7 @@ def test_torch_export_takes_over_where_torch_fx_cannot_follow():
     assert len(cut.units) == 4 and cut.num_classes == 3
     equal_to_asking(cut, x)
     assert {id(p) for p in cut.parameters()} == {id(p) for p in cut.model.parameters()}
+    equal_to_asking(pickle.loads(pickle.dumps(cut)), x)
 
 
 @pytest.mark.parametrize("by_value", [False, True])
