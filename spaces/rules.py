@@ -32,7 +32,7 @@ def uncut(space: SearchSpace, default_head: str | None) -> Decoupling:
 
 
 def even(space: SearchSpace, default_head: str | None, *, num_blocks: int, head: str | None = None) -> Decoupling:
-    """K blocks of as equal numbers of units as can be: the papers' uniform baseline (sedona.md 2.2).
+    """K blocks of as equal numbers of units as can be: the papers' uniform baseline.
 
     The cuts are floor(linspace(-1, L - 1, K + 1)) + 1, moved to the nearest that the space allows. Rounded exactly: the
     released code's float32 linspace lies one unit lower at some whole numbers, first with 16 units in 14 blocks.

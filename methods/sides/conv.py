@@ -15,7 +15,7 @@ from spaces.notation.errors import UserError
 
 
 class ConvSide(SideInput):
-    """Block k >= `first` is given h + ReLU(Conv3x3(image)), without bias (associated_learning.md 1.6); images only.
+    """Block k >= `first` is given h + ReLU(Conv3x3(image)), without bias; images only.
 
     In the original the blocks after the first are; a run that is extended has some before that are not.
     The convolution's stride is the ratio of the sizes. Where that is no whole number it is rounded down, and an average pool

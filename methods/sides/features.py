@@ -12,7 +12,7 @@ from spaces.notation.errors import UserError
 
 
 class FeaturesSide(SideInput):
-    """Block `block` is given the numbers phi beside the input, concatenated with its activation (associated_learning.md 1.6).
+    """Block `block` is given the numbers phi beside the input, concatenated with its activation.
 
     An activation (N, D) becomes W [h, phi] + b of the same width, a map the same at every pixel, where the original's next
     layer is wider: so blocks stay as they are. W begins as the identity on h and zeros on phi, which disturb nothing that is

@@ -1,4 +1,4 @@
-"""Side inputs: blocks are given a further input beside the activation of the block before (associated_learning.md 1.6)."""
+"""Side inputs: blocks are given a further input beside the activation of the block before."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from spaces.notation.errors import UserError
 
 
 class TextSide(SideInput):
-    """Block k is given tokens dim_0 + .. + dim_{k-1} to dim_0 + .. + dim_k of the text only (associated_learning.md 1.6).
+    """Block k is given tokens dim_0 + .. + dim_{k-1} to dim_0 + .. + dim_k of the text only.
 
     dim        how many tokens each block is given, one number a block; their sum is the task's `length`, and 0 is for a
                block that is given none

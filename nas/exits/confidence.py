@@ -42,7 +42,7 @@ def agreement(logits: torch.Tensor, before: torch.Tensor | None) -> torch.Tensor
 
 
 def sigmoid(logits: torch.Tensor, before: torch.Tensor | None) -> torch.Tensor:
-    """The largest sigmoid(logit): Associated Learning's own rule, not normalised over classes (associated_learning.md 1.3).
+    """The largest sigmoid(logit): Associated Learning's own rule, not normalised over classes.
     Outputs that are bounded already, as released, it takes as they are, undivided by temperatures (`confidence`)."""
     return logits.amax(1).sigmoid()
 
