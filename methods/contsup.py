@@ -25,7 +25,7 @@ class ContextCarry(NamedTuple):
 class ContSup(InfoPro):
     """InfoPro whose blocks are also given encoded contexts (Yu et al. 2023).
 
-    Block k is given sg(h_{k-1}) + sum_r Res_{k,r}(sg(c_r)) + Enc_k(sg(image)) (local_learning.md 4.1).
+    Block k is given sg(h_{k-1}) + sum_r Res_{k,r}(sg(c_r)) + Enc_k(sg(image)).
 
     context  R0: nothing is added · Rn: c_1..c_n, the inputs of the n blocks before, their own contexts included, as far as
              there are so many; the first block's is the image · E: the image · RnE: both, the image only through Enc

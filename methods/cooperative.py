@@ -34,7 +34,7 @@ class Cooperative(EarlyExit):
     depths       units of each sub-network, in place of the decoupling's cuts, with its first head
     temperature  of each term D: sub_temperature, mutual_temperature, leader_temperature
 
-    From the paper: the three networks, which are trained at once, and who teaches whom (associated_learning.md 1.7). Ours,
+    From the paper: the three networks, which are trained at once, and who teaches whom. Ours,
     since its losses are not public: D (Hinton et al. 2015), that only whole networks teach each other and are taught by the
     leader, that the leader is taught by labels alone, every weight, and every temperature (mutual learning has none, that is
     1, in Zhang et al. 2018). The three networks differ in the weights that they start from.

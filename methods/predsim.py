@@ -20,7 +20,7 @@ class PredSim(Method):
 
     The similarity matching loss of Nøkland and Eidnes 2019.
 
-    The final classifier has plain CE, unscaled, as in SEDONA's comparison (sedona.md 2.2): the original's factor
+    The final classifier has plain CE, unscaled, as in SEDONA's comparison: the original's factor
     1 - beta there relies on Adam's scale invariance and would starve SGD. No label smoothing unless asked for, as in
     both codes. Every cut gets the `predsim` head, whatever head the decoupling names.
 

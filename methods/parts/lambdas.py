@@ -24,7 +24,7 @@ PUBLISHED: dict[str, dict[int, Lambdas]] = {
     "resnet110_stl10_balanced": {2: (20, 1, 0, 0), 3: (20, 0.5, 5, 2), 4: (20, 0.5, 10, 1)},
 }
 """By network and task, then K, from the commands of InfoPro's code; `balanced` are those of the cuts that balance memory,
-`contsup` those of ContSup's code where InfoPro has other or none (local_learning.md 3, 4.2)."""
+`contsup` those of ContSup's code where InfoPro has other or none."""
 
 
 def loss_weights(lambdas: str | Lambdas, num_blocks: int) -> list[tuple[float, float]]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # imported where it searches: whoever only asks what strategi
     from optuna.samplers import BaseSampler
     from optuna.trial import Trial
 
-PATIENCE = 20  # replays in a row before a point that never came is asked for (nas_frameworks.md 12.3)
+PATIENCE = 20  # replays in a row before a point that never came is asked for
 
 SamplerName = Literal["tpe", "gp", "cmaes", "nsga2", "random"]
 

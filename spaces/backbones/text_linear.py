@@ -23,7 +23,7 @@ def text_linear(
 ) -> Backbone:
     """Word embedding, then `depth` linear layers with ELU of which the first is given the mean embedding; texts only.
 
-    depth + 1 units. The layers are those of associated_learning.md 2.3; the classifier is a linear layer. `dropout` is
+    depth + 1 units. The classifier is a linear layer. `dropout` is
     of what a layer is given. Weights are drawn as everywhere here, where the original has Xavier's.
     """
     shape = text_shape("backbone linear", input_shape)

@@ -22,10 +22,10 @@ def text_lstm(
 ) -> Backbone:
     """Word embedding, then `depth` bidirectional LSTM layers, each from the final states of the one before; texts only.
 
-    depth + 1 units, of `hidden` features in each direction (associated_learning.md 2.1, 2.3). The classifier is a linear
+    depth + 1 units, of `hidden` features in each direction. The classifier is a linear
     layer on the mean token. `dropout` is of the tokens that a layer is given, not of the states. The final states are handed
     on in training and inference alike, detached where a block ends, which two released codes of Associated Learning do not
-    (DeInfoReg's layers each start at zeros, associated_learning.md 5.6).
+    (DeInfoReg's layers each start at zeros).
     """
     shape = text_shape("backbone lstm", input_shape)
     check_sizes("backbone lstm", dropout, depth=depth, embedding=embedding, hidden=hidden)

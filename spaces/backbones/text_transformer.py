@@ -29,7 +29,7 @@ def text_transformer(
     """Word embedding, then `depth` pre-norm Transformer units; texts only.
 
     depth + 1 units. A unit is `encoders` encoder layers, of so many heads and `ffn` hidden features, and a final LayerNorm.
-    The parameter counts of AL's code are those of encoders=2, though it speaks of one layer (associated_learning.md 2.1).
+    The parameter counts of AL's code are those of encoders=2, though it speaks of one layer.
     `positions` adds sines and cosines to the embeddings, which the original has not. The classifier is a linear layer on
     the mean token. Deviations: torch's LayerNorm, whose epsilon is under the root; no dropout of attention's shares, with
     which no fused kernel would be left on a CPU; and a head's size is rounded up where heads do not divide the embedding.

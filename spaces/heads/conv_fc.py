@@ -42,7 +42,7 @@ def _conv_fc(name: str, convs: int, site: Site, width: float, feature_dim: int, 
 
     The first convolution does what the backbone's next stage does: it doubles the channels and has stride 2, unless the
     channels are already as many as at the backbone's end; then it keeps both. On CIFAR ResNets these are the released
-    16 -> 32, 32 -> 64 and 64 -> 64 (local_learning.md 3); the rule is ours, since the code knows no other channels.
+    16 -> 32, 32 -> 64 and 64 -> 64; the rule is ours, since the code knows no other channels.
     `width` multiplies the convolutions' channels and the hidden layer.
     """
     first, (channels, _, _) = map_at(f"head {name}", site)

@@ -59,7 +59,7 @@ class GlobalAveragePool(nn.Module):
 def kaiming(module: M) -> M:
     """Draw all weights anew, Kaiming-normal over the fan-in, and set biases to 0; BatchNorm starts as the identity.
 
-    An LSTM's weights from step to step are orthogonal, as in AL's code (associated_learning.md 2.3).
+    An LSTM's weights from step to step are orthogonal, as in AL's code.
     """
     for layer in _with_storage(module):
         if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Linear):

@@ -34,7 +34,7 @@ class Settings:
                    unroll: exact, the reference, memory grows with T
     objective      validation: the outer gradient is of the validation loss, as in the paper. train: of the last inner
                    training loss, which is what the released code differentiates, and so where the published alphas are
-                   from (sedona.md 4.1); it also switches the inner rule, in pretraining and search, to the released
+                   from; it also switches the inner rule, in pretraining and search, to the released
                    code's, s head(h / s) with s = 1 / a_j0 for each head (4.3), and takes one inner step less
     meta_precision bf16: the forward passes of the meta-steps under autocast; None for float32. Pretraining is in the training
                    settings' precision

@@ -36,7 +36,7 @@ class WeightMemory:
 
     eviction  what a full memory drops for a new snapshot: the oldest, or the worst, which is the one of the highest error
               (of equals the oldest). The paper is said to drop the worst; the released code has the option but never
-              passes it on, so that the published results come from dropping the oldest (sedona.md 4.2)
+              passes it on, so that the published results come from dropping the oldest
 
     `state_dict` is an index of names, steps and errors. A checkpoint holds it, and may be older than the folder; so a
     file stays when its snapshot leaves the memory, until `collect`. Call that when a checkpoint has been saved or loaded,

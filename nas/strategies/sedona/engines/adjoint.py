@@ -11,7 +11,7 @@ from nas.strategies.sedona.second_order import SecondOrder, twice_differentiable
 
 def adjoint(problem: Bilevel) -> HyperGradient:
     """Exact. Plain SGD forward, of which only the weights before each step are kept; then, from the last step to the first,
-    each step is computed again and its gradient differentiated (`InnerTraining.ascend`; bilevel.md 4)."""
+    each step is computed again and its gradient differentiated (`InnerTraining.ascend`)."""
     training = InnerTraining(problem.relaxation, problem.optimizer)
     inputs, count = [*training.parameters, *problem.leaves], len(training.parameters)
     with training.borrowed(), twice_differentiable(problem.relaxation):
