@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nas.charts.chart import Drawable
+from nas.charts.chart import Chart, Drawable
+from nas.charts.drawn.chart_panel import leaves_panel
 from nas.charts.drawn.figure import FORMATS, draw
 from nas.charts.drawn.texts import COLUMN
 from nas.charts.network import Network, networks
@@ -22,6 +23,7 @@ from spaces.notation.errors import UserError, unknown
 NETWORKS = "networks"  # the pictures of decouplings, beside `CHARTS`
 KINDS = (*CHARTS, NETWORKS)
 WIDEST = 40.0  # inches
+ARROWS = "Where a whisker ends in an arrow, the interval goes on behind the edge."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +113,8 @@ def _drawn(chart: Drawable | Network, options: PlotOptions) -> Figure:
         draw([chart], path, width=options.width)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}; name another folder by --out") from None
-    caption = " ".join(part for part in (chart.about, f"({chart.note})" if chart.note else "") if part)
+    beyond = ARROWS if isinstance(chart, Chart) and leaves_panel(chart) else ""
+    caption = " ".join(part for part in (chart.about, beyond, f"({chart.note})" if chart.note else "") if part)
     return Figure(path, chart.kind, chart.title, caption)
 
 

@@ -17,6 +17,7 @@ MANY = 200  # points of a chart, from which on they are small and without whiske
 AROUND = 0.5  # of the range of all means, which stays free above and below; longer intervals leave the panel
 LONG = 8  # letters of a category's name, from which on categories stand one below the other
 SIDE = 10  # letters an inch of the figure of a line beside them
+Interval = tuple[float, float, float]  # x, from, to
 RASTERIZED = 2000  # points of a series, from which on they are pixels in SVG and PDF as well
 
 
@@ -26,10 +27,12 @@ def is_tall(chart: Chart) -> bool:
 
 
 def draw_chart(panel: Axes, chart: Chart) -> None:
-    tall, many = is_tall(chart), sum(len(series.points) for series in chart.series) > MANY
+    tall, many = is_tall(chart), _has_many(chart)
     for series in chart.series:
         _draw_series(panel, series, tall=tall, many=many)
     ends = _ends(chart)
+    for series, whiskers in _whiskers(chart):
+        _draw_whiskers(panel, whiskers, LIGHT[series.colour], ends, tall=tall)
     across, up = (chart.y, chart.x) if tall else (chart.x, chart.y)
     _set_axis(panel, "x", across, chart.series)
     _set_axis(panel, "y", up, chart.series)
@@ -77,13 +80,52 @@ def _draw_series(panel: Axes, series: Series, *, tall: bool, many: bool) -> None
     else:
         look |= {"linestyle": dashes, "markevery": max(1, len(points) // 8) if series.style in ("band", "steps") else 1}
     panel.plot(across, up, **look)
-    sure = [(point.x, point.low, point.high) for point in points if point.low is not None and point.high is not None]
-    if series.style == "band" and sure:
+    if series.style == "band" and (sure := _intervals(series)):
         shade: Any = panel.fill_between
         shade(*zip(*sure, strict=True), color=look["color"], alpha=0.15, linewidth=0, zorder=1)
-    elif series.style in ("points", "line") and sure and not series.faint and not many:
-        whiskers: Any = panel.hlines if tall else panel.vlines
-        whiskers(*zip(*sure, strict=True), colors=look["color"], linewidth=0.7, alpha=0.6, zorder=2)
+
+
+def _draw_whiskers(
+    panel: Axes, whiskers: Sequence[Interval], colour: str, ends: tuple[float, float] | None, *, tall: bool
+) -> None:
+    """And an arrow at the edge of the panel where one goes on behind it."""
+    lines: Any = panel.hlines if tall else panel.vlines
+    lines(*zip(*whiskers, strict=True), colors=colour, linewidth=0.7, alpha=0.6, zorder=2)
+    if ends is None:
+        return
+    for edge, leaving, arrow in (
+        (ends[0], [x for x, low, _ in whiskers if low < ends[0]], "<" if tall else "v"),
+        (ends[1], [x for x, _, high in whiskers if high > ends[1]], ">" if tall else "^"),
+    ):
+        if leaving:
+            at = [edge] * len(leaving)
+            across, up = (at, leaving) if tall else (leaving, at)
+            panel.plot(across, up, arrow, color=colour, markersize=3.5, markeredgewidth=0, clip_on=False, zorder=4)
+
+
+def leaves_panel(chart: Chart) -> bool:
+    """Whether a whisker goes on behind the edge of the panel, where an arrow is."""
+    ends = _ends(chart)
+    return ends is not None and any(
+        low < ends[0] or high > ends[1] for _, whiskers in _whiskers(chart) for _, low, high in whiskers
+    )
+
+
+def _whiskers(chart: Chart) -> list[tuple[Series, list[Interval]]]:
+    """The series whose intervals are drawn as whiskers, with these."""
+    return [
+        (series, found)
+        for series in chart.series
+        if series.style in ("points", "line") and not series.faint and not _has_many(chart) and (found := _intervals(series))
+    ]
+
+
+def _intervals(series: Series) -> list[Interval]:
+    return [(point.x, point.low, point.high) for point in series.points if point.low is not None and point.high is not None]
+
+
+def _has_many(chart: Chart) -> bool:
+    return sum(len(series.points) for series in chart.series) > MANY
 
 
 def _set_axis(panel: Axes, which: str, axis: Axis, series: Sequence[Series]) -> None:

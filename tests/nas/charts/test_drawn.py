@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from matplotlib.lines import Line2D
 
 from nas.charts.chart import Axis, Chart, Drawable, HeatMap, Parallel, Point, Series, Way
+from nas.charts.drawn.chart_panel import leaves_panel
 from nas.charts.drawn.figure import draw
 from nas.charts.exits import exit_charts
 from nas.charts.palette import LIGHT
@@ -46,16 +49,23 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     return saved
 
 
+def without_arrows(panel: Axes) -> list[Line2D]:
+    """The lines of a panel but for arrows, which alone lie on its edge."""
+    return [line for line in panel.lines if line.get_clip_on()]
+
+
 def test_points_lie_where_they_are_with_whiskers_that_do_not_press_the_means_together(figures, tmp_path) -> None:
     draw([CHART], tmp_path / "new folder" / "one.png")
     (panel,) = figures[0].axes
-    (line,) = panel.lines
+    line, *arrows = panel.lines
     np.testing.assert_allclose(line.get_xydata(), [(0, 10), (1, 12), (2, 9)])
     assert to_hex(line.get_color()) == LIGHT[1] and line.get_marker() == "^"
     (whiskers,) = panel.collections
     np.testing.assert_allclose([segment[:, 1] for segment in whiskers.get_segments()], [(9, 11), (2, 60)])
     low, high = panel.get_ylim()
     assert low < 9 and 12 < high < 20
+    assert [(arrow.get_marker(), arrow.get_xydata().tolist()) for arrow in arrows] == [("v", [[1, low]]), ("^", [[1, high]])]
+    assert {to_hex(arrow.get_color()) for arrow in arrows} == {LIGHT[1]} and not any(arrow.get_clip_on() for arrow in arrows)
     assert [tick.get_text() for tick in panel.get_xticklabels()] == ["1", "2", "4"]
     assert (panel.get_xlabel(), panel.get_ylabel()) == ("K", "test error (%)")
     assert imread(tmp_path / "new folder" / "one.png").std() > 0
@@ -67,6 +77,19 @@ def test_long_names_run_down_and_the_intervals_lie_across(figures, tmp_path) -> 
     (panel,) = figures[0].axes
     np.testing.assert_allclose(panel.lines[0].get_xydata(), [(10, 0), (12, 1), (9, 2)])
     assert panel.yaxis_inverted() and panel.get_xlabel() == "test error (%)" and not figures[0].legends
+    low, high = panel.get_xlim()
+    arrows = [(arrow.get_marker(), arrow.get_xydata().tolist()) for arrow in panel.lines[1:]]
+    assert arrows == [("<", [[low, 1]]), (">", [[high, 1]])]
+
+
+@pytest.mark.parametrize(("interval", "leaves"), [((11.0, 13.0), False), ((11.0, 60.0), True), ((2.0, 13.0), True)])
+def test_an_arrow_stands_only_where_an_interval_leaves_the_panel(figures, tmp_path, interval, leaves) -> None:
+    points = (Point(0.0, 10.0, 9.0, 11.0), Point(1.0, 12.0, *interval))
+    chart = replace(CHART, series=(replace(SERIES, points=points),))
+    draw([chart], tmp_path / "one.png")
+    (panel,) = figures[0].axes
+    low, high = panel.get_ylim()
+    assert leaves_panel(chart) == leaves == (interval[0] < low or interval[1] > high) == (len(panel.lines) > 1)
 
 
 def test_faint_series_and_fronts_are_lines_and_have_their_place_in_the_legend_or_none(figures, tmp_path) -> None:
@@ -75,9 +98,10 @@ def test_faint_series_and_fronts_are_lines_and_have_their_place_in_the_legend_or
     draw([replace(CHART, series=(SERIES, front, band, replace(band, faint=True)))], tmp_path / "one.png")
     (panel,), (legend,) = figures[0].axes, figures[0].legends
     assert [text.get_text() for text in legend.get_texts()] == ["dgl", "front", "mean"]
-    assert [line.get_drawstyle() for line in panel.lines] == ["default", "steps-post", "default", "default"]
-    assert [line.get_marker() for line in panel.lines] == ["^", "none", "D", "none"]
-    mean, faint = panel.lines[0], panel.lines[-1]
+    lines = without_arrows(panel)
+    assert [line.get_drawstyle() for line in lines] == ["default", "steps-post", "default", "default"]
+    assert [line.get_marker() for line in lines] == ["^", "none", "D", "none"]
+    mean, faint = lines[0], lines[-1]
     assert faint.get_linewidth() < mean.get_linewidth()
 
 
@@ -152,7 +176,7 @@ def test_exits_are_a_panel_for_each_cost_with_adaptive_inference_thin_in_the_sam
     of_macs, of_seconds = figures[0].axes
     assert (of_macs.get_xscale(), of_seconds.get_xscale()) == ("log", "log")
     for panel, of_static, of_adaptive in ((of_macs, (1e4, 1e6), (1e4, 2e5)), (of_seconds, (1e-5, 1e-3), (2e-5, 3e-4))):
-        one, thin, two = panel.lines
+        one, thin, two = without_arrows(panel)
         np.testing.assert_allclose(one.get_xydata(), list(zip(of_static, (30, 20), strict=True)))
         np.testing.assert_allclose(thin.get_xydata(), list(zip(of_adaptive, (30, 22), strict=True)))
         assert thin.get_color() == one.get_color() != two.get_color() and thin.get_linewidth() < one.get_linewidth()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import pytest
 
 import nas
+from benchmarks.report_time import made_up
 from nas.cli.main import main
+from nas.records.results_log import ResultsLog
 
 RESULTS = Path(__file__).parents[3] / "results"
 DIGITS = str(RESULTS / "digits")
@@ -41,6 +44,16 @@ def test_programs_are_told_captions(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(["plot", DIGITS, "--charts", "seeds", "--format", "png", "--out", str(tmp_path), "--json"]) == 0
     (told,) = json.loads(capsys.readouterr().out)
     assert told["path"] == str(tmp_path / "seeds.png") and "95 % interval" in told["caption"] and told["kind"] == "seeds"
+
+
+@pytest.mark.parametrize(("apart", "leaves"), [(0.001, False), (0.2, True)])
+def test_the_caption_says_what_an_arrow_is_where_there_is_one(tmp_path: Path, apart: float, leaves: bool) -> None:
+    log, chance = ResultsLog(tmp_path / "evaluate.csv"), random.Random(0)
+    for line in (0, 1):
+        for seed in (0, 1):
+            log.append(made_up(line, seed, chance) | {"test_error": 0.3 + 0.05 * line + apart * seed})
+    (figure,) = nas.plot(tmp_path, charts="error_memory", out=tmp_path)
+    assert ("ends in an arrow, the interval goes on" in figure.caption) == leaves
 
 
 def test_what_cannot_be_drawn_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
