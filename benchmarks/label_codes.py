@@ -6,8 +6,8 @@ The autoencoder half of a stage is given labels and no text or image, so how it 
 classes. Each stage trains for its own window of iterations, those before it frozen. After it every class goes up and down the
 chain: h_1 .. h_k g_k .. g_1. Where a class comes back as another, exit k answers wrong however good its features are.
 
-Cases: the method's defaults, 8 blocks; then what explains why the AL thesis's IMDB runs fell below chance at depths 4 and 5
-(associated_learning.md 3.4). Its learning rate, 1e-4 for 1570 iterations, moves a weight by about 0.157 at most with Adam,
+Cases: the method's defaults, 8 blocks; then what explains why the AL thesis's IMDB runs fell below chance at depths 4 and 5.
+Its learning rate, 1e-4 for 1570 iterations, moves a weight by about 0.157 at most with Adam,
 here in fewer and larger steps. Were each stage's plateau schedule stepped in every epoch, also before its turn when nothing
 could improve, a `share` was left: by the logged accuracies 1/64 when depth 4's turn came and 1/512 when depth 5's.
 

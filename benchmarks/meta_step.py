@@ -243,7 +243,7 @@ def training_step(relaxation: Relaxation, batch: Batch, *, plain: bool) -> Step:
 def released_meta_step(
     relaxation: Relaxation, optimizer: torch.optim.Optimizer, architecture: Architecture, inner: list[Batch], outer: Batch
 ) -> tuple[torch.Tensor, ...]:
-    """What the released code computes (sedona.md 1 and 4), without its fork of higher: each gradient is divided by what
+    """What the released code computes, without its fork of higher: each gradient is divided by what
     reaches its unit of the nested loss."""
     leaves = [t.detach().clone().requires_grad_() for t in (architecture.alpha, architecture.beta)]
     shares, mixture = leaves[0].softmax(1), leaves[1].softmax(1)

@@ -55,7 +55,7 @@ CLASSES = {
     "dbpedia_14": 14,
     "imdb": 2,
 }
-RUNS = {  # a seed, from the commands of the released code (local_learning.md 4.3)
+RUNS = {  # a seed, from the commands of the released code
     "contsup_table1": 4,
     "contsup_table2": 16,
     "contsup_table3_cifar10": 8,
@@ -147,7 +147,7 @@ def built(name: str, shape: tuple[int, ...]) -> list[DecoupledNet]:
     "path", [path for path in RECIPES if re.match("infopro|contsup|man|auglocal_cifar", path.stem)], ids=lambda path: path.stem
 )
 def test_the_rate_of_infopro_and_its_kin_is_the_released_loops(path):
-    """train.py: half a cosine over all epochs, which 10 epochs of warm-up from 0.01 multiply (local_learning.md 3)."""
+    """train.py: half a cosine over all epochs, which 10 epochs of warm-up from 0.01 multiply."""
     lr, epochs = settings(path).lr, option(path, "epochs")
     assert epochs == (400 if re.match("man|auglocal", path.stem) else 160)
     schedule = SCHEDULES.build(settings(path).schedule)

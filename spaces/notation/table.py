@@ -127,8 +127,8 @@ class Table(Generic[T], Mapping[str, Callable[..., T]]):
         )
 
     def describe(self, name: str) -> str:
-        """The first line of the factory's docstring."""
-        return (inspect.getdoc(self[name]) or "").partition("\n")[0]
+        """The first paragraph of the factory's docstring, in one line."""
+        return " ".join((inspect.getdoc(self[name]) or "").partition("\n\n")[0].split())
 
     def parameters(self, name: str) -> dict[str, inspect.Parameter]:
         """The settings that a user may give, by name, with resolved annotations."""

@@ -179,7 +179,7 @@ def test_an_exit_decodes_from_its_own_depth_down() -> None:
 
 @pytest.mark.parametrize(("activation", "spread"), [("tanh", 2.0), ("sigmoid", 1.0)])
 def test_cross_entropy_of_bounded_outputs_has_a_floor_and_of_logits_none(activation: str, spread: float) -> None:
-    """log(1 + (C - 1) exp(-spread)), computed for 4 classes, the released codes' bug (associated_learning.md 5.1)."""
+    """log(1 + (C - 1) exp(-spread)), computed for 4 classes, the released codes' bug."""
     floor, lowest = math.log(1 + 3 * math.exp(-spread)), {}
     y = torch.arange(4)
     for first in ("logits", "bounded"):
@@ -197,7 +197,7 @@ def test_cross_entropy_of_bounded_outputs_has_a_floor_and_of_logits_none(activat
 @pytest.mark.parametrize(("share", "come_back"), [(1.0, True), (0.002, False)])
 def test_labels_come_back_from_every_depth_when_blocks_are_added_one_after_the_other(share: float, come_back: bool) -> None:
     """h_1 .. h_k t_k is the label for 6 blocks, each trained for a window of its own. Where a stage's learning rate had decayed
-    before its turn it is not, and exits answer below chance, as the thesis's on IMDB did (associated_learning.md 3.4)."""
+    before its turn it is not, and exits answer below chance, as the thesis's on IMDB did."""
     method, kept = build(cuts=(1, 2, 3, 4, 5)), []
     generator = torch.Generator().manual_seed(0)
     for k in range(6):
@@ -284,7 +284,7 @@ def test_man_does_not_go_around_a_method_without_heads() -> None:
 
 
 def test_the_thesiss_text_form_is_its_equations() -> None:
-    """Codes in tanh, h_1 = sigmoid(linear), h_k linear; both losses and the exits written out (associated_learning.md 2.3)."""
+    """Codes in tanh, h_1 = sigmoid(linear), h_k linear; both losses and the exits written out."""
     method = build(f"al(first_decoder=sigmoid,pooling=mean,bridge_depth=1,{RELEASED})")
     x, y = batch()
     s, t, expected = x, F.one_hot(y, 4).float(), []

@@ -1,4 +1,4 @@
-"""What contexts cost at inference, against the figures worked out from the released code (local_learning.md 4.4)."""
+"""What contexts cost at inference, against the figures worked out from the released code."""
 
 from functools import cache
 

@@ -171,7 +171,7 @@ def num_params(module: nn.Module) -> int:
     ],
 )
 def test_units_have_the_references_parameters(spec, first, following):
-    """associated_learning.md 2.1 and 2.3: 30,000 words of 300 features."""
+    """The thesis's: 30,000 words of 300 features."""
     backbone = on_meta(spec)
     assert [num_params(unit) for unit in backbone.units] == [9_000_000, first, *[following] * 3]
     assert num_params(backbone.classifier) == 4 * (backbone.shapes[-1][-1] + 1)

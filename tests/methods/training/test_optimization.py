@@ -64,7 +64,7 @@ def test_cosine_falls_from_the_end_of_its_warm_up() -> None:
 
 
 def released(epoch: int, epochs: int, warmup: int, lr: float) -> float:
-    """The learning rate of an epoch, from 1 on, as InfoPro's and ContSup's train.py write it (local_learning.md 3)."""
+    """The learning rate of an epoch, from 1 on, as InfoPro's and ContSup's train.py write it."""
     falling = 0.5 * lr * (1 + math.cos(math.pi * epoch / epochs))
     return falling * (epoch - 1) / warmup + 0.01 * (warmup + 1 - epoch) / warmup if epoch <= warmup else falling
 

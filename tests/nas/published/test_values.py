@@ -27,7 +27,7 @@ def test_a_value_has_the_settings_of_its_experiment() -> None:
 
 
 def test_of_two_values_with_the_same_blocks_each_has_the_cuts_of_its_rule() -> None:
-    """SEDONA's Table: uniform cuts after 4, 8 and 12 of VGG-19's units, and those that it found (sedona.md 3)."""
+    """SEDONA's Table: uniform cuts after 4, 8 and 12 of VGG-19's units, and those that it found."""
     found = {
         one.rule: one.decoupling.cuts
         for one in published_values()

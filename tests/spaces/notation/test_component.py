@@ -332,7 +332,7 @@ def test_every_entry_reads_back_and_describes_itself(table, name):
     assert [key for key, _ in resolved.settings] == said, "every setting is filled in that says something by default"
     for again in (table.resolve(str(resolved)), Component.parse(str(resolved))):
         assert repr(again) == repr(resolved)
-    assert len(table.describe(name)) > 10
+    assert len(table.describe(name)) > 10 and table.describe(name).endswith("."), "whole sentences"
 
 
 @pytest.mark.parametrize(("table", "name"), ENTRIES)
