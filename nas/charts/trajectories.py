@@ -15,7 +15,7 @@ from nas.records.columns import COLUMNS
 from nas.records.partial import is_partial
 from nas.report.fair_tables import file_names, told_apart
 from nas.report.interval import half_interval
-from nas.report.short_names import short_among, short_decoupling
+from nas.report.short_names import short_among, short_decoupling, short_space
 
 SAME = ("backbone", "task", "space", "method", "iterations", "batch_size", "precision", "scale", "evaluator", "objectives")
 PLACES = 60  # at which several seeds are averaged
@@ -138,8 +138,9 @@ def _groups(given: Given) -> list[tuple[str, str, list[Trajectory]]]:
         for same, own in asked.items()
     }
     groups = {same: own for same, own in groups.items() if own and max(len(one.trials) for one in own) > 1}
-    titles = told_apart([dict(zip(SAME, same, strict=True)) for same in groups])
-    return list(zip(file_names(titles), titles, groups.values(), strict=True))
+    alike = [dict(zip(SAME, same, strict=True)) for same in groups]
+    titles = told_apart([one | {"space": one["space"] and f"({short_space(one['space'])})"} for one in alike])
+    return list(zip(file_names(told_apart(alike)), titles, groups.values(), strict=True))
 
 
 def _asked(given: Given) -> Iterable[tuple[Row, str]]:

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from nas.records.columns import COLUMNS
-from nas.report.short_names import short_head, short_names
+from nas.report.short_names import short_names, short_space
 from spaces.notation.component import Component
-from spaces.notation.errors import UserError
 
 Row = Mapping[str, str]
 FEW = 6  # values that a fact names
@@ -66,26 +65,13 @@ def _listed(values: Iterable[str]) -> str:
 
 def _shown(name: str, cell: str) -> str:
     if name == "space":
-        return _space(cell)
+        return short_space(cell)  # without its backbone, since the network has been said
     if name not in COLUMNS or not COLUMNS[name].type.is_number:
         return cell
     try:
         return f"{float(cell):g}"
     except ValueError:
         return cell
-
-
-def _space(cell: str) -> str:
-    """What may be searched there, since the network has been said."""
-    try:
-        settings = dict(Component.parse(cell).settings)
-    except UserError:
-        return cell
-    gaps, heads, count = (settings.get(name) for name in ("gaps", "heads", "num_blocks"))
-    if not isinstance(gaps, tuple) or not isinstance(heads, tuple):
-        return cell
-    ends = f"{count[0]} to {count[-1]}" if isinstance(count, tuple) else count
-    return f"{len(gaps)} gaps, heads {' '.join(short_head(str(head)) for head in heads)}" + (f", K {ends}" if ends else "")
 
 
 def _name(cell: str) -> str:

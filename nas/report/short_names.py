@@ -9,6 +9,7 @@ from methods.table import METHODS
 from spaces.decoupling import Decoupling
 from spaces.heads import HEADS
 from spaces.notation.component import Component, Literal
+from spaces.notation.errors import UserError
 
 
 def short_names(methods: Iterable[str]) -> dict[str, str]:
@@ -62,11 +63,15 @@ def short_heads(point: Decoupling) -> str:
 
 def short_cuts(point: Decoupling) -> str:
     """The cuts, neighbours as `2-15`."""
+    return _runs(point.cuts)
+
+
+def _runs(places: Iterable[int]) -> str:
     runs: list[list[int]] = []
-    for cut in point.cuts:
-        if not runs or runs[-1][-1] != cut - 1:
+    for place in places:
+        if not runs or runs[-1][-1] != place - 1:
             runs.append([])
-        runs[-1].append(cut)
+        runs[-1].append(place)
     return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ",".join(map(str, run)) for run in runs)
 
 
@@ -76,3 +81,24 @@ def short_decoupling(decoupling: str) -> str:
     if point.cuts and len(set(point.heads)) == 1:
         return f"{short_cuts(point)}:{short_heads(point)}"
     return str(Decoupling(point.cuts, tuple(map(short_head, point.heads))))
+
+
+def short_space(space: str) -> str:
+    """What may be searched in a space, as `gaps 1-6, heads linear mlp_sr, K 2 to 4`, without its backbone; what is no space of a
+    row stays as it is."""
+    try:
+        settings = dict(Component.parse(space).settings)
+        gaps, heads, count = (settings.get(name) for name in ("gaps", "heads", "num_blocks"))
+        if not isinstance(gaps, tuple) or not isinstance(heads, tuple):
+            return space
+        parts = [
+            f"gaps {_runs([gap for gap in gaps if isinstance(gap, int)])}",
+            f"heads {' '.join(short_head(str(head)) for head in heads)}",
+        ]
+    except UserError:
+        return space
+    if count:
+        parts.append(f"K {count[0]} to {count[-1]}" if isinstance(count, tuple) else f"K {count}")
+    if (least := settings.get("min_block", 1)) != 1:
+        parts.append(f"blocks of {least} units at least")
+    return ", ".join(parts)

@@ -216,6 +216,17 @@ def test_searches_of_two_tasks_are_two_charts() -> None:
     }
 
 
+def test_searches_of_two_spaces_are_told_apart_by_what_may_be_searched() -> None:
+    """In words; the files keep the names that they had of the spaces as rows have them."""
+    spaces = [f"space(backbone='vgg11(width=1.0)',heads=[linear],num_blocks={k},gaps=[1,2,3,5],min_block=1)" for k in (2, 4)]
+    rows: list[Mapping[str, str]] = [row | {"space": space} for space in spaces for row in trials("random", 0, 0.5, 0.4)]
+    found = [chart for chart in best_so_far(Given(trials=rows)) if chart.name.startswith("search_trainings")]
+    assert [chart.note for chart in found] == [f"space (gaps 1-3,5, heads linear, K {k})" for k in (2, 4)]
+    assert [chart.name for chart in found] == ["search_trainings-space", "search_trainings-space-no2"]
+    older = [*trials("random", 0, 0.5, 0.4, 0.3), *rows[2:]]
+    assert {chart.note for chart in best_so_far(Given(trials=older))} == {"", "space (gaps 1-3,5, heads linear, K 4)"}
+
+
 def test_what_was_asked_for_has_the_front_of_error_and_memory() -> None:
     chart = one(asked_for(Given(trials=trials("random", 0, 0.5, 0.6, 0.25, 0.4))), Chart)
     front, asked = chart.series

@@ -2,10 +2,11 @@
 
 import pytest
 
-from nas.report.short_names import short_decoupling, short_head, short_names
+from nas.report.short_names import short_decoupling, short_head, short_names, short_space
 from nas.report.summary import summarise, summary_table
 from spaces.decoupling import Decoupling
 from spaces.heads import HEADS
+from spaces.named import read_space
 
 
 def test_names_stay_apart_where_one_method_has_a_setting_that_another_lacks():
@@ -64,3 +65,30 @@ def test_a_summary_of_many_blocks_fits_a_terminal():
     }
     text = summary_table(summarise([row, row]))
     assert max(map(len, text.splitlines())) <= 100 and text.endswith("1-15:1c2f")
+
+
+@pytest.mark.parametrize(
+    "space, shown",
+    [
+        (
+            "space(backbone='vgg11(width=1.0)',heads=['conv(depth=1,reduction=4)',linear],num_blocks=[2,4],gaps=[1,2,3,4,6],"
+            "min_block=1)",
+            "gaps 1-4,6, heads conv linear, K 2 to 4",
+        ),
+        (
+            "space(backbone=x,heads=[linear],num_blocks=4,gaps=[1,2],min_block=2)",
+            "gaps 1,2, heads linear, K 4, blocks of 2 units at least",
+        ),
+        ("space(backbone=x,heads=[linear],num_blocks=None,gaps=[3],min_block=1)", "gaps 3, heads linear"),
+        ("small", "small"),
+        *((cell, cell) for cell in ("", "no (space", "space(gaps=[1],heads=['a('])", "space(gaps=1,heads=linear)")),
+    ],
+)
+def test_a_space_says_what_may_be_searched(space, shown):
+    assert short_space(space) == shown
+
+
+def test_a_space_of_a_row_is_read():
+    space = read_space("small", input_shape=(1, 8, 8), num_classes=10)
+    shown = short_space(str(space.spec))
+    assert shown.startswith(f"gaps {space.gaps[0]}") and "backbone" not in shown and "[" not in shown
