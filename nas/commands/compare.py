@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nas.commands.option import keywords_of, option, required
 from nas.commands.python_call import python_call
+from nas.commands.shared_options import WhereOptions
 from nas.records.frames import one_a_number, typed
 from nas.records.results import log_at
 from nas.records.row_kinds import HISTORY
@@ -22,16 +23,10 @@ EACH = ("stage_losses", "exit_errors")  # columns of history.csv whose cells are
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareOptions:
+class CompareOptions(WhereOptions):
     """What `compare` takes."""
 
     csv: tuple[str, ...] = required("files that evaluate wrote, or URLs of results stores", metavar="CSV", positional=True)
-    where: tuple[str, ...] = option(
-        (),
-        "only rows with this cell; may come several times, values of one column are alternatives",
-        metavar="COLUMN=VALUE",
-        repeated=True,
-    )
     figures: tuple[str, ...] = option(
         (), "columns of figures that the table is to have beside the usual ones, such as parameters_trained", metavar="COLUMN"
     )

@@ -16,6 +16,7 @@ from nas.charts.results import Given, read_given
 from nas.charts.table import CHARTS
 from nas.commands.option import keywords_of, option, required
 from nas.commands.python_call import python_call
+from nas.commands.shared_options import WhereOptions
 from nas.records.results_log import check_folder
 from nas.records.stores.url import redacted
 from spaces.notation.errors import UserError, unknown
@@ -27,7 +28,7 @@ ARROWS = "Where a whisker ends in an arrow, the interval goes on behind the edge
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlotOptions:
+class PlotOptions(WhereOptions):
     """What `plot` takes."""
 
     results: tuple[str, ...] = required(
@@ -41,12 +42,6 @@ class PlotOptions:
     width: float = option(COLUMN, "inches; a column of a paper is about 3.5, its whole width 7", metavar="INCHES")
     time_blocks: bool = option(
         False, "also time training steps on this machine, two seconds a network, for pictures with the seconds of each block"
-    )
-    where: tuple[str, ...] = option(
-        (),
-        "only rows with this cell, and what belongs to their runs; may come several times, values of one column are alternatives",
-        metavar="COLUMN=VALUE",
-        repeated=True,
     )
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from nas.charts.results import Given, read_given
-from nas.commands.option import keywords_of, option, required
+from nas.commands.option import keywords_of, required
 from nas.commands.python_call import python_call
+from nas.commands.shared_options import PageOptions
 from nas.page.data import page_data
 from nas.page.page import page
 from nas.records.stores.url import redacted
@@ -19,18 +20,11 @@ OUT = Path("report.html")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportOptions:
+class ReportOptions(PageOptions):
     """What `report` takes."""
 
     results: tuple[str, ...] = required(
         "folders of results, CSV files, or URLs of results stores", metavar="RESULTS", positional=True
-    )
-    title: str | None = option(None, "the page's title; without it the names of the results")
-    where: tuple[str, ...] = option(
-        (),
-        "only rows with this cell, and what belongs to their runs; may come several times, values of one column are alternatives",
-        metavar="COLUMN=VALUE",
-        repeated=True,
     )
 
 

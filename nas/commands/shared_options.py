@@ -33,6 +33,25 @@ class AllowOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WhereOptions:
+    """Which rows are shown."""
+
+    where: tuple[str, ...] = option(
+        (),
+        "only rows with this cell, and what belongs to their runs; may come several times, values of one column are alternatives",
+        metavar="COLUMN=VALUE",
+        repeated=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageOptions(WhereOptions):
+    """What a page of results shows."""
+
+    title: str | None = option(None, "the page's title; without it the names of the results")
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeviceOptions:
     """The device and the threads that compute."""
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nas.commands.option import option
+from nas.commands.shared_options import PageOptions
 
 
 @dataclass(frozen=True, kw_only=True)
-class WatchOptions:
+class WatchOptions(PageOptions):
     """What `watch` takes."""
 
     results: tuple[str, ...] = option(
@@ -18,13 +19,6 @@ class WatchOptions:
         positional=True,
         may_be_empty=True,
     )
-    where: tuple[str, ...] = option(
-        (),
-        "only rows with this cell; may come several times, values of one column are alternatives",
-        metavar="COLUMN=VALUE",
-        repeated=True,
-    )
-    title: str | None = option(None, "the title of the page", metavar="T")
     host: str = option(
         "127.0.0.1", "where to listen: this machine alone, unless given; whoever reaches another address reads all", metavar="H"
     )
