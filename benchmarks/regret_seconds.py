@@ -41,7 +41,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from scipy.stats import t as student_t
 
 from benchmarks.command import benchmark_parser, made_by
@@ -434,6 +436,7 @@ def plot(made: pd.DataFrame, truth: Truth) -> Figure:
     """Mean regret and its interval against seconds; those that answer once, or a few times, as points."""
     figure = Figure(figsize=(9, 5), dpi=150, layout="constrained")
     axes = figure.subplots()
+    axes.set_prop_cycle(color=colormaps["tab20"].colors)  # type: ignore[attr-defined]  # of a ListedColormap
     grid = np.geomspace(max(1.0, 0.8 * min(truth.seconds.values())), made["seconds"].max(), 200)
     for strategy, group in made.groupby("strategy", sort=False):
         each = [
@@ -459,6 +462,9 @@ def plot(made: pd.DataFrame, truth: Truth) -> Figure:
             )
     axes.axhline(100 * fmean(truth.regret), color="grey", linestyle=":", label="any decoupling, drawn blindly")
     axes.set(xscale="log", xlabel="seconds", ylabel="regret (percent points of test error)")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:.0f}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(0, 200 * fmean(truth.regret))  # intervals of a few searches may be longer
     axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
