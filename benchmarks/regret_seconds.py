@@ -10,6 +10,9 @@ go as `--train-together` does: blocks that several share are counted once, by th
 together` asks for; `every decoupling, together` is the whole table so, one seed. A row has beside its seconds
 `training_seconds`, those of one training in the same run, and the summary takes all to the quietest of them.
 
+With --short every decoupling is looked up in a table of shorter trainings with whole schedules, those together, and then trained
+in the order of their errors there.
+
 `supernet` and `sedona`, with each engine, really train on the table's images (--supernets, --sedonas): their seconds are the
 process's own, to which the trainings of what they recommend are added, in the same measure. Answers of SEDONA on the same table
 that lie in sedona_truth.csv (benchmarks/sedona_truth.py) beside --out are shown with them.
@@ -152,6 +155,7 @@ def main() -> None:
     parser.add_argument(
         "--rungs", nargs="*", default=[], metavar="STRATEGY", help="further ones, whose rungs are trained together"
     )
+    parser.add_argument("--short", type=Path, metavar="TABLE", help="a table of the same space, of shorter trainings")
     parser.add_argument("--supernets", type=int, default=0, metavar="N", help="real searches of each, seeds 0..N-1")
     parser.add_argument("--sedonas", type=int, default=0, metavar="N", help="real searches of each, seeds 0..N-1")
     parser.add_argument("--sedona-seconds", type=float, default=40.0, help="of meta-learning, for each variant of SEDONA")
@@ -211,6 +215,11 @@ def searches(truth: Truth, arguments: Namespace) -> Iterator[tuple[str, int, Cal
         yield from ((f"{spec}, together", seed, partial(simulated_rungs, truth, spec)) for seed in range(seeds))
     yield from (("random, together", seed, partial(simulated_together, truth, trials)) for seed in range(seeds))
     yield from (("every decoupling, together", seed, partial(exhaustive, truth)) for seed in range(num_seeds(truth)))
+    if arguments.short:
+        short = Truth(arguments.short, table_problem(arguments.short, arguments.num_blocks))
+        share = short.problem.settings.iterations / truth.problem.settings.iterations
+        name = f"every decoupling for {share:.2g}, together, then the best"
+        yield from ((name, seed, partial(short_first, truth, short, share)) for seed in range(num_seeds(short)))
     for seed in range(arguments.supernets):
         yield from ((name, seed, partial(supernet, truth, one, arguments.runs)) for name, one in SUPERNETS.items())
     for seed in range(arguments.sedonas):
@@ -316,6 +325,15 @@ def exhaustive(truth: Truth, problem: Problem) -> list[Answer]:
     best = min(scores, key=lambda point: scores[point].error)
     ranked = truth.within({str(point): score.error for point, score in scores.items()})
     return [Answer(truth.together(truth.points), len(scores), str(best), True, ranked)]
+
+
+def short_first(truth: Truth, short: Truth, share: float, problem: Problem) -> list[Answer]:
+    """One training of every decoupling of the `share` of the iterations, its schedule to the end, in one go; then trainings of
+    those with the lowest errors, one after the other."""
+    tabular = Tabular(replace(short.problem, seed=problem.seed), short.path)
+    found = {point: tabular(point).error for point in truth.points}
+    rho = truth.within({str(point): error for point, error in found.items()})
+    return trained_in_order(truth, problem, sorted(found, key=found.__getitem__), share * truth.together(truth.points), rho)
 
 
 def supernet(truth: Truth, strategy: Supernet, runs: Path, problem: Problem) -> list[Answer]:

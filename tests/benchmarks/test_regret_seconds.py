@@ -93,6 +93,17 @@ def test_rungs_are_trained_in_one_go_and_what_goes_on_pays_only_the_rest(truth, 
     assert answer.trainings == pytest.approx(3 * 0.25 + 1)
 
 
+def test_what_short_trainings_rank_first_is_trained_first(truth, monkeypatch):
+    """With itself as the table of a quarter of the iterations."""
+    answers = regret_seconds.short_first(truth, truth, 0.25, truth.problem)
+    order = sorted(truth.points, key=lambda point: table(point).error)
+    whole = 0.25 * truth.together(truth.points)
+    for n, answer in enumerate(answers, start=1):
+        assert answer.decoupling == str(order[0]) and answer.trainings == n
+        assert answer.seconds == pytest.approx(whole + sum(truth.seconds[str(point)] for point in order[:n]))
+    assert len(answers) == len(order) and answers[0].rho == truth.within({str(point): table(point).error for point in order})
+
+
 def table(point):
     return regret_seconds.Tabular(replace(regret_seconds.table_problem(path(), None), seed=0), path())(point)
 
