@@ -45,6 +45,10 @@ def test_texts_from_search_to_exits(capsys):
         "evaluate",
         *SPACE,
         *TRAINING,
+        "--iterations",  # the first blocks of a network so small need more, and a larger rate, than the last
+        "60",
+        "--lr",
+        "0.05",
         "--embeddings",
         "vectors.txt",
         "--decoupling",
