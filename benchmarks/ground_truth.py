@@ -5,7 +5,8 @@
 The settings are those of the .yaml file of the same name, which a search takes as its --config. An ordinary comparison of all
 points, those of a seed trained together (`--train-together`): a row for each decoupling and seed, with validation and test error,
 all settings and where the row comes from. Started again, it goes on; with --first-seed, processes share the work. Some hours on
-one core; the data folder is NAS_DATA_DIR. `tabular(path=...)` answers searches from the file.
+one core; the data folder is NAS_DATA_DIR. `tabular(path=...)` answers searches from the file. With --fidelity 0.2 there are also
+rows of trainings with a fifth of the iterations and a schedule of their own, which `hyperband(schedules=own)` asks for.
 """
 
 from __future__ import annotations
@@ -32,8 +33,12 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where unfinished runs lie")
     parser.add_argument("--first-seed", type=int, default=0, help="seeds from here on")
     parser.add_argument("--seeds", type=int, default=2, help="how many")
+    parser.add_argument(
+        "--fidelity", type=float, default=1.0, help="the share of the settings' iterations, each with its schedule"
+    )
     arguments = parser.parse_args()
-    problem = replace(table_problem(arguments.out, None), runs=arguments.runs, results=Results(arguments.out.parent), figures=())
+    problem = table_problem(arguments.out, None).shortened(arguments.fidelity)
+    problem = replace(problem, runs=arguments.runs, results=Results(arguments.out.parent), figures=())
     log = ResultsLog(arguments.out, RUNS)
     comparison = Comparison(
         problem,

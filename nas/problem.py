@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -110,6 +110,10 @@ class Problem:
             raise UserError(f"fidelity is the share of the iterations that is trained, above 0 and up to 1, got {fidelity:g}")
         return max(1, round(fidelity * self.settings.iterations))
 
+    def shortened(self, fidelity: float) -> Problem:
+        """The problem of trainings with a schedule of their own at this fidelity: of so many iterations, all else the same."""
+        return replace(self, settings=replace(self.settings, iterations=self.iterations_at(fidelity)))
+
     def key(self, decoupling: Decoupling, fidelity: float = 1.0) -> dict[str, Cell]:
         """Every setting that an evaluation depends on, resolved; what makes two evaluations the same. That of a partial training
         says besides how far it goes."""
@@ -162,7 +166,8 @@ class Evaluate(Protocol):
     """What a strategy asks: `evaluate(decoupling)` waits for the score.
 
     With a fidelity, the share of the iterations in (0, 1], the training stops there, and its checkpoint stays: asked for more, it
-    goes on. All else is as in the whole run, the length of its schedule too.
+    goes on. All else is as in the whole run, the length of its schedule too; unless the strategy has `own_schedules`: then it is
+    a run of its own, whose schedule ends there.
 
     With `begin` up to `at_once` are in flight; where there are as many, it waits for the oldest. They are told in the order of
     asking, whatever order they end in, so that what a strategy learns, and when, depends on scores and on `at_once` alone.
@@ -199,8 +204,9 @@ class Strategy(Protocol):
     with the same seed asks the same questions, so it goes on where it was.
 
     A strategy whose search is one long job of its own, and no row of trainings, says so by a class attribute
-    `is_one_job = True`: searches with several seeds are then done side by side. One that knows how many whole trainings it asks
-    for at most says so in a method `trainings(problem)`, for `--dry-run`.
+    `is_one_job = True`: searches with several seeds are then done side by side. One whose trainings at a fidelity below 1 are
+    to have a whole schedule each, and not the beginning of the longer one, says `own_schedules = True`. One that knows how many
+    whole trainings it asks for at most says so in a method `trainings(problem)`, for `--dry-run`.
     """
 
     def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Found:

@@ -6,7 +6,7 @@ import math
 import time
 
 from nas.budget import Budget, Failures
-from nas.evaluation.evaluators import SearchEvaluator
+from nas.evaluation.by_fidelity import ByFidelity
 from nas.problem import Problem, Score
 from nas.records.log import Cell
 from nas.records.provenance import provenance
@@ -40,7 +40,7 @@ class Trials:
         self,
         problem: Problem,
         key: dict[str, Cell],
-        evaluator: SearchEvaluator,
+        evaluator: ByFidelity,
         failures: Failures | None = None,
         *,
         command: str,
@@ -66,19 +66,16 @@ class Trials:
 
     def add(self, decoupling: Decoupling, score: Score, fidelity: float = 1.0) -> None:
         """The next trial, and its score; a UserError where too many have failed by now."""
-        row = self._recorded(decoupling, fidelity)
+        row = self.evaluator.recorded(decoupling, fidelity) or {}
         self._write(decoupling, score, fidelity, row)
         if self._mirror:
             self._mirror.tell(score, {name: cell for name in ("run", "host") if (cell := row.get(name))})
         self._failures.add(f"trial {self.number}, '{decoupling}'", score.status)
 
-    def _recorded(self, decoupling: Decoupling, fidelity: float) -> dict[str, str]:
-        """The row that answered; an evaluator that knows of no fidelity is asked for none."""
-        return self.evaluator.recorded(decoupling, *(() if fidelity == 1 else (fidelity,))) or {}
-
     def _anew(self, decoupling: Decoupling, fidelity: float) -> int:
-        """The iterations by which the search trains the decoupling further."""
-        before, iterations = self._trained.get(decoupling, 0), self._iterations_at(fidelity)
+        """The iterations by which the search trains the decoupling further; all where none goes on from another."""
+        iterations = self._iterations_at(fidelity)
+        before = 0 if self.evaluator.own_schedules else self._trained.get(decoupling, 0)
         self._trained[decoupling] = max(before, iterations)
         return max(0, iterations - before)
 

@@ -13,6 +13,7 @@ from nas.commands.problem import TrainedProblemOptions, checked_seeds, read_prob
 from nas.commands.python_call import python_call
 from nas.commands.shared_options import ClassBatchesOptions, OneRateOptions, RecordOptions
 from nas.commands.work_options import WorkOptions, num_processes, read_budget, read_executor
+from nas.evaluation.by_fidelity import ByFidelity
 from nas.evaluation.evaluator import Evaluator
 from nas.evaluation.evaluators import EVALUATORS, SearchEvaluator
 from nas.evaluation.together import Together, check_together
@@ -128,8 +129,12 @@ class Search:
         self.keys = [
             search_key(problem, str(strategy), evaluator, at_once=1 if one_job else self.at_once) for problem in self.problems
         ]
-        self.evaluators = [self._evaluator(options, *pair) for pair in zip(self.problems, self.keys, strict=True)]
-        self.log, trials = self.evaluators[0].log, options.results.log("trials.csv", TRIALS)
+        own_schedules = getattr(self.strategy, "own_schedules", False)
+        self.scores = [
+            ByFidelity(partial(self._evaluator, options, key=key, whole=problem), problem, own_schedules=own_schedules)
+            for problem, key in zip(self.problems, self.keys, strict=True)
+        ]
+        self.log, trials = self.scores[0].whole.log, options.results.log("trials.csv", TRIALS)
         if any(trials.find({"search": run_name(key)}) is None for key in self.keys):  # of one that has begun all may be there
             for written_to in (trials, self.log) if self.trains else (trials,):
                 written_to.check_ready()
@@ -157,13 +162,13 @@ class Search:
     @property
     def trains(self) -> bool:
         """Whether decouplings are trained, and not looked up."""
-        return isinstance(self.evaluators[0], Evaluator)
+        return isinstance(self.scores[0].whole, Evaluator)
 
     def plan(self) -> SearchPlan:
         """What `run` would do, in about which time and memory; nothing is written. One that looks scores up is a UserError."""
         from nas.plans.of_search import plan_search
 
-        evaluator = self.evaluators[0]
+        evaluator = self.scores[0].whole
         if not isinstance(evaluator, Evaluator):
             raise UserError(
                 f"--dry-run says what trainings take, got the evaluator {self.options.evaluator}, which looks scores up; leave "
@@ -181,7 +186,7 @@ class Search:
             return self._run()
 
     def _run(self) -> SearchResult:
-        for note in dict.fromkeys(note for evaluator in self.evaluators for note in evaluator.notes):
+        for note in dict.fromkeys(note for scores in self.scores for note in scores.whole.notes):
             notice(note)
         before = len(self.log.rows())
         with self._pool() as pool:
@@ -195,7 +200,7 @@ class Search:
                 if len(answers) > 1:
                     self.report("searches", len(searches), len(answers))
                 searches.append(answer())
-        pairs = list(zip(self.evaluators, searches, strict=True))
+        pairs = list(zip((scores.whole for scores in self.scores), searches, strict=True))
         notice_other_commits(row for evaluator, searched in pairs for row in map(evaluator.recorded, searched.scores) if row)
         for evaluator, searched in pairs if self.options.log else ():
             assert isinstance(evaluator, Evaluator), "only what trains has curves"
@@ -211,9 +216,9 @@ class Search:
         """What a worker answers: True for a trial that is done, what a whole search found; None where another process has it."""
         number = job.seed - self.options.seed
         if job.decoupling is not None:
-            evaluator = self.evaluators[number]
+            evaluator, share = self.scores[number].at(job.fidelity)
             assert isinstance(evaluator, Evaluator), "only what trains has workers"
-            return evaluator.try_run(Decoupling.parse(job.decoupling), job.fidelity) or None
+            return evaluator.try_run(Decoupling.parse(job.decoupling), share) or None
         claim = self._search_claim(number)
         if not claim.try_take():
             return None
@@ -233,35 +238,34 @@ class Search:
 
     def _search(self, number: int, work: SharedWork) -> Searched:
         """One of the searches, its trainings done by whoever claims them."""
-        problem, evaluator = self.problems[number], self.evaluators[number]
-        together = Together(evaluator) if self.options.train_together and isinstance(evaluator, Evaluator) else None
+        problem, scores = self.problems[number], self.scores[number]
+        together = Together(scores) if self.options.train_together else None
 
         def begin(decoupling: Decoupling, fidelity: float) -> Callable[[], Score]:
+            evaluator, share = scores.at(fidelity)
             assert isinstance(evaluator, Evaluator)
             folder = evaluator.run_folder(decoupling)
             answer = work.begin(
                 Job(problem.seed, str(decoupling), fidelity),
                 f"the run {folder}",
                 evaluator.claim(decoupling),
-                killed=partial(self._killed, evaluator, decoupling, fidelity),
-                is_done=partial(evaluator.is_done, decoupling, fidelity),
+                killed=partial(self._killed, evaluator, decoupling, share),
+                is_done=partial(evaluator.is_done, decoupling, share),
             )
 
             def score() -> Score:
                 answer()
-                return evaluator(decoupling, fidelity)
+                return scores(decoupling, fidelity)
 
             return score
 
         return search_once(
             self.strategy,
             problem,
-            together.begin if together else begin if isinstance(evaluator, Evaluator) else when_told(evaluator),
+            together.begin if together else begin if self.trains else when_told(scores),
             problem.results.heartbeat.steps(self.report),
             at_once=self.at_once,
-            trials=Trials(
-                problem, self.keys[number], evaluator, self.failures, command=self.command, mirror=self._mirror(number)
-            ),
+            trials=Trials(problem, self.keys[number], scores, self.failures, command=self.command, mirror=self._mirror(number)),
         )
 
     def _begin_search(self, number: int, work: SharedWork) -> Callable[[], Searched]:
@@ -297,15 +301,16 @@ class Search:
     def _search_claim(self, number: int) -> Claim:
         return self.options.results.claim(self.problem.runs / run_name(self.keys[number]))
 
-    def _evaluator(self, options: SearchOptions, problem: Problem, key: dict[str, Cell]) -> SearchEvaluator:
-        """What scores the decouplings of the search with this key: their training, or what --evaluator puts in its place."""
+    def _evaluator(self, options: SearchOptions, problem: Problem, *, key: dict[str, Cell], whole: Problem) -> SearchEvaluator:
+        """What scores the decouplings of the search with this key: their training, or what --evaluator puts in its place. Of
+        trainings that are shorter than the `whole` no weights are saved."""
         training = Evaluator(
             problem,
             options.results.log("search.csv", RUNS),
             self.report,
             command=self.command,
             test=False,
-            weights="required" if options.save_weights else "discarded",
+            weights="required" if options.save_weights and problem is whole else "discarded",
             labels={"strategy": key["strategy"], "search": run_name(key)},
             retries=self.budget.retries or 0,
             events=options.event_files(),

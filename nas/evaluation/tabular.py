@@ -124,15 +124,17 @@ def _agreeing(log: Log, problem: Problem) -> list[Row]:
     ]
     nearest = min(range(len(rows)), key=lambda i: len(differing[i]))
     if differing[nearest]:
+        alike = [row for row, names in zip(rows, differing, strict=True) if names == differing[nearest]]
         raise UserError(
-            f"the table {log.where} was made with {_written(rows[nearest], differing[nearest])}, got "
-            f"{_written(wanted, differing[nearest])}; give the table's settings"
+            f"the table {log.where} was made with {_written(alike, differing[nearest])}, got "
+            f"{_written([wanted], differing[nearest])}; give the table's settings"
         )
     return [row for row, names in zip(rows, differing, strict=True) if not names]
 
 
-def _written(settings: Mapping[str, str], names: Sequence[str]) -> str:
-    return ", ".join(f"{name}={settings.get(name, '')}" for name in names)
+def _written(rows: Sequence[Mapping[str, str]], names: Sequence[str]) -> str:
+    """These settings, each with all the values that the rows have."""
+    return ", ".join(f"{name}={' or '.join(dict.fromkeys(row.get(name, '') for row in rows))}" for name in names)
 
 
 def _averaged(rows: Sequence[Row]) -> Row:

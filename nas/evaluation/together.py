@@ -9,6 +9,7 @@ from functools import partial
 import torch
 
 from methods.training.prefix_tree import why_apart
+from nas.evaluation.by_fidelity import ByFidelity
 from nas.evaluation.evaluator import Evaluator
 from nas.problem import Problem, Score
 from spaces.decoupling import Decoupling
@@ -33,8 +34,8 @@ def finish_together(evaluator: Evaluator, decouplings: Sequence[Decoupling], fid
 class Together:
     """What a search asks for waits, and is trained in one go with all of the same fidelity when its score is needed."""
 
-    def __init__(self, evaluator: Evaluator) -> None:
-        self._evaluator = evaluator
+    def __init__(self, scores: ByFidelity) -> None:
+        self._scores = scores
         self._waiting: dict[float, list[Decoupling]] = {}
 
     def begin(self, decoupling: Decoupling, fidelity: float) -> Callable[[], Score]:
@@ -44,8 +45,10 @@ class Together:
 
     def _score(self, decoupling: Decoupling, fidelity: float) -> Score:
         if decoupling in self._waiting.get(fidelity, ()):
-            finish_together(self._evaluator, self._waiting.pop(fidelity), fidelity)
-        return self._evaluator(decoupling, fidelity)
+            evaluator, share = self._scores.at(fidelity)
+            assert isinstance(evaluator, Evaluator), "only what trains is trained together"
+            finish_together(evaluator, self._waiting.pop(fidelity), share)
+        return self._scores(decoupling, fidelity)
 
 
 def check_together(problem: Problem, method: str, point: Decoupling) -> None:

@@ -38,7 +38,8 @@ def plan_search(
         notes.append(f"{type(strategy).__name__.lower()} trains weights of its own before, which is not in the time")
     time = None
     if trainings is not None:
-        left = max(0.0, trainings * len(problems) - sum(map(_spent, told)))
+        own_schedules = getattr(strategy, "own_schedules", False)
+        left = max(0.0, trainings * len(problems) - sum(_spent(trials, own_schedules=own_schedules) for trials in told))
         between = Estimate((smallest.time.seconds + largest.time.seconds) / 2, smallest.time.low, largest.time.high)
         used = max(1, min(processes, ceil(left)))
         time = between.times(left * max(1.0, used * threads / usable_cores()) / used)
@@ -49,13 +50,13 @@ def plan_search(
     return SearchPlan(len(problems), trainings, size, whole, rows, smallest, largest, time, processes, how, tuple(notes))
 
 
-def _spent(told: Sequence[Mapping[str, str]]) -> float:
-    """Of how many whole trainings the trials of a search are: of each decoupling the furthest, since partial ones go on."""
-    furthest: dict[str, float] = {}
+def _spent(told: Sequence[Mapping[str, str]], *, own_schedules: bool) -> float:
+    """Of how many whole trainings the trials of a search are: of each decoupling the furthest, since partial ones go on, or with
+    schedules of their own all."""
+    shares: dict[str, list[float]] = {}
     for row in told:
-        share = float(row["fidelity"]) if row.get("fidelity") else 1.0
-        furthest[row["decoupling"]] = max(share, furthest.get(row["decoupling"], 0.0))
-    return sum(furthest.values())
+        shares.setdefault(row["decoupling"], []).append(float(row["fidelity"]) if row.get("fidelity") else 1.0)
+    return sum(sum(set(of_one)) if own_schedules else max(of_one) for of_one in shares.values())
 
 
 def _ends(space: SearchSpace) -> Iterator[Decoupling]:

@@ -11,6 +11,7 @@ import torch
 from methods.training.settings import TrainingSettings
 from nas.data.images.images import Images
 from nas.data.images.samples import Split
+from nas.evaluation.by_fidelity import ByFidelity
 from nas.evaluation.evaluator import Evaluator
 from nas.evaluations import when_told
 from nas.problem import Problem, Score, silent
@@ -82,7 +83,11 @@ def run(problem: Problem, strategy: str, rows: dict[str, dict[str, str]], *, sto
     evaluator = Known(run_name(key), rows)
     evaluator.stop_after = stop_after
     return search_once(
-        STRATEGIES.build(strategy), problem, when_told(evaluator), silent, trials=Trials(problem, key, evaluator, command="here")
+        STRATEGIES.build(strategy),
+        problem,
+        when_told(evaluator),
+        silent,
+        trials=Trials(problem, key, ByFidelity(lambda _: evaluator, problem), command="here"),
     )
 
 
@@ -144,7 +149,13 @@ def test_a_decoupling_that_is_asked_for_twice_is_two_trials(problem: Problem) ->
 
     key = search_key(problem, "twice", "train")
     evaluator = Known(run_name(key), {})
-    search_once(Twice(), problem, when_told(evaluator), silent, trials=Trials(problem, key, evaluator, command="here"))
+    search_once(
+        Twice(),
+        problem,
+        when_told(evaluator),
+        silent,
+        trials=Trials(problem, key, ByFidelity(lambda _: evaluator, problem), command="here"),
+    )
     assert [row["number"] for row in trials(problem)] == ["1", "2", "3"]
     assert trials(problem)[0]["decoupling"] == trials(problem)[1]["decoupling"]
 
@@ -154,7 +165,7 @@ def test_a_trial_names_the_run_that_was_trained(problem: Problem) -> None:
     evaluator = Evaluator(
         problem, problem.results.log("search.csv"), silent, command="here", test=False, labels={"search": run_name(key)}
     )
-    own = Trials(problem, key, evaluator, command="here")
+    own = Trials(problem, key, ByFidelity(lambda _: evaluator, problem), command="here")
     search_once(STRATEGIES.build("random(trials=1)"), problem, when_told(evaluator), silent, trials=own)
     (row,), (trial,) = evaluator.log.rows(), trials(problem)
     shared = ("run", "search", "decoupling", "data_digest", "validation_error", "status", "commit", "command")

@@ -27,9 +27,12 @@ class Bracket:
     def fidelities(self) -> tuple[float, ...]:
         return tuple(1 / self.eta ** (self.s - i) for i in range(self.s + 1))
 
-    def cost(self, iterations_at: Callable[[float], int]) -> int:
-        """Iterations of all of it, where a decoupling that goes on continues its checkpoint."""
+    def cost(self, iterations_at: Callable[[float], int], *, own_schedules: bool = False) -> int:
+        """Iterations of all of it, where a decoupling that goes on continues its checkpoint, or with `own_schedules` begins
+        anew."""
         ends = [iterations_at(fidelity) for fidelity in self.fidelities]
+        if own_schedules:
+            return sum(size * end for size, end in zip(self.sizes, ends, strict=True))
         return sum(size * (end - before) for size, end, before in zip(self.sizes, ends, [0, *ends], strict=False))
 
 
@@ -44,13 +47,11 @@ def brackets(eta: int, min_fidelity: float, iterations: int) -> tuple[Bracket, .
     return tuple(Bracket(s, -(-(s_max + 1) * eta**s // (s + 1)), eta) for s in range(s_max, -1, -1))
 
 
-def fitting(bracket: Bracket, iterations: int, iterations_at: Callable[[float], int]) -> Bracket | None:
-    """The bracket with as many decouplings as so many iterations are enough for; None where they are not for one."""
-    for size in range(bracket.size, 0, -1):
-        smaller = Bracket(bracket.s, size, bracket.eta)
-        if smaller.cost(iterations_at) <= iterations:
-            return smaller
-    return None
+def fitting(bracket: Bracket, iterations: int, cost: Callable[[Bracket], int]) -> Bracket | None:
+    """The bracket with as many decouplings as so many iterations are enough for; where they are not for one, one decoupling that
+    is trained wholly at once; None where they are not for that."""
+    smaller = [Bracket(bracket.s, size, bracket.eta) for size in range(bracket.size, 0, -1)]
+    return next((one for one in (*smaller, Bracket(0, 1, bracket.eta)) if cost(one) <= iterations), None)
 
 
 def promoted(ranked: Sequence[tuple[bool, float]], places: int) -> list[int]:

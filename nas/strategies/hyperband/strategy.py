@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import cycle
+from typing import Literal
 
 from nas.problem import Evaluate, Found, Problem, Report, Score
 from nas.records.status import OK
@@ -17,7 +18,7 @@ from spaces.notation.errors import UserError
 
 
 class Hyperband:
-    """Trains many decouplings for a few iterations and the best of them for more (Li et al. 2018), continuing their checkpoints.
+    """Trains many decouplings for a few iterations and the best of them for more (Li et al. 2018).
 
     trials        the budget, in iterations of so many whole trainings, which it never exceeds
     eta           of each rung one of eta goes on, to eta times the iterations
@@ -25,6 +26,8 @@ class Hyperband:
     brackets      how many brackets a round has, the one with the most decouplings first; 1 is successive halving. None for all
     sampler       random, or tpe: Optuna samples where the highest fidelity with enough decouplings says (BOHB's idea)
     first         rules of decouplings that begin before any that is sampled (`first_decouplings`)
+    schedules     own: every training has a whole schedule, which ends with it, so the next rung begins anew, at its full cost.
+                  None for those of the whole training, of which shorter ones are the beginning
 
     Rounds of brackets follow each other until the budget is spent; the last bracket has fewer decouplings. A rung is asked for
     as a whole, and the next begins when all of it are told, so what goes on depends on scores alone: the lowest error, the
@@ -45,6 +48,7 @@ class Hyperband:
         brackets: int | None = None,
         sampler: SamplerName = "random",
         first: Sequence[str] | None = None,
+        schedules: Literal["own"] | None = None,
     ) -> None:
         if eta < 2:
             raise UserError(f"hyperband's eta is a whole number from 2 on, got {eta}")
@@ -53,7 +57,7 @@ class Hyperband:
         if brackets is not None and brackets < 1:
             raise UserError(f"hyperband's brackets is a whole number from 1 on, got {brackets}")
         self.trials, self.eta, self.min_fidelity, self.brackets = checked_trials(trials), eta, min_fidelity, brackets
-        self.sampler, self.first = sampler, first
+        self.sampler, self.first, self.own_schedules = sampler, first, schedules == "own"
 
     def trainings(self, problem: Problem) -> int:
         """Of how many whole trainings the iterations are that it asks for at most."""
@@ -66,11 +70,11 @@ class Hyperband:
         iterations = problem.settings.iterations
         whole = brackets(self.eta, self.min_fidelity, iterations)
         first = first_decouplings(self.first, problem, self.trials)
-        halving = _Halving(problem, evaluate, Proposals(problem, self.sampler, first))
+        halving = _Halving(problem, evaluate, Proposals(problem, self.sampler, first), own_schedules=self.own_schedules)
         budget = self.trials * iterations
         report("iterations", 0, budget)
         for bracket in cycle(whole[: self.brackets]):
-            smaller = fitting(bracket, budget - halving.spent, problem.iterations_at)
+            smaller = fitting(bracket, budget - halving.spent, halving.cost)
             if smaller is None or not halving.run(smaller):
                 break
             report("iterations", halving.spent, budget, best_error=min(score.error for score in halving.wholly.values()))
@@ -80,7 +84,8 @@ class Hyperband:
 class _Halving:
     """What is known of every decoupling at every fidelity that was asked for, and what that took."""
 
-    def __init__(self, problem: Problem, evaluate: Evaluate, proposals: Proposals) -> None:
+    def __init__(self, problem: Problem, evaluate: Evaluate, proposals: Proposals, *, own_schedules: bool) -> None:
+        self._own_schedules = own_schedules
         self._iterations_at, self._evaluate, self._proposals = problem.iterations_at, evaluate, proposals
         self._scores: dict[float, dict[Decoupling, Score]] = {}
         self._furthest: dict[Decoupling, float] = {}
@@ -90,6 +95,10 @@ class _Halving:
     def wholly(self) -> dict[Decoupling, Score]:
         """The scores at fidelity 1."""
         return self._scores.get(1.0, {})
+
+    def cost(self, bracket: Bracket) -> int:
+        """Iterations of a bracket whose decouplings are new."""
+        return bracket.cost(self._iterations_at, own_schedules=self._own_schedules)
 
     def run(self, bracket: Bracket) -> bool:
         """One bracket; False where every decoupling of the space is trained wholly."""
@@ -127,7 +136,8 @@ class _Halving:
         return [self._known(point, fidelity) for point in rung]
 
     def _done(self, point: Decoupling) -> int:
-        return self._iterations_at(self._furthest[point]) if point in self._furthest else 0
+        """Iterations that it goes on from."""
+        return self._iterations_at(self._furthest[point]) if point in self._furthest and not self._own_schedules else 0
 
     def _known(self, point: Decoupling, fidelity: float) -> Score:
         return next(

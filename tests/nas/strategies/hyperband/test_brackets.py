@@ -17,6 +17,14 @@ def of_81(fidelity):
     return round(81 * fidelity)
 
 
+def continuing(bracket):
+    return bracket.cost(of_81)
+
+
+def anew(bracket):
+    return bracket.cost(of_81, own_schedules=True)
+
+
 def test_they_are_those_of_the_paper():
     found = {one.s: list(zip(one.sizes, map(of_81, one.fidelities), strict=True)) for one in brackets(3, 1 / 81, 81)}
     assert found == TABLE_1 and list(found) == [4, 3, 2, 1, 0]
@@ -34,15 +42,25 @@ def test_what_goes_on_continues_its_checkpoint():
     assert Bracket(2, 9, 3).cost(of_81) == 9 * 9 + 3 * 18 + 1 * 54
 
 
+def test_what_has_a_schedule_of_its_own_begins_anew():
+    assert Bracket(2, 9, 3).cost(of_81, own_schedules=True) == 9 * 9 + 3 * 27 + 1 * 81
+
+
 @pytest.mark.parametrize("iterations", [81, 100, 188, 189, 500])
 def test_a_bracket_that_fits_is_the_largest_that_does(iterations):
-    found = fitting(Bracket(2, 9, 3), iterations, of_81)
+    found = fitting(Bracket(2, 9, 3), iterations, continuing)
     assert found.cost(of_81) <= iterations
     assert found.size == 9 or Bracket(2, found.size + 1, 3).cost(of_81) > iterations
 
 
-def test_less_than_one_whole_training_is_enough_for_none():
-    assert fitting(Bracket(2, 9, 3), 80, of_81) is None
+@pytest.mark.parametrize("cost", [continuing, anew])
+def test_less_than_one_whole_training_is_enough_for_none(cost):
+    assert fitting(Bracket(2, 9, 3), 80, cost) is None
+
+
+@pytest.mark.parametrize(("iterations", "found"), [(81, Bracket(0, 1, 3)), (116, Bracket(0, 1, 3)), (117, Bracket(2, 1, 3))])
+def test_what_is_too_little_for_all_rungs_anew_is_one_whole_training(iterations, found):
+    assert fitting(Bracket(2, 9, 3), iterations, anew) == found
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,11 @@ class Curves:
             furthest[point] = max(furthest.get(point, 0), round(fidelity * ITERATIONS))
         return sum(furthest.values())
 
+    @property
+    def iterations_anew(self):
+        """The same, where every training begins anew."""
+        return sum(round(fidelity * ITERATIONS) for _, fidelity in self.asked)
+
 
 def problem_of(space, seed=0):
     return replace(make_problem(space, seed), settings=TrainingSettings(iterations=ITERATIONS))
@@ -108,6 +113,28 @@ def test_the_budget_is_kept_and_nothing_is_asked_for_twice(space, settings):
         assert evaluate.iterations > (trials - 1) * ITERATIONS
 
 
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("settings", ["trials=1", "trials=7", "trials=25,eta=2", "trials=12,brackets=1"])
+def test_with_own_schedules_the_budget_counts_every_training_whole(space, settings):
+    evaluate = Curves(SPACES[space])
+    find(f"hyperband({settings},schedules=own)", SPACES[space], evaluate)
+    trials = int(settings.partition("=")[2].partition(",")[0])
+    assert len(evaluate.asked) == len(set(evaluate.asked))
+    assert evaluate.iterations_anew <= trials * ITERATIONS
+    if trials < SPACES[space].size:
+        assert evaluate.iterations_anew > (trials - 1) * ITERATIONS
+
+
+def test_own_schedules_change_costs_and_not_who_goes_on():
+    """Of the first bracket, which both have the budget for."""
+    space = SPACES["K in a range"]
+    continued, anew = Curves(space), Curves(space)
+    find("hyperband(trials=20,brackets=1)", space, continued)
+    find("hyperband(trials=20,brackets=1,schedules=own)", space, anew)
+    first = 27 + 9 + 3 + 1
+    assert anew.asked[:first] == continued.asked[:first]
+
+
 def test_a_space_that_is_smaller_than_a_rung_is_trained_wholly_and_then_it_ends():
     space = SPACES["fewer points than trials"]
     evaluate = Curves(space)
@@ -156,6 +183,6 @@ def test_settings_that_make_no_brackets_are_refused(wrong):
 
 
 class TestHyperband(StrategyContract):
-    @pytest.fixture(params=["hyperband(trials=6)", "hyperband(trials=12,sampler=tpe)"])
+    @pytest.fixture(params=["hyperband(trials=6)", "hyperband(trials=12,sampler=tpe)", "hyperband(trials=6,schedules=own)"])
     def spec(self, request):
         return request.param
