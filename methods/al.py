@@ -41,7 +41,7 @@ class AL(Method):
     bridge_gain       times the first weights of a bridge's last layer; 1 leaves them as drawn. With a small one a bridge has
                       little to unlearn before it comes near codes, which differ by 0.2 or less
     bridge_depth      1, or 2: with a hidden layer of 5 label_dim
-    pooling           what a bridge is given of s_k: quarters, mean, grid2, flatten, state (`methods.parts.bridge.Pool`)
+    pooling           what a bridge is given of s_k: quarters, mean, grid2, flatten, state
     activation        at the end of bridges and label encoders
     bounded_decoders  the decoders h_k after the first end in it too
     first_decoder     logits: h_1 is linear. bounded: it ends in the activation, as in most released codes, so that its

@@ -25,8 +25,9 @@ Pair = tuple[torch.Tensor, torch.Tensor]  # the logits of a student and of its t
 class Cooperative(EarlyExit):
     """A leader and two teammates of one backbone, each teammate with sub-networks of several depths (Fang et al. 2023).
 
-    The sub-network that ends at a cut is a teammate's first units and the head there. With D(s, t) of `losses.distillation`,
-    s_j the whole teammate j, s_{j,k} its sub-networks and l the leader, which has no heads but the classifier, one step minimises
+    The sub-network that ends at a cut is a teammate's first units and the head there. With D the
+    distillation tau^2 KL(t || s), s_j the whole teammate j, s_{j,k} its sub-networks and l the leader, which has no heads
+    but the classifier, one step minimises
       sum_j L(teammate j) + CE(l, y) + sub_weight sum_{j,k} D(s_{j,k}, s_j) + mutual_weight (D(s_1, s_2) + D(s_2, s_1))
       + leader_weight sum_j D(s_j, l), L as of early_exit.
     Inference runs the first teammate, as deep as wanted; the others are for training alone. All blocks are one stage.

@@ -39,7 +39,7 @@ class InfoPro(Method):
     loss         softmax: cross-entropy · contrast: supervised contrastive loss, and heads that give embeddings
     decoder      without it L_k = loss(head_k(h_k), y)
     lambdas      the lambdas of the first and of the last block with a head, [5,0.5,0.5,1], or the name of a published
-                 set (`methods.parts.lambdas`); a term whose lambda is 0 is not computed. Only with a decoder
+                 set, such as resnet32_cifar10; a term whose lambda is 0 is not computed. Only with a decoder
     temperature  of the contrastive loss, 0.07 unless given
 
     As released, but for the decoder's target, which is the image whatever the task's normalisation is (the code has its

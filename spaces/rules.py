@@ -55,8 +55,8 @@ def balanced(
     """K blocks of which the largest, its head counted, has the smallest peak of activation bytes in a training step.
 
     Or with by=seconds takes the least time, so that the blocks gain most when they train side by side. Optimal (dynamic
-    programming over the allowed cuts). Bytes are computed from the network's shapes (`block_bytes`); seconds are measured, of
-    batches of `batch_size`, a run's own where none is given (`block_seconds`), so they are of this machine, and another one may
+    programming over the allowed cuts). Bytes are computed from the network's shapes; seconds are measured, of
+    batches of `batch_size`, a run's own where none is given, so they are of this machine, and another one may
     find other cuts.
 
     by                bytes, of shapes, or seconds, measured

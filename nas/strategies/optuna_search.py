@@ -29,13 +29,13 @@ SamplerName = Literal["tpe", "gp", "cmaes", "nsga2", "random"]
 class OptunaSearch:
     """Ask-and-tell with one of Optuna's samplers until `trials` different decouplings were trained.
 
-    K blocks are encoded as positions and heads as flat choices (`SearchSpace.dimensions`). Trial n is asked for as soon as trial
+    K blocks are encoded as positions and heads as flat choices. Trial n is asked for as soon as trial
     n - `evaluate.at_once` was told; what is in flight meanwhile tpe takes for bad (the constant liar) and gp for what it expects
     of it, while cmaes, nsga2 and random leave it out. A point that came before is replayed: its known score is told again, the
     budget is not charged and nothing is in flight for it. `cmaes` has no categories, so heads become
     ordered integers for it, and minimises a single objective; the others take all of the problem's at once.
     `population` is nsga2's; the others have none. `first` are rules of decouplings that are evaluated before any that is sampled,
-    part of the budget (`first_decouplings`); the sampler learns from them.
+    part of the budget; the sampler learns from them.
 
     trials      different decouplings that are trained
     sampler     Optuna's: tpe, gp, cmaes, nsga2 or random

@@ -17,7 +17,7 @@ from spaces.notation.errors import UserError
 class RandomSearch:
     """Evaluates `trials` different decouplings, each uniform over those not yet drawn.
 
-    first  rules of decouplings that come before, part of the budget (`first_decouplings`)
+    first  rules of decouplings that come before, part of the budget
     """
 
     def __init__(self, *, trials: int = 10, first: Sequence[str] | None = None) -> None:

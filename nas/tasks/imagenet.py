@@ -30,11 +30,11 @@ def imagenet(
     """ImageNet (Deng et al. 2009): 1,281,167 colour images of any size in 1,000 classes, and 50,000 for testing.
 
     Reads the images in `data_dir`/imagenet/train/CLASS, also in folders inside it, and, as the test split, in
-    imagenet/val/CLASS; the classes are those that have a folder, so parts of ImageNet will do, and your own images. What
-    `nas.data.images.image_files` leaves out is counted and said. Training cuts out a random window, scaled to `size` pixels
+    imagenet/val/CLASS; the classes are those that have a folder, so parts of ImageNet will do, and your own images. Files
+    that are no images are left out, counted and said. Training cuts out a random window, scaled to `size` pixels
     a side, and flips; evaluation scales the shorter side to 256/224 of `size` and takes the middle. Worker processes, one a
     core, read the images a few batches ahead; a batch depends on seed and iteration alone. Pixels are normalised by the usual
-    constants, or by `mean` and `std` as in cifar10. Images are read as a viewer shows them (`nas.data.images.image_reader`),
+    constants, or by `mean` and `std` as in cifar10. Images are read as a viewer shows them,
     where torchvision's `ImageFolder` leaves photographs as stored, unturned and in the colours of their profile. Missing folders
     and, when its turn comes, a damaged image are UserErrors.
     """

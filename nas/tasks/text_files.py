@@ -38,8 +38,7 @@ def texts(
     """Your own texts: `train.csv.gz`, `test.csv.gz` and, if you like, `validation.csv.gz` in the folder `root`, or .csv.
 
     A relative `root` is looked for in `data_dir`. The classes are the labels of train.csv.gz, words or whole numbers, at
-    least two. `features` are further columns of all files, numbers that the side input of that name gives to a block. The
-    other settings are those of `text_files`.
+    least two. `features` are further columns of all files, numbers that the side input of that name gives to a block.
     """
     return text_files(
         data_dir,

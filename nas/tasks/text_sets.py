@@ -40,7 +40,7 @@ def _text_set(name: str, what: str, num_classes: int, usual_length: int) -> Call
     build.__doc__ = f"""{what}; {num_classes} classes.
 
     Reads `data_dir`/{name}/train.csv.gz, test.csv.gz and, where it is there, validation.csv.gz; without the folder the
-    library `datasets` downloads it. The settings are those of `nas.tasks.text_files.text_files`.
+    library `datasets` downloads it. The settings are those of the task `texts`.
     """
     return build
 

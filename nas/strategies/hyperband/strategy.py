@@ -25,7 +25,7 @@ class Hyperband:
     min_fidelity  the share of the iterations that decouplings begin with; an epoch at least is wise
     brackets      how many brackets a round has, the one with the most decouplings first; 1 is successive halving. None for all
     sampler       random, or tpe: Optuna samples where the highest fidelity with enough decouplings says (BOHB's idea)
-    first         rules of decouplings that begin before any that is sampled (`first_decouplings`)
+    first         rules of decouplings that begin before any that is sampled
     schedules     own: every training has a whole schedule, which ends with it, so the next rung begins anew, at its full cost.
                   None for those of the whole training, of which shorter ones are the beginning
 

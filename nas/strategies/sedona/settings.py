@@ -43,11 +43,11 @@ class Settings:
     sample_heads   the same of the heads of each gap, at least 2
     inner_batch    training images an inner step; None for the training settings' batch size
     shares         conditioned: gaps are cut to the degree that they are in the space's own decouplings, so that its K and its
-                   smallest block hold while alpha learns (`ConditionedArchitecture`). independent: by softmax(alpha)
+                   smallest block hold while alpha learns. independent: by softmax(alpha)
                    alone, as in SEDONA, where one search serves every K; the same where the space allows all sets of cuts
     outer_batch    validation images an outer step (paper: 1024), at most the whole validation split
     memory         snapshots held (paper: 50), as files below the folder of unfinished runs
-    eviction       what a full memory drops: the oldest, or the worst by validation loss (see `WeightMemory`)
+    eviction       what a full memory drops: the oldest, or the worst by validation loss
     lr             inner learning rate, a cosine over pretraining from lr to lr / 100
     meta_lr        of Adam (0.5, 0.999) on alpha and beta, weight decay 1e-6
     memory_weight  nats of validation loss that the expected largest block's activation memory is worth, where 1 is the

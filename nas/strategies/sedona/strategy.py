@@ -22,10 +22,9 @@ from spaces.notation.errors import UserError
 class Sedona(Settings):
     """Meta-learns alpha (cut or not) and beta (which head) through training steps, by gradient descent (Pyeon et al. 2021).
 
-    One search answers for every K that the space allows. `Settings` describes the settings; objective=train also switches
-    the rule by which weights learn. Batch size, weight decay and
-    bf16 precision are the training settings'. A step is seeded by its number, so that a search continues from its
-    checkpoint to the bit.
+    One search answers for every K that the space allows. objective=train also switches the rule by which weights learn. Batch
+    size, weight decay and bf16 precision are the training settings'. A step is seeded by its number, so that a search continues
+    from its checkpoint to the bit.
     """
 
     is_one_job = True

@@ -19,8 +19,8 @@ class Settings:
     tune         steps of each candidate from each snapshot; a cosine from `lr` down
     lr           of tuning; None for a fifth of the training settings'. Larger ones shake the weights more than they tell
     candidates   decouplings that are tuned: all of the space, or so many at random
-    smooth       rank by what a Gaussian process over `Features` makes of the losses, all of the space if it is not large, which
-                 averages the noise of tuning over decouplings that are alike; or by the losses themselves
+    smooth       rank by what a Gaussian process over where cuts lie and what blocks cost makes of the losses, all of the space if
+                 it is not large, which averages the noise of tuning over decouplings that are alike; or by the losses themselves
     outer_batch  validation samples that judge a candidate
     trials       of the best in the ranking so many are trained wholly
     """

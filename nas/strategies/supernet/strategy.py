@@ -16,8 +16,7 @@ from spaces.notation.errors import UserError
 class Supernet(Settings):
     """One-shot search: the shared weights of all decouplings, then a ranking, then trainings of the best of it.
 
-    `Settings` describes the settings. Batch size, optimizer, schedule, weight decay and bf16 precision are the training
-    settings'.
+    Batch size, optimizer, schedule, weight decay and bf16 precision are the training settings'.
     """
 
     is_one_job = True

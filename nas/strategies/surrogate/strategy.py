@@ -16,14 +16,15 @@ from spaces.notation.errors import UserError
 
 
 class Surrogate:
-    """A Gaussian process over `Features` predicts what was not trained; trained next is what is expected to improve most.
+    """A Gaussian process predicts what was not trained, from where cuts lie and what blocks and heads cost; trained next is what
+    is expected to improve most.
 
     trials   trainings
     initial  the first so many are random; none of them where there is a prior
     pool     candidates are all decouplings of the space, or of a larger one so many at random and the neighbours of the best
     prior    an evaluate.csv or trials.csv of other searches, of whatever space or task: how decouplings compare there
-             counts as much as it turns out to tell here (`GaussianProcess`, `sources`)
-    first    rules of decouplings that come before these, part of the budget (`first_decouplings`)
+             counts as much as it turns out to tell here
+    first    rules of decouplings that come before these, part of the budget
     answer   measured: the lowest validation error. expected: of what was trained, what the process believes to be lowest, which
              does not fall for the luckiest seed
 

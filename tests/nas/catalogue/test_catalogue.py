@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import re
+from pathlib import Path
 
 import pytest
 
+import nas
 from nas.catalogue.examples import example
 from nas.catalogue.kinds import KINDS, Kind, kinds_of, read_kinds
 from nas.catalogue.settings import Setting, settings_of, told_in, type_of
@@ -16,6 +20,7 @@ from nas.cli.main import main
 from spaces.notation.component import Component
 from spaces.notation.errors import UserError
 
+ROOT = Path(__file__).parent.parent.parent.parent
 NAMES = [(kind, name) for kind in KINDS.values() for name in kind.names()]
 
 
@@ -24,6 +29,21 @@ def test_every_setting_has_a_meaning() -> None:
     assert len(found) > 200
     assert [(kind, name, one.name) for kind, name, one in found if len(one.meaning) < 5] == []
     assert [(kind, name, one.name) for kind, name, one in found if not one.type and kind != "spaces"] == []
+
+
+def test_what_is_shown_names_nothing_that_only_the_code_has() -> None:
+    """No class, and no function of two words, but those of the public API: whoever reads `show` has not read the code."""
+    settings = {one.name for kind, name in NAMES for one in settings_of(kind, name)}
+    trees = [ast.parse(file.read_text()) for root in ("nas", "methods", "spaces") for file in (ROOT / root).rglob("*.py")]
+    defined = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef | ast.FunctionDef)]
+    private = {node.name for node in defined if isinstance(node, ast.ClassDef) or "_" in node.name}
+    private -= {*nas.__all__, *settings, *(name for _, name in NAMES)}
+    found = []
+    for kind, name in NAMES:
+        for word in re.findall(r"`([A-Za-z_][\w.]*)`", shown(kind, name).written):
+            if word.split(".")[-1] in private or word.startswith(("methods.", "spaces.")):
+                found.append((name, word))
+    assert found == []
 
 
 def test_every_example_parses_and_names_its_name() -> None:
