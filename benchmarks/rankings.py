@@ -36,6 +36,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import pandas as pd
 
 from benchmarks.command import benchmark_parser, made_by
+from benchmarks.regret_parts.rows import quiet_seconds
 from nas.evaluation.truth import by_num_blocks, errors, noise_floor, rank_correlation, regrets, reliability, true_errors
 from nas.records.attempts import standing_rows
 from nas.records.log import Cell
@@ -152,12 +153,11 @@ def seconds_figures(searches: Sequence[Row], whole: Sequence[Row], shorter: Sequ
     """What those shorter trainings and a whole one take, where searches among the same decouplings were measured."""
     frame = pd.DataFrame(searches, columns=["strategy", "trainings", "seconds", "training_seconds"]).set_index("strategy")
     frame = frame.astype(float)
-    quietest = frame["training_seconds"].min()  # what all seconds there are taken to
+    frame["seconds"] = quiet_seconds(frame)
     last = frame.sort_values("trainings").groupby("strategy").last()
     if {"random", EVERY_TOGETHER} <= set(last.index):
-        seconds = last["seconds"] * quietest / last["training_seconds"]
         share = int(shorter[0]["iterations"]) / int(whole[0]["iterations"])
-        value = share * seconds[EVERY_TOGETHER] + seconds["random"] / last.loc["random", "trainings"]
+        value = share * last["seconds"][EVERY_TOGETHER] + (last["seconds"] / last["trainings"])["random"]
         yield Figure("short_seconds", float(value), epochs=float(shorter[0]["epochs"]))
 
 
