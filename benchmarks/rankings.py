@@ -14,7 +14,7 @@ last_cut       rho of the last cut's position with the true errors: a rule that 
 epoch          rho of the validation errors of one `seed` after so many `epochs`, from the history.csv beside the table, with the
                mean test errors of the other seeds
 short          rho of the validation errors of shorter trainings, each with a whole schedule, with the true errors; of each `seed`
-               and, without one, of their means. They are rows of fewer iterations, in the table or in TABLE_short.csv beside it
+               and, without one, of their means. They are rows of fewer iterations in the same table
 short_place    of the truly best in that ranking, from 1 on
 short_regret   true error of the first in that ranking less the smallest
 short_seconds  of all short trainings in one go and one whole training after them, in the seconds of a regret_seconds.csv beside
@@ -84,7 +84,7 @@ def main() -> None:
 
 def rows_of(table: Path, seconds: Path) -> Iterator[dict[str, Cell]]:
     """All figures of the table."""
-    rows = [row for path in (table, table.with_stem(f"{table.stem}_short")) for row in standing_rows(ResultsLog(path).rows())]
+    rows = standing_rows(ResultsLog(table).rows())
     whole, *shorter = of_equal_iterations(rows)
     epochs = errors_at_epochs(whole, table.with_name("history.csv"))
     for num_blocks, part in by_num_blocks(errors(whole)).items():

@@ -5,14 +5,11 @@
 Strategies that ask for scores are simulated on the table. What a training takes is measured here, by a few steps of one
 decoupling for each number of blocks, and goes with MACs: `step_seconds` of rows are of whatever else the machine did. Their own
 thinking is added, measured too. What is asked for in part (--also "hyperband(trials=60)", of a table with its history) counts as
-that share, less the share that it goes on from; with `schedules=own`, of a table with rows of so few iterations, it begins anew.
-What a strategy of --rungs asks for before it waits for a score, such as a rung of hyperband, is trained in one go as
-`--train-together` does: blocks that several share are counted once, by their share of MACs. So is all that `random, together`
-asks for; `every decoupling, together` is the whole table so, one seed. A row has beside its seconds `training_seconds`, those of
-one training in the same run, and the summary takes all to the quietest of them.
-
-With --short every decoupling is looked up in a table of shorter trainings with whole schedules, those together, and then trained
-in the order of their errors there.
+that share, less the share that it goes on from; with schedules of its own, of a table with rows of so few iterations, it begins
+anew. What a strategy of --rungs asks for before it waits for a score, such as a rung of hyperband or the candidates of
+screening, is trained in one go as `--train-together` does: blocks that several share are counted once, by their share of MACs.
+So is all that `random, together` asks for; `every decoupling, together` is the whole table so, one seed. A row has beside its
+seconds `training_seconds`, those of one training in the same run, and the summary takes all to the quietest of them.
 
 `supernet` and `sedona`, with each engine, really train on the table's images (--supernets, --sedonas): their seconds are the
 process's own, to which the trainings of what they recommend are added, in the same measure. Answers of SEDONA on the same table
@@ -44,7 +41,7 @@ from benchmarks.regret import table_problem
 from benchmarks.regret_parts.plot import plot
 from benchmarks.regret_parts.real_searches import SEDONA, SUPERNETS, sedona, supernet
 from benchmarks.regret_parts.rows import answers_of_sedona, measured, rows_of
-from benchmarks.regret_parts.simulated import exhaustive, random_together, short_first, simulated
+from benchmarks.regret_parts.simulated import exhaustive, random_together, simulated
 from benchmarks.regret_parts.targets import targets
 from benchmarks.regret_parts.trainings import Answer
 from benchmarks.regret_parts.truth import Truth
@@ -65,7 +62,6 @@ def main() -> None:
     parser.add_argument(
         "--rungs", nargs="*", default=[], metavar="STRATEGY", help="further ones, whose rungs are trained together"
     )
-    parser.add_argument("--short", type=Path, metavar="TABLE", help="a table of the same space, of shorter trainings")
     parser.add_argument("--supernets", type=int, default=0, metavar="N", help="real searches of each, seeds 0..N-1")
     parser.add_argument("--sedonas", type=int, default=0, metavar="N", help="real searches of each, seeds 0..N-1")
     parser.add_argument("--sedona-seconds", type=float, default=40.0, help="of meta-learning, for each variant of SEDONA")
@@ -113,11 +109,6 @@ def searches(truth: Truth, arguments: Namespace) -> Iterator[tuple[str, int, Cal
         yield from ((f"{spec}, together", seed, partial(simulated, truth, spec, together=True)) for seed in range(seeds))
     yield from (("random, together", seed, partial(random_together, truth, trials)) for seed in range(seeds))
     yield from (("every decoupling, together", seed, partial(exhaustive, truth)) for seed in range(truth.num_seeds))
-    if arguments.short:
-        short = Truth(arguments.short, table_problem(arguments.short, arguments.num_blocks))
-        share = short.problem.settings.iterations / truth.problem.settings.iterations
-        name = f"every decoupling for {share:.2g}, together, then the best"
-        yield from ((name, seed, partial(short_first, truth, short, share)) for seed in range(short.num_seeds))
     for seed in range(arguments.supernets):
         yield from ((name, seed, partial(supernet, truth, one, arguments.runs)) for name, one in SUPERNETS.items())
     for seed in range(arguments.sedonas):

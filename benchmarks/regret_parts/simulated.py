@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from benchmarks.regret_parts.trainings import Answer, trainings_of
 from benchmarks.regret_parts.truth import Truth
-from nas.evaluation.tabular import Tabular
 from nas.evaluations import in_order
 from nas.problem import Evaluate, Found, Problem, Report
 from nas.strategies import STRATEGIES
@@ -38,15 +37,6 @@ def exhaustive(truth: Truth, problem: Problem) -> list[Answer]:
     trainings = trainings_of(InOrder(truth.points), truth, problem, together=True)
     rho = truth.within({point: score.error for point, score in trainings.scores.items()})
     return [replace(trainings.answers[-1], rho=rho)]
-
-
-def short_first(truth: Truth, short: Truth, share: float, problem: Problem) -> list[Answer]:
-    """One training of every decoupling of the `share` of the iterations, its schedule to the end, in one go; then trainings of
-    those with the lowest errors, one after the other."""
-    tabular = Tabular(replace(short.problem, seed=problem.seed), short.path)
-    found = {point: tabular(point).error for point in truth.points}
-    seconds = share * truth.together(truth.points)
-    return trained_in_order(truth, problem, sorted(found, key=found.__getitem__), seconds, truth.within(found))
 
 
 def trained_in_order(

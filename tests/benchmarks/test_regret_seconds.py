@@ -145,18 +145,6 @@ def test_random_searches_of_rising_sizes_train_all_that_they_draw_in_one_go(trut
         assert answer.decoupling == str(min(asked[:number], key=errors.__getitem__))
 
 
-def test_what_short_trainings_rank_first_is_trained_first(truth, no_thinking):
-    """With itself as the table of a quarter of the iterations."""
-    answers = simulated.short_first(truth, truth, 0.25, truth.problem)
-    errors = errors_of(truth)
-    order = sorted(errors, key=errors.__getitem__)
-    whole = 0.25 * truth.together(truth.points)
-    for n, answer in enumerate(answers, start=1):
-        assert answer.decoupling == str(order[0]) and answer.trainings == n
-        assert answer.seconds == pytest.approx(whole + sum(truth.seconds[str(point)] for point in order[:n]))
-    assert len(answers) == len(order) and answers[0].rho == truth.within(errors)
-
-
 def errors_of(truth):
     """What one training of each decoupling says, in the order of the space."""
     tabular = Tabular(truth.problem, PATH)
