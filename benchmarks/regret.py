@@ -114,7 +114,8 @@ def searches(num_seeds: int) -> Iterator[tuple[str, int]]:
     for name in STRATEGIES:
         settings = STRATEGIES.parameters(name)
         trains_itself = getattr(STRATEGIES[name], "is_one_job", False)
-        if "trials" not in settings or "min_fidelity" in settings or trains_itself:  # benchmarks/regret_seconds.py has those too
+        trains_in_part = any("fidelity" in setting for setting in settings)
+        if "trials" not in settings or trains_in_part or trains_itself:  # benchmarks/regret_seconds.py has those too
             continue
         for sampler in get_args(settings["sampler"].annotation) if "sampler" in settings else [""]:
             seeds, trials = SLOW.get(sampler, (num_seeds, TRIALS))

@@ -41,7 +41,7 @@ def specs(trials):
 
 def asking(trials):
     """Those that ask for whole trainings alone."""
-    return [spec for spec in specs(trials) if not spec.startswith(("sedona", "supernet", "hyperband"))]
+    return [spec for spec in specs(trials) if not spec.startswith(("sedona", "supernet", "hyperband", "screening"))]
 
 
 def make_space(heads=HEADS, **constraints):
