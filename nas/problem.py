@@ -206,7 +206,8 @@ class Strategy(Protocol):
     A strategy whose search is one long job of its own, and no row of trainings, says so by a class attribute
     `is_one_job = True`: searches with several seeds are then done side by side. One whose trainings at a fidelity below 1 are
     to have a whole schedule each, and not the beginning of the longer one, says `own_schedules = True`. One that knows how many
-    whole trainings it asks for at most says so in a method `trainings(problem)`, for `--dry-run`.
+    whole trainings its iterations come to at most says so in a method `trainings(problem)`, for `--dry-run`; shorter trainings
+    may make it a fraction.
     """
 
     def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Found:

@@ -51,7 +51,7 @@ class Trials:
         self.log, self.evaluator, self.number = problem.results.log("trials.csv", TRIALS), evaluator, 0
         self.key, self.name, self.source = key, run_name(key), {**provenance(), "command": command}
         self._iterations_at = problem.iterations_at
-        self._trained: dict[Decoupling, int] = {}  # iterations, of what the search has asked for so far
+        self._trained: dict[Decoupling, set[int]] = {}  # up to these iterations, of what the search has asked for so far
         self._began = time.monotonic()
 
     def begin(self, decoupling: Decoupling, fidelity: float = 1.0) -> None:
@@ -73,11 +73,15 @@ class Trials:
         self._failures.add(f"trial {self.number}, '{decoupling}'", score.status)
 
     def _anew(self, decoupling: Decoupling, fidelity: float) -> int:
-        """The iterations by which the search trains the decoupling further; all where none goes on from another."""
-        iterations = self._iterations_at(fidelity)
-        before = 0 if self.evaluator.own_schedules else self._trained.get(decoupling, 0)
-        self._trained[decoupling] = max(before, iterations)
-        return max(0, iterations - before)
+        """The iterations by which the search trains the decoupling further; with own schedules, where none goes on from another,
+        all of a run that it has not asked for before."""
+        iterations, trained = self._iterations_at(fidelity), self._trained.setdefault(decoupling, set())
+        if self.evaluator.own_schedules:
+            anew = 0 if iterations in trained else iterations
+        else:
+            anew = max(0, iterations - max(trained, default=0))
+        trained.add(iterations)
+        return anew
 
     def _write(self, decoupling: Decoupling, score: Score, fidelity: float, row: dict[str, str]) -> None:
         self.number += 1

@@ -31,15 +31,17 @@ def plan_search(
     points = list(dict.fromkeys(_ends(problem.space)))
     ordered = sorted(points, key=lambda point: costs.macs(problem, point))
     smallest, largest = (_cost(costs, problem, point) for point in (ordered[0], ordered[-1]))
-    asks = getattr(strategy, "trainings", None)
-    trainings = None if asks is None else min(asks(problem), problem.space.size)
+    asks, own_schedules = getattr(strategy, "trainings", None), getattr(strategy, "own_schedules", False)
+    asked = None if asks is None else asks(problem)
+    if asked is not None and not own_schedules:  # every decoupling once; what begins anew may take more
+        asked = min(asked, problem.space.size)
     notes = []
     if getattr(strategy, "is_one_job", False):
         notes.append(f"{type(strategy).__name__.lower()} trains weights of its own before, which is not in the time")
     time = None
-    if trainings is not None:
-        own_schedules = getattr(strategy, "own_schedules", False)
-        left = max(0.0, trainings * len(problems) - sum(_spent(trials, own_schedules=own_schedules) for trials in told))
+    if asked is not None:
+        spent = sum(_spent(trials, problem, own_schedules=own_schedules) for trials in told)
+        left = max(0.0, round(asked * len(problems) - spent, 9))  # of shares that add up to the whole nothing
         between = Estimate((smallest.time.seconds + largest.time.seconds) / 2, smallest.time.low, largest.time.high)
         used = max(1, min(processes, ceil(left)))
         time = between.times(left * max(1.0, used * threads / usable_cores()) / used)
@@ -47,16 +49,19 @@ def plan_search(
     rows = sum(_is_of(evaluator.log, one) for one in problems)
     size = problem.space.size
     whole = sum(not is_partial(row) for rows_of_search in told for row in rows_of_search)
+    trainings = None if asked is None else ceil(asked)
     return SearchPlan(len(problems), trainings, size, whole, rows, smallest, largest, time, processes, how, tuple(notes))
 
 
-def _spent(told: Sequence[Mapping[str, str]], *, own_schedules: bool) -> float:
-    """Of how many whole trainings the trials of a search are: of each decoupling the furthest, since partial ones go on, or with
-    schedules of their own all."""
-    shares: dict[str, list[float]] = {}
+def _spent(told: Sequence[Mapping[str, str]], problem: Problem, *, own_schedules: bool) -> float:
+    """Of how many whole trainings the iterations of a search's trials are: of each decoupling those of the furthest, since
+    partial ones go on, or with schedules of their own those of every one that is different."""
+    trained: dict[str, set[int]] = {}
     for row in told:
-        shares.setdefault(row["decoupling"], []).append(float(row["fidelity"]) if row.get("fidelity") else 1.0)
-    return sum(sum(set(of_one)) if own_schedules else max(of_one) for of_one in shares.values())
+        iterations = problem.iterations_at(float(row.get("fidelity") or 1))
+        trained.setdefault(row["decoupling"], set()).add(iterations)
+    iterations = sum(sum(of_one) if own_schedules else max(of_one) for of_one in trained.values())
+    return iterations / problem.settings.iterations
 
 
 def _ends(space: SearchSpace) -> Iterator[Decoupling]:

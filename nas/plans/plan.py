@@ -55,10 +55,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """What a search would do: with each of `searches` seeds it asks for `trainings` decouplings at most (None where that is not
-    known) of the `decouplings` of the space, of which `told` whole ones are in its trajectory already, and `rows` of this
-    space and these settings are there. `smallest` and `largest` are what a run of two decouplings costs, the ends of what
-    was looked at."""
+    """What a search would do: with each of `searches` seeds it asks for the iterations of `trainings` whole trainings at most
+    (None where that is not known), among the `decouplings` of the space, of which `told` whole ones are in its trajectory
+    already, and `rows` of this space and these settings are there. `smallest` and `largest` are what a run of two decouplings
+    costs, the ends of what was looked at."""
 
     searches: int
     trainings: int | None

@@ -160,6 +160,26 @@ def test_a_decoupling_that_is_asked_for_twice_is_two_trials(problem: Problem) ->
     assert trials(problem)[0]["decoupling"] == trials(problem)[1]["decoupling"]
 
 
+class KnownInPart(Known):
+    """One that knows of fidelities."""
+
+    def recorded(self, decoupling: Decoupling, fidelity: float = 1.0) -> dict[str, str] | None:
+        return super().recorded(decoupling)
+
+
+@pytest.mark.parametrize(("own_schedules", "anew"), [(False, ["5", "0", "4", "1"]), (True, ["5", "0", "9", "10"])])
+def test_the_same_iterations_of_a_decoupling_cost_once(problem: Problem, own_schedules: bool, anew: list[str]) -> None:
+    """0.49 and 0.52 of 10 are 5 both."""
+    problem = replace(problem, settings=replace(problem.settings, iterations=10))
+    key, point = search_key(problem, "rungs", "train"), next(iter(problem.space.enumerate()))
+    evaluator = KnownInPart(run_name(key), {})
+    scores = ByFidelity(lambda _: evaluator, problem, own_schedules=own_schedules)
+    own = Trials(problem, key, scores, command="here")
+    for fidelity in (0.49, 0.52, 0.9, 1.0):
+        own.add(point, Score(0.5, 0.0, 1, 1.0), fidelity)
+    assert [row["iterations_anew"] for row in trials(problem)] == anew
+
+
 def test_a_trial_names_the_run_that_was_trained(problem: Problem) -> None:
     key = search_key(problem, "random(trials=1)", "train")
     evaluator = Evaluator(
