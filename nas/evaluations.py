@@ -78,11 +78,11 @@ class _Asked:
         return self._evaluations.tell_until(self)
 
 
-def in_order(evaluate: Evaluate, decouplings: Iterable[Decoupling]) -> Iterator[tuple[Decoupling, Score]]:
-    """Each with its score, as many in flight as may be; the next is drawn when there is room for it."""
+def in_order(evaluate: Evaluate, decouplings: Iterable[Decoupling], fidelity: float = 1.0) -> Iterator[tuple[Decoupling, Score]]:
+    """Each with its score at this fidelity, as many in flight as may be; the next is drawn when there is room for it."""
     waiting: deque[tuple[Decoupling, Pending]] = deque()
     for decoupling in decouplings:
-        waiting.append((decoupling, evaluate.begin(decoupling)))
+        waiting.append((decoupling, evaluate.begin(decoupling, fidelity)))
         if len(waiting) == evaluate.at_once:
             oldest, pending = waiting.popleft()
             yield oldest, pending.result()

@@ -12,12 +12,13 @@ from spaces.notation.errors import UserError
 from spaces.rules import RULES, read_decoupling
 
 
-def first_decouplings(rules: Sequence[str] | None, problem: Problem, trials: int) -> list[Decoupling]:
+def first_decouplings(rules: Sequence[str] | None, problem: Problem, most: int, *, setting: str = "trials") -> list[Decoupling]:
     """The decouplings that the rules name, each once, in their order.
 
     A rule is written as for `--decoupling`, such as even(4) or "3:linear", and one that the space does not have is a UserError
     with the reason. A rule's name alone, such as even, stands for all numbers of blocks from 2 on for which the space has it, one
-    at least. Heads are the method's, or the space's first where that has no such head. More than the `trials` are a UserError.
+    at least. Heads are the method's, or the space's first where that has no such head. More than `most`, the value of the
+    strategy's `setting`, are a UserError.
     """
     found: dict[Decoupling, None] = {}
     for rule in rules or ():
@@ -26,9 +27,9 @@ def first_decouplings(rules: Sequence[str] | None, problem: Problem, trials: int
             found |= dict.fromkeys(_of_each_count(name, problem))
         else:
             found[_inside(name, name, problem)] = None
-    if len(found) > trials:
+    if len(found) > most:
         raise UserError(
-            f"first is part of the budget, got {len(found)} decouplings for trials={trials}; give fewer, or more trials"
+            f"first is part of the budget, got {len(found)} decouplings for {setting}={most}; give fewer, or more {setting}"
         )
     return list(found)
 

@@ -16,16 +16,19 @@ from spaces.notation.errors import UserError
 
 
 class Screening:
-    """Trains many decouplings for a share of the iterations, each with a schedule that ends there, and the best of them wholly.
+    """Trains many decouplings for a share of the iterations, each with a whole learning-rate schedule, and the best of them for
+    all iterations.
 
     trials      trainings of the whole length
-    fidelity    the share of the iterations that every candidate is trained for
-    candidates  so many at random, or all of the space where it has no more
+    fidelity    the share of the iterations that every candidate is trained for; its schedule ends with them
+    candidates  so many decouplings at random, more than trials, or all of the space where it has no more
     first       rules of decouplings that are candidates before any that is sampled
 
-    What goes on depends on errors alone: the lowest, the earlier of equals, and what failed last. It begins anew, so the cost is
-    that of trials + fidelity candidates whole trainings; candidates that are trained together share what they begin with. The
-    answer is the lowest error of the whole trainings. Other objectives than error need no training to be known, and are refused.
+    Of the short trainings the lowest validation errors are chosen, the earlier of equals, and what failed only where too few did
+    not. A whole training begins anew, so all cost as much as trials + fidelity * candidates whole trainings, or less where
+    candidates are trained together (--train-together), since what they begin with is then trained once. The answer is the lowest
+    error of the whole trainings. A space with no more decouplings than trials is trained wholly, without short trainings.
+    Other objectives than error need no training to be known, and are refused.
     """
 
     own_schedules = True
@@ -35,30 +38,47 @@ class Screening:
     ) -> None:
         if not 0 < fidelity < 1:
             raise UserError(f"screening's fidelity is a share of the iterations, above 0 and below 1, got {fidelity:g}")
-        if candidates < trials:
-            raise UserError(f"screening trains the best of its candidates, got {candidates} of them for {trials} trials")
-        self.trials, self.fidelity, self.candidates, self.first = checked_trials(trials), fidelity, candidates, first
+        if candidates <= checked_trials(trials):
+            raise UserError(
+                f"screening trains the best of its candidates wholly, got candidates={candidates} for trials={trials}; give more "
+                "candidates, or fewer trials"
+            )
+        self.trials, self.fidelity, self.candidates, self.first = trials, fidelity, candidates, first
 
-    def trainings(self, problem: Problem) -> int:
-        """Of how many whole trainings the iterations are that it asks for at most."""
-        return math.ceil(self.trials + self.fidelity * min(self.candidates, problem.space.size))
+    def trainings(self, problem: Problem) -> float:
+        """Of how many whole trainings the iterations are that it asks for."""
+        trials, short = self._numbers(problem)
+        return trials + short * problem.iterations_at(self.fidelity) / problem.settings.iterations
 
     def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Found:
         """The decoupling with the lowest error of those that were trained wholly."""
         if problem.objectives != ("error",):
             raise UserError(f"screening minimises error alone, got {' '.join(problem.objectives)}; leave the others out")
-        first = first_decouplings(self.first, problem, self.candidates)
-        candidates = list(islice(drawn(problem, first), min(self.candidates, problem.space.size)))
-        trials = min(self.trials, len(candidates))
-        report("trials", 0, len(candidates) + trials)
-        waiting = [evaluate.begin(point, self.fidelity) for point in candidates]
-        short = {point: pending.result() for point, pending in zip(candidates, waiting, strict=True)}
+        trials, short = self._numbers(problem)
+        if short and problem.iterations_at(self.fidelity) == problem.settings.iterations:
+            raise UserError(
+                f"screening trains candidates for fewer iterations than all, got fidelity={self.fidelity:g} of "
+                f"{problem.settings.iterations}; give a smaller fidelity, or more iterations"
+            )
+        first = first_decouplings(self.first, problem, self.candidates, setting="candidates")
+        candidates, total = list(islice(drawn(problem, first), short or trials)), short + trials
+        ranks: dict[Decoupling, tuple[bool, float]] = {}
+        report("trials", 0, total)
+        for decoupling, score in in_order(evaluate, candidates, self.fidelity) if short else ():
+            ranks[decoupling] = _rank(score)
+            report("trials", len(ranks), total)
+        chosen = sorted(candidates, key=ranks.__getitem__)[:trials] if short else candidates
         scores: dict[Decoupling, Score] = {}
-        for decoupling, score in in_order(evaluate, sorted(candidates, key=lambda point: _rank(short[point]))[:trials]):
+        for decoupling, score in in_order(evaluate, chosen):
             scores[decoupling] = score
             best_error = min(score.error for score in scores.values())
-            report("trials", len(candidates) + len(scores), len(candidates) + trials, best_error=best_error)
+            report("trials", short + len(scores), total, best_error=best_error)
         return Found(best(scores))
+
+    def _numbers(self, problem: Problem) -> tuple[int, int]:
+        """How many decouplings are trained wholly, and how many shortly before: none where all are trained wholly."""
+        candidates = min(self.candidates, problem.space.size)
+        return (self.trials, candidates) if candidates > self.trials else (candidates, 0)
 
 
 def _rank(score: Score) -> tuple[bool, float]:

@@ -49,6 +49,13 @@ def test_the_next_begins_when_the_oldest_of_a_full_window_is_told():
     assert log.events == [*begun, *((what, cut) for cut in (4, 5) for what in ("waited", "told"))]
 
 
+def test_in_order_asks_at_its_fidelity():
+    asked = []
+    evaluate = Evaluations(lambda point, fidelity: asked.append((point, fidelity)) or (lambda: score(point)))
+    assert dict(in_order(evaluate, POINTS, 0.25)) == {point: score(point) for point in POINTS}
+    assert asked == [(point, 0.25) for point in POINTS]
+
+
 def test_begin_waits_for_the_oldest_where_as_many_are_in_flight():
     log = Log(2)
     asked = [log.evaluate.begin(point) for point in POINTS[:3]]

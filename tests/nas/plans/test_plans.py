@@ -104,7 +104,8 @@ def test_a_search_says_what_it_asks_for(facts: Facts, tmp_path: Path, capsys: py
 
 
 @pytest.mark.parametrize(
-    "strategy", ["sedona(pretrain=2,meta_steps=1)", "hyperband(trials=2)", "supernet(trials=2)", "optuna(trials=2)"]
+    "strategy",
+    ["sedona(pretrain=2,meta_steps=1)", "hyperband(trials=2)", "screening(trials=2)", "supernet(trials=2)", "optuna(trials=2)"],
 )
 def test_every_strategy_says_how_many_trainings_it_asks_for(facts: Facts, strategy: str) -> None:
     plan = facts("search", *TINY, "--strategy", strategy, "--dry-run")
@@ -120,6 +121,17 @@ def test_partial_trainings_that_are_there_take_no_time_again(facts: Facts) -> No
     each = (after["smallest"]["time"]["seconds"] + after["largest"]["time"]["seconds"]) / 2
     assert before["told"] == 0 and after["told"] >= 1
     assert after["time"]["seconds"] < each * (3 - after["told"]), "partial trainings are paid already"
+
+
+def test_trainings_with_schedules_of_their_own_may_be_more_than_the_space_has_and_take_no_time_again(facts: Facts) -> None:
+    """All 5 for half of the iterations, and 4 of them wholly."""
+    space = ["--space", "small(width=0.25,heads=[linear],num_blocks=2)"]
+    search = ("search", *TINY, *space, "--iterations", "2", "--strategy", "screening(trials=4,fidelity=0.5)")
+    before = facts(*search, "--dry-run")
+    assert before["decouplings"] == 5 and before["trainings"] == 7, "4 + 5 / 2"
+    facts(*search)
+    after = facts(*search, "--dry-run")
+    assert (after["told"], after["trainings"], after["time"]["seconds"]) == (4, 7, 0)
 
 
 def test_data_that_is_not_there_is_not_downloaded(facts: Facts, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

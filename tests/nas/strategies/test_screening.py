@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from methods.training.settings import TrainingSettings
 from nas.evaluations import Evaluations, when_told
 from nas.problem import Score, silent
 from nas.strategies import STRATEGIES
@@ -14,13 +15,11 @@ from tests.nas.strategies.test_strategies import SPACES, make_problem
 
 SPACE = SPACES["K in a range"]
 POINTS = list(SPACE.enumerate())
-SHORT = {
-    point: (7 * n) % len(POINTS) / len(POINTS) for n, point in enumerate(POINTS)
-}  # errors, all different where 7 is no divisor
+SHORT = {point: (7 * n) % len(POINTS) / len(POINTS) for n, point in enumerate(POINTS)}  # all different where 7 is no divisor
 WHOLE = {point: (5 * n) % len(POINTS) / len(POINTS) for n, point in enumerate(POINTS)}
 
 
-def asked_by(spec, *, failing=(), at_once=1):
+def asked_by(spec, *, failing=(), at_once=1, space=SPACE, report=silent):
     """What it asks for, and its answer."""
     asked = []
 
@@ -31,7 +30,7 @@ def asked_by(spec, *, failing=(), at_once=1):
         return Score((WHOLE if fidelity == 1 else SHORT)[point], 0.0, 1, 1.0)
 
     evaluations = Evaluations(when_told(evaluate), at_once=at_once)
-    return asked, STRATEGIES.build(spec).search(make_problem(SPACE, 0), evaluations, silent).decoupling
+    return asked, STRATEGIES.build(spec).search(make_problem(space, 0), evaluations, report).decoupling
 
 
 @pytest.mark.parametrize("at_once", [1, 4])
@@ -55,11 +54,52 @@ def test_what_failed_comes_last():
     assert asked[-1] == (best[3], 1.0)
 
 
-def test_trainings_are_what_it_costs():
-    assert STRATEGIES.build("screening(trials=3,fidelity=0.25,candidates=10)").trainings(make_problem(SPACE, 0)) == 6
+def test_every_training_is_told_of_from_the_first_short_one_on():
+    told = []
+    asked_by("screening(trials=2,candidates=9)", report=lambda what, done, total, **figures: told.append((what, done, total)))
+    assert told == [("trials", done, 11) for done in range(12)]
 
 
-@pytest.mark.parametrize("wrong", ["fidelity=0.0", "fidelity=1.0", "trials=0", "trials=5,candidates=4"])
+def test_a_space_of_no_more_than_the_trials_is_trained_wholly_at_once():
+    space = SPACES["fewer points than trials"]
+    points = list(space.enumerate())
+    spec = f"screening(trials={len(points)})"
+    asked = []
+    evaluations = Evaluations(
+        when_told(lambda point, fidelity=1.0: (asked.append((point, fidelity)), Score(0.5, 0.0, 1, 1.0))[1])
+    )
+    STRATEGIES.build(spec).search(make_problem(space, 0), evaluations, silent)
+    assert sorted(asked, key=str) == sorted(((point, 1.0) for point in points), key=str)
+    assert STRATEGIES.build(spec).trainings(make_problem(space, 0)) == len(points)
+
+
+def of_iterations(iterations):
+    return replace(make_problem(SPACE, 0), settings=TrainingSettings(iterations=iterations))
+
+
+@pytest.mark.parametrize(
+    ("spec", "iterations", "trainings"),
+    [
+        ("screening(trials=3,fidelity=0.25,candidates=10)", 1000, 3 + 10 * 0.25),
+        ("screening(trials=3,fidelity=0.1,candidates=10)", 4, 3 + 10 / 4),  # an iteration at least
+        ("screening(trials=3,fidelity=0.25,candidates=100000)", 1000, 3 + 0.25 * len(POINTS)),
+    ],
+)
+def test_trainings_are_what_it_costs(spec, iterations, trainings):
+    assert STRATEGIES.build(spec).trainings(of_iterations(iterations)) == trainings
+
+
+def test_a_share_that_rounds_to_all_iterations_is_refused():
+    with pytest.raises(UserError, match=r"got fidelity=0.9 of 4; give a smaller"):
+        STRATEGIES.build("screening(fidelity=0.9)").search(of_iterations(4), Evaluations(when_told(lambda point: None)), silent)
+
+
+def test_more_first_decouplings_than_candidates_are_refused_by_the_setting_s_name():
+    with pytest.raises(UserError, match="got 3 decouplings for candidates=2; give fewer, or more candidates"):
+        asked_by("screening(trials=1,candidates=2,first=[even])")
+
+
+@pytest.mark.parametrize("wrong", ["fidelity=0.0", "fidelity=1.0", "trials=0", "trials=5,candidates=4", "trials=5,candidates=5"])
 def test_settings_that_are_none_are_refused(wrong):
     with pytest.raises(UserError, match="got"):
         STRATEGIES.build(f"screening({wrong})")
