@@ -56,6 +56,11 @@ class Hyperband:
             raise UserError(f"hyperband's min_fidelity is a share above 0 and up to 1, got {min_fidelity:g}")
         if brackets is not None and brackets < 1:
             raise UserError(f"hyperband's brackets is a whole number from 1 on, got {brackets}")
+        if schedules is not None and min_fidelity * eta > 1 + 1e-9:
+            raise UserError(
+                f"hyperband's schedules={schedules} is for rungs of shorter trainings, got none by eta={eta} and "
+                f"min_fidelity={min_fidelity:g}; leave it out, or give a min_fidelity of 1 / eta or less"
+            )
         self.trials, self.eta, self.min_fidelity, self.brackets = checked_trials(trials), eta, min_fidelity, brackets
         self.sampler, self.first, self.own_schedules = sampler, first, schedules == "own"
 

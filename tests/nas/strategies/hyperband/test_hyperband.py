@@ -176,7 +176,9 @@ def test_several_objectives_are_refused():
         STRATEGIES.build("hyperband").search(problem, Evaluations(when_told(Curves(problem.space))), silent)
 
 
-@pytest.mark.parametrize("wrong", ["eta=1", "min_fidelity=0.0", "min_fidelity=2.0", "brackets=0", "trials=0"])
+@pytest.mark.parametrize(
+    "wrong", ["eta=1", "min_fidelity=0.0", "min_fidelity=2.0", "brackets=0", "trials=0", "min_fidelity=0.34,schedules=own"]
+)
 def test_settings_that_make_no_brackets_are_refused(wrong):
     with pytest.raises(UserError, match="got"):
         STRATEGIES.build(f"hyperband({wrong})")
