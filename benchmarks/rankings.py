@@ -141,12 +141,17 @@ def epoch_figures(part: pd.DataFrame, epochs: pd.DataFrame) -> Iterator[Figure]:
 def short_figures(part: pd.DataFrame, rows: Sequence[Row]) -> Iterator[Figure]:
     """Of trainings of as many iterations each, fewer than those whose test errors these are."""
     found, regret = errors(rows, "validation_error").loc[part.index], regrets(part)
-    epochs = float(rows[0]["epochs"])
+    epochs = epochs_of(rows)
     rankings: list[tuple[int | None, pd.Series]] = [(int(seed), found[seed]) for seed in found]
     for seed, scores in (*rankings, (None, found.mean(axis=1))):
         yield Figure("short", rank_correlation(scores, part), seed, epochs)
         yield Figure("short_place", 1 + int((scores < scores[regret.idxmin()]).sum()), seed, epochs)
         yield Figure("short_regret", float(regret[scores.idxmin()]), seed, epochs)
+
+
+def epochs_of(rows: Sequence[Row]) -> float:
+    """The epochs of trainings of equal iterations; rows of those that failed have none."""
+    return next(float(row["epochs"]) for row in rows if row.get("epochs"))
 
 
 def seconds_figures(searches: Sequence[Row], whole: Sequence[Row], shorter: Sequence[Row]) -> Iterator[Figure]:
@@ -158,7 +163,7 @@ def seconds_figures(searches: Sequence[Row], whole: Sequence[Row], shorter: Sequ
     if {"random", EVERY_TOGETHER} <= set(last.index):
         share = int(shorter[0]["iterations"]) / int(whole[0]["iterations"])
         value = share * last["seconds"][EVERY_TOGETHER] + (last["seconds"] / last["trainings"])["random"]
-        yield Figure("short_seconds", float(value), epochs=float(shorter[0]["epochs"]))
+        yield Figure("short_seconds", float(value), epochs=epochs_of(shorter))
 
 
 def page_tables(rows: Sequence[dict[str, Cell]]) -> str:

@@ -107,6 +107,10 @@ def test_started_again_only_what_changed_is_written(drawn, monkeypatch):
     assert set(grown.tail(len(grown) - len(first))["table_rows"]) == {42}
 
 
+def test_rows_of_trainings_that_failed_have_no_epochs():
+    assert rankings.epochs_of([{"epochs": ""}, {}, {"epochs": "0.5"}]) == 0.5
+
+
 def test_the_page_has_the_seeds_of_a_figure_in_one_cell():
     row = {"num_blocks": 2, "seed": None, "epochs": None}
     rows = [{**row, "figure": "std", "value": 0.0123}, {**row, "figure": "short_seconds", "value": 12.3, "epochs": 1.0}]
