@@ -39,7 +39,7 @@ def measured(log: Log, table: Mapping[str, Cell], wanted: Collection[tuple[str, 
     """The rows of these searches, by strategy and seed, and those of `answers_of_sedona`, in the seconds of a quiet machine."""
     rows = [row for row in log.find_all(table) if (row["strategy"], int(row["seed"])) in wanted]
     made = pd.concat([pd.DataFrame(rows), sedona], ignore_index=True)
-    for name in ("seed", "seconds", "training_seconds", "regret", "rho"):
+    for name in ("seed", "seconds", "trainings", "training_seconds", "regret", "rho"):
         made[name] = pd.to_numeric(made[name])
     return made.assign(seconds=quiet_seconds(made))
 

@@ -171,11 +171,12 @@ def test_what_trains_together_counts_a_stage_that_several_begin_with_once(truth)
 def test_the_target_is_the_median_over_seeds_and_infinite_where_half_do_not_come_there():
     lines = [("random", seed, 10.0 * (seed + 1), 0.0, True) for seed in range(3)]
     lines += [("surrogate", seed, 5.0, 0.0 if seed == 0 else 0.3, seed == 0) for seed in range(3)]
+    lines += [("surrogate", 0, 60.0, 0.0, True), ("late", 0, 51.0, 0.0, True), ("late", 1, 30.0, 0.1, False)]
     made = pd.DataFrame(
         [
             {
                 "strategy": strategy, "seed": seed, "seconds": seconds, "regret": lost, "rho": math.nan,
-                "is_top": str(top), "found_top": str(top),
+                "is_top": str(top), "found_top": str(top), "trainings": seed + 1,
             }
             for strategy, seed, seconds, lost, top in lines
         ]
@@ -185,6 +186,11 @@ def test_the_target_is_the_median_over_seeds_and_infinite_where_half_do_not_come
     assert math.isinf(found.loc["surrogate", "answer_in_top_seconds"])
     assert found.loc["surrogate", "answer_in_top_share"] == pytest.approx(1 / 3)
     assert found.loc["surrogate", "regret"] == pytest.approx(0.2)
+    assert (found["seconds_of_2.5_trainings"] == 25).all() and (found["seconds_of_6_trainings"] == 60).all()
+    assert found.loc["surrogate", "regret_after_2.5_trainings"] == pytest.approx(0.2)
+    assert math.isnan(found.loc["random", "regret_after_2.5_trainings"]), "the search with seed 2 has no answer yet"
+    assert found.loc["random", "regret_after_6_trainings"] == 0
+    assert math.isnan(found.loc["late", "regret_after_2.5_trainings"]) and found.loc["late", "regret_after_6_trainings"] == 0.05
 
 
 def test_rows_say_where_the_answer_changes_and_it_goes_on(truth, monkeypatch):
