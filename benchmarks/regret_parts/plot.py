@@ -18,7 +18,7 @@ from benchmarks.regret_parts.truth import Truth
 def plot(made: pd.DataFrame, truth: Truth) -> Figure:
     """Mean regret and its interval, of three searches or more, against seconds; those that answer once, or a few times, as
     points."""
-    figure = Figure(figsize=(9, 5 + 0.11 * made["strategy"].nunique()), dpi=150, layout="constrained")
+    figure = Figure(figsize=(10, 5 + 0.11 * made["strategy"].nunique()), dpi=150, layout="constrained")
     axes = figure.subplots()
     axes.set_prop_cycle(color=colormaps["tab20"].colors)  # type: ignore[attr-defined]  # of a ListedColormap
     grid = np.geomspace(max(1.0, 0.8 * min(truth.seconds.values())), made["seconds"].max(), 200)
@@ -50,5 +50,5 @@ def plot(made: pd.DataFrame, truth: Truth) -> Figure:
     axes.xaxis.set_major_formatter("{x:.0f}")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_ylim(0, 200 * fmean(truth.regret))  # intervals of a few searches may be longer
-    figure.legend(frameon=False, loc="outside lower center", ncols=2, fontsize="small")
+    figure.legend(frameon=False, loc="outside lower center", ncols=2, fontsize="x-small")
     return figure
