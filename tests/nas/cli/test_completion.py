@@ -48,7 +48,7 @@ def offered(script: Path, *words: str) -> set[str]:
 def test_bash_completes_commands_options_and_names(script: Path) -> None:
     assert {"search", "show", "completion"} <= offered(script, "decoupled-nas", "")
     assert offered(script, "decoupled-nas", "evaluate", "--dec") == {"--decoupling"}
-    assert offered(script, "decoupled-nas", "search", "--strategy", "s") == {"sedona", "supernet", "surrogate"}
+    assert offered(script, "decoupled-nas", "search", "--strategy", "s") == {"screening", "sedona", "supernet", "surrogate"}
     assert offered(script, "decoupled-nas", "search", "--space", "vgg1") == {"vgg11", "vgg11b", "vgg13", "vgg16", "vgg19"}
     assert offered(script, "decoupled-nas", "evaluate", "--task", "cifar") == {"cifar10", "cifar100"}
     assert offered(script, "decoupled-nas", "evaluate", "--methods", "dgl", "pred") == {"predsim"}
