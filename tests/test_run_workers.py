@@ -173,7 +173,7 @@ TOLD = ["run", "iterations", "iterations_trained", "status", "validation_error",
 
 def trained(folder, kind="search"):
     """What came out of all trainings, whole and in part, in whatever order they ended."""
-    return sorted(map(tuple, rows(kind, folder).reindex(columns=TOLD).fillna("").to_numpy()))
+    return sorted(map(tuple, rows(kind, folder).reindex(columns=TOLD).astype(object).fillna("").to_numpy()))
 
 
 @pytest.mark.slow
