@@ -139,8 +139,10 @@ def epoch_figures(part: pd.DataFrame, epochs: pd.DataFrame) -> Iterator[Figure]:
 
 
 def short_figures(part: pd.DataFrame, rows: Sequence[Row]) -> Iterator[Figure]:
-    """Of trainings of as many iterations each, fewer than those whose test errors these are."""
-    found, regret = errors(rows, "validation_error").loc[part.index], regrets(part)
+    """Of trainings of as many iterations each, fewer than those whose test errors these are; none while some are missing."""
+    found, regret = errors(rows, "validation_error").reindex(part.index).dropna(axis="columns"), regrets(part)
+    if found.empty:
+        return
     epochs = epochs_of(rows)
     rankings: list[tuple[int | None, pd.Series]] = [(int(seed), found[seed]) for seed in found]
     for seed, scores in (*rankings, (None, found.mean(axis=1))):

@@ -14,7 +14,7 @@ from nas.page.asked import Row
 from nas.page.pool import Pool
 from nas.page.tables import error_text
 from nas.records.columns import COLUMNS
-from nas.records.partial import whole_rows
+from nas.records.partial import is_partial, whole_rows
 from nas.records.status import OK
 from nas.report.fair_tables import ShownLine, Table
 from nas.report.short_names import short_decoupling, short_names
@@ -25,7 +25,15 @@ MOST = 12  # answers of one kind that a page has
 def answers_of(given: Given, pool: Pool) -> list[dict[str, Any]]:
     """Those of the largest tables, or where there are none those of the largest searches."""
     compared = [answer for table in given.tables[:MOST] if (answer := _of_table(table, pool))]
-    return compared or _of_searches(whole_rows(dict(row) for row in given.search), pool)
+    return compared or _of_searches(_candidates(given), pool)
+
+
+def _candidates(given: Given) -> list[Row]:
+    """The rows of searches that may be an answer: all but those that were asked for at fidelities below 1 alone."""
+    short, whole = (
+        {trial["run"] for trial in given.trials if trial.get("run") and is_partial(trial) == partial} for partial in (True, False)
+    )
+    return [row for row in whole_rows(dict(row) for row in given.search) if row.get("run") not in short - whole]
 
 
 def _of_table(table: Table, pool: Pool) -> dict[str, Any] | None:

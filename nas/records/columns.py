@@ -751,7 +751,7 @@ _COLUMNS = (
         FIGURE,
         ("trials",),
         "The iterations by which the trial trained its decoupling further than the search had before: what it cost unless it was "
-        "`known`. Empty in rows of older versions.",
+        "`known`; with schedules of its own all of its iterations. Empty in rows of older versions.",
         COUNT,
         "steps",
     ),

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import islice
 
 from nas.evaluations import in_order
 from nas.problem import Evaluate, Found, Problem, Report, Score
-from nas.records.status import OK
 from nas.strategies.first import first_decouplings
 from nas.strategies.random_search import best, checked_trials, drawn
+from nas.strategies.rank import rank
 from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError
 
@@ -65,7 +64,7 @@ class Screening:
         ranks: dict[Decoupling, tuple[bool, float]] = {}
         report("trials", 0, total)
         for decoupling, score in in_order(evaluate, candidates, self.fidelity) if short else ():
-            ranks[decoupling] = _rank(score)
+            ranks[decoupling] = rank(score)
             report("trials", len(ranks), total)
         chosen = sorted(candidates, key=ranks.__getitem__)[:trials] if short else candidates
         scores: dict[Decoupling, Score] = {}
@@ -79,8 +78,3 @@ class Screening:
         """How many decouplings are trained wholly, and how many shortly before: none where all are trained wholly."""
         candidates = min(self.candidates, problem.space.size)
         return (self.trials, candidates) if candidates > self.trials else (candidates, 0)
-
-
-def _rank(score: Score) -> tuple[bool, float]:
-    """What failed comes last."""
-    return score.status != OK, score.error if math.isfinite(score.error) else 1.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from itertools import cycle
 from typing import Literal
@@ -13,6 +12,7 @@ from nas.strategies.first import first_decouplings
 from nas.strategies.hyperband.brackets import Bracket, brackets, fitting, promoted
 from nas.strategies.hyperband.proposals import Proposals, SamplerName
 from nas.strategies.random_search import best, checked_trials
+from nas.strategies.rank import rank
 from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError
 
@@ -113,8 +113,7 @@ class _Halving:
         for size, fidelity in zip((*bracket.sizes[1:], 0), bracket.fidelities, strict=True):
             scores = self._told(rung, fidelity)
             if size:
-                ranked = [(score.status != OK, score.error if math.isfinite(score.error) else 1.0) for score in scores]
-                rung = [rung[i] for i in promoted(ranked, size)]
+                rung = [rung[i] for i in promoted([rank(score) for score in scores], size)]
         return True
 
     def _begun(self, size: int) -> list[Decoupling]:
