@@ -21,7 +21,7 @@ def simulated(truth: Truth, spec: str, problem: Problem, *, together: bool = Fal
     trainings = trainings_of(strategy, truth, problem, together=together)
     answers = trainings.answers
     if isinstance(strategy, Surrogate):
-        answers[-1] = replace(answers[-1], rho=truth.within(strategy.believed(problem, trainings.scores)))
+        answers[-1] = replace(answers[-1], rho=truth.within(strategy.believed(problem, trainings.scores, trainings.shortly)))
     return answers
 
 

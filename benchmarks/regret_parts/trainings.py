@@ -38,6 +38,7 @@ class Trainings:
     def __init__(self, truth: Truth, problem: Problem, *, seconds: float = 0.0, own_schedules: bool = False) -> None:
         self.answers: list[Answer] = []  # one after each score, from the first whole training on
         self.scores: dict[Decoupling, Score] = {}  # of whole trainings
+        self.shortly: dict[Decoupling, Score] = {}  # the latest of others
         self._truth = truth
         self._looked_up = ByFidelity(partial(Tabular, path=truth.path), problem, own_schedules=own_schedules)
         self._asked: list[tuple[Decoupling, float]] = []  # and not trained yet
@@ -51,8 +52,7 @@ class Trainings:
 
     def told(self, point: Decoupling, fidelity: float, score: Score) -> None:
         """A score has arrived."""
-        if fidelity == 1:
-            self.scores[point] = score
+        (self.scores if fidelity == 1 else self.shortly)[point] = score
         if self.scores:
             seconds = self._seconds + time.process_time() - self._began
             found = not self._truth.top.isdisjoint(map(str, self.scores))

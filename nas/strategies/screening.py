@@ -10,6 +10,7 @@ from nas.problem import Evaluate, Found, Problem, Report, Score
 from nas.strategies.first import first_decouplings
 from nas.strategies.random_search import best, checked_trials, drawn
 from nas.strategies.rank import rank
+from nas.strategies.short_trainings import ShortTrainings
 from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError
 
@@ -35,38 +36,31 @@ class Screening:
     def __init__(
         self, *, trials: int = 3, fidelity: float = 0.1, candidates: int = 50, first: Sequence[str] | None = None
     ) -> None:
-        if not 0 < fidelity < 1:
-            raise UserError(f"screening's fidelity is a share of the iterations, above 0 and below 1, got {fidelity:g}")
         if candidates <= checked_trials(trials):
             raise UserError(
                 f"screening trains the best of its candidates wholly, got candidates={candidates} for trials={trials}; give more "
                 "candidates, or fewer trials"
             )
-        self.trials, self.fidelity, self.candidates, self.first = trials, fidelity, candidates, first
+        self.trials, self.candidates, self.first = trials, candidates, first
+        self.short_trainings = ShortTrainings("screening", fidelity, candidates)
 
     def trainings(self, problem: Problem) -> float:
         """Of how many whole trainings the iterations are that it asks for."""
         trials, short = self._numbers(problem)
-        return trials + short * problem.iterations_at(self.fidelity) / problem.settings.iterations
+        return trials + (self.short_trainings.cost(problem) if short else 0)
 
     def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Found:
         """The decoupling with the lowest error of those that were trained wholly."""
         if problem.objectives != ("error",):
             raise UserError(f"screening minimises error alone, got {' '.join(problem.objectives)}; leave the others out")
         trials, short = self._numbers(problem)
-        if short and problem.iterations_at(self.fidelity) == problem.settings.iterations:
-            raise UserError(
-                f"screening trains candidates for fewer iterations than all, got fidelity={self.fidelity:g} of "
-                f"{problem.settings.iterations}; give a smaller fidelity, or more iterations"
-            )
-        first = first_decouplings(self.first, problem, self.candidates, setting="candidates")
-        candidates, total = list(islice(drawn(problem, first), short or trials)), short + trials
-        ranks: dict[Decoupling, tuple[bool, float]] = {}
-        report("trials", 0, total)
-        for decoupling, score in in_order(evaluate, candidates, self.fidelity) if short else ():
-            ranks[decoupling] = rank(score)
-            report("trials", len(ranks), total)
-        chosen = sorted(candidates, key=ranks.__getitem__)[:trials] if short else candidates
+        first, total = first_decouplings(self.first, problem, self.candidates, setting="candidates"), short + trials
+        if short:
+            shortly = self.short_trainings.scores(problem, evaluate, first, lambda done: report("trials", done, total))
+            chosen = sorted(shortly, key=lambda decoupling: rank(shortly[decoupling]))[:trials]
+        else:
+            chosen = list(islice(drawn(problem, first), trials))
+            report("trials", 0, total)
         scores: dict[Decoupling, Score] = {}
         for decoupling, score in in_order(evaluate, chosen):
             scores[decoupling] = score

@@ -13,7 +13,7 @@ from nas.strategies.surrogate.candidates import Candidates
 from nas.strategies.surrogate.expected_improvement import expected_improvement
 from nas.strategies.surrogate.features import Features
 from nas.strategies.surrogate.gaussian_process import GaussianProcess
-from nas.strategies.surrogate.prior_rows import PriorRows
+from nas.strategies.surrogate.prior import Prior
 from spaces.decoupling import Decoupling
 
 AUGMENTATION = 0.05  # of ParEGO's scalarisation: how much the sum counts beside the largest objective
@@ -22,7 +22,7 @@ AUGMENTATION = 0.05  # of ParEGO's scalarisation: how much the sum counts beside
 class Beliefs:
     """What scores, and a prior, say of the decouplings of a problem's space."""
 
-    def __init__(self, problem: Problem, pool: int, prior: PriorRows | None) -> None:
+    def __init__(self, problem: Problem, pool: int, prior: Prior | None) -> None:
         self.problem, self.prior = problem, prior
         self.features, self.candidates = Features(problem.space), Candidates(problem.space, pool, problem.seed)
         known = self.features.of_all(self.candidates.points)
@@ -33,12 +33,14 @@ class Beliefs:
         self._spread = spread[self._varies]
 
     def most_promising(self, scores: Mapping[Decoupling, Score], in_flight: Sequence[Decoupling]) -> Decoupling:
-        """The largest expected improvement on what is believed of the best that was trained."""
+        """The largest expected improvement on what is believed of the best that was trained; the lowest mean before any was."""
         ranked = sorted(scores, key=lambda point: scores[point].error)
         candidates = self.candidates.unseen({*scores, *in_flight}, ranked)
         process = self._process(scores, in_flight)
         mean, std = process.posterior(self._inputs(candidates))
-        trained = process.posterior(self._inputs(list(scores)))[0] if scores else mean
+        if not scores:  # everything improves on nothing, and by its own value
+            return candidates[int(np.argmin(mean))]
+        trained, _ = process.posterior(self._inputs(list(scores)))
         return candidates[int(np.argmax(expected_improvement(mean, std, float(trained.min()))))]
 
     def believed(self, scores: Mapping[Decoupling, Score]) -> dict[Decoupling, float]:
@@ -67,6 +69,12 @@ class Beliefs:
 
     def _scaled(self, features: np.ndarray) -> np.ndarray:
         return features[:, self._varies] / self._spread
+
+
+def prior_of_scores(scores: Mapping[Decoupling, Score], problem: Problem) -> Prior:
+    """Errors of other trainings of decouplings of the same space, as a source."""
+    values = _standardised(_targets(list(scores.values()), problem, len(scores)))
+    return Prior(Features(problem.space).of_all(list(scores)), values, np.ones(len(scores), int))
 
 
 def _targets(scores: Sequence[Score], problem: Problem, asked: int) -> np.ndarray:

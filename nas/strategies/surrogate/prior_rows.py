@@ -6,7 +6,6 @@ import random
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import fmean
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from nas.records.results import log_at
 from nas.records.row_kinds import TRIALS
 from nas.records.status import OK
 from nas.strategies.surrogate.features import Features
+from nas.strategies.surrogate.prior import Prior
 from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError
 from spaces.space import SearchSpace
@@ -25,15 +25,7 @@ FEWEST = 5  # decouplings of a source; fewer say nothing of how they compare
 MOST = 100  # values in all: the process takes the cube of their number
 
 
-class PriorRows(NamedTuple):
-    """Features (N, D), and values (N,) of mean 0 and variance 1 within each source; sources are numbered from 1 on."""
-
-    features: np.ndarray
-    values: np.ndarray
-    sources: np.ndarray
-
-
-def prior_rows(path: Path, problem: Problem) -> PriorRows:
+def prior_rows(path: Path, problem: Problem) -> Prior:
     """The validation errors in an evaluate.csv, search.csv or trials.csv: means over seeds, apart by what was trained, and how.
 
     Of so many decouplings that they would take long, some at random. A file in which this search writes is a UserError, since
@@ -57,7 +49,7 @@ def prior_rows(path: Path, problem: Problem) -> PriorRows:
         features.append(Features(_space(path, backbone, points, problem)).of_all(points))
         values.append((found - found.mean()) / (found.std() or 1.0))
         numbers += [number] * len(kept)
-    return PriorRows(np.concatenate(features), np.concatenate(values), np.array(numbers))
+    return Prior(np.concatenate(features), np.concatenate(values), np.array(numbers))
 
 
 def _sources(rows: Iterable[Mapping[str, str]]) -> dict[tuple[str, ...], dict[str, float]]:
