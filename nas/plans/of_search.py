@@ -45,7 +45,8 @@ def plan_search(
         between = Estimate((smallest.time.seconds + largest.time.seconds) / 2, smallest.time.low, largest.time.high)
         used = max(1, min(processes, ceil(left)))
         time = between.times(left * max(1.0, used * threads / usable_cores()) / used)
-    how = f"{costs.steps} timed steps of the smallest and the largest of {len(points)} decouplings on {problem.device}"
+    timed = "one decoupling" if len(points) == 1 else f"the smallest and the largest of {len(points)} decouplings"
+    how = f"{costs.steps} timed steps of {timed} on {problem.device}"
     rows = sum(_is_of(evaluator.log, one) for one in problems)
     size = problem.space.size
     whole = sum(not is_partial(row) for rows_of_search in told for row in rows_of_search)
