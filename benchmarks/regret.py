@@ -114,7 +114,7 @@ def searches(num_seeds: int) -> Iterator[tuple[str, int]]:
     for name in STRATEGIES:
         settings = STRATEGIES.parameters(name)
         trains_itself = getattr(STRATEGIES[name], "is_one_job", False)
-        trains_in_part = any("fidelity" in setting for setting in settings)
+        trains_in_part = any("fidelity" in setting and given.default is not None for setting, given in settings.items())
         if "trials" not in settings or trains_in_part or trains_itself:  # benchmarks/regret_seconds.py has those too
             continue
         for sampler in get_args(settings["sampler"].annotation) if "sampler" in settings else [""]:

@@ -27,24 +27,28 @@ class ShortTrainings:
             raise UserError(
                 f"{self.strategy}'s fidelity is a share of the iterations, above 0 and below 1, got {self.fidelity:g}"
             )
+        if self.candidates < 2:
+            raise UserError(f"{self.strategy} compares candidates, two at least, got candidates={self.candidates}")
 
     def number(self, problem: Problem) -> int:
         """How many decouplings they train."""
         return min(self.candidates, problem.space.size)
 
     def cost(self, problem: Problem) -> float:
-        """Of how many whole trainings their iterations are."""
-        return self.number(problem) * problem.iterations_at(self.fidelity) / problem.settings.iterations
+        """Of how many whole trainings their iterations are; a UserError where they would be as long as these."""
+        iterations, whole = problem.iterations_at(self.fidelity), problem.settings.iterations
+        if iterations == whole:
+            raise UserError(
+                f"{self.strategy} trains candidates for fewer iterations than all, got fidelity={self.fidelity:g} of {whole}; "
+                "give a smaller fidelity, or more iterations"
+            )
+        return self.number(problem) * iterations / whole
 
     def scores(
         self, problem: Problem, evaluate: Evaluate, first: Sequence[Decoupling], told: Callable[[int], None]
     ) -> dict[Decoupling, Score]:
         """The scores, of those of `first` before any at random; `told` hears how many there are."""
-        if problem.iterations_at(self.fidelity) == problem.settings.iterations:
-            raise UserError(
-                f"{self.strategy} trains candidates for fewer iterations than all, got fidelity={self.fidelity:g} of "
-                f"{problem.settings.iterations}; give a smaller fidelity, or more iterations"
-            )
+        self.cost(problem)
         scores: dict[Decoupling, Score] = {}
         told(0)
         for decoupling, score in in_order(evaluate, islice(drawn(problem, first), self.number(problem)), self.fidelity):

@@ -9,11 +9,12 @@ import numpy as np
 from nas.objectives import measured
 from nas.problem import Problem, Score
 from nas.records.status import OK
+from nas.strategies.rank import rank
 from nas.strategies.surrogate.candidates import Candidates
 from nas.strategies.surrogate.expected_improvement import expected_improvement
 from nas.strategies.surrogate.features import Features
 from nas.strategies.surrogate.gaussian_process import GaussianProcess
-from nas.strategies.surrogate.prior import Prior
+from nas.strategies.surrogate.prior import Prior, joined
 from spaces.decoupling import Decoupling
 
 AUGMENTATION = 0.05  # of ParEGO's scalarisation: how much the sum counts beside the largest objective
@@ -22,19 +23,25 @@ AUGMENTATION = 0.05  # of ParEGO's scalarisation: how much the sum counts beside
 class Beliefs:
     """What scores, and a prior, say of the decouplings of a problem's space."""
 
-    def __init__(self, problem: Problem, pool: int, prior: Prior | None) -> None:
-        self.problem, self.prior = problem, prior
-        self.features, self.candidates = Features(problem.space), Candidates(problem.space, pool, problem.seed)
-        known = self.features.of_all(self.candidates.points)
-        if prior is not None:
-            known = np.concatenate([known, prior.features])
-        spread = known.std(axis=0)
+    def __init__(
+        self, problem: Problem, pool: int, prior: Prior | None = None, shortly: Mapping[Decoupling, Score] | None = None
+    ) -> None:
+        """`shortly` are scores of short trainings, which count as a further prior where they tell decouplings apart."""
+        self.problem = problem
+        self.features = Features(problem.space)
+        known = shortly or {}
+        self._best_before = sorted(known, key=lambda point: rank(known[point]))
+        self.candidates = Candidates(problem.space, pool, problem.seed, self._best_before)
+        told = prior_of_scores(known, self.features)
+        self.prior = joined([each for each in (prior, told) if each is not None])
+        inputs = self.features.of_all(self.candidates.points)
+        spread = (inputs if self.prior is None else np.concatenate([inputs, self.prior.features])).std(axis=0)
         self._varies = spread > 1e-9
         self._spread = spread[self._varies]
 
     def most_promising(self, scores: Mapping[Decoupling, Score], in_flight: Sequence[Decoupling]) -> Decoupling:
         """The largest expected improvement on what is believed of the best that was trained; the lowest mean before any was."""
-        ranked = sorted(scores, key=lambda point: scores[point].error)
+        ranked = sorted(scores, key=lambda point: scores[point].error) or self._best_before
         candidates = self.candidates.unseen({*scores, *in_flight}, ranked)
         process = self._process(scores, in_flight)
         mean, std = process.posterior(self._inputs(candidates))
@@ -71,23 +78,28 @@ class Beliefs:
         return features[:, self._varies] / self._spread
 
 
-def prior_of_scores(scores: Mapping[Decoupling, Score], problem: Problem) -> Prior:
-    """Errors of other trainings of decouplings of the same space, as a source."""
-    values = _standardised(_targets(list(scores.values()), problem, len(scores)))
-    return Prior(Features(problem.space).of_all(list(scores)), values, np.ones(len(scores), int))
+def prior_of_scores(scores: Mapping[Decoupling, Score], features: Features) -> Prior | None:
+    """Errors of other trainings of decouplings of the same space, as a source; None where they are all the same."""
+    errors = _measured(list(scores.values()), ("error",))[:, 0]
+    if len(errors) == 0 or np.ptp(errors) == 0:
+        return None
+    return Prior(features.of_all(list(scores)), _standardised(errors), np.ones(len(scores), int))
+
+
+def _measured(scores: Sequence[Score], objectives: Sequence[str]) -> np.ndarray:
+    """(N, objectives); what failed has the largest of what did not, and all the same where nothing else is known."""
+    values = np.array([measured(score, objectives) for score in scores], float).reshape(len(scores), len(objectives))
+    failed = np.array([score.status != OK for score in scores], bool) | ~np.isfinite(values).all(axis=1)
+    values[failed] = 1.0 if failed.all() else values[~failed].max(axis=0)
+    return values
 
 
 def _targets(scores: Sequence[Score], problem: Problem, asked: int) -> np.ndarray:
-    """(N,): the objective, or several along random weights; what failed has the largest of what did not."""
-    if not scores:
-        return np.zeros(0)
-    values = np.array([measured(score, problem.objectives) for score in scores])
-    failed = np.array([score.status != OK for score in scores])
-    if failed.any() and not failed.all():
-        values[failed] = values[~failed].max(axis=0)
+    """(N,): the objective, or several along random weights."""
+    values = _measured(scores, problem.objectives)
     if len(problem.objectives) == 1:
         return values[:, 0]
-    lowest, highest = values.min(axis=0), values.max(axis=0)
+    lowest, highest = values.min(axis=0, initial=np.inf), values.max(axis=0, initial=-np.inf)
     shares = (values - lowest) / np.where(highest > lowest, highest - lowest, 1.0)
     weights = np.random.default_rng((problem.seed, asked)).dirichlet(np.ones(values.shape[1]))
     return (weights * shares).max(axis=1) + AUGMENTATION * (weights * shares).sum(axis=1)

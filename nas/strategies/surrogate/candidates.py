@@ -13,14 +13,15 @@ KEPT = 3  # of the best so far, whose neighbours are candidates
 
 
 class Candidates:
-    """All decouplings of a space of at most `pool`, or as many different ones at random and all neighbours of the best."""
+    """All decouplings of a space of at most `pool`, or as many different ones at random, those of `known`, and all neighbours of
+    the best."""
 
-    def __init__(self, space: SearchSpace, pool: int, seed: int) -> None:
+    def __init__(self, space: SearchSpace, pool: int, seed: int, known: Sequence[Decoupling] = ()) -> None:
         self.space = space
         self.is_all = space.size <= pool
         self._rng = random.Random(seed)
         drawn = space.enumerate() if self.is_all else (space.sample(self._rng) for _ in range(pool))
-        self.points = list(dict.fromkeys(drawn))
+        self.points = list(dict.fromkeys((*drawn, *known)))
 
     def unseen(self, seen: Container[Decoupling], best: Sequence[Decoupling]) -> list[Decoupling]:
         """Those that are not in `seen`, `best` being the best so far, the best first; never empty while the space has some."""

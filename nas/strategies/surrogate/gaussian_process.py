@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -13,18 +13,19 @@ Array = np.ndarray
 JITTER = 1e-8
 RESTARTS = 1  # starts of the search for hyperparameters, drawn from the prior, beside its mode
 EFFORT = {"maxiter": 60}
+MEAN = 100.0  # variance of each source's mean, of which next to nothing is known
 BOUNDS = 4.0  # how many of the prior's standard deviations hyperparameters may lie from its mean
 
 
 @dataclass(frozen=True)
 class Hyperparameters:
-    """Of the kernel: a length scale for each of D features, the variances of the function and of the noise, and how much the
-    functions of other sources have in common with it, in 0..1."""
+    """Of the kernel: a length scale for each of D features, the variances of the functions and of the noise, and how much the
+    function of each of S other sources has in common with the one that is asked for, in 0..1."""
 
     lengths: Array
     signal: float = 1.0
     noise: float = 0.1
-    transfer: float = 0.5
+    transfers: Array = field(default_factory=lambda: np.zeros(0))
 
 
 class GaussianProcess:
@@ -32,10 +33,12 @@ class GaussianProcess:
 
     inputs   (N, D), of about unit variance
     values   (N,), of about unit variance
-    sources  (N,) whole numbers; 0 is the function that is asked for, others are like it: between values of two sources the
-             kernel is multiplied by `transfer`, so that their values count as much as they turn out to tell. None: all are 0
+    sources  (N,) whole numbers; 0 is the function that is asked for, 1 to S are others that are like it: the kernel between two
+             sources is multiplied by how much each has in common with it, so that their values count as much as they turn out
+             to tell. None: all are 0
 
-    The values of each source are taken from their mean. Exact: O(N^3).
+    The mean of each source is unknown, with a wide prior: values that were chosen to be low do not pass for average. Exact:
+    O(N^3).
     """
 
     def __init__(self, inputs: Array, values: Array, hyperparameters: Hyperparameters, sources: Array | None = None) -> None:
@@ -52,14 +55,14 @@ class GaussianProcess:
         """
         from scipy.optimize import minimize
 
-        inputs, prior = np.asarray(inputs, float), _Prior(np.shape(inputs)[1])
+        inputs = np.asarray(inputs, float)
         own = np.zeros(len(inputs), int) if sources is None else np.asarray(sources)
+        prior = _Prior(inputs.shape[1], int(own.max()))
         centred, _ = _centred(values, own)
         squares = (inputs[:, None, :] - inputs[None, :, :]) ** 2
-        same = own[:, None] == own[None, :]
 
         def objective(logs: Array) -> tuple[float, Array]:
-            likelihood, gradient = log_likelihood(logs, squares, centred, same)
+            likelihood, gradient = log_likelihood(logs, squares, centred, own)
             away = (logs - prior.mean) / prior.std
             return 0.5 * float(away @ away) - likelihood, away / prior.std - gradient
 
@@ -68,7 +71,7 @@ class GaussianProcess:
         bounds = list(zip(prior.mean - BOUNDS * prior.std, prior.mean + BOUNDS * prior.std, strict=True))
         found = [minimize(objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=EFFORT) for start in starts]
         best = min(found, key=lambda one: float(one.fun))
-        return GaussianProcess(inputs, values, hyperparameters(best.x), own)
+        return GaussianProcess(inputs, values, hyperparameters(best.x, inputs.shape[1]), own)
 
     def posterior(self, inputs: Array) -> tuple[Array, Array]:
         """Mean and standard deviation (M,) of the function itself, without noise, at inputs (M, D)."""
@@ -77,7 +80,7 @@ class GaussianProcess:
         across = self._kernel(np.asarray(inputs, float), np.zeros(len(inputs), int))
         mean = across @ cho_solve((self._factor, True), self._values)
         reduced = solve_triangular(self._factor, across.T, lower=True)
-        variance = self.hyperparameters.signal - (reduced**2).sum(axis=0)
+        variance = self.hyperparameters.signal + MEAN - (reduced**2).sum(axis=0)
         return self._mean + mean, np.sqrt(np.maximum(variance, 0.0))
 
     @cached_property
@@ -91,49 +94,56 @@ class GaussianProcess:
         parameters = self.hyperparameters
         a, b = inputs / parameters.lengths, self.inputs / parameters.lengths
         squares = (a**2).sum(1)[:, None] + (b**2).sum(1)[None, :] - 2 * a @ b.T
-        common = np.where(sources[:, None] == self.sources[None, :], 1.0, parameters.transfer)
-        return parameters.signal * common * _matern(np.sqrt(np.maximum(squares, 0.0)))
+        common, same = _common(sources, self.sources, parameters.transfers)
+        return parameters.signal * common * _matern(np.sqrt(np.maximum(squares, 0.0))) + MEAN * same
 
 
-def log_likelihood(logs: Array, squares: Array, values: Array, same: Array) -> tuple[float, Array]:
-    """The logarithm of the marginal likelihood of centred values (N,), and its gradient, at `logs` (D + 3,): the logarithms of
-    lengths, signal and noise, and the logit of transfer. `squares` (N, N, D) are squared differences of features, `same`
-    (N, N) says which values are of one source."""
+def log_likelihood(logs: Array, squares: Array, values: Array, sources: Array) -> tuple[float, Array]:
+    """The logarithm of the marginal likelihood of values (N,), and its gradient, at `logs` (D + 2 + S,): the logarithms of
+    lengths, signal and noise, and the logits of transfers. `squares` (N, N, D) are squared differences of features, `sources`
+    (N,) says whose each value is."""
     from scipy.linalg import cho_solve
 
-    parameters, n = hyperparameters(logs), len(values)
+    parameters, n = hyperparameters(logs, squares.shape[2]), len(values)
     r = np.sqrt(squares @ parameters.lengths**-2.0)
-    common = np.where(same, 1.0, parameters.transfer)
+    common, same = _common(sources, sources, parameters.transfers)
     matern = _matern(r)
     kernel = parameters.signal * common * matern
-    factor = np.linalg.cholesky(kernel + (parameters.noise + JITTER) * np.eye(n))
+    factor = np.linalg.cholesky(kernel + MEAN * same + (parameters.noise + JITTER) * np.eye(n))
     weights = cho_solve((factor, True), values)
     likelihood = -0.5 * float(values @ weights) - float(np.log(np.diag(factor)).sum()) - 0.5 * n * math.log(2 * math.pi)
     outer = np.outer(weights, weights) - cho_solve((factor, True), np.eye(n))
     slope = outer * (parameters.signal * common * (5 / 3) * (1 + math.sqrt(5) * r) * np.exp(-math.sqrt(5) * r))
-    by_transfer = np.where(same, 0.0, parameters.signal * matern * parameters.transfer * (1 - parameters.transfer))
+    between = np.where(same, 0.0, outer * kernel)  # of different sources, where a transfer is a factor
     gradient = [
         *(0.5 * np.tensordot(slope, squares, axes=2) / parameters.lengths**2),
         0.5 * (outer * kernel).sum(),
         0.5 * parameters.noise * np.trace(outer),
-        0.5 * (outer * by_transfer).sum(),
+        *((1 - transfer) * between[sources == k].sum() for k, transfer in enumerate(parameters.transfers, start=1)),
     ]
     return likelihood, np.array(gradient)
 
 
-def hyperparameters(logs: Array) -> Hyperparameters:
+def hyperparameters(logs: Array, num_features: int) -> Hyperparameters:
     """Of the numbers that `log_likelihood` takes."""
-    *lengths, signal, noise, transfer = (float(log) for log in logs)
-    return Hyperparameters(np.exp(lengths), math.exp(signal), math.exp(noise), 1 / (1 + math.exp(-transfer)))
+    signal, noise = (math.exp(log) for log in logs[num_features : num_features + 2])
+    return Hyperparameters(np.exp(logs[:num_features]), signal, noise, 1 / (1 + np.exp(-logs[num_features + 2 :])))
 
 
 class _Prior:
-    """Normal, of the numbers that `log_likelihood` takes."""
+    """Normal, of the numbers that `log_likelihood` takes. Of a transfer nothing is presumed: shares near 1 serve short trainings
+    that rank well, and lose much with those that do not."""
 
-    def __init__(self, num_features: int) -> None:
-        lengths = [math.sqrt(2) + math.log(num_features) / 2] * num_features
-        self.mean = np.array([*lengths, 0.0, math.log(0.3), 0.0])
-        self.std = np.array([*[math.sqrt(3)] * num_features, 1.0, 1.5, 2.0])
+    def __init__(self, num_features: int, num_others: int) -> None:
+        lengths = [math.sqrt(2) + math.log(max(1, num_features)) / 2] * num_features
+        self.mean = np.array([*lengths, 0.0, math.log(0.3), *[0.0] * num_others])
+        self.std = np.array([*[math.sqrt(3)] * num_features, 1.0, 1.5, *[2.0] * num_others])
+
+
+def _common(a: Array, b: Array, transfers: Array) -> tuple[Array, Array]:
+    """(M, N) of sources (M,) and (N,): how much each pair has in common, and whether they are the same."""
+    same, shares = a[:, None] == b[None, :], np.concatenate([[1.0], transfers])
+    return np.where(same, 1.0, shares[a][:, None] * shares[b][None, :]), same
 
 
 def _matern(r: Array) -> Array:

@@ -16,8 +16,10 @@ class Prior(NamedTuple):
     sources: np.ndarray
 
 
-def joined(priors: Sequence[Prior]) -> Prior:
-    """All of them, their sources apart."""
+def joined(priors: Sequence[Prior]) -> Prior | None:
+    """All of them, their sources apart; None of none."""
+    if not priors:
+        return None
     numbers, highest = [], 0
     for prior in priors:
         numbers.append(prior.sources + highest)

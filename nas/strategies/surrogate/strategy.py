@@ -10,13 +10,13 @@ from nas.problem import Evaluate, Found, Pending, Problem, Report, Score
 from nas.strategies.first import first_decouplings
 from nas.strategies.random_search import checked_trials, drawn, recommended
 from nas.strategies.short_trainings import ShortTrainings
-from nas.strategies.surrogate.beliefs import Beliefs, prior_of_scores
-from nas.strategies.surrogate.prior import joined
+from nas.strategies.surrogate.beliefs import Beliefs
+from nas.strategies.surrogate.prior import Prior
 from nas.strategies.surrogate.prior_rows import prior_rows
 from spaces.decoupling import Decoupling
 from spaces.notation.errors import UserError
 
-INITIAL, CANDIDATES = 5, 50
+CANDIDATES = 50
 
 
 class Surrogate:
@@ -24,13 +24,15 @@ class Surrogate:
     is expected to improve most.
 
     trials      trainings of the whole length
-    initial     the first so many are random; None for 5, or none of them where there is a prior or a fidelity
-    pool        trained may be all decouplings of the space, or of a larger one so many at random and the neighbours of the best
+    initial     the first so many are random; none of them where a prior or short trainings tell more
+    pool        trained may be all decouplings of the space, or of a larger one so many at random, what was trained shortly, and
+                the neighbours of the best
     prior       an evaluate.csv or trials.csv of other searches, of whatever space or task: how decouplings compare there
                 counts as much as it turns out to tell here
     fidelity    before, candidates are trained for this share of the iterations, each with a whole learning-rate schedule, and
-                count as a prior does; None for no such trainings
-    candidates  so many of these, or all of the space where it has no more; None for 50
+                count as a prior does; None for no such trainings, and there are none where all are trained wholly anyway
+    candidates  so many of these, or all of the space where it has no more; None for 50. The process takes the cube of their
+                number: 3 s for each whole training at 500
     first       rules of decouplings that come before these, part of the budget
     answer      measured: the lowest validation error. expected: of what was trained, what the process believes to be lowest,
                 which does not fall for the luckiest seed
@@ -44,7 +46,7 @@ class Surrogate:
         self,
         *,
         trials: int = 10,
-        initial: int | None = None,
+        initial: int = 5,
         pool: int = 2000,
         prior: str | None = None,
         fidelity: float | None = None,
@@ -52,17 +54,17 @@ class Surrogate:
         first: Sequence[str] | None = None,
         answer: Literal["measured", "expected"] = "measured",
     ) -> None:
-        for name, value in (("initial", initial), ("pool", pool), ("candidates", candidates)):
-            if value is not None and value < 1:
+        for name, value in (("initial", initial), ("pool", pool)):
+            if value < 1:
                 raise UserError(f"surrogate's {name} is a whole number from 1 on, got {value}")
         if candidates is not None and fidelity is None:
             raise UserError(
                 f"surrogate's candidates are trained to a fidelity, got candidates={candidates} alone; give fidelity too"
             )
-        self.trials, self.pool = checked_trials(trials), pool
-        self.initial = initial if initial is not None else 0 if prior or fidelity else INITIAL
+        self.trials, self.initial, self.pool = checked_trials(trials), initial, pool
         self.prior, self.answer, self.first = prior, answer, first
-        self.short_trainings = None if fidelity is None else ShortTrainings("surrogate", fidelity, candidates or CANDIDATES)
+        most = CANDIDATES if candidates is None else candidates
+        self.short_trainings = None if fidelity is None else ShortTrainings("surrogate", fidelity, most)
         self.own_schedules = fidelity is not None
 
     def believed(
@@ -70,11 +72,12 @@ class Surrogate:
     ) -> dict[Decoupling, float]:
         """What the scores, and those of short trainings, make it believe of every decoupling of the space, or of a large one of
         those in its pool: the lower the better, in an arbitrary unit; for one objective."""
-        return self._beliefs(problem, shortly or {}).believed(scores)
+        return Beliefs(problem, self.pool, self._prior(problem), shortly).believed(scores)
 
     def trainings(self, problem: Problem) -> float:
         """Of how many whole trainings the iterations are that it asks for, at most."""
-        return min(self.trials, problem.space.size) + (self.short_trainings.cost(problem) if self.short_trainings else 0)
+        short = self._short_trainings(problem)
+        return min(self.trials, problem.space.size) + (short.cost(problem) if short else 0)
 
     def search(self, problem: Problem, evaluate: Evaluate, report: Report) -> Found:
         """What `recommended` makes of all that was evaluated, or what is believed to be best of it."""
@@ -84,9 +87,10 @@ class Surrogate:
             )
         first = first_decouplings(self.first, problem, self.trials)
         wanted, random_draws = min(self.trials, problem.space.size), drawn(problem, first)
-        num_random = max(len(first), self.initial)
+        prior = self._prior(problem)
         shortly = self._shortly(problem, evaluate, first, wanted, report)
-        beliefs = self._beliefs(problem, shortly)
+        beliefs = Beliefs(problem, self.pool, prior, shortly)
+        num_random = len(first) if beliefs.prior else max(len(first), self.initial)
         scores: dict[Decoupling, Score] = {}
         in_flight: dict[Decoupling, Pending] = {}
         report("trials", len(shortly), len(shortly) + wanted)
@@ -108,18 +112,25 @@ class Surrogate:
         self, problem: Problem, evaluate: Evaluate, first: Sequence[Decoupling], wanted: int, report: Report
     ) -> dict[Decoupling, Score]:
         """The scores of the short trainings."""
-        if self.short_trainings is None:
+        short = self._short_trainings(problem)
+        if short is None:
             return {}
         if problem.objectives != ("error",):
             raise UserError(
                 f"surrogate's short trainings tell of error alone, got {' '.join(problem.objectives)}; leave the others out, or "
                 "fidelity"
             )
-        total = self.short_trainings.number(problem) + wanted
-        return self.short_trainings.scores(problem, evaluate, first, lambda done: report("trials", done, total))
+        if len(first) == wanted and self.answer == "measured":
+            raise UserError(
+                f"surrogate's short trainings choose what is trained wholly, got all of trials={self.trials} in first; give more "
+                "trials, or leave fidelity out"
+            )
+        total = short.number(problem) + wanted
+        return short.scores(problem, evaluate, first, lambda done: report("trials", done, total))
 
-    def _beliefs(self, problem: Problem, shortly: Mapping[Decoupling, Score]) -> Beliefs:
-        priors = [prior_rows(Path(self.prior), problem)] if self.prior else []
-        if shortly:
-            priors.append(prior_of_scores(shortly, problem))
-        return Beliefs(problem, self.pool, joined(priors) if priors else None)
+    def _short_trainings(self, problem: Problem) -> ShortTrainings | None:
+        """None where every decoupling of the space is trained wholly."""
+        return self.short_trainings if self.trials < problem.space.size else None
+
+    def _prior(self, problem: Problem) -> Prior | None:
+        return prior_rows(Path(self.prior), problem) if self.prior else None
