@@ -21,7 +21,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -168,20 +168,31 @@ def seconds_of_pretraining(settings: Settings, problem: Problem) -> float:
 
 def seconds_of_a_training(problem: Problem, point: Decoupling | None = None) -> float:
     """One training, of even(3) where no other is named, from some of its steps."""
-    point = point or even(problem.space, problem.space.heads[0], num_blocks=3)
-    trainer = Trainer(problem.build(point), problem.settings, seed=0, device=problem.device)
+    return seconds_of_trainings(problem, [point or even(problem.space, problem.space.heads[0], num_blocks=3)])[0]
+
+
+def seconds_of_trainings(problem: Problem, points: Sequence[Decoupling]) -> list[float]:
+    """One training of each, from some of its steps, in turns: what else the machine does is the same for all."""
     batches = problem.data.train_batches(problem.settings.batch_size)
-    return problem.settings.iterations * seconds_of_a_step(lambda step: trainer.step(*batches.batch(0, step), step))
+    trainers = [Trainer(problem.build(point), problem.settings, seed=0, device=problem.device) for point in points]
+    runs = [lambda step, trainer=trainer: trainer.step(*batches.batch(0, step), step) for trainer in trainers]
+    return [problem.settings.iterations * seconds for seconds in seconds_in_turns(runs)]
 
 
-def seconds_of_a_step(run: Callable[[int], object], repeats: int = 15) -> float:
-    """The median, after one to warm up."""
-    seconds = []
+def seconds_of_a_step(run: Callable[[int], object]) -> float:
+    """Its median."""
+    return seconds_in_turns([run])[0]
+
+
+def seconds_in_turns(runs: Sequence[Callable[[int], object]], repeats: int = 15) -> list[float]:
+    """The median of each, after one to warm up."""
+    seconds: list[list[float]] = [[] for _ in runs]
     for step in range(repeats + 1):
-        started = time.process_time()
-        run(step)
-        seconds.append(time.process_time() - started)
-    return median(seconds[1:])
+        for run, found in zip(runs, seconds, strict=True):
+            started = time.process_time()
+            run(step)
+            found.append(time.process_time() - started)
+    return [median(found[1:]) for found in seconds]
 
 
 def means(frame: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.sedona_truth import seconds_of_a_training
+from benchmarks.sedona_truth import seconds_of_trainings
 from nas.evaluation.tabular import Tabular
 from nas.evaluation.truth import by_num_blocks, errors, rank_correlation, regrets, reliability
 from nas.problem import Problem
@@ -34,19 +34,20 @@ class Truth:
         self.top = set(self.regret.sort_values(kind="stable").index[:number])
         self.ranked = [part for part in by_num_blocks(self.test_errors).values() if len(part) > 2]  # that can be
         self.features = Features(problem.space)
-        self.training_seconds = seconds_of_a_training(problem, self.points[len(self.points) // 2])
         self.seconds = self._seconds()
+        self.training_seconds = self.seconds[str(self.points[len(self.points) // 2])]
 
     def _seconds(self) -> dict[str, float]:
         """Of each training: those of one decoupling with as many blocks, measured here, times its MACs over that one's."""
-        found: dict[str, float] = {}
-        for num_blocks in self.problem.space.block_counts:
-            points = [point for point in self.points if point.num_blocks == num_blocks]
-            macs = {point: self.features.training_macs(point) for point in points}
-            middle = sorted(points, key=macs.__getitem__)[len(points) // 2]
-            seconds = seconds_of_a_training(self.problem, middle)
-            found |= {str(point): seconds * macs[point] / macs[middle] for point in points}
-        return found
+        macs = {point: self.features.training_macs(point) for point in self.points}
+        by_count = [[point for point in self.points if point.num_blocks == count] for count in self.problem.space.block_counts]
+        middles = [sorted(points, key=macs.__getitem__)[len(points) // 2] for points in by_count]
+        measured = seconds_of_trainings(self.problem, middles)
+        return {
+            str(point): seconds * macs[point] / macs[middle]
+            for points, middle, seconds in zip(by_count, middles, measured, strict=True)
+            for point in points
+        }
 
     def together(self, points: Iterable[Decoupling]) -> float:
         """Seconds of trainings in one go: of each stage its share of MACs, one that several begin with once."""

@@ -38,7 +38,7 @@ def truth(tmp_path, monkeypatch):
     """A table that was drawn, in which a training of K blocks takes about 20 K seconds: whole trainings, what they had come to
     after a quarter of the iterations, and trainings of so many with a schedule of their own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(truths, "seconds_of_a_training", lambda problem, point: 20.0 * point.num_blocks)
+    monkeypatch.setattr(truths, "seconds_of_trainings", lambda problem, points: [20.0 * point.num_blocks for point in points])
     monkeypatch.setattr(regret_seconds, "SLOW_SEEDS", 0)
     options = {"space": SPACE, "task": "digits", "iterations": 20, "batch_size": 32}
     (tmp_path / "toy.yaml").write_text(yaml.safe_dump(options))
