@@ -14,10 +14,15 @@ from scipy.stats import t as student_t
 from benchmarks.regret_parts.targets import half_interval
 from benchmarks.regret_parts.truth import Truth
 
+TOGETHER = ", together"  # behind the name of a strategy whose trainings are made in one go
+
 
 def plot(made: pd.DataFrame, truth: Truth) -> Figure:
-    """Mean regret and its interval, of three searches or more, against seconds; those that answer once, or a few times, as
-    points."""
+    """Mean regret against seconds, with its interval where there are six searches or more; those that answer once, or a few
+    times, as points. What is trained in one go is left out where the same one by one is there: both lie next to each other."""
+    names = set(made["strategy"])
+    beside = {name for name in names if name.endswith(TOGETHER) and name.removesuffix(TOGETHER) in names}
+    made = made[~made["strategy"].isin(beside)]
     figure = Figure(figsize=(10, 5 + 0.11 * made["strategy"].nunique()), dpi=150, layout="constrained")
     axes = figure.subplots()
     axes.set_prop_cycle(color=colormaps["tab20"].colors)  # type: ignore[attr-defined]  # of a ListedColormap
@@ -33,7 +38,8 @@ def plot(made: pd.DataFrame, truth: Truth) -> Figure:
         if not str(strategy).startswith(("supernet", "sedona", "every")) and len(wide):
             mean, half = 100 * wide.mean(axis=1), 100 * student_t.ppf(0.975, n - 1) * wide.std(axis=1) / n**0.5
             (line,) = axes.plot(mean.index, mean, label=f"{strategy} (n={n})")
-            axes.fill_between(mean.index, mean - half, mean + half, color=line.get_color(), alpha=0.12, linewidth=0)
+            if n >= 6:
+                axes.fill_between(mean.index, mean - half, mean + half, color=line.get_color(), alpha=0.1, linewidth=0)
         else:
             ends = group.sort_values("seconds").groupby("seed").last()
             axes.errorbar(
