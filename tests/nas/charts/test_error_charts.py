@@ -26,7 +26,7 @@ def lines_of(path: Path) -> dict[tuple[str, str, str], list[dict[str, str]]]:
     return lines
 
 
-@pytest.mark.parametrize("folder", ["converged", "digits", "cifar10_resnet32"])
+@pytest.mark.parametrize("folder", ["converged", "decouplings", "digits", "cifar10_resnet32"])
 def test_points_are_means_and_intervals_of_the_rows(folder: str) -> None:
     (chart,) = error_against_memory(read_given([RESULTS / folder]))
     assert isinstance(chart, Chart)
