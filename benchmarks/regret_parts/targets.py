@@ -10,7 +10,7 @@ from scipy.stats import t as student_t
 from nas.records.log import Cell
 
 NEAR = 0.005  # of the best: half a point
-AFTER = (2.5, 6)  # trainings of random search, at whose seconds regrets are compared
+AFTER = (2.5, 6, 20, 40)  # trainings of random search, at whose seconds regrets are compared
 
 
 def targets(made: pd.DataFrame) -> pd.DataFrame:
