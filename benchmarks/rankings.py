@@ -15,6 +15,8 @@ epoch          rho of the validation errors of one `seed` after so many `epochs`
                mean test errors of the other seeds
 short          rho of the validation errors of shorter trainings, each with a whole schedule, with the true errors; of each `seed`
                and, without one, of their means. They are rows of fewer iterations in the same table
+short_seen     the same of the means over those seeds which the true errors have too, where there are others
+short_unseen   of the means over the others: what the rankings are worth to whoever trains with seeds of his own
 short_place    of the truly best in that ranking, from 1 on
 short_regret   true error of the first in that ranking less the smallest
 short_seconds  of all short trainings in one go and one whole training after them, in the seconds of a regret_seconds.csv beside
@@ -55,6 +57,8 @@ SHOWN = {  # the words of the page for each figure, what it is multiplied with, 
     "last_cut": ("rho of the last cut", 1, 2),
     "epoch": ("rho of each seed with the others, after epoch", 1, 2),
     "short": ("rho", 1, 2),
+    "short_seen": ("rho of the means, seeds of the true errors", 1, 2),
+    "short_unseen": ("rho of the means, other seeds", 1, 2),
     "short_place": ("place of the best", 1, 0),
     "short_regret": ("regret of the first, points", 100, 2),
     "short_seconds": ("seconds, with a whole training", 1, 0),
@@ -149,6 +153,10 @@ def short_figures(part: pd.DataFrame, rows: Sequence[Row]) -> Iterator[Figure]:
         yield Figure("short", rank_correlation(scores, part), seed, epochs)
         yield Figure("short_place", 1 + int((scores < scores[regret.idxmin()]).sum()), seed, epochs)
         yield Figure("short_regret", float(regret[scores.idxmin()]), seed, epochs)
+    seen = found.columns.isin(part.columns)
+    if seen.any() and not seen.all():
+        yield Figure("short_seen", rank_correlation(found.loc[:, seen].mean(axis=1), part), epochs=epochs)
+        yield Figure("short_unseen", rank_correlation(found.loc[:, ~seen].mean(axis=1), part), epochs=epochs)
 
 
 def epochs_of(rows: Sequence[Row]) -> float:

@@ -81,6 +81,24 @@ def test_every_figure_is_what_ranks_and_sums_by_hand_say(drawn, monkeypatch):
     assert len(found) == len(frame) == 6 + 3 * 2 + 4 * 3
 
 
+def test_short_trainings_of_seeds_that_the_true_errors_lack_are_ranked_by_themselves(drawn, monkeypatch):
+    rng, log = random.Random(1), ResultsLog(rankings.Path("toy.csv"))
+    other = {(point, seed): rng.random() for seed in (3, 4) for point in POINTS}
+    cells = {"iterations": 10, "epochs": 1.0, "status": "ok", "test_error": 0.5}
+    log.append_all(
+        [
+            {**cells, "run": f"10 {point} {seed}", "decoupling": point, "seed": seed, "validation_error": error}
+            for (point, seed), error in other.items()
+        ]
+    )
+    found = run(monkeypatch).set_index("figure")["value"]
+    true = of_cuts(lambda point: fmean(drawn[20, point, seed][1] for seed in SEEDS))
+    seen = of_cuts(lambda point: fmean(drawn[10, point, seed][0] for seed in SEEDS))
+    assert found["short_seen"] == pytest.approx(spearman(seen, true))
+    unseen = of_cuts(lambda point: fmean(other[point, seed] for seed in (3, 4)))
+    assert found["short_unseen"] == pytest.approx(spearman(unseen, true))
+
+
 def test_seconds_are_those_of_searches_on_the_same_table_when_it_was_quiet(drawn, monkeypatch):
     """Half of 60 s, and a training of 80 / 4 s; the first was measured in a process of which all took twice as long."""
     same = {"table": "toy.csv", "table_rows": 15, "num_blocks": 2, "seed": 0}
