@@ -13,6 +13,7 @@ import pytest
 
 import nas
 import run
+from nas.strategies import STRATEGIES
 
 ROOT = Path(run.__file__).resolve().parent
 TINY = ("--space", "small(width=0.25)", "--decoupling", "even(2)", "--methods", "dgl", "--seeds", "2", "--batch-size", "32")
@@ -83,6 +84,23 @@ def family(program):
 def test_what_means_nothing_is_refused(call, flags, told):
     code, out, err = call("evaluate", *TINY, *flags)
     assert (code, out) == (2, "") and told in err.splitlines()[-1]
+
+
+ONE_JOB = [name for name in STRATEGIES if getattr(STRATEGIES[name], "is_one_job", False)]
+
+
+@pytest.mark.parametrize("strategy", ONE_JOB)
+@pytest.mark.parametrize(
+    "flags, told",
+    [
+        (("--workers", "2"), "workers are at most as many as have something to do, got 2 for one search, of one seed"),
+        (("--workers", "3", "--seeds", "2"), "got 3 for 2 searches, one for each seed"),
+        (("--at-once", "2"), "which is one long job and asks for none"),
+    ],
+)
+def test_workers_and_trials_in_flight_of_a_strategy_that_is_one_job_are_refused(call, strategy, flags, told):
+    code, out, err = call("search", "--space", "small(width=0.25)", "--strategy", strategy, *flags)
+    assert (code, out) == (2, "") and told in err.splitlines()[-1] and not Path("results").exists()
 
 
 def test_a_command_whose_time_is_up_says_how_to_go_on(call):

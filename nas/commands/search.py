@@ -337,10 +337,15 @@ def checked_in_flight(options: SearchOptions, executor: Executor | None, *, one_
     """How many decouplings a search has in flight. Workers that would have nothing to do are a UserError."""
     if options.at_once is not None and options.at_once < 1:
         raise UserError(f"--at-once is how many decouplings are in flight, from 1 on, got {options.at_once}")
+    if options.at_once is not None and options.at_once > 1 and one_job:
+        raise UserError(
+            f"--at-once is how many decouplings are in flight, got {options.at_once} for {options.strategy}, which is one long job "
+            "and asks for none; leave it out; with --seeds and --workers several searches are done side by side"
+        )
     workers = 1 if executor is None else getattr(executor, "workers", None)
     if options.at_once is not None:
         at_once = options.at_once
-    elif one_job and options.seeds > 1:
+    elif one_job:
         at_once = 1
     elif workers is None:
         raise UserError(f"--at-once says how many trials {options.executor} is given at once, got none; add --at-once N")
@@ -348,7 +353,8 @@ def checked_in_flight(options: SearchOptions, executor: Executor | None, *, one_
         at_once = workers
     busy = options.seeds if at_once == 1 else at_once
     if workers is not None and workers > busy:
-        what = f"{busy} searches, one for each seed" if at_once == 1 else f"--at-once {at_once}"
+        searches = "one search, of one seed" if busy == 1 else f"{busy} searches, one for each seed"
+        what = searches if at_once == 1 else f"--at-once {at_once}"
         raise UserError(f"workers are at most as many as have something to do, got {workers} for {what}; give fewer")
     return at_once
 
