@@ -9,13 +9,17 @@ from itertools import pairwise
 from spaces.notation.errors import UserError
 
 UNCUT = "uncut"
+MOST_UNITS = 10_000  # that a range of cuts spans: no backbone has as many, and what is mistyped fills no memory
+RANGE = r"\d{1,9}(?:-\d{1,9})?"
+PLACE = re.compile(rf"({RANGE}(?:,{RANGE})*):([^\s(]+(\(.*\))?)")
 
 
 @dataclass(frozen=True)
 class Decoupling:
     """One point of a space: `cuts` are the numbers of units before each cut, `heads` one head spec a cut.
 
-    Written `6:conv(depth=4) 13:mlp_sr`, or `uncut`, which is plain backprop; `Decoupling.parse(str(d)) == d`.
+    Written `6:conv(depth=4) 13:mlp_sr`, or `uncut`, which is plain backprop; `Decoupling.parse(str(d)) == d`. Read too is what
+    tables print where heads are the same, `1-3,7:linear`.
     """
 
     cuts: tuple[int, ...] = ()
@@ -49,14 +53,26 @@ class Decoupling:
         """Read the written form; anything else is a UserError."""
         if text.strip() == UNCUT:
             return Decoupling()
-        places = re.split(r"\s+(?=\d+:)", text.strip())
-        pairs = [re.fullmatch(r"(\d{1,9}):([^\s(]+(\(.*\))?)", place) for place in places]
-        if not all(pairs):
+        places = [PLACE.fullmatch(place) for place in re.split(r"\s+(?=[\d,-]+:)", text.strip())]
+        if not all(places):
             raise UserError(
-                f"a decoupling is written '6:conv(depth=4) 13:mlp_sr' (units before the cut, then its head), or "
-                f"'{UNCUT}', got {text!r}"
+                "a decoupling is written '6:conv(depth=4) 13:mlp_sr' (units before the cut, then its head), '1-3,7:linear' for "
+                f"one head at several, or '{UNCUT}', got {text!r}"
             )
-        return Decoupling(tuple(int(pair[1]) for pair in pairs if pair), tuple(pair[2] for pair in pairs if pair))
+        pairs = [(cut, place[2]) for place in places if place for cut in _units(place[1])]
+        return Decoupling(tuple(cut for cut, _ in pairs), tuple(head for _, head in pairs))
 
     def __str__(self) -> str:
         return " ".join(f"{cut}:{head}" for cut, head in zip(self.cuts, self.heads, strict=True)) or UNCUT
+
+
+def _units(text: str) -> list[int]:
+    """The numbers that `1-3,7` stands for."""
+    units: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        start, stop = int(first), int(last or first)
+        if not start <= stop < start + MOST_UNITS:
+            raise UserError(f"a range of cuts rises, by fewer than {MOST_UNITS} units, got {part}")
+        units += range(start, stop + 1)
+    return units

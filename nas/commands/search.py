@@ -339,8 +339,8 @@ def checked_in_flight(options: SearchOptions, executor: Executor | None, *, one_
         raise UserError(f"--at-once is how many decouplings are in flight, from 1 on, got {options.at_once}")
     if options.at_once is not None and options.at_once > 1 and one_job:
         raise UserError(
-            f"--at-once is how many decouplings are in flight, got {options.at_once} for {options.strategy}, which is one long job "
-            "and asks for none; leave it out; with --seeds and --workers several searches are done side by side"
+            f"--at-once is how many decouplings are in flight, got {options.at_once} for {options.strategy}, which is one long "
+            "job and asks for none; leave it out; with --seeds and --workers several searches are done side by side"
         )
     workers = 1 if executor is None else getattr(executor, "workers", None)
     if options.at_once is not None:

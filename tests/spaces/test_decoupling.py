@@ -77,12 +77,34 @@ def test_a_cut_past_the_last_gap():
         "6:conv uncut",
         "6.5:conv",
         "6:conv, 7:conv 8",
+        "6,:conv",
+        "-3:conv",
+        "1-2-3:conv",
+        "1, 2:conv",
     ],
 )
 def test_what_is_no_decoupling_is_told_how_one_is_written(text):
     with pytest.raises(UserError, match=r"written '6:conv\(depth=4\) 13:mlp_sr' .* or 'uncut', got") as error:
         Decoupling.parse(text)
     assert repr(text) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("2,4:conv", "2:conv 4:conv"),
+        ("1-3,7:conv(depth=1)  9:linear", "1:conv(depth=1) 2:conv(depth=1) 3:conv(depth=1) 7:conv(depth=1) 9:linear"),
+        ("5-5:conv", "5:conv"),
+    ],
+)
+def test_cuts_of_one_head_may_be_written_together(text, whole):
+    assert Decoupling.parse(text) == Decoupling.parse(whole)
+
+
+@pytest.mark.parametrize("text", ["3-1:conv", "1-999999999:conv"])
+def test_a_range_of_cuts_rises_and_ends(text):
+    with pytest.raises(UserError, match=f"fewer than 10000 units, got {text.removesuffix(':conv')}"):
+        Decoupling.parse(text)
 
 
 @pytest.mark.parametrize(("text", "cuts"), [("0:conv", "(0,)"), ("3:conv 3:conv", "(3, 3)"), ("5:conv 3:conv", "(5, 3)")])

@@ -1,5 +1,7 @@
 """Specs in tables: short, told apart, and still read back."""
 
+import random
+
 import pytest
 
 from nas.report.short_names import short_decoupling, short_head, short_names, short_space
@@ -50,6 +52,14 @@ def test_heads_that_are_all_alike_are_shown_once_with_neighbouring_cuts_as_a_run
     assert short_decoupling(mixed) == "1:linear 2:conv(depth=3)"
     heads = [str(HEADS.resolve(head)) for head in Decoupling.parse(short_decoupling(mixed)).heads]
     assert heads == list(Decoupling.parse(mixed).heads)
+
+
+def test_what_a_table_prints_of_any_cuts_is_what_a_command_reads():
+    rng = random.Random(0)
+    for _ in range(200):
+        cuts = tuple(sorted(rng.sample(range(1, 30), rng.randrange(20))))
+        point = Decoupling(cuts, ("linear",) * len(cuts))
+        assert Decoupling.parse(short_decoupling(str(point))) == point
 
 
 def test_a_summary_of_many_blocks_fits_a_terminal():
