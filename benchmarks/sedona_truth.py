@@ -3,11 +3,14 @@
     python benchmarks/sedona_truth.py --table results/tabular/small_cifar10.csv --out results/benchmarks/sedona_truth.csv
 
 Each variant learns alpha and beta on the table's images and space until --seconds are used up, the first meta-step not counted,
-from a weight memory that all variants of a seed share. A row for each number of blocks K: the decoupling that alpha and beta
-point at, its regret (true error less that of the best decoupling of the same K) and its rank among them, its peak memory, and
-Spearman's rho between -log P(decoupling | alpha, beta) and the true errors: `rho` among those of K blocks, `rho_all` among all
-that the search could have answered with, beside `rho_num_blocks`, that of K alone. `recommended` marks the K of the lowest
-validation error.
+from a weight memory that variants of a seed share where they pretrain alike. Pretraining's seconds come on top. In it the
+learning rate falls to a hundredth, with which the inner steps go on; where all of it is remembered, they have that of the weights
+that they begin with.
+
+A row for each number of blocks K: the decoupling that alpha and beta point at, its regret (true error less that of the best
+decoupling of the same K) and its rank among them, its peak memory, and Spearman's rho between -log P(decoupling | alpha, beta)
+and the true errors: `rho` among those of K blocks, `rho_all` among all that the search could have answered with, beside
+`rho_num_blocks`, that of K alone. `recommended` marks the K of the lowest validation error.
 
 `equivalent_trainings` is what the answer cost: seconds of pretraining and meta-learning over those of one training (of even(3)),
 plus the training of the answer; `equivalent_trainings_any` has one training for each K instead. All seconds are the process's
@@ -51,7 +54,8 @@ from spaces.decoupling import Decoupling
 from spaces.rules import even
 
 COMMON = Settings(pretrain=400, inner_steps=5, memory=25, eviction="oldest", lr=0.1, meta_lr=0.05, outer_batch=512)
-VARIANTS: dict[str, tuple[Settings, int | None]] = {  # and the number of blocks that the search is conditioned on, if any
+Variant = tuple[Settings, int | None]  # and the number of blocks that the search is conditioned on, if any
+ENGINES: dict[str, Variant] = {
     "adjoint": (COMMON, None),
     "identity": (replace(COMMON, engine="identity"), None),
     "identity, batch x 4": (replace(COMMON, engine="identity", inner_batch=256), None),
@@ -59,6 +63,15 @@ VARIANTS: dict[str, tuple[Settings, int | None]] = {  # and the number of blocks
     "adjoint, memory_weight=1": (replace(COMMON, memory_weight=1.0), None),
     "released objective": (replace(COMMON, objective="train"), None),
 }
+PRETRAININGS: dict[str, Variant] = {  # how long, with how high a rate in the inner steps, and how many of these
+    "adjoint, 100 pretrained": (replace(COMMON, pretrain=100), None),
+    "adjoint, 100 pretrained, all remembered": (replace(COMMON, pretrain=100, memory=100), None),
+    "adjoint, 1600 pretrained": (replace(COMMON, pretrain=1600), None),
+    "adjoint, 4000 pretrained": (replace(COMMON, pretrain=4000), None),
+    "adjoint, T = 20": (replace(COMMON, inner_steps=20), None),
+    "released objective, 1600 pretrained": (replace(COMMON, pretrain=1600, objective="train"), None),
+}
+VARIANTS = {**ENGINES, **PRETRAININGS}
 
 
 def main() -> None:
@@ -66,12 +79,12 @@ def main() -> None:
     parser.add_argument("--table", type=Path, default=Path("results/tabular/small_cifar10.csv"), help="as for regret.py")
     parser.add_argument("--seconds", type=float, default=40.0, help="of meta-learning, for each variant alike")
     parser.add_argument("--seeds", type=int, default=3, help="searches of each variant, seeds 0..N-1")
-    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS), help="which variants")
+    parser.add_argument("--variants", nargs="+", default=list(ENGINES), choices=list(VARIANTS), help="which (default: engines)")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="where weight memories lie")
     arguments = parser.parse_args()
     problems = {
         num_blocks: replace(table_problem(arguments.table, num_blocks), runs=arguments.runs, results=Results(arguments.runs))
-        for num_blocks in {num_blocks for _, num_blocks in VARIANTS.values()}
+        for num_blocks in {None, *(VARIANTS[name][1] for name in arguments.variants)}
     }
     log, rows = ResultsLog(arguments.out), Tabular(problems[None], arguments.table).rows
     where: dict[str, Cell] = {
