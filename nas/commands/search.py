@@ -293,10 +293,9 @@ class Search:
     def _mirror(self, number: int) -> StudyMirror | None:
         if self.storage is None:
             return None
-        name = run_name(self.keys[number])
-        return StudyMirror(
-            self.storage, self.problems[number], name, self.options.results.claim(self.problem.runs / f"study-{name}")
-        )
+        key = self.keys[number]
+        claim = self.options.results.claim(self.problem.runs / f"study-{run_name(key)}")
+        return StudyMirror(self.storage, self.problems[number], run_name(key), claim, settings=key)
 
     def _search_claim(self, number: int) -> Claim:
         return self.options.results.claim(self.problem.runs / run_name(self.keys[number]))

@@ -11,6 +11,7 @@ from nas.notice import notice
 from nas.objectives import measured
 from nas.problem import Problem, Score
 from nas.records.claim import Claim
+from nas.records.log import Cell
 from nas.records.status import OK
 from nas.records.stores.url import redacted
 from nas.studies.points import OptunaPoints
@@ -26,14 +27,18 @@ Facts = Mapping[str, str]
 
 class StudyMirror:
     """Trial n of the search is trial n - 1 of the study: running while it is in flight, then complete, failed where its run
-    failed, or pruned where it was trained in part, which makes it no candidate for the study's best. Of the processes that
-    search, the one with the `claim` writes; when it is gone, the next one writes what is missing.
+    failed, or pruned where it was trained in part, which makes it no candidate for the study's best. The study has the search's
+    `settings` as attributes, since its name says none of them. Of the processes that search, the one with the `claim` writes;
+    when it is gone, the next one writes what is missing.
 
     A storage that fails meanwhile is told once, and nothing more is written.
     """
 
-    def __init__(self, storage: BaseStorage, problem: Problem, name: str, claim: Claim) -> None:
+    def __init__(
+        self, storage: BaseStorage, problem: Problem, name: str, claim: Claim, *, settings: Mapping[str, Cell] | None = None
+    ) -> None:
         self._storage, self._problem, self._name, self._claim = storage, problem, name, claim
+        self._settings = {key: cell for key, cell in (settings or {}).items() if cell not in (None, "")}
         self._points = OptunaPoints(problem.space)
         self._asked: list[tuple[Decoupling, float]] = []
         self._told: list[tuple[Score, Facts]] = []
@@ -82,6 +87,10 @@ class StudyMirror:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names(list(self._problem.objectives))
+        there = study.user_attrs
+        for key, cell in self._settings.items():
+            if key not in there:
+                study.set_user_attr(key, cell)
         self._is_there = len(study.get_trials(deepcopy=False))
         return study
 

@@ -73,6 +73,14 @@ def test_a_partial_training_is_pruned_and_no_candidate_for_the_best(storage):
     assert optuna.load_study(study_name="search", storage=storage).best_trial.number == whole.number == 1
 
 
+def test_a_study_says_which_search_it_is_a_copy_of(storage):
+    settings = {"strategy": "random(trials=3)", "seed": 0, "schedule": None, "evaluator": "train", "vocabulary": ""}
+    for _ in range(2):
+        StudyMirror(storage, PROBLEM, "search", Claim(), settings=settings).begin(POINTS[0])
+    told = optuna.load_study(study_name="search", storage=storage).user_attrs
+    assert told == {"strategy": "random(trials=3)", "seed": 0, "evaluator": "train"}
+
+
 def test_a_search_that_goes_on_doubles_no_trial(storage):
     copy = mirror(storage)
     copy.begin(POINTS[0])
