@@ -96,6 +96,7 @@ ONE_JOB = [name for name in STRATEGIES if getattr(STRATEGIES[name], "is_one_job"
         (("--workers", "2"), "workers are at most as many as have something to do, got 2 for one search, of one seed"),
         (("--workers", "3", "--seeds", "2"), "got 3 for 2 searches, one for each seed"),
         (("--at-once", "2"), "which is one long job and asks for none"),
+        (("--train-together",), "which is one long job and asks for none"),
     ],
 )
 def test_workers_and_trials_in_flight_of_a_strategy_that_is_one_job_are_refused(call, strategy, flags, told):

@@ -22,7 +22,7 @@ from nas.commands.predict import PredictOptions
 from nas.commands.profile import ProfileOptions
 from nas.commands.report import ReportOptions
 from nas.commands.runs import RunsOptions
-from nas.commands.search import SearchOptions
+from nas.commands.search_options import SearchOptions
 from nas.commands.shared_options import (
     AllowOptions,
     ClassBatchesOptions,

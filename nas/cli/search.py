@@ -21,7 +21,8 @@ from nas.cli.terminal import columns_of
 from nas.commands.evaluate import EvaluateOptions
 from nas.commands.option import options_of
 from nas.commands.problem import read_task
-from nas.commands.search import Search, SearchOptions
+from nas.commands.search import Search
+from nas.commands.search_options import SearchOptions
 from nas.problem import Problem
 from nas.report.network import picture
 from nas.report.searches import agreement, pareto_table, searches_table

@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from nas.budget import Failures
-from nas.commands.option import keywords_of, option
-from nas.commands.problem import TrainedProblemOptions, checked_seeds, read_problem
+from nas.commands.option import keywords_of
+from nas.commands.problem import checked_seeds, read_problem
 from nas.commands.python_call import python_call
-from nas.commands.shared_options import ClassBatchesOptions, OneRateOptions, RecordOptions
-from nas.commands.work_options import WorkOptions, num_processes, read_budget, read_executor
+from nas.commands.search_options import SearchOptions, check_how_it_trains, check_searchable, checked_in_flight
+from nas.commands.work_options import num_processes, read_budget, read_executor
 from nas.evaluation.by_fidelity import ByFidelity
 from nas.evaluation.evaluator import Evaluator
 from nas.evaluation.evaluators import EVALUATORS, SearchEvaluator
-from nas.evaluation.together import Together, check_together
+from nas.evaluation.together import Together
 from nas.evaluations import when_told
-from nas.executors.executor import Executor, Lost, Pool, Work
+from nas.executors.executor import Lost, Pool, Work
 from nas.executors.here import Here
 from nas.notice import notice
-from nas.objectives import OBJECTIVES, checked_objectives
+from nas.objectives import checked_objectives
 from nas.problem import Found, Problem, Report, Score, silent
 from nas.records.claim import Claim
 from nas.records.heartbeat import Task
@@ -41,31 +41,6 @@ if TYPE_CHECKING:
     from nas.plans.plan import SearchPlan
 
 KILLS = 3  # of the worker of one trial, after which a search without --retries ends
-
-
-@dataclass(frozen=True, kw_only=True)
-class SearchOptions(ClassBatchesOptions, OneRateOptions, WorkOptions, RecordOptions, TrainedProblemOptions):
-    """What `search` takes."""
-
-    EPOCHS: ClassVar[int] = 20
-
-    task: str = option("digits(validation=0.4)", "the data; see `run.py list`", components=True)
-    strategy: str = option(
-        "sedona(pretrain=150,meta_steps=30,inner_steps=3,memory=20,meta_lr=0.05)",
-        "how to search; see `run.py list`",
-        components=True,
-    )
-    method: str = option("dgl", "the method that trains what is searched", components=True)
-    objectives: tuple[str, ...] = option(("error",), f"what to minimise, error among them: {', '.join(OBJECTIVES)}", metavar="O")
-    evaluator: str = option("train", "where scores come from; see `run.py list`", components=True)
-    seed: int = option(0, "of the search and of every training in it")
-    seeds: int = option(1, "N searches, with seeds from --seed on", metavar="N")
-    at_once: int | None = option(
-        None, "N decouplings in flight over all processes and hosts of a search (default: as many as --workers)", metavar="N"
-    )
-    storage: str | None = option(
-        None, "also copy each search, while it runs, as a study into this Optuna database, for optuna-dashboard", metavar="URL"
-    )
 
 
 @dataclass(frozen=True)
@@ -138,26 +113,8 @@ class Search:
         if any(trials.find({"search": run_name(key)}) is None for key in self.keys):  # of one that has begun all may be there
             for written_to in (trials, self.log) if self.trains else (trials,):
                 written_to.check_ready()
-        if options.train_together:
-            if self.at_once == 1 or not self.trains:
-                raise UserError(
-                    "--train-together trains what is in flight in one go, got one in flight; add --at-once N"
-                    if self.trains
-                    else f"--train-together is for searches that train, got the evaluator {evaluator}; leave it out"
-                )
-            space = self.problem.space
-            cuts = next(iter(space.cut_sets.enumerate(max(space.block_counts) - 1)))
-            check_together(self.problem, options.method, Decoupling(cuts, (space.heads[0],) * len(cuts)))
-        if options.log is not None and not self.trains:
-            raise UserError(
-                f"--log writes the curves of what is trained, got the evaluator {evaluator}, which looks scores up; leave it out"
-            )
+        check_how_it_trains(options, self.problem, self.at_once, trains=self.trains, one_job=one_job)
         self.storage = None if options.storage is None else open_storage(options.storage)
-        if self.executor is not None and not self.trains:
-            raise UserError(
-                f"--workers and --executor are for searches that train, got the evaluator {evaluator}, which looks scores up; "
-                "--at-once alone says how many decouplings are in flight"
-            )
 
     @property
     def trains(self) -> bool:
@@ -330,44 +287,6 @@ class Job:
 def work_of_search(options: SearchOptions, command: str, report: Report) -> Work:
     """What a worker of a search does, made in its own process."""
     return Search(options, report, command).work
-
-
-def checked_in_flight(options: SearchOptions, executor: Executor | None, *, one_job: bool) -> int:
-    """How many decouplings a search has in flight. Workers that would have nothing to do are a UserError."""
-    if options.at_once is not None and options.at_once < 1:
-        raise UserError(f"--at-once is how many decouplings are in flight, from 1 on, got {options.at_once}")
-    if options.at_once is not None and options.at_once > 1 and one_job:
-        raise UserError(
-            f"--at-once is how many decouplings are in flight, got {options.at_once} for {options.strategy}, which is one long "
-            "job and asks for none; leave it out; with --seeds and --workers several searches are done side by side"
-        )
-    workers = 1 if executor is None else getattr(executor, "workers", None)
-    if options.at_once is not None:
-        at_once = options.at_once
-    elif one_job:
-        at_once = 1
-    elif workers is None:
-        raise UserError(f"--at-once says how many trials {options.executor} is given at once, got none; add --at-once N")
-    else:
-        at_once = workers
-    busy = options.seeds if at_once == 1 else at_once
-    if workers is not None and workers > busy:
-        searches = "one search, of one seed" if busy == 1 else f"{busy} searches, one for each seed"
-        what = searches if at_once == 1 else f"--at-once {at_once}"
-        raise UserError(f"workers are at most as many as have something to do, got {workers} for {what}; give fewer")
-    return at_once
-
-
-def check_searchable(problem: Problem) -> None:
-    """Refuse a search whose answer the method would ignore, and heads that it cannot learn with."""
-    point = next(decoupling for decoupling in problem.space.enumerate() if decoupling.cuts or problem.space.size == 1)
-    for asked in [point.with_head(head) for head in problem.space.heads]:
-        trained = problem.adapt(asked)
-        if trained.cuts != asked.cuts or (len(problem.space.heads) > 1 and trained != asked):
-            raise UserError(
-                f"method {problem.method} trains '{trained}' when '{asked}' is asked for, so this search would have "
-                f"no effect; choose another method, or a space with one head, in which only the cuts are searched"
-            )
 
 
 @keywords_of(SearchOptions, "space", "task")

@@ -21,7 +21,7 @@ import run
 from nas.cli.config import parse, settings_of
 from nas.cli.parser import COMMANDS, parser
 from nas.commands.option import options_of, read_options
-from nas.commands.search import SearchOptions
+from nas.commands.search_options import SearchOptions
 from spaces.decoupling import Decoupling
 
 SPACE, TASK = "small(width=0.25)", "digits"
