@@ -64,12 +64,15 @@ ENGINES: dict[str, Variant] = {
     "released objective": (replace(COMMON, objective="train"), None),
 }
 PRETRAININGS: dict[str, Variant] = {  # how long, with how high a rate in the inner steps, and how many of these
+    "adjoint, 25 pretrained": (replace(COMMON, pretrain=25), None),
     "adjoint, 100 pretrained": (replace(COMMON, pretrain=100), None),
     "adjoint, 100 pretrained, all remembered": (replace(COMMON, pretrain=100, memory=100), None),
+    "adjoint, 200 pretrained": (replace(COMMON, pretrain=200), None),
     "adjoint, 1600 pretrained": (replace(COMMON, pretrain=1600), None),
-    "adjoint, 4000 pretrained": (replace(COMMON, pretrain=4000), None),
     "adjoint, T = 20": (replace(COMMON, inner_steps=20), None),
-    "released objective, 1600 pretrained": (replace(COMMON, pretrain=1600, objective="train"), None),
+    "identity, 100 pretrained": (replace(COMMON, pretrain=100, engine="identity"), None),
+    "identity, batch x 4, 100 pretrained": (replace(COMMON, pretrain=100, engine="identity", inner_batch=256), None),
+    "released objective, 100 pretrained": (replace(COMMON, pretrain=100, objective="train"), None),
 }
 VARIANTS = {**ENGINES, **PRETRAININGS}
 
