@@ -78,6 +78,20 @@ def test_rows_are_those_of_one_process_also_after_ctrl_c_and_with_other_numbers_
 
 
 @pytest.mark.slow
+def test_replicas_write_one_history_whose_epochs_are_those_of_one_process() -> None:
+    """Two replicas normalise by halves of a batch, so that losses differ; what is counted does not."""
+    command = [*COMMAND, "--iterations", "120", "--batch-size", "64"]
+    assert run.main([*command, "--results", "alone", "--runs", "alone_runs"]) == 0
+    assert run.main([*command, "--parallel", "stages(processes=2,replicas=2)"]) == 0
+    told, one = history("results"), history("alone")
+    same = ("training", "seed", "iteration", "epoch", "scheduled_lr")
+    assert [[row[name] for name in same] for row in told] == [[row[name] for name in same] for row in one] and len(told) > 1
+    assert all(len(row["stage_losses"].split()) == 3 for row in told)
+    row = only_row("results")
+    assert row["replicas"] == "2" and row["validation_error"] == min((row["validation_error"] for row in told), key=float)
+
+
+@pytest.mark.slow
 def test_a_row_says_no_speed_up_where_not_all_stages_train_in_each_step() -> None:
     assert run.main([*COMMAND, "--iterations", "6", "--grow", "frozen", "--parallel", "stages(processes=2)"]) == 0
     row = only_row("results")
