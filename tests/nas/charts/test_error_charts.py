@@ -41,8 +41,11 @@ def test_points_are_means_and_intervals_of_the_rows(folder: str) -> None:
         errors = [100 * float(row["test_error"]) for row in rows]
         assert point.x == pytest.approx(int(rows[0]["peak_activation_bytes"]) / 2**20)
         assert point.y == pytest.approx(fmean(errors))
-        half = stats.t.ppf(0.975, len(errors) - 1) * stdev(errors) / len(errors) ** 0.5
-        assert (point.low, point.high) == pytest.approx((fmean(errors) - half, fmean(errors) + half))
+        if len(errors) == 1:
+            assert point.low is None and point.high is None
+        else:
+            half = stats.t.ppf(0.975, len(errors) - 1) * stdev(errors) / len(errors) ** 0.5
+            assert (point.low, point.high) == pytest.approx((fmean(errors) - half, fmean(errors) + half))
         assert point.command == rows[0]["command"]
     every = list(points.values())
     assert [p.group for p in front.points] == [
