@@ -42,7 +42,7 @@ SHORTENED = {  # the commands that the flags of a marker are for, and those whic
 A_RUN = "runs/0123456789abcdef"
 LISTS = {"--methods", "--decoupling", "--lr"}
 Settings = dict[str, list[str]]
-NOT_RUN = 43  # blocks whose marker says why they do not run; raise it together with the block
+NOT_RUN = 44  # blocks whose marker says why they do not run; raise it together with the block
 
 FENCE = re.compile(
     r'^(?:<!-- test: (?P<marker>.*?) -->\n+)?^```(?P<language>\w+)(?: title="(?P<title>[^"]+)")?.*?\n(?P<text>.*?)^```$',
