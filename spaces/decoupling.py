@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from spaces.notation.errors import UserError
 
 UNCUT = "uncut"
-MOST_UNITS = 10_000  # that a range of cuts spans: no backbone has as many, and what is mistyped fills no memory
+MOST_CUTS = 10_000  # no backbone has as many units, and ranges that are mistyped, or of a file from outside, fill no memory
 RANGE = r"\d{1,9}(?:-\d{1,9})?"
 PLACE = re.compile(rf"({RANGE}(?:,{RANGE})*):([^\s(]+(\(.*\))?)")
 
@@ -59,20 +60,20 @@ class Decoupling:
                 "a decoupling is written '6:conv(depth=4) 13:mlp_sr' (units before the cut, then its head), '1-3,7:linear' for "
                 f"one head at several, or '{UNCUT}', got {text!r}"
             )
-        pairs = [(cut, place[2]) for place in places if place for cut in _units(place[1])]
+        pairs = list(islice(((cut, place[2]) for place in places if place for cut in _units(place[1])), MOST_CUTS + 1))
+        if len(pairs) > MOST_CUTS:
+            raise UserError(f"a decoupling has at most {MOST_CUTS} cuts, got more in {text[:40]!r}")
         return Decoupling(tuple(cut for cut, _ in pairs), tuple(head for _, head in pairs))
 
     def __str__(self) -> str:
         return " ".join(f"{cut}:{head}" for cut, head in zip(self.cuts, self.heads, strict=True)) or UNCUT
 
 
-def _units(text: str) -> list[int]:
+def _units(text: str) -> Iterator[int]:
     """The numbers that `1-3,7` stands for."""
-    units: list[int] = []
     for part in text.split(","):
         first, _, last = part.partition("-")
         start, stop = int(first), int(last or first)
-        if not start <= stop < start + MOST_UNITS:
-            raise UserError(f"a range of cuts rises, by fewer than {MOST_UNITS} units, got {part}")
-        units += range(start, stop + 1)
-    return units
+        if start > stop:
+            raise UserError(f"a range of cuts rises, as in 1-3, got {part}")
+        yield from range(start, stop + 1)
